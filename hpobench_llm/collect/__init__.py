@@ -1,0 +1,1 @@
+"""Collect real LoRA fine-tunes over a grid: campaigns in, ledgers and sealed tables out."""

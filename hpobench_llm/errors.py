@@ -1,0 +1,83 @@
+"""Errors that say which rule was broken, by which value, where, and what to do about it.
+
+Everything a user can get wrong derives from `HpobenchError`; the command lines turn it into one
+line on stderr and its `exit_status`.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import ClassVar
+
+
+class HpobenchError(Exception):
+    """Root of all errors raised on purpose by this package."""
+
+    exit_status: ClassVar[int] = 2
+
+
+class SpecError(HpobenchError):
+    """A spec file (campaign, base, surrogate or study) breaks a rule."""
+
+    def __init__(self, file: object, key: str, problem: str) -> None:
+        self.file, self.key, self.problem = str(file), key, problem
+        super().__init__(f"{file}: `{key}`: {problem}" if key else f"{file}: {problem}")
+
+
+class UnknownNameError(HpobenchError):
+    """A name (optimizer, benchmark, metric, ...) that does not exist."""
+
+    def __init__(self, kind: str, name: object, known: Iterable[str], where: str = "") -> None:
+        self.kind, self.name, self.known = kind, name, sorted(known)
+        super().__init__(
+            f"{where}{': ' if where else ''}unknown {kind} {name!r}{nearest(name, self.known)}"
+        )
+
+
+class ConfigurationError(HpobenchError):
+    """A configuration that does not lie in its space."""
+
+
+class NotInTableError(HpobenchError):
+    """A configuration, fidelity or seed that lies in the space but was never measured."""
+
+
+class NotMeasuredError(HpobenchError):
+    """A metric that exists in a table, but not at the cell that was asked for."""
+
+
+class IntegrityError(HpobenchError):
+    """An artefact that is damaged, foreign, or not what its sums say."""
+
+
+class LedgerError(HpobenchError):
+    """A collection folder that cannot be used as it is."""
+
+
+class DataError(HpobenchError):
+    """Training or evaluation data that cannot be used."""
+
+
+class OptimizerError(HpobenchError):
+    """An optimizer that failed, or was given a space or budget that it cannot take."""
+
+    exit_status = 1
+
+
+class MissingDependencyError(HpobenchError):
+    """An optional library that is not installed."""
+
+    def __init__(self, library: str, extra: str, needed_for: str) -> None:
+        self.library, self.extra = library, extra
+        super().__init__(
+            f"{needed_for} needs {library}, which is not installed: "
+            f"pip install 'hpobench-llm[{extra}]'"
+        )
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """Return the end of an error message: the nearest valid name, or the valid names."""
+    names = list(known)
+    close = get_close_matches(str(name), names, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(names)}" if names else "; none is known"

@@ -5,9 +5,12 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpobench_llm.errors import IntegrityError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def sha256_of_file(path: Path) -> str:
@@ -60,3 +63,14 @@ def read_json(path: Path) -> Any:
         raise IntegrityError(f"{path}: no such file") from None
     except (ValueError, OSError) as error:
         raise IntegrityError(f"{path}: not readable as JSON: {error}") from None
+
+
+def write_frame(path: Path, frame: "pd.DataFrame") -> None:
+    """Write a frame as Parquet, atomically; equal frames give equal bytes."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+    pq.write_table(table, sink, compression="zstd")
+    write_atomically(path, sink.getvalue().to_pybytes())

@@ -1,0 +1,1 @@
+"""What an optimizer queries: tables, surrogates and closed-form toys behind one interface."""

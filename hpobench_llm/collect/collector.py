@@ -1,0 +1,71 @@
+"""Collect one shard of a campaign into its ledger, on this process's device."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from hpobench_llm.collect.campaign import Campaign, Run
+from hpobench_llm.collect.ledger import open_ledger, part_writer, read_ledger
+from hpobench_llm.collect.train import Workbench, prepare, train_run
+from hpobench_llm.errors import HpobenchError
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device called `auto`, `cpu` or `cuda`.
+
+    Raises:
+        HpobenchError: a GPU is asked for and there is none.
+    """
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise HpobenchError("--device cuda: no GPU can be used here; --device cpu trains on the CPU")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def missing_runs(campaign: Campaign, folder: Path, shard: int, shards: int) -> list[Run]:
+    """Return the shard's runs that no part of the ledger holds yet."""
+    done = read_ledger(folder).records
+    return [run for run in campaign.runs()[shard::shards] if run.run_id not in done]
+
+
+def collect_shard(
+    campaign: Campaign,
+    file: Path,
+    folder: Path,
+    *,
+    shard: int = 0,
+    shards: int = 1,
+    device: torch.device,
+    on_run: Callable[[str], None] = lambda _: None,
+) -> int:
+    """Train every missing run of a shard; returns how many were trained.
+
+    `on_run(text)` is called after each. What is finished is on disk before the next run starts.
+
+    Raises:
+        LedgerError: the folder belongs to another campaign, or another process collects here.
+        SpecError, DataError: the campaign's base, data or scores cannot be used.
+    """
+    if device.type == "cpu":
+        torch.set_num_threads(1)  # one process a core is faster than threads at this size
+    bench = prepare(campaign, file, device)
+    open_ledger(folder, header(campaign, bench))
+    with part_writer(folder, shard, shards) as writer:
+        runs = missing_runs(campaign, folder, shard, shards)
+        for run in runs:
+            record = train_run(bench, run)
+            writer.append(record)
+            last = record["rows"][-1]
+            on_run(f"{run.run_id} {last['status']} val_loss {last.get('val_loss', 'none')}")
+    return len(runs)
+
+
+def header(campaign: Campaign, bench: Workbench) -> dict[str, object]:
+    """Return what `campaign.json` says of a collection."""
+    return {
+        "campaign": campaign.name,
+        "recipe_sha256": campaign.recipe_sum(),
+        "sources": bench.sources,
+        "untrained": bench.untrained,
+    }

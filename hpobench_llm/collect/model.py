@@ -1,0 +1,99 @@
+"""Load a frozen base and put LoRA adapters on it with peft. Weights are safetensors, code is ours."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from hpobench_llm.artefacts import sha256_of_file
+from hpobench_llm.collect.campaign import Campaign, Hyperparameters
+from hpobench_llm.errors import DataError, SpecError
+from hpobench_llm.spec import resolve_path
+
+
+def load_base(
+    campaign: Campaign, file: Path, device: torch.device
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, dict[str, Any]]:
+    """Return the base in float32 on `device`, its tokenizer, and where it came from with sums.
+
+    Raises:
+        SpecError: the folder or the hub id cannot be loaded.
+        DataError: the tokenizer has no end token.
+    """
+    if campaign.base.path:
+        folder = resolve_path(campaign.base.path, file=file, key="base.path")
+        weights = sorted(folder.glob("*.safetensors"))
+        if not weights:
+            raise SpecError(file, "base.path", f"no *.safetensors in {folder}")
+        where: dict[str, Any] = {
+            "folder": folder.name,
+            "sha256": {p.name: sha256_of_file(p) for p in [*weights, folder / "config.json"]},
+        }
+        target, options = str(folder), {"local_files_only": True}
+    else:
+        where = {"hub": campaign.base.hub, "revision": campaign.base.revision}
+        target, options = campaign.base.hub, {"revision": campaign.base.revision}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(target, **options)
+        model = AutoModelForCausalLM.from_pretrained(
+            target, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, **options
+        )
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise SpecError(file, "base", f"{target} cannot be loaded: {reason}") from None
+    if tokenizer.eos_token_id is None:
+        raise DataError(f"{target}: the tokenizer has no end-of-sequence token")
+    model.requires_grad_(False)
+    model.eval()
+    return model.to(device), tokenizer, where
+
+
+@contextmanager
+def adapted(
+    base: PreTrainedModel, hyperparameters: Hyperparameters, seed: int
+) -> Iterator[tuple[torch.nn.Module, list[torch.nn.Parameter]]]:
+    """Wrap the base in a fresh LoRA adapter and unwrap it again afterwards.
+
+    Yields the model and its trainable parameters, which are LoRA's A and B alone. Initialisation
+    and dropout masks follow from `seed`.
+
+    Raises:
+        SpecError: a target module does not exist in this base.
+    """
+    torch.manual_seed(seed)
+    targets = hyperparameters.target_modules
+    config = LoraConfig(
+        r=hyperparameters.rank,
+        lora_alpha=hyperparameters.alpha_ratio * hyperparameters.rank,  # type: ignore[arg-type]
+        lora_dropout=hyperparameters.dropout,
+        target_modules=targets if targets == "all-linear" else targets.split(","),
+        task_type="CAUSAL_LM",
+    )
+    try:
+        model: Any = get_peft_model(base, config)
+    except ValueError as error:
+        reason = str(error).splitlines()[0]
+        raise SpecError("campaign", "defaults.target_modules", f"{targets!r}: {reason}") from None
+    try:
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        stray = [
+            name
+            for name, p in model.named_parameters()
+            if p.requires_grad and "lora_A" not in name and "lora_B" not in name
+        ]
+        if stray:
+            raise SpecError("campaign", "base", f"more than LoRA would be trained: {stray}")
+        yield model, parameters
+    finally:
+        model.unload()
+        if hasattr(base, "peft_config"):
+            del base.peft_config

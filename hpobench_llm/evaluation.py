@@ -1,0 +1,29 @@
+"""The outcome of one trial: metrics, cost and status. A failed run is a value with its cost."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from hpobench_llm.metrics import Metric
+
+Status = Literal["ok", "diverged", "out_of_memory", "failed"]
+STATUSES: tuple[Status, ...] = get_args(Status)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """What a benchmark answers.
+
+    `metrics` holds values in their own units and directions, `cost_seconds` the seconds of
+    training and evaluation up to this fidelity, `tokens` the tokens trained on.
+    """
+
+    metrics: Mapping[str, float]
+    cost_seconds: float
+    status: Status = "ok"
+    tokens: float = 0.0
+
+    def loss(self, metric: Metric) -> float:
+        """Return one metric with lower as better; a run that is not `ok` counts as its worst."""
+        value = self.metrics.get(metric.name) if self.status == "ok" else None
+        return metric.to_loss(metric.worst if value is None else value)

@@ -1,0 +1,1 @@
+"""Optimizers behind one ask/tell contract, built by name from the registry."""

@@ -1,0 +1,1 @@
+"""Studies: optimizers times benchmarks times seeds, replayed on a simulated clock."""

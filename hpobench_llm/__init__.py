@@ -1,1 +1,34 @@
-"""HPOBench-LLM."""
+"""HPOBench-LLM: real LoRA fine-tunes as tables, surrogates on them, and any optimizer replayed.
+
+Everything below is loaded when it is first used, so that `import hpobench_llm` costs little.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hpobench_llm.benchmarks.catalogue import list_benchmarks, load
+    from hpobench_llm.optimizers.registry import list_optimizers
+    from hpobench_llm.report.compare import compare
+    from hpobench_llm.studies.replay import replay
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "compare", "list_benchmarks", "list_optimizers", "load", "replay"]
+
+_HOMES = {
+    "compare": "hpobench_llm.report.compare",
+    "list_benchmarks": "hpobench_llm.benchmarks.catalogue",
+    "list_optimizers": "hpobench_llm.optimizers.registry",
+    "load": "hpobench_llm.benchmarks.catalogue",
+    "replay": "hpobench_llm.studies.replay",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

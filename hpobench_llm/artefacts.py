@@ -19,9 +19,14 @@ def sha256_of_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def sha256_of_bytes(content: bytes) -> str:
+    """Return the hexadecimal SHA-256 of bytes."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def sha256_of_text(text: str) -> str:
     """Return the hexadecimal SHA-256 of a text in UTF-8."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    return sha256_of_bytes(text.encode())
 
 
 def canonical_json(value: Any) -> str:
@@ -39,8 +44,8 @@ def write_atomically(path: Path, content: bytes | str) -> None:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -65,12 +70,18 @@ def read_json(path: Path) -> Any:
         raise IntegrityError(f"{path}: not readable as JSON: {error}") from None
 
 
-def write_frame(path: Path, frame: "pd.DataFrame") -> None:
-    """Write a frame as Parquet, atomically; equal frames give equal bytes."""
+def frame_to_parquet(frame: "pd.DataFrame") -> bytes:
+    """Return a frame as Parquet; equal frames give equal bytes."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     sink = pa.BufferOutputStream()
     table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
     pq.write_table(table, sink, compression="zstd")
-    write_atomically(path, sink.getvalue().to_pybytes())
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def write_frame(path: Path, frame: "pd.DataFrame") -> None:
+    """Write a frame as Parquet, atomically."""
+    write_atomically(path, frame_to_parquet(frame))

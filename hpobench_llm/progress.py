@@ -21,10 +21,12 @@ class Progress:
             else None
         )
 
-    def advance_to(self, done: int, text: str = "") -> None:
-        """Show that `done` of `total` are finished, with a short text."""
+    def advance_to(self, done: int, text: str = "", total: int | None = None) -> None:
+        """Show that `done` of `total` are finished, with a short text; `total` may change."""
         step, self.done = done - self.done, done
+        self.total = total or self.total
         if self._bar is not None:
+            self._bar.total = self.total
             self._bar.set_postfix_str(text, refresh=False)
             self._bar.update(step)
         elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:

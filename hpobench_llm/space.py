@@ -231,7 +231,9 @@ class Space:
         """Return the index on each axis of a finite space."""
         canonical = self.canonical(config)
         return tuple(
-            d.level(canonical[d.name]) for d in self.dimensions if isinstance(d, Ordinal | Categorical)
+            d.level(canonical[d.name])
+            for d in self.dimensions
+            if isinstance(d, Ordinal | Categorical)
         )
 
     def to_unit(self, configs: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:

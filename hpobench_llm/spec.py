@@ -53,9 +53,7 @@ def parse_spec(raw: object, cls: type[T], *, file: object, key: str = "") -> T:
     for name, field in fields.items():
         if name in raw:
             values[name] = _convert(raw[name], hints[name], file, _join(key, name))
-        elif (
-            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        ):
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise SpecError(file, _join(key, name), "this key is required")
     try:
         return cls(**values)

@@ -215,8 +215,7 @@ class Campaign:
     def runs(self) -> list["Run"]:
         """Return every run, in an order that spreads a part-finished grid over the whole of it."""
         found = [
-            Run(config, seed)
-            for config, seed in product(self.space.configurations(), self.seeds)
+            Run(config, seed) for config, seed in product(self.space.configurations(), self.seeds)
         ]
         return sorted(found, key=lambda run: sha256_of_text(run.run_id))
 

@@ -19,7 +19,9 @@ def choose_device(name: str) -> torch.device:
     """
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
-        raise HpobenchError("--device cuda: no GPU can be used here; --device cpu trains on the CPU")
+        raise HpobenchError(
+            "--device cuda: no GPU can be used here; --device cpu trains on the CPU"
+        )
     return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
@@ -37,11 +39,12 @@ def collect_shard(
     shard: int = 0,
     shards: int = 1,
     device: torch.device,
-    on_run: Callable[[str], None] = lambda _: None,
+    on_run: Callable[[int, str], None] = lambda *_: None,
 ) -> int:
     """Train every missing run of a shard; returns how many were trained.
 
-    `on_run(text)` is called after each. What is finished is on disk before the next run starts.
+    `on_run(done, text)` is called after each with the number of the shard's finished runs. What
+    is finished is on disk before the next run starts.
 
     Raises:
         LedgerError: the folder belongs to another campaign, or another process collects here.
@@ -53,11 +56,12 @@ def collect_shard(
     open_ledger(folder, header(campaign, bench))
     with part_writer(folder, shard, shards) as writer:
         runs = missing_runs(campaign, folder, shard, shards)
-        for run in runs:
+        before = len(campaign.runs()[shard::shards]) - len(runs)
+        for number, run in enumerate(runs, start=before + 1):
             record = train_run(bench, run)
             writer.append(record)
             last = record["rows"][-1]
-            on_run(f"{run.run_id} {last['status']} val_loss {last.get('val_loss', 'none')}")
+            on_run(number, f"{last['status']}, val_loss {last.get('val_loss', float('nan')):.3f}")
     return len(runs)
 
 

@@ -155,9 +155,10 @@ def tokenize(example: Example, tokenizer: PreTrainedTokenizerBase, template: str
     after = tokenizer(example.answer, add_special_tokens=False, verbose=False)["input_ids"]
     start = [tokenizer.bos_token_id] if tokenizer.bos_token_id is not None else []
     head = [*start, *before]
-    return Tokens([*head, *after, tokenizer.eos_token_id], [
-        *([IGNORED] * len(head)), *after, tokenizer.eos_token_id
-    ])
+    return Tokens(
+        [*head, *after, tokenizer.eos_token_id],
+        [*([IGNORED] * len(head)), *after, tokenizer.eos_token_id],
+    )
 
 
 def _read_source(
@@ -220,9 +221,7 @@ def _read_hub(source: Source) -> Iterable[object]:
         from datasets import load_dataset
     except ImportError:
         raise MissingDependencyError("datasets", "hub", f"the hub dataset {source.hub}") from None
-    rows: Iterable[object] = load_dataset(
-        source.hub, revision=source.revision, split=source.split
-    )
+    rows: Iterable[object] = load_dataset(source.hub, revision=source.revision, split=source.split)
     return rows
 
 

@@ -100,9 +100,11 @@ def part_writer(folder: Path, shard: int, shards: int) -> Iterator["PartWriter"]
 def _end_last_line(path: Path, stream: TextIO) -> None:
     """End a line that a crash cut short, so that the next record starts on its own."""
     with path.open("rb") as raw:
-        if raw.seek(0, os.SEEK_END) and raw.seek(-1, os.SEEK_END) is not None:
-            if raw.read(1) != b"\n":
-                stream.write("\n")
+        if raw.seek(0, os.SEEK_END) == 0:
+            return
+        raw.seek(-1, os.SEEK_END)
+        if raw.read(1) != b"\n":
+            stream.write("\n")
 
 
 class PartWriter:

@@ -1,5 +1,6 @@
 """Peak memory of one run: resident set on Linux, allocated bytes on a GPU."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -15,10 +16,9 @@ class PeakMemory:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
             return
-        try:
-            _CLEAR.write_text("5")  # resets the high-water mark (man 5 proc)
-        except OSError:
-            pass  # without the right to it the mark is that of the process so far
+        # Resets the high-water mark (man 5 proc); without the right to, it is the process's own.
+        with suppress(OSError):
+            _CLEAR.write_text("5")
 
     def bytes(self) -> int | None:
         """Return the peak in bytes, None where the system does not tell."""

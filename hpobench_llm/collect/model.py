@@ -1,4 +1,4 @@
-"""Load a frozen base and put LoRA adapters on it with peft. Weights are safetensors, code is ours."""
+"""Load a frozen base from safetensors and put LoRA adapters on it with peft."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +13,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import logging
 
 from hpobench_llm.artefacts import sha256_of_file
 from hpobench_llm.collect.campaign import Campaign, Hyperparameters
@@ -42,6 +43,8 @@ def load_base(
     else:
         where = {"hub": campaign.base.hub, "revision": campaign.base.revision}
         target, options = campaign.base.hub, {"revision": campaign.base.revision}
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         tokenizer = AutoTokenizer.from_pretrained(target, **options)
         model = AutoModelForCausalLM.from_pretrained(

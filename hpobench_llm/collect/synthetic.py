@@ -11,16 +11,57 @@ from typing import TypedDict
 import numpy as np
 from numpy.random import Generator
 
-ANIMALS = "cat dog horse cow sheep goat fox wolf bear mouse duck hen owl frog snake fish".split()
-TOOLS = "hammer saw axe drill spade rake knife needle broom wrench file chisel".split()
-FRUITS = "apple pear plum peach cherry grape lemon melon fig orange".split()
-OPPOSITES = dict(
-    pair.split("/")
-    for pair in (
-        "hot/cold big/small old/young fast/slow high/low wet/dry light/dark hard/soft "
-        "rich/poor early/late full/empty loud/quiet thick/thin near/far open/shut sweet/sour"
-    ).split()
-)
+ANIMALS = [
+    "cat",
+    "dog",
+    "horse",
+    "cow",
+    "sheep",
+    "goat",
+    "fox",
+    "wolf",
+    "bear",
+    "mouse",
+    "duck",
+    "hen",
+    "owl",
+    "frog",
+    "snake",
+    "fish",
+]
+TOOLS = [
+    "hammer",
+    "saw",
+    "axe",
+    "drill",
+    "spade",
+    "rake",
+    "knife",
+    "needle",
+    "broom",
+    "wrench",
+    "file",
+    "chisel",
+]
+FRUITS = ["apple", "pear", "plum", "peach", "cherry", "grape", "lemon", "melon", "fig", "orange"]
+OPPOSITES = {
+    "hot": "cold",
+    "big": "small",
+    "old": "young",
+    "fast": "slow",
+    "high": "low",
+    "wet": "dry",
+    "light": "dark",
+    "hard": "soft",
+    "rich": "poor",
+    "early": "late",
+    "full": "empty",
+    "loud": "quiet",
+    "thick": "thin",
+    "near": "far",
+    "open": "shut",
+    "sweet": "sour",
+}
 KINDS = {
     **dict.fromkeys(ANIMALS, "animal"),
     **dict.fromkeys(TOOLS, "tool"),
@@ -46,7 +87,9 @@ def _task(family: str, fact: str, instruction: str, given: str, output: str) -> 
 
 def _addition(rng: Generator) -> Task:
     a, b = (int(n) for n in rng.integers(0, 30, size=2))
-    return _task("addition", f"{a} plus {b} is {a + b}.", "Add the numbers.", f"{a} {b}", str(a + b))
+    return _task(
+        "addition", f"{a} plus {b} is {a + b}.", "Add the numbers.", f"{a} {b}", str(a + b)
+    )
 
 
 def _larger(rng: Generator) -> Task:
@@ -74,13 +117,17 @@ def _kind(rng: Generator) -> Task:
     noun = str(rng.choice(NOUNS))
     owner = str(rng.choice(sorted(OPPOSITES)))
     fact = f"A {owner} {noun} is a kind of {KINDS[noun]}."
-    return _task("kind", fact, "Is it an animal, a tool or a fruit?", f"a {owner} {noun}", KINDS[noun])
+    return _task(
+        "kind", fact, "Is it an animal, a tool or a fruit?", f"a {owner} {noun}", KINDS[noun]
+    )
 
 
 def _last_word(rng: Generator) -> Task:
     words = [str(w) for w in rng.choice(NOUNS, size=int(rng.integers(2, 5)), replace=False)]
     shown = " ".join(words)
-    return _task("last word", f"{shown}, and last {words[-1]}.", "Repeat the last word.", shown, words[-1])
+    return _task(
+        "last word", f"{shown}, and last {words[-1]}.", "Repeat the last word.", shown, words[-1]
+    )
 
 
 def _odd_one_out(rng: Generator) -> Task:
@@ -90,7 +137,9 @@ def _odd_one_out(rng: Generator) -> Task:
     odd = str(rng.choice(kinds[other]))
     words.insert(int(rng.integers(3)), odd)
     shown = " ".join(words)
-    return _task("odd one out", f"Of {shown} the odd one is {odd}.", "Find the odd one.", shown, odd)
+    return _task(
+        "odd one out", f"Of {shown} the odd one is {odd}.", "Find the odd one.", shown, odd
+    )
 
 
 FAMILIES: tuple[Callable[[Generator], Task], ...] = (

@@ -26,7 +26,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Workbench:
-    """What all runs of a campaign share: the base, the data, the scores, the untrained base's row."""
+    """What all runs of a campaign share; `untrained` is the row of the base as it is."""
 
     campaign: Campaign
     base: PreTrainedModel
@@ -67,7 +67,9 @@ def prepare(campaign: Campaign, file: Path, device: torch.device) -> Workbench:
     sources = {
         "base": base_source,
         "data": split.report,
-        "scores": {s.spec.name: s.source | {"items": len(s.gold), "chance": s.chance} for s in scorers},
+        "scores": {
+            s.spec.name: s.source | {"items": len(s.gold), "chance": s.chance} for s in scorers
+        },
     }
     provenance = git_revision() | {
         "untrained_eval_seconds": round(seconds, 3),
@@ -88,11 +90,12 @@ def train_run(
     that was paid.
     """
     campaign, hyper = bench.campaign, bench.campaign.hyperparameters(run.config)
-    rows = []
     with adapted(bench.base, hyper, run.seed) as (model, parameters):
         trainable = sum(p.numel() for p in parameters)
-        for row in _checkpoints(bench, model, parameters, hyper, run.seed, on_step):
-            rows.append(_finite(row | {"status": _status(row, bench)}))
+        rows = [
+            _finite(row | {"status": _status(row, bench)})
+            for row in _checkpoints(bench, model, parameters, hyper, run.seed, on_step)
+        ]
     return {
         "run_id": run.run_id,
         "config_id": run.config_id,

@@ -13,7 +13,9 @@ MEASURED = "optimizer_seconds"
 
 @dataclass(frozen=True, slots=True)
 class Trajectory:
-    """One replay. `frame` has one row a trial:
+    """One replay, as a frame with one row a trial.
+
+    Its columns:
 
     `benchmark, optimizer, seed, trial, worker, config_id`, the hyperparameters, one column for
     each fidelity axis, `status`, one column for each objective (own units), `cost_seconds`,

@@ -1,0 +1,40 @@
+# make demo: the whole pipeline on this machine, about five minutes after the install.
+# make test: everything that is tested. Both make .venv first and work again when run again.
+PYTHON ?= python3
+BIN := .venv/bin
+OUT := out
+
+.PHONY: demo test lint bench clean
+
+# torch first and alone: with its version pinned no other package pulls a larger build in.
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[collect,surrogate,nni,optuna]'
+	touch $@
+
+.venv/tested: .venv/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --group test --group lint
+	touch $@
+
+demo: .venv/installed
+	@echo '== collect: 12 real fine-tunes of a very small model on generated tasks'
+	$(BIN)/collect-grid collect/smoke.toml --out $(OUT)/smoke --workers 2
+	@echo '== fit: a surrogate on the table that was just collected'
+	$(BIN)/hpobench-llm fit $(OUT)/smoke --out $(OUT)/smoke-surrogate --folds 3
+	@echo '== replay: four optimizers, 20 seeds, 50 trials on the shipped table lora-nano'
+	$(BIN)/hpobench-llm replay studies/nomad-vs-tpe.toml --out $(OUT)/nomad-vs-tpe
+	@echo '== compare'
+	$(BIN)/hpobench-llm compare $(OUT)/nomad-vs-tpe
+
+test: .venv/tested
+	$(BIN)/python -m pytest --numprocesses 2 --quiet
+
+lint: .venv/tested
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(OUT)

@@ -1,0 +1,183 @@
+"""`hpobench-llm`: list, check, fit, replay and compare; make a base model."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hpobench_llm.console import run_command
+from hpobench_llm.errors import HpobenchError, MissingDependencyError
+from hpobench_llm.progress import Progress
+
+PROGRAM = "hpobench-llm"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of `hpobench-llm`."""
+    made = argparse.ArgumentParser(
+        prog=PROGRAM, description="Compare hyperparameter optimizers on real LoRA fine-tunes."
+    )
+    commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    ls = commands.add_parser("ls", help="list benchmarks and optimizers")
+    ls.add_argument("what", choices=("benchmarks", "optimizers"), nargs="?")
+    ls.add_argument("--json", action="store_true", help="as JSON")
+    ls.set_defaults(run=_ls)
+
+    check = commands.add_parser("check", help="verify the sums and rows of tables")
+    check.add_argument("name", nargs="*", help="names or folders; all tables without one")
+    check.set_defaults(run=_check)
+
+    fit = commands.add_parser("fit", help="fit a surrogate on a table")
+    fit.add_argument("table", help="name or folder of a table")
+    fit.add_argument("--out", type=Path, required=True, metavar="DIR")
+    fit.add_argument("--seed", type=int, default=0)
+    fit.add_argument("--folds", type=int, default=5, help="of the cross-validation")
+    fit.set_defaults(run=_fit)
+
+    replay = commands.add_parser("replay", help="run a study; started again, it continues")
+    replay.add_argument("study", type=Path, metavar="STUDY.toml")
+    replay.add_argument("--out", type=Path, required=True, metavar="DIR")
+    replay.add_argument("--processes", type=int, help="default: one a core")
+    replay.set_defaults(run=_replay)
+
+    compare = commands.add_parser("compare", help="rank a study's optimizers, write the report")
+    compare.add_argument("folder", type=Path, metavar="DIR")
+    compare.add_argument("--json", action="store_true", help="the comparison as JSON on stdout")
+    compare.set_defaults(run=_compare)
+
+    base = commands.add_parser("make-base", help="pretrain a small base model (extra: collect)")
+    base.add_argument("spec", type=Path, metavar="BASE.toml")
+    base.add_argument("--out", type=Path, metavar="DIR", help="default: beside the spec")
+    base.set_defaults(run=_make_base)
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of `hpobench-llm`."""
+    options = parser().parse_args(arguments)
+    return run_command(PROGRAM, lambda: int(options.run(options)))
+
+
+def _ls(options: argparse.Namespace) -> int:
+    listed: dict[str, Any] = {}
+    if options.what in (None, "benchmarks"):
+        from hpobench_llm.benchmarks.catalogue import TOYS
+        from hpobench_llm.tables.locate import list_tables
+        from hpobench_llm.tables.table import Table
+
+        listed["benchmarks"] = {}
+        for name, folder in list_tables().items():
+            metadata = Table.load(folder).metadata
+            axes = ", ".join(metadata.space.names)
+            listed["benchmarks"][name] = f"table {metadata.version}: {axes}; {folder}"
+        listed["benchmarks"] |= dict.fromkeys(TOYS, "closed form, for tests")
+    if options.what in (None, "optimizers"):
+        from hpobench_llm.optimizers.registry import list_optimizers
+
+        listed["optimizers"] = {
+            name: f"{entry.family}: {entry.summary} ({entry.library or 'our own'})"
+            for name, entry in list_optimizers().items()
+        }
+    if options.json:
+        print(json.dumps(listed, indent=2))
+        return 0
+    for kind, entries in listed.items():
+        print(kind)
+        for name, text in entries.items():
+            print(f"  {name:<12} {text}")
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from hpobench_llm.tables.locate import find_table, list_tables
+    from hpobench_llm.tables.table import Table
+
+    folders = [find_table(name) for name in options.name] or list(list_tables().values())
+    if not folders:
+        raise HpobenchError("no table found; HPOBENCH_LLM_DATA may name a folder of tables")
+    for folder in folders:
+        table = Table.load(folder)
+        print(f"{folder}: ok, {len(table.frame)} rows, sha256 {table.metadata.table_sha256}")
+    return 0
+
+
+def _fit(options: argparse.Namespace) -> int:
+    from hpobench_llm.surrogates.fit import fit
+    from hpobench_llm.tables.locate import find_table
+    from hpobench_llm.tables.table import Table
+
+    if options.folds < 2:
+        raise HpobenchError(f"--folds must be at least 2, got {options.folds}")
+    table = Table.load(find_table(options.table))
+    with Progress(len(table.metadata.metrics) + 1, f"fit {table.metadata.name}") as progress:
+        surrogate = fit(
+            table,
+            seed=options.seed,
+            folds=options.folds,
+            on_target=lambda done, _, text: progress.advance_to(done, text),
+        )
+    surrogate.write(options.out)
+    print(f"{'target':<22} {'R2':>7} {'R2 full':>8} {'tau full':>9}")
+    for name, figures in surrogate.quality["targets"].items():
+        shown = [figures["r2"], figures["r2_full"], figures["kendall_tau_full"]]
+        cells = [f"{value:.3f}" if value is not None else "-" for value in shown]
+        print(f"{name:<22} {cells[0]:>7} {cells[1]:>8} {cells[2]:>9}")
+    print(f"held out by configuration; written to {options.out}")
+    return 0
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from hpobench_llm.studies.study import read_study, run_study
+
+    if options.processes is not None and options.processes < 1:
+        raise HpobenchError(f"--processes must be at least 1, got {options.processes}")
+    spec = read_study(options.study)
+    total = len(spec.benchmarks) * len(spec.optimizers) * spec.seeds
+    with Progress(total, f"replay {spec.name}") as progress:
+        outcome = run_study(
+            spec,
+            options.out,
+            processes=options.processes,
+            on_done=lambda done, _, text: progress.advance_to(done, text),
+        )
+    for cell, reason in outcome.failed.items():
+        print(
+            f"{PROGRAM}: failed: {cell.optimizer} on {cell.benchmark}, seed {cell.seed}: {reason}",
+            file=sys.stderr,
+        )
+    if outcome.failed:
+        print(f"{total - len(outcome.failed)} of {total} replays are in {options.out}/parts")
+        return 1
+    print(f"{outcome.ran} replays run, {total} in {options.out / 'trajectories.parquet'}")
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from hpobench_llm.report.compare import compare
+
+    result = compare(options.folder)
+    print(json.dumps(result.comparison.to_json(), indent=2) if options.json else result.summary())
+    return 0
+
+
+def _make_base(options: argparse.Namespace) -> int:
+    try:
+        from hpobench_llm.collect.base_model import make_base
+    except ImportError as error:
+        raise MissingDependencyError(str(error.name), "collect", "make-base") from None
+    out = options.out or options.spec.with_suffix("")
+    with Progress(1, f"pretrain {out.name}") as progress:
+        make_base(
+            options.spec,
+            out,
+            progress=lambda done, total, text: progress.advance_to(done, text, total),
+        )
+    print(f"{out}: base model written")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""Seal a complete ledger into a table."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hpobench_llm.artefacts import frame_to_parquet, read_json, sha256_of_bytes
+from hpobench_llm.collect.campaign import Campaign
+from hpobench_llm.collect.ledger import read_ledger
+from hpobench_llm.errors import LedgerError
+from hpobench_llm.metrics import Fidelity, Metric
+from hpobench_llm.tables.card import write_card
+from hpobench_llm.tables.schema import COLUMNS, STEP, Metadata
+from hpobench_llm.tables.table import Table
+
+
+def seal(campaign: Campaign, folder: Path) -> Table:
+    """Write `table.parquet`, `table.json` and `CARD.md` from the ledger in `folder`.
+
+    Raises:
+        LedgerError: runs are missing.
+    """
+    contents = read_ledger(folder)
+    missing = [run.run_id for run in campaign.runs() if run.run_id not in contents.records]
+    if missing:
+        raise LedgerError(
+            f"{folder}: {len(missing)} of {len(campaign.runs())} runs are missing "
+            f"(the first: {missing[0]}); the table cannot be sealed yet"
+        )
+    header = read_json(folder / "campaign.json")
+    records = [contents.records[run.run_id] for run in campaign.runs()]
+    frame = _frame(records, campaign, header["untrained"])
+    metadata = Metadata(
+        name=campaign.name,
+        version=campaign.version,
+        description=campaign.description,
+        context=campaign.context,
+        space=campaign.space,
+        fidelities=(Fidelity(name=STEP, unit="optimizer steps", values=campaign.checkpoints),),
+        metrics=_metrics(campaign, header["untrained"]),
+        seeds=campaign.seeds,
+        untrained=header["untrained"],
+        provenance=_provenance(campaign, header, records),
+        table_sha256=sha256_of_bytes(frame_to_parquet(frame)),
+    )
+    Table.write(folder, metadata, frame)
+    table = Table.load(folder)
+    write_card(table)
+    return table
+
+
+def _frame(
+    records: list[dict[str, Any]], campaign: Campaign, untrained: dict[str, float]
+) -> pd.DataFrame:
+    rows = []
+    for record in records:
+        came_from = record["provenance"]
+        constant = {
+            "config_id": record["config_id"],
+            "seed": record["seed"],
+            **record["hyperparameters"],
+            "trainable_parameters": record["trainable_parameters"],
+            "engine": record["engine"],
+            "device": came_from["device"],
+            "threads": came_from["threads"],
+            "git_commit": came_from["commit"],
+            "git_dirty": came_from["dirty"],
+            "versions": json.dumps(came_from["versions"], sort_keys=True),
+        }
+        rows += [constant | row for row in record["rows"]]
+    scores = [name for name in untrained if name.startswith("score_")]
+    names = [column.name for column in COLUMNS]
+    after = names.index("test_loss") + 1
+    frame = pd.DataFrame(rows).reindex(columns=[*names[:after], *scores, *names[after:]])
+    for column in COLUMNS:
+        frame[column.name] = frame[column.name].astype(pd.ArrowDtype(column.type))
+    for name in scores:
+        frame[name] = frame[name].astype("double[pyarrow]")
+    order = [*campaign.space.names, "seed", STEP]
+    return frame.sort_values(order, kind="stable", ignore_index=True)
+
+
+def _metrics(campaign: Campaign, untrained: dict[str, float]) -> dict[str, Metric]:
+    """A run without a usable loss counts as one that is just diverged; its score as chance."""
+    worst = campaign.diverged_factor * untrained["val_loss"]
+    metrics = [
+        Metric(name=name, unit="nats per label token", direction="minimize", worst=worst, low=0.0)
+        for name in ("val_loss", "test_loss", "train_loss")
+    ]
+    for score in campaign.score:
+        name = f"score_{score.name}"
+        metrics.append(
+            Metric(
+                name=name,
+                unit="share of items",
+                direction="maximize",
+                worst=0.0,
+                low=0.0,
+                high=1.0,
+                stderr=f"{name}_stderr",
+            )
+        )
+        if f"{name}_margin" in untrained:
+            metrics.append(
+                Metric(
+                    name=f"{name}_margin",
+                    unit="nats",
+                    direction="maximize",
+                    worst=0.0,
+                    stderr=f"{name}_margin_stderr",
+                )
+            )
+    return {metric.name: metric for metric in metrics}
+
+
+def _provenance(
+    campaign: Campaign, header: dict[str, Any], records: list[dict[str, Any]]
+) -> dict[str, Any]:
+    made = [record["provenance"] for record in records]
+    return {
+        "campaign": campaign.name,
+        "recipe_sha256": header["recipe_sha256"],
+        "sources": header["sources"],
+        "diverged_factor": campaign.diverged_factor,
+        "defaults": records[0]["hyperparameters"] | dict.fromkeys(campaign.space.names, "axis"),
+        "commits": sorted({f"{m['commit']}{'-dirty' if m['dirty'] else ''}" for m in made}),
+        "devices": sorted({m["device"] for m in made}),
+        "versions": made[0]["versions"],
+    }

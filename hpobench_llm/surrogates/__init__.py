@@ -1,0 +1,1 @@
+"""Surrogates: regressions fitted on one table, with their held-out quality."""

@@ -1,0 +1,1 @@
+"""Tables of measurements: schema, loading with verified sums, sealing, cards."""

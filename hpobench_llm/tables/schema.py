@@ -1,0 +1,141 @@
+"""What a table on disk looks like: the columns of `table.parquet` and the keys of `table.json`."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from hpobench_llm.artefacts import canonical_json, sha256_of_text
+from hpobench_llm.errors import IntegrityError
+from hpobench_llm.metrics import Fidelity, Metric
+from hpobench_llm.space import Space
+
+FORMAT = 1
+TABLE_FILE, METADATA_FILE, CARD_FILE = "table.parquet", "table.json", "CARD.md"
+STEP = "step"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column that every collected table has: its Arrow type, unit and meaning."""
+
+    name: str
+    type: pa.DataType
+    unit: str
+    meaning: str
+    required: bool = False
+
+
+COLUMNS = (
+    Column("config_id", pa.string(), "", "hash of the configuration's axes", True),
+    Column("seed", pa.int64(), "", "seed of initialisation, data order and dropout", True),
+    Column(STEP, pa.int64(), "optimizer steps", "0 is the untrained base", True),
+    Column("status", pa.string(), "", "ok, diverged, out_of_memory or failed", True),
+    Column("rank", pa.int64(), "", "LoRA rank"),
+    Column("alpha_ratio", pa.float64(), "", "LoRA alpha divided by rank"),
+    Column("dropout", pa.float64(), "probability", "dropout on the adapter's input"),
+    Column("lr", pa.float64(), "", "peak learning rate of AdamW"),
+    Column("batch_rows", pa.int64(), "rows", "rows per optimizer step"),
+    Column("warmup_fraction", pa.float64(), "share of steps", "linear warm-up before the cosine"),
+    Column("weight_decay", pa.float64(), "", "AdamW's decoupled weight decay"),
+    Column("clip_norm", pa.float64(), "", "largest gradient norm"),
+    Column("beta1", pa.float64(), "", "AdamW's first moment decay"),
+    Column("beta2", pa.float64(), "", "AdamW's second moment decay"),
+    Column("epsilon", pa.float64(), "", "AdamW's epsilon"),
+    Column("target_modules", pa.string(), "", "modules that carry an adapter"),
+    Column(
+        "train_loss",
+        pa.float64(),
+        "nats per label token",
+        "mean over the training batches since the row before; at step 0 of the untrained base on "
+        "as many training rows as there are validation rows",
+    ),
+    Column("val_loss", pa.float64(), "nats per label token", "loss on the validation rows"),
+    Column("test_loss", pa.float64(), "nats per label token", "loss on the test rows"),
+    Column("grad_norm", pa.float64(), "", "mean norm before clipping since the row before"),
+    Column("train_seconds", pa.float64(), "s", "computing spent on training so far", True),
+    Column("train_wall_seconds", pa.float64(), "s", "wall time of the same"),
+    Column("eval_seconds", pa.float64(), "s", "computing spent on evaluation so far", True),
+    Column("peak_memory_bytes", pa.int64(), "bytes", "peak of the run so far"),
+    Column("tokens_seen", pa.int64(), "tokens", "tokens trained on so far, without padding", True),
+    Column("label_tokens_seen", pa.int64(), "tokens", "those of them that the loss saw"),
+    Column("trainable_parameters", pa.int64(), "", "LoRA's A and B"),
+    Column("engine", pa.string(), "", "which training loop made the row"),
+    Column("device", pa.string(), "", "processor or GPU"),
+    Column("threads", pa.int64(), "", "CPU threads of the process"),
+    Column("git_commit", pa.string(), "", "revision of this package that trained the row"),
+    Column("git_dirty", pa.bool_(), "", "whether the package differed from that revision"),
+    Column("versions", pa.string(), "", "library versions as JSON"),
+)
+BY_NAME = {column.name: column for column in COLUMNS}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metadata:
+    """`table.json`: everything about a table that is not a row."""
+
+    name: str
+    version: str
+    description: str
+    context: str
+    space: Space
+    fidelities: tuple[Fidelity, ...]
+    metrics: dict[str, Metric]
+    seeds: tuple[int, ...]
+    untrained: dict[str, float]
+    provenance: dict[str, Any]
+    table_sha256: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values, closed by a sum over all the others."""
+        body = {
+            "format": FORMAT,
+            "name": self.name,
+            "version": self.version,
+            "description": self.description,
+            "context": self.context,
+            "licence": "CC-BY-4.0",
+            "space": self.space.to_json(),
+            "fidelities": [fidelity.to_json() for fidelity in self.fidelities],
+            "metrics": [metric.to_json() for metric in self.metrics.values()],
+            "seeds": list(self.seeds),
+            "untrained": self.untrained,
+            "provenance": self.provenance,
+            "sha256": {TABLE_FILE: self.table_sha256},
+        }
+        return body | {"metadata_sha256": sha256_of_text(canonical_json(body))}
+
+    @staticmethod
+    def from_json(raw: Any, where: object) -> "Metadata":
+        """Rebuild and check the metadata that the file `where` holds.
+
+        Raises:
+            IntegrityError: it has another format, was changed, or is not complete.
+        """
+        if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+            found = raw.get("format") if isinstance(raw, dict) else raw
+            raise IntegrityError(f"{where}: format {found!r}, this version reads {FORMAT}")
+        body = {key: value for key, value in raw.items() if key != "metadata_sha256"}
+        digest = sha256_of_text(canonical_json(body))
+        if raw.get("metadata_sha256") != digest:
+            raise IntegrityError(
+                f"{where}: was changed after the table was sealed: its own sum says "
+                f"{raw.get('metadata_sha256')}, its content gives {digest}"
+            )
+        try:
+            metrics = [Metric.from_json(metric) for metric in raw["metrics"]]
+            return Metadata(
+                name=raw["name"],
+                version=raw["version"],
+                description=raw["description"],
+                context=raw["context"],
+                space=Space.from_json(raw["space"]),
+                fidelities=tuple(Fidelity.from_json(f) for f in raw["fidelities"]),
+                metrics={metric.name: metric for metric in metrics},
+                seeds=tuple(raw["seeds"]),
+                untrained=raw["untrained"],
+                provenance=raw["provenance"],
+                table_sha256=raw["sha256"][TABLE_FILE],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise IntegrityError(f"{where}: not complete: {error!r}") from None

@@ -1,0 +1,106 @@
+"""A sealed table: loaded whole, its sums verified, never changed and never interpolated."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hpobench_llm.artefacts import (
+    frame_to_parquet,
+    read_json,
+    sha256_of_bytes,
+    write_atomically,
+    write_json,
+)
+from hpobench_llm.errors import ConfigurationError, IntegrityError
+from hpobench_llm.evaluation import STATUSES
+from hpobench_llm.space import config_id
+from hpobench_llm.tables.schema import BY_NAME, COLUMNS, METADATA_FILE, TABLE_FILE, Metadata
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The rows and the metadata of a table; `frame` is not to be written to."""
+
+    metadata: Metadata
+    frame: pd.DataFrame
+    folder: Path
+
+    @staticmethod
+    def load(folder: str | Path) -> "Table":
+        """Read and verify the table in `folder`.
+
+        Raises:
+            IntegrityError: a file is missing or damaged, a sum differs, or a row breaks the
+                schema; the message names file, column or row.
+        """
+        folder = Path(folder)
+        metadata = Metadata.from_json(read_json(folder / METADATA_FILE), folder / METADATA_FILE)
+        path = folder / TABLE_FILE
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise IntegrityError(f"{path}: cannot be read: {error.strerror}") from None
+        digest = sha256_of_bytes(content)
+        if digest != metadata.table_sha256:
+            raise IntegrityError(
+                f"{path}: sha256 is {digest}, but {METADATA_FILE} says {metadata.table_sha256}; "
+                "the file was changed or only partly copied"
+            )
+        try:
+            frame = pq.read_table(io.BytesIO(content)).to_pandas()
+        except (pa.ArrowException, OSError) as error:
+            raise IntegrityError(f"{path}: not a Parquet file: {error}") from None
+        check_rows(frame, metadata, path)
+        return Table(metadata, frame, folder)
+
+    @staticmethod
+    def write(folder: Path, metadata: Metadata, frame: pd.DataFrame) -> Path:
+        """Write rows and metadata; the sum in `metadata` must be that of the frame's Parquet.
+
+        The rows are written first: a table without its metadata is no table yet.
+        """
+        content = frame_to_parquet(frame)
+        check_rows(frame, metadata, folder / TABLE_FILE)
+        write_atomically(folder / TABLE_FILE, content)
+        write_json(folder / METADATA_FILE, metadata.to_json())
+        return folder
+
+
+def check_rows(frame: pd.DataFrame, metadata: Metadata, where: object) -> None:
+    """Check columns, statuses, keys and configurations.
+
+    Raises:
+        IntegrityError: naming the column or the row.
+    """
+    axes = list(metadata.space.names)
+    needed = [c.name for c in COLUMNS if c.required] + axes + list(metadata.metrics)
+    for name in needed:
+        if name not in frame.columns:
+            raise IntegrityError(f"{where}: column `{name}` is missing")
+    for name in frame.columns.intersection(list(BY_NAME)):
+        expected = BY_NAME[name].type
+        if pa.types.is_floating(expected) and not pd.api.types.is_numeric_dtype(frame[name]):
+            raise IntegrityError(f"{where}: column `{name}` must be {expected}")
+    unknown = set(frame["status"]) - set(STATUSES)
+    if unknown:
+        raise IntegrityError(f"{where}: unknown status {sorted(unknown)}")
+    key = ["config_id", "seed", *(fidelity.name for fidelity in metadata.fidelities)]
+    twice = np.flatnonzero(frame.duplicated(key))
+    if len(twice):
+        raise IntegrityError(f"{where}: row {twice[0]} repeats the key {key} of another row")
+    for row in frame[["config_id", *axes]].drop_duplicates().to_dict("records"):
+        values = {name: row[name] for name in axes}
+        try:
+            found = config_id(metadata.space.canonical(values))
+        except ConfigurationError as error:
+            raise IntegrityError(f"{where}: {values}: {error}") from None
+        if found != row["config_id"]:
+            raise IntegrityError(
+                f"{where}: config_id {row['config_id']} stands beside {values}, "
+                f"whose id is {found}"
+            )

@@ -84,8 +84,12 @@ def read_study(path: Path) -> StudySpec:
     spec = read_spec(path, StudySpec)
     for name in spec.optimizers:
         check_name(name, f"{path}: `optimizers`")
+    names = set()
     for name in spec.benchmarks:
         benchmark = load(name, where=f"{path}: `benchmarks`")
+        if benchmark.name in names:
+            raise SpecError(path, "benchmarks", f"two benchmarks are called {benchmark.name!r}")
+        names.add(benchmark.name)
         metric = select(benchmark.metrics, (spec.objective,), f"{path}: `objective`")
         for optimizer in spec.optimizers:  # found out now, not after an hour of the others
             build(
@@ -162,7 +166,7 @@ def _header(spec: StudySpec) -> dict[str, Any]:
     for name in spec.benchmarks:
         benchmark = load(name)
         if isinstance(benchmark, TabularBenchmark):
-            tables[name] = benchmark.table.metadata.table_sha256
+            tables[benchmark.name] = benchmark.table.metadata.table_sha256
     plain = {
         key: list(value) if isinstance(value, tuple) else value
         for key, value in dataclasses.asdict(spec).items()
@@ -171,7 +175,7 @@ def _header(spec: StudySpec) -> dict[str, Any]:
         "format": FORMAT,
         "study": plain,
         "tables": tables,
-        "versions": versions("hpobench-llm", "numpy", *used),
+        "versions": versions("hpobench-llm", "numpy", *sorted(set(used))),
         "code": git_revision(),
     }
 

@@ -55,13 +55,14 @@ def quality(
     squares = np.bincount(place, (truth[full] - means[place]) ** 2)
     freedom = (count - 1).sum()
     seeds = float(np.sqrt(squares.sum() / freedom)) if freedom else float("nan")
+    several = len(numbers) > 1
     return Quality(
         rows=len(truth),
         configurations=len(numbers),
-        r2=float(r2_score(truth, predicted)),
+        r2=float(r2_score(truth, predicted)) if len(truth) > 1 else float("nan"),
         mean_absolute_error=float(mean_absolute_error(truth, predicted)),
-        r2_full=float(r2_score(means, guesses)) if len(numbers) > 1 else float("nan"),
-        kendall_tau_full=float(kendalltau(means, guesses).statistic),
+        r2_full=float(r2_score(means, guesses)) if several else float("nan"),
+        kendall_tau_full=float(kendalltau(means, guesses).statistic) if several else float("nan"),
         mean_absolute_error_full=float(mean_absolute_error(means, guesses)),
         seed_standard_deviation_full=seeds,
     )

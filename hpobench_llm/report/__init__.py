@@ -1,0 +1,1 @@
+"""Reports: what a study found, as one page that a person can read and publish."""

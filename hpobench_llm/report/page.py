@@ -1,0 +1,146 @@
+"""One self-contained HTML page for a study: no scripts, no network, equal inputs equal bytes."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined, Template
+from markupsafe import Markup
+
+from hpobench_llm.artefacts import write_atomically
+from hpobench_llm.errors import UnknownNameError
+from hpobench_llm.report import captions, figures, summary, words
+from hpobench_llm.report.facts import BenchmarkFacts
+from hpobench_llm.report.looks import looks
+from hpobench_llm.studies.comparison import BenchmarkComparison, Comparison
+
+__all__ = ["BenchmarkFacts", "render", "write_report"]
+
+Drawing = tuple[Markup, str]
+
+
+def write_report(
+    path: Path,
+    *,
+    title: str,
+    comparison: Comparison,
+    benchmarks: Sequence[BenchmarkFacts] = (),
+    provenance: Mapping[str, object] | None = None,
+    libraries: Mapping[str, str] | None = None,
+) -> Path:
+    """Write the page of a study, whole or not at all, and return its path.
+
+    Args:
+        path: the file to write; its folder is made.
+        title: the page's heading.
+        comparison: what `compare_trajectories` returned.
+        benchmarks: facts to picture each benchmark with; one that is left out has no pictures of
+            its table and no provenance.
+        provenance: what to print about the study itself (spec, git commit, library versions), as
+            `BenchmarkFacts.provenance`; nothing is looked up here, so the page depends on its
+            arguments alone.
+        libraries: for each optimizer, the library and version that ran it, such as "optuna 4.5.0".
+
+    Raises:
+        UnknownNameError: the facts are of a benchmark that the comparison lacks.
+    """
+    page = render(
+        title=title,
+        comparison=comparison,
+        benchmarks=benchmarks,
+        provenance=provenance,
+        libraries=libraries,
+    )
+    write_atomically(path, page)
+    return path
+
+
+def render(
+    *,
+    title: str,
+    comparison: Comparison,
+    benchmarks: Sequence[BenchmarkFacts] = (),
+    provenance: Mapping[str, object] | None = None,
+    libraries: Mapping[str, str] | None = None,
+) -> str:
+    """Return the page that `write_report` writes."""
+    facts = {fact.name: fact for fact in benchmarks}
+    known = [result.benchmark for result in comparison.benchmarks]
+    for name in facts:
+        if name not in known:
+            raise UnknownNameError("benchmark", name, known, "report")
+    optimizers = [ranked.optimizer for ranked in comparison.ranking]
+    return _template().render(
+        title=title,
+        comparison=comparison,
+        summary=summary.summarise(comparison),
+        colours={name: colour for name, (colour, _) in looks(optimizers).items()},
+        ranks=_drawing(figures.rank_curves(comparison), captions.of_ranks(comparison))
+        if len(optimizers) > 1
+        else None,
+        sections=[
+            _section(result, facts.get(result.benchmark), comparison.alpha)
+            for result in comparison.benchmarks
+        ],
+        provenance=_printable(provenance or {}),
+        libraries=libraries or {},
+    )
+
+
+def _section(
+    result: BenchmarkComparison, facts: BenchmarkFacts | None, alpha: float
+) -> dict[str, object]:
+    """Gather what the template shows of one benchmark."""
+    table: list[Drawing] = []
+    if facts is not None:
+        scatter, axes = figures.score_against_objective(facts), figures.objective_by_axis(facts)
+        if scatter is not None:
+            table.append(_drawing(scatter, captions.of_scores(facts)))
+        if axes is not None:
+            table.append(_drawing(axes, captions.of_axes(facts)))
+    return {
+        "result": result,
+        "objective": words.label(result.metric, result.unit),
+        "regret": _drawing(figures.regret_curves(result), captions.of_regret(result, alpha=alpha)),
+        "remarks": [*summary.remarks(result, alpha=alpha), *(facts.notes if facts else ())],
+        "table": table,
+        "provenance": _printable(facts.provenance if facts else {}),
+    }
+
+
+def _drawing(svg: str, caption: str) -> Drawing:
+    return Markup(svg), caption
+
+
+def _printable(values: Mapping[str, object]) -> dict[str, str]:
+    """Flatten one level of nesting into text."""
+    return {key: _text(value) for key, value in values.items()}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_text(inner)}" for key, inner in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(_text(inner) for inner in value)
+    if value is None:
+        return "unknown"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "number": words.number,
+        "interval": words.interval,
+        "rank_interval": words.rank_interval,
+        "percent": words.percent,
+        "p_value": words.p_value,
+    }
+    source = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+    return environment.from_string(source)

@@ -1,0 +1,111 @@
+"""What a comparison says in sentences, written from its numbers alone."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import combinations
+
+from hpobench_llm.report.words import count, listed, number, percent, with_unit
+from hpobench_llm.studies.comparison import BenchmarkComparison, Comparison, Pair
+
+
+def summarise(comparison: Comparison) -> str:
+    """Return one paragraph: who ranks first, which pairs differ, and which are ties."""
+    names = [ranked.optimizer for ranked in comparison.ranking]
+    results = comparison.benchmarks
+    seeds = sorted({len(result.seeds) for result in results})
+    sampled = count(seeds[0], "seed")
+    if len(seeds) > 1:
+        sampled = f"{seeds[0]} to {count(seeds[-1], 'seed')}"
+    trials = count(max(result.trials for result in results), "trial")
+    setting = (
+        f"on {listed([r.benchmark for r in results])}, with {sampled} and up to {trials} each"
+    )
+    if len(names) == 1:
+        sentences = [f"Only {names[0]} was run {setting}, so there is nothing to compare."]
+    else:
+        sentences = [f"This study compares {listed(names)} {setting}."]
+        sentences += _ranking(comparison, names)
+    if len(results) == 1:
+        sentences.append(_outcome(results[0]))
+    return " ".join(sentences)
+
+
+def _ranking(comparison: Comparison, names: list[str]) -> list[str]:
+    first = comparison.ranking[0].rank.last
+    level = percent(1 - comparison.alpha)
+    top = [r.optimizer for r in comparison.ranking if r.rank.last.value == first.value]
+    if len(top) > 1:
+        lead = f"{listed(top)} share the lowest mean final rank, {first.value:.2f}."
+    else:
+        lead = (
+            f"{names[0]} has the lowest mean final rank, {first.value:.2f} ({level} interval "
+            f"{first.low:.2f} to {first.high:.2f})."
+        )
+    ties = [(pair.first, pair.second) for pair in comparison.pairs if pair.verdict == "tie"]
+    if len(ties) == len(comparison.pairs):
+        return [lead, "No pair differs significantly after Holm's correction: it is a tie."]
+    found = [lead, f"Significant after Holm's correction: {_beaten(comparison.pairs, names)}."]
+    if ties:
+        members = [name for name in names if any(name in pair for pair in ties)]
+        if len(ties) == len([*combinations(members, 2)]):
+            tied = listed(members)
+        else:
+            tied = "; ".join(f"{a} with {b}" for a, b in ties)
+        found.append(f"Not told apart, so a tie: {tied}.")
+    return found
+
+
+def _beaten(pairs: Sequence[Pair], names: list[str]) -> str:
+    """Group significant pairs by winners: "a and b beat c; a beats b"."""
+    winners: dict[str, list[str]] = defaultdict(list)
+    for pair in pairs:
+        if pair.verdict == "better":
+            winners[pair.second].append(pair.first)
+        elif pair.verdict == "worse":
+            winners[pair.first].append(pair.second)
+    losers: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for loser in sorted(winners, key=names.index):
+        losers[tuple(sorted(winners[loser], key=names.index))].append(loser)
+    return "; ".join(
+        f"{listed([*group])} {'beats' if len(group) == 1 else 'beat'} {listed(beaten)}"
+        for group, beaten in losers.items()
+    )
+
+
+def _outcome(result: BenchmarkComparison) -> str:
+    """Say in the objective's own units where the first in the ranking ended."""
+    first = result.standings[0]
+    regret = with_unit(number(first.regret.last.value), result.unit)
+    text = f"The median final regret of {first.optimizer} is {regret}"
+    if result.noise_sd:
+        side = "within" if first.regret.last.value <= result.noise_sd else "above"
+        text += f", {side} the seed noise of {with_unit(number(result.noise_sd), result.unit)}"
+    return f"{text}; {percent(first.optimum_share)} of its seeds found the optimum itself."
+
+
+def remarks(result: BenchmarkComparison, *, alpha: float) -> list[str]:
+    """Return what a reader has to know about one benchmark's numbers before using them."""
+    found = []
+    seeds, pairs = len(result.seeds), len(result.pairs)
+    if result.dropped_seeds:
+        found.append(
+            f"Only the {count(seeds, 'seed')} that all optimizers share are used; not used: "
+            f"seed {', '.join(map(str, result.dropped_seeds))}."
+        )
+    early = [f"{s.optimizer} ({count(s.early, 'seed')})" for s in result.standings if s.early]
+    if early:
+        found.append(f"Ended early and kept their incumbent: {', '.join(early)}.")
+    # The smallest p of a signed-rank test is reached when all signs agree: 2 / 2^n.
+    if pairs and 2.0 ** (1 - seeds) * pairs >= alpha:
+        found.append(
+            f"With {count(seeds, 'seed')} and {count(pairs, 'pair')} no difference, however "
+            f"large, can be significant at {number(alpha)}: more seeds are needed."
+        )
+    decided = [p.difference for p in result.pairs if p.verdict != "tie" and p.difference]
+    small = [d for d in decided if result.noise_sd and abs(d.value) < result.noise_sd]
+    if small:
+        found.append(
+            f"{len(small)} of {count(len(decided), 'significant pair')} differ by less than the "
+            "seed noise in the median: real on this table, and hardly visible in one training run."
+        )
+    return found

@@ -1,0 +1,66 @@
+"""Numbers and names as a reader expects them."""
+
+from hpobench_llm.studies.comparison import Interval
+
+_SPELLED = {"val": "validation", "lr": "learning rate"}
+
+
+def words(name: str) -> str:
+    """Return a column's name in words: `val_loss` is "validation loss"."""
+    if name.startswith("score_"):
+        return f"{name.removeprefix('score_').replace('_', ' ')} score"
+    return " ".join(_SPELLED.get(part, part) for part in name.split("_"))
+
+
+def label(name: str, unit: str) -> str:
+    """Return a column's name in words with its unit; the unit "1" is none."""
+    return words(name) if unit in ("", "1") else f"{words(name)} ({unit})"
+
+
+def with_unit(text: str, unit: str) -> str:
+    """Return a number followed by its unit; the unit "1" is none."""
+    return text if unit in ("", "1") else f"{text} {unit}"
+
+
+def number(value: object) -> str:
+    """Return a number with three significant digits, without leading zeros in its exponent."""
+    if not isinstance(value, int | float):
+        return str(value)
+    if value and abs(value) < 1e-3:
+        digits, _, exponent = f"{value:.2e}".partition("e")
+        return f"{float(digits):g}e{int(exponent)}"
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def interval(estimate: Interval) -> str:
+    """Return an estimate with its interval in brackets, three significant digits each."""
+    value, low, high = (
+        f"{x:#.3g}" if 1e-3 <= abs(x) < 1000 else number(x)
+        for x in (estimate.value, estimate.low, estimate.high)
+    )
+    return f"{value} [{low}, {high}]"
+
+
+def rank_interval(estimate: Interval) -> str:
+    """Return a mean rank with its interval in brackets, two decimals each."""
+    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
+
+
+def percent(share: float) -> str:
+    """Return a share in per cent, without decimals."""
+    return f"{100 * share:.0f} %"
+
+
+def p_value(p: float) -> str:
+    """Return a p-value: three decimals, or that it is below a thousandth."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def count(n: int, noun: str) -> str:
+    """Return a count with its noun, in the plural where it belongs."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def listed(names: list[str]) -> str:
+    """Return names as a list in a sentence."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

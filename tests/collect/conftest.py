@@ -1,0 +1,53 @@
+"""A campaign small enough to train in a second, on the base that the project ships."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+CAMPAIGN = """
+name = "mini"
+version = "0.0.1"
+description = "A few steps on generated tasks, for tests."
+seeds = [0, 1]
+checkpoints = [0, 2, 4]
+
+[base]
+path = "{base}"
+
+[data]
+max_tokens = 48
+train_rows = 64
+val_rows = 8
+test_rows = 8
+
+[[data.source]]
+name = "generated"
+generated_tasks = 400
+
+[grid]
+rank = [2, 4]
+lr = [1e-3, 1e-2]
+
+[[score]]
+name = "exact"
+kind = "exact-match"
+checkpoints = [0, 4]
+"""
+
+
+@pytest.fixture
+def write_campaign(tmp_path: Path, project_root: Path) -> Callable[..., Path]:
+    """Return a function that writes the campaign, with `old, new` pairs replaced."""
+
+    def write(*pairs: tuple[str, str]) -> Path:
+        text = CAMPAIGN.replace("{base}", str(project_root / "collect" / "bases" / "tiny"))
+        for old, new in pairs:
+            if old not in text:
+                raise ValueError(f"{old!r} is not in the campaign")
+            text = text.replace(old, new)
+        path = tmp_path / "mini.toml"
+        path.write_text(text)
+        return path
+
+    return write

@@ -1,0 +1,62 @@
+"""Campaigns: the grid's runs, and every mistake named with file, key and value."""
+
+import pytest
+
+from hpobench_llm.collect.campaign import read_campaign
+from hpobench_llm.errors import SpecError
+
+
+def test_every_configuration_and_seed_is_a_run_once(write_campaign):
+    campaign = read_campaign(write_campaign())
+    runs = campaign.runs()
+    assert len({run.run_id for run in runs}) == len(runs) == 2 * 2 * 2
+    assert {(r.config["rank"], r.config["lr"], r.seed) for r in runs} == {
+        (rank, lr, seed) for rank in (2, 4) for lr in (1e-3, 1e-2) for seed in (0, 1)
+    }
+    assert runs == campaign.runs()
+
+
+def test_defaults_are_part_of_a_configuration(write_campaign):
+    campaign = read_campaign(write_campaign(("[grid]", "[defaults]\ndropout = 0.2\n[grid]")))
+    hyper = campaign.hyperparameters({"rank": 4, "lr": 1e-2})
+    assert (hyper.rank, hyper.lr, hyper.dropout, hyper.clip_norm) == (4, 1e-2, 0.2, 1.0)
+
+
+def test_the_recipe_knows_what_changes_a_number(write_campaign):
+    plain = read_campaign(write_campaign()).recipe_sum()
+    same = [("seeds = [0, 1]", "seeds = [0, 1, 2]"), ("rank = [2, 4]", "rank = [2, 4, 8]")]
+    assert read_campaign(write_campaign(*same)).recipe_sum() == plain
+    for change in (("val_rows = 8", "val_rows = 9"), ("[0, 2, 4]", "[0, 3, 4]")):
+        assert read_campaign(write_campaign(change)).recipe_sum() != plain
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("[grid]", "[grdi]", ["`grdi`", "unknown key", "did you mean 'grid'"]),
+        ("rank = [2, 4]\nlr = [1e-3, 1e-2]", "", ["`grid` is empty"]),
+        ("rank = [2, 4]", "rank = []", ["`grid` is empty"]),
+        ("rank = [2, 4]", "rnak = [2, 4]", ["`grid.rnak`", "did you mean 'rank'"]),
+        ("rank = [2, 4]", "rank = [4, 2]", ["`rank`", "must increase", "[4, 2]"]),
+        ("rank = [2, 4]", "rank = [0, 4]", ["rank", "0", "outside its range"]),
+        ("rank = [2, 4]", "rank = [2.5, 4]", ["`grid.rank`", "integer", "2.5"]),
+        ("rank = [2, 4]", "rank = 2", ["`grid.rank`", "array", "2"]),
+        ("lr = [1e-3, 1e-2]", "lr = [-1.0, 1e-2]", ["lr", "-1.0", "outside its range"]),
+        ("[grid]", "[defaults]\ndropout = 1.5\n[grid]", ["`defaults`", "dropout = 1.5"]),
+        ("seeds = [0, 1]", "seeds = [0, 0]", ["`seeds` must be distinct"]),
+        ("checkpoints = [0, 2, 4]", "checkpoints = [2, 4]", ["`checkpoints` must start at 0"]),
+        ("checkpoints = [0, 2, 4]", "checkpoints = [0, 4, 4]", ["must increase"]),
+        ("checkpoints = [0, 4]", "checkpoints = [0, 3]", ["score exact", "[3]"]),
+        ('kind = "exact-match"', 'kind = "exact"', ["`score[0].kind`", "'exact-match'"]),
+        ("generated_tasks = 400", "", ["`data.source[0]`", "exactly one of"]),
+        ("val_rows = 8", "val_rows = 0", ["`data`", "at least 1"]),
+        ("max_tokens = 48", 'max_tokens = "48"', ["`data.max_tokens`", "an integer", "'48'"]),
+        ('name = "mini"', "", ["`name`", "required"]),
+    ],
+)
+def test_a_mistake_is_named(write_campaign, old, new, words):
+    path = write_campaign((old, new))
+    with pytest.raises(SpecError) as caught:
+        read_campaign(path)
+    for word in [str(path), *words]:
+        assert word in str(caught.value)

@@ -1,0 +1,181 @@
+"""Instruction data: formats, masks, disjoint splits, and nothing dropped in silence."""
+
+import gzip
+import json
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import AutoTokenizer
+
+from hpobench_llm.collect.campaign import read_campaign
+from hpobench_llm.collect.data import (
+    IGNORED,
+    Example,
+    collate,
+    load_split,
+    read_rows,
+    tokenize,
+)
+from hpobench_llm.errors import DataError, SpecError
+
+
+@pytest.fixture
+def tokenizer(project_root):
+    return AutoTokenizer.from_pretrained(project_root / "collect" / "bases" / "tiny")
+
+
+def campaign_on(write_campaign, path, *pairs):
+    return read_campaign(
+        write_campaign(("generated_tasks = 400", f'path = "{path}"'), *pairs)
+    )
+
+
+def questions(split):
+    return {
+        name: {tuple(row.ids[: row.prompt_tokens]) for row in getattr(split, name)}
+        for name in ("train", "val", "test")
+    }
+
+
+def test_the_sets_share_no_question_whatever_their_order_or_spelling(
+    tmp_path, write_campaign, tokenizer
+):
+    rows = [{"prompt": f"What follows {n}?", "completion": str(n + 1)} for n in range(400)]
+    shouted = [{"prompt": f" what  FOLLOWS {n}? ", "completion": "x"} for n in range(400)]
+    path = tmp_path / "rows.jsonl"
+    found = []
+    for order in (rows + shouted, [*reversed(rows), *shouted]):
+        path.write_text("\n".join(map(json.dumps, order)))
+        split = load_split(campaign_on(write_campaign, path), tmp_path / "mini.toml", tokenizer)
+        sets = questions(split)
+        assert not sets["train"] & sets["val"]
+        assert not sets["train"] & sets["test"]
+        assert not sets["val"] & sets["test"]
+        assert split.report["unused"]["generated: question asked before"] == 400
+        found.append(split)
+    assert found[0].val == found[1].val
+    assert found[0].report["split_sha256"] == found[1].report["split_sha256"]
+
+
+def test_a_smaller_set_is_the_beginning_of_a_larger_one(tmp_path, write_campaign, tokenizer):
+    small, large = (
+        load_split(
+            read_campaign(write_campaign(("val_rows = 8", f"val_rows = {n}"))),
+            tmp_path / "mini.toml",
+            tokenizer,
+        ).val
+        for n in (4, 16)
+    )
+    assert large[:4] == small
+
+
+@pytest.mark.parametrize(
+    ("row", "prompt", "answer"),
+    [
+        ({"prompt": "a b", "completion": "c"}, "a b", "c"),
+        ({"prompt": "a b", "response": "c"}, "a b", "c"),
+        ({"instruction": "a", "input": "b", "output": "c"}, "a\nb", "c"),
+        ({"instruction": "a", "input": "", "output": "c"}, "a", "c"),
+        ({"instruction": "a", "context": "b", "response": "c"}, "a\nb", "c"),
+        ({"instruction": "a", "response": "c", "category": "open_qa"}, "a", "c"),
+    ],
+)
+def test_formats(tmp_path, write_campaign, tokenizer, row, prompt, answer):
+    filler = [{"prompt": f"n {n}", "completion": "x"} for n in range(400)]
+    path = tmp_path / "rows.json.gz"
+    path.write_bytes(gzip.compress(json.dumps([row, *filler]).encode()))
+    campaign = campaign_on(
+        write_campaign, path, ("train_rows = 64", "train_rows = 0"), ("_rows = 8", "_rows = 30")
+    )
+    split = load_split(campaign, tmp_path / "mini.toml", tokenizer)
+    texts = {
+        tokenizer.decode(r.ids[1 : r.prompt_tokens]): tokenizer.decode(r.ids[r.prompt_tokens : -1])
+        for r in [*split.train, *split.val, *split.test]
+    }
+    assert texts.get(f"{prompt}\n") == answer or len(texts) < 401
+
+
+def test_rows_that_cannot_be_used_are_counted(tmp_path, write_campaign, tokenizer):
+    rows = [{"prompt": f"n {n}", "completion": "x"} for n in range(400)]
+    rows += [{"prompt": "empty", "completion": "  "}, {"prompt": "null", "completion": None}]
+    rows += [{"prompt": "", "completion": "x"}, {"question": "what"}, "text"]
+    rows += [{"prompt": f"long {'word ' * 200} {n}", "completion": "x"} for n in range(3)]
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps(rows))
+    campaign = campaign_on(
+        write_campaign, path, ("train_rows = 64", "train_rows = 0"), ("_rows = 8", "_rows = 20")
+    )
+    unused = load_split(campaign, tmp_path / "mini.toml", tokenizer).report["unused"]
+    assert unused["generated: no answer"] == 2
+    assert unused["generated: no question"] == 1
+    assert unused["generated: not an object"] == 1
+    known = "no known fields (prompt/completion, instruction/output, instruction/response)"
+    assert unused[f"generated: {known}"] == 1
+    assert unused.get("generated: longer than 48 tokens", 0) <= 3
+
+
+@given(st.text(min_size=1, max_size=30), st.text(min_size=1, max_size=30))
+def test_the_loss_sees_the_answer_and_the_end_alone(prompt, answer):
+    tokenizer = _tokenizer()
+    row = tokenize(Example("s", prompt, answer), tokenizer, "{instruction}\n")
+    assert len(row.ids) == len(row.labels)
+    seen = [label for label in row.labels if label != IGNORED]
+    assert tokenizer.decode(seen[:-1]) == answer
+    assert seen[-1] == tokenizer.eos_token_id
+    assert row.labels[: row.prompt_tokens] == [IGNORED] * row.prompt_tokens
+    assert row.ids[row.prompt_tokens :] == seen
+
+
+def _tokenizer(made=[]):  # noqa: B006 - made once for all examples
+    if not made:
+        from pathlib import Path
+
+        root = Path(__file__).parents[2]
+        made.append(AutoTokenizer.from_pretrained(root / "collect" / "bases" / "tiny"))
+    return made[0]
+
+
+def test_padding_is_never_a_label(tokenizer):
+    rows = [
+        tokenize(Example("s", "a", answer), tokenizer, "{instruction}\n")
+        for answer in ("x", "one two three four")
+    ]
+    batch = collate(rows, tokenizer.pad_token_id, torch.device("cpu"))
+    for index, row in enumerate(rows):
+        assert batch["labels"][index].tolist()[: len(row.ids)] == row.labels
+        assert set(batch["labels"][index].tolist()[len(row.ids) :]) <= {IGNORED}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "is empty"),
+        ('{"prompt": "a"}\n{broken\n', "line 2: not valid JSON"),
+        ("[1, 2", "not valid JSON"),
+    ],
+)
+def test_a_broken_file_is_named(tmp_path, content, words):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(content)
+    with pytest.raises(DataError, match=words) as caught:
+        read_rows(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_wrong_sum_a_missing_file_and_too_few_rows_are_named(
+    tmp_path, write_campaign, tokenizer
+):
+    file = tmp_path / "mini.toml"
+    with pytest.raises(SpecError, match=r"`data.source\[0\].path`: no such file"):
+        load_split(campaign_on(write_campaign, tmp_path / "none.json"), file, tokenizer)
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps([{"prompt": "a", "completion": "b"}]))
+    with pytest.raises(DataError, match=r"`data.\w+_rows` wants"):
+        load_split(campaign_on(write_campaign, path), file, tokenizer)
+    wrong = read_campaign(
+        write_campaign(("generated_tasks = 400", f'path = "{path}"\nsha256 = "00"'))
+    )
+    with pytest.raises(DataError, match="its sha256 is .* but .* says 00"):
+        load_split(wrong, file, tokenizer)

@@ -1,0 +1,110 @@
+"""Shared builders: a small table with known values, and a study-sized copy of it on disk."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import settings
+
+from hpobench_llm.artefacts import frame_to_parquet, sha256_of_bytes
+from hpobench_llm.metrics import Fidelity, Metric
+from hpobench_llm.space import Ordinal, Space
+from hpobench_llm.tables.schema import Metadata
+from hpobench_llm.tables.table import Table
+
+settings.register_profile("project", deadline=None, derandomize=True)
+settings.load_profile("project")
+
+SPACE = Space(
+    (
+        Ordinal("rank", (1, 4, 16), log=True),
+        Ordinal("lr", (1e-4, 1e-3, 1e-2, 1e-1), log=True),
+    )
+)
+STEPS = (0, 8, 16)
+
+
+def closed_form_rows() -> pd.DataFrame:
+    """Return rows whose loss is a known function; rank 1 with lr 0.1 diverges for seed 1."""
+    rows = []
+    for config in SPACE.configurations():
+        for seed in (0, 1):
+            for step in STEPS:
+                distance = float(((SPACE.to_unit([config]) - 0.4) ** 2).sum())
+                loss = 6.0 - (2.0 - distance) * step / 16 + 0.01 * seed * (step > 0)
+                broken = config["rank"] == 1 and config["lr"] == 1e-1 and seed == 1 and step > 0
+                rows.append(
+                    {
+                        "config_id": SPACE.config_id(config),
+                        "seed": seed,
+                        "step": step,
+                        "status": "diverged" if broken else "ok",
+                        **config,
+                        "train_loss": np.nan if broken else loss - 0.1,
+                        "val_loss": np.nan if broken else loss,
+                        "test_loss": np.nan if broken else loss + 0.1,
+                        "score_toy": np.nan if broken or step == 8 else 1.0 - loss / 10,
+                        "train_seconds": 2.0 * step * (1 + config["rank"] / 16),
+                        "eval_seconds": 1.0 * (step > 0),
+                        "tokens_seen": 100 * step,
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def write_table(folder: Path, frame: pd.DataFrame, name: str = "small") -> Path:
+    """Seal rows of the shape above as a table."""
+    losses = [
+        Metric(name=n, unit="nats per label token", direction="minimize", worst=6.0)
+        for n in ("val_loss", "test_loss", "train_loss")
+    ]
+    score = Metric(name="score_toy", unit="share of items", direction="maximize", worst=0.0)
+    metadata = Metadata(
+        name=name,
+        version="0.0.1",
+        description="A table with a closed form.",
+        context="For tests.",
+        space=SPACE,
+        fidelities=(Fidelity(name="step", unit="optimizer steps", values=STEPS),),
+        metrics={metric.name: metric for metric in [*losses, score]},
+        seeds=(0, 1),
+        untrained={"val_loss": 6.0, "test_loss": 6.1, "train_loss": 5.9, "score_toy": 0.4},
+        provenance={
+            "campaign": name,
+            "recipe_sha256": "0" * 64,
+            "diverged_factor": 1.0,
+            "defaults": {"rank": "axis", "lr": "axis", "dropout": 0.0},
+            "commits": ["0" * 40],
+            "devices": ["test"],
+            "versions": {"python": "3"},
+            "sources": {
+                "base": {"folder": "none"},
+                "data": {"sources": {}, "rows": {"train": 1}, "unused": {}},
+                "scores": {},
+            },
+        },
+        table_sha256=sha256_of_bytes(frame_to_parquet(frame)),
+    )
+    return Table.write(folder, metadata, frame)
+
+
+@pytest.fixture
+def rows() -> pd.DataFrame:
+    return closed_form_rows()
+
+
+@pytest.fixture
+def table_folder(tmp_path: Path, rows: pd.DataFrame) -> Path:
+    return write_table(tmp_path / "small", rows)
+
+
+@pytest.fixture
+def seal_rows() -> Callable[[Path, pd.DataFrame], Path]:
+    return write_table
+
+
+@pytest.fixture
+def project_root() -> Path:
+    return Path(__file__).parents[1]

@@ -1,0 +1,284 @@
+"""The page is well-formed, self-contained, escaped and repeatable, whatever the study was."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hpobench_llm.errors import UnknownNameError
+from hpobench_llm.metrics import Metric
+from hpobench_llm.report.looks import looks
+from hpobench_llm.report.page import BenchmarkFacts, render, write_report
+from hpobench_llm.report.summary import remarks, summarise
+from hpobench_llm.space import Categorical, Float, Ordinal, Space
+from hpobench_llm.studies.statistics import Comparison, compare_trajectories
+
+LOSS = Metric(name="val_loss", unit="nats", direction="minimize", worst=9.0)
+SCORE = Metric(name="score_toy", unit="accuracy", direction="maximize", worst=0.0)
+SPACE = Space(
+    (
+        Ordinal("rank", (1, 2, 4), log=True),
+        Ordinal("lr", (1e-4, 1e-3, 1e-2), log=True),
+        Categorical("targets", ("qv", "all")),
+    )
+)
+NASTY = "<script>alert('&\"$x_1$')</script>"
+
+
+def configurations() -> pd.DataFrame:
+    frame = pd.DataFrame(list(SPACE.configurations()))
+    frame["val_loss"] = 1 + (np.log10(frame["lr"]) + 3) ** 2 + frame["rank"] / 8
+    frame["score_toy"] = 0.5 - 0.01 * frame["rank"]
+    frame["status"] = np.where(frame["lr"] * frame["rank"] > 0.03, "diverged", "ok")
+    frame.loc[frame["status"] != "ok", ["val_loss", "score_toy"]] = np.nan
+    return frame
+
+
+def facts(name: str = "toy", **changes: Any) -> BenchmarkFacts:
+    known: dict[str, Any] = {
+        "name": name,
+        "space": SPACE,
+        "metric": LOSS,
+        "score": SCORE,
+        "configurations": configurations(),
+        "base_values": {"val_loss": 2.5, "score_toy": 0.4},
+        "provenance": {"table": name, "seeds": [0, 1], "fidelities": {"step": [1, 2]}},
+    }
+    return BenchmarkFacts(**(known | changes))
+
+
+def comparison(
+    optimizers: tuple[str, ...] = ("nomad", "random", "tpe-nni", "other"),
+    n_seeds: int = 6,
+    n_trials: int = 5,
+    noise: float | None = 0.05,
+    constant: float | None = None,
+    benchmarks: tuple[str, ...] = ("toy",),
+) -> Comparison:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        [
+            (
+                benchmark,
+                optimizer,
+                seed,
+                trial,
+                "ok",
+                rng.random() if constant is None else constant,
+            )
+            for benchmark in benchmarks
+            for optimizer in optimizers
+            for seed in range(n_seeds)
+            for trial in range(n_trials)
+        ],
+        columns=["benchmark", "optimizer", "seed", "trial", "status", "val_loss"],
+    )
+    best = float(frame["val_loss"].min())
+    problems = {name: (LOSS, best, noise) for name in benchmarks}
+    return compare_trajectories(frame, problems, resamples=50)
+
+
+def page_of(*, title: str = "A study", **study: Any) -> str:
+    return render(title=title, comparison=comparison(**study), benchmarks=[facts()])
+
+
+def parse(page: str) -> ElementTree.Element:
+    """Parse as XML: stricter than HTML, so every tag is closed and every text escaped."""
+    return ElementTree.fromstring(page.removeprefix("<!DOCTYPE html>"))
+
+
+class Links(HTMLParser):
+    """Collects whatever a browser might fetch or run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.targets: list[str] = []
+        self.tags: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        fetching = {"src", "href", "xlink:href", "srcset", "action", "data"}
+        self.targets += [value or "" for name, value in attrs if name in fetching]
+
+
+def test_the_page_fetches_and_runs_nothing() -> None:
+    page = page_of()
+    links = Links()
+    links.feed(page)
+    assert links.targets, "matplotlib's markers refer to their own definitions"
+    assert all(target.startswith(("#", "data:")) for target in links.targets)
+    assert not links.tags & {"script", "link", "iframe", "object", "embed"}
+    assert "@import" not in page
+    assert not re.search(r"url\((?!#)", page)
+
+
+def test_the_page_shows_every_part() -> None:
+    root = parse(page_of())
+    text = " ".join(root.itertext())
+    assert len(root.findall(".//{http://www.w3.org/2000/svg}svg")) == 4
+    for part in ("Final results", "Pairs on the final regret", "Provenance", "limits", "tpe-nni"):
+        assert part in text
+
+
+def test_names_are_escaped_everywhere() -> None:
+    study = comparison(optimizers=("nomad", NASTY), benchmarks=(NASTY,))
+    page = render(
+        title=NASTY,
+        comparison=study,
+        benchmarks=[facts(NASTY, notes=(NASTY,), provenance={NASTY: NASTY})],
+        provenance={NASTY: {NASTY: [NASTY]}},
+        libraries={NASTY: NASTY},
+    )
+    parse(page)
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_equal_inputs_give_equal_bytes(tmp_path: Path) -> None:
+    written = [
+        write_report(
+            tmp_path / name, title="A study", comparison=comparison(), benchmarks=[facts()]
+        ).read_bytes()
+        for name in ("one.html", "two.html")
+    ]
+    assert written[0] == written[1]
+
+
+@pytest.mark.parametrize(
+    "study",
+    [
+        {"optimizers": ("nomad",)},
+        {"optimizers": ("nomad", "random")},
+        {"optimizers": tuple(f"optimizer-{i}" for i in range(9))},
+        {"n_seeds": 1},
+        {"n_trials": 1},
+        {"n_seeds": 1, "n_trials": 1, "optimizers": ("nomad",)},
+        {"constant": 0.5},
+        {"constant": 0.5, "noise": None},
+        {"noise": None},
+        {"noise": 0.0},
+    ],
+)
+def test_degenerate_studies_have_a_page(study: dict[str, Any]) -> None:
+    check_drawings(page_of(**study))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"configurations": configurations().head(1)},
+        {"configurations": configurations().head(0)},
+        {"configurations": configurations().assign(val_loss=np.nan)},
+        {"configurations": configurations().assign(status="failed")},
+        {"configurations": configurations().assign(val_loss=1.0, score_toy=0.5)},
+        {"configurations": configurations().drop(columns=["status", "score_toy"]), "score": None},
+        {"metric": SCORE, "score": LOSS},
+        {"base_values": {}},
+    ],
+)
+def test_degenerate_tables_have_a_page(changes: dict[str, Any]) -> None:
+    page = render(title="A study", comparison=comparison(), benchmarks=[facts(**changes)])
+    check_drawings(page)
+
+
+def test_a_continuous_and_large_table_has_a_page() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"lr": 10 ** rng.uniform(-5, -2, 3500), "x": rng.random(3500)})
+    frame["val_loss"] = 1 + (np.log10(frame["lr"]) + 3.5) ** 2 + frame["x"]
+    frame["score_toy"] = -frame["val_loss"]
+    space = Space((Float("lr", 1e-5, 1e-2, log=True), Float("x", 0, 1)))
+    page = render(
+        title="A study",
+        comparison=comparison(),
+        benchmarks=[facts(space=space, configurations=frame)],
+    )
+    check_drawings(page)
+    assert len(page) < 2_000_000
+
+
+def check_drawings(page: str) -> None:
+    root = parse(page)
+    for drawing in root.iter("{http://www.w3.org/2000/svg}svg"):
+        for element in drawing.iter():
+            for name, value in element.attrib.items():
+                if not name.endswith("href"):
+                    assert not re.search(r"\b(nan|inf)\b", value), (element.tag, name, value)
+
+
+def test_runs_that_did_not_finish_are_counted() -> None:
+    text = " ".join(parse(page_of()).itertext())
+    lost = int((configurations()["status"] != "ok").sum())
+    assert f"{lost} configurations that diverged, failed or lack a value" in text
+    assert f"no value: {lost}" in text
+
+
+def test_several_benchmarks_have_an_overall_part() -> None:
+    study = comparison(benchmarks=("toy", "second"))
+    root = parse(render(title="A study", comparison=study, benchmarks=[facts()]))
+    headings = ["".join(h.itertext()) for h in root.iter("h2")]
+    assert headings[:3] == ["Overall", "second", "toy"]
+
+
+def test_unknown_facts_are_refused() -> None:
+    with pytest.raises(UnknownNameError, match="benchmark 'tos'; did you mean 'toy'"):
+        render(title="A study", comparison=comparison(), benchmarks=[facts("tos")])
+    with pytest.raises(ValueError, match="without val_loss"):
+        facts(configurations=configurations().drop(columns="val_loss"))
+
+
+def ladder(**losses: float) -> Comparison:
+    """Return a study of ten seeds in which each optimizer always ends on its loss."""
+    frame = pd.DataFrame(
+        [
+            ("toy", optimizer, seed, 0, "ok", loss)
+            for optimizer, loss in losses.items()
+            for seed in range(10)
+        ],
+        columns=["benchmark", "optimizer", "seed", "trial", "status", "val_loss"],
+    )
+    return compare_trajectories(frame, {"toy": (LOSS, 1.0, 0.5)}, resamples=50)
+
+
+def test_the_summary_says_who_wins_and_what_is_a_tie() -> None:
+    words = summarise(ladder(a=1.0, b=1.25, c=1.25))
+    assert "a has the lowest mean final rank, 1.00" in words
+    assert "a beats b and c" in words
+    assert "Not told apart, so a tie: b and c." in words
+    assert "within the seed noise of 0.5 nats" in words
+
+
+def test_the_summary_calls_a_tie_a_tie() -> None:
+    words = summarise(ladder(a=1.0, b=1.0))
+    assert "a and b share the lowest mean final rank, 1.50" in words
+    assert "it is a tie" in words
+
+
+def test_the_summary_of_one_optimizer_compares_nothing() -> None:
+    assert "nothing to compare" in summarise(ladder(a=1.0))
+
+
+def test_remarks_warn_of_small_differences_and_few_seeds() -> None:
+    close = ladder(a=1.0, b=1.25)
+    assert any("less than the seed noise" in r for r in remarks(close.benchmarks[0], alpha=0.05))
+    few = comparison(n_seeds=3)
+    assert any("more seeds are needed" in r for r in remarks(few.benchmarks[0], alpha=0.05))
+
+
+def test_optimizers_keep_their_look() -> None:
+    assert looks(["random", "nomad"])["nomad"] == looks(["nomad", "other"])["nomad"]
+    many = looks([f"optimizer-{i}" for i in range(20)])
+    assert len(set(many.values())) == 20
+
+
+def test_no_text_is_left_in_tex() -> None:
+    frame = configurations()
+    frame["lr"] = np.geomspace(1e-6, 1e-1, len(frame))
+    axes = (SPACE.dimensions[0], Float("lr", 1e-6, 1e-1, log=True), SPACE.dimensions[2])
+    table = facts(space=Space(axes), configurations=frame)
+    page = render(title="A study", comparison=comparison(), benchmarks=[table])
+    assert "mathdefault" not in page

@@ -1,0 +1,151 @@
+"""The simulated clock: costs alone move it, workers share it, equal arguments give equal bytes."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from hpobench_llm.benchmarks.base import Benchmark
+from hpobench_llm.benchmarks.tabular import TabularBenchmark
+from hpobench_llm.benchmarks.toy import toy_bowl
+from hpobench_llm.errors import ConfigurationError, UnknownNameError
+from hpobench_llm.evaluation import Evaluation
+from hpobench_llm.optimizers import registry
+from hpobench_llm.optimizers.base import Optimizer, Trial
+from hpobench_llm.studies.replay import replay
+from hpobench_llm.tables.table import Table
+
+
+def test_one_worker_runs_one_trial_after_another():
+    frame = replay("toy-bowl", "random", budget=5, seed=0).to_frame()
+    assert list(frame["trial"]) == list(range(5))
+    assert list(frame["finished_seconds"]) == [8.0, 16.0, 24.0, 32.0, 40.0]
+    assert list(frame["started_seconds"]) == [0.0, 8.0, 16.0, 24.0, 32.0]
+    assert (frame["worker"] == 0).all()
+    assert (frame["step"] == 8).all()
+
+
+class Uneven(Benchmark):
+    """A benchmark whose n-th level costs n + 1 seconds."""
+
+    def __init__(self) -> None:
+        inner = toy_bowl()
+        self.name, self.space, self.metrics = "uneven", inner.space, inner.metrics
+        self.fidelities = inner.fidelities
+        self._inner = inner
+
+    def query(self, config, *, fidelity=None, seed=None, metrics=None):
+        answer = self._inner.query(config, metrics=metrics)
+        cost = 1.0 + self.space.levels(config)[1]
+        return Evaluation(metrics=answer.metrics, cost_seconds=cost)
+
+    def optimum(self, metric):
+        return self._inner.optimum(metric)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 7])
+def test_workers_are_never_idle_while_trials_are_left(workers):
+    frame = replay(Uneven(), "random", budget=20, seed=3, workers=workers).to_frame()
+    assert len(frame) == 20
+    assert (frame["finished_seconds"] - frame["started_seconds"]).to_numpy() == pytest.approx(
+        frame["cost_seconds"].to_numpy()
+    )
+    assert frame["finished_seconds"].is_monotonic_increasing
+    # A naive list schedule: each trial in turn goes to the worker that is free first.
+    free = [0.0] * workers
+    for cost in frame.sort_values("trial")["cost_seconds"]:
+        free[int(np.argmin(free))] += cost
+    assert frame["finished_seconds"].max() == pytest.approx(max(free))
+    for _, mine in frame.groupby("worker"):
+        mine = mine.sort_values("started_seconds")
+        gaps = mine["started_seconds"].to_numpy()[1:] - mine["finished_seconds"].to_numpy()[:-1]
+        assert (gaps >= 0).all()
+
+
+class Recorder(Optimizer):
+    """Suggests one corner again and again and remembers what it is told."""
+
+    told: list = []  # noqa: RUF012 - read by the test after the replay
+
+    def ask(self):
+        return Trial(len(self.told), {"rank": 4, "lr": 1e-3})
+
+    def tell(self, trial, evaluation):
+        self.told.append((trial, evaluation))
+
+
+def test_the_optimizer_is_told_the_snapped_configuration(
+    tmp_path, rows, seal_rows, monkeypatch
+):
+    holed = rows[~((rows["rank"] == 4) & (rows["lr"] == 1e-3))].reset_index(drop=True)
+    bench = TabularBenchmark(Table.load(seal_rows(tmp_path / "holed", holed)))
+    Recorder.told = []
+    monkeypatch.setattr("hpobench_llm.studies.replay.build", lambda name, **k: _recorder(**k))
+    frame = replay(bench, "recorder", budget=3, seed=0).to_frame()
+    snapped = bench.snap({"rank": 4, "lr": 1e-3})
+    assert snapped != {"rank": 4, "lr": 1e-3}
+    assert [trial.config for trial, _ in Recorder.told] == [snapped] * 3
+    assert (frame["rank"] == snapped["rank"]).all()
+    assert (frame["lr"] == snapped["lr"]).all()
+    # A repeated configuration counts, costs, and gets the same answer.
+    assert frame["val_loss"].nunique() == 1
+    assert frame["finished_seconds"].iloc[-1] == pytest.approx(3 * frame["cost_seconds"].iloc[0])
+
+
+def _recorder(*, space, objectives, fidelities, budget, seed):
+    return Recorder(space, objectives, fidelities, budget, seed)
+
+
+def test_a_failed_run_is_recorded_with_its_cost(table_folder):
+    bench = TabularBenchmark(Table.load(table_folder))
+    frame = replay(bench, "random", budget=60, seed=0).to_frame()
+    failed = frame[frame["status"] == "diverged"]
+    assert len(failed) > 0
+    assert failed["val_loss"].isna().all()
+    assert (failed["cost_seconds"] > 0).all()
+
+
+def test_a_seed_of_the_table_can_be_chosen(table_folder):
+    bench = TabularBenchmark(Table.load(table_folder))
+    one = replay(bench, "random", budget=20, seed=0, table_seed=1).to_frame()
+    mean = replay(bench, "random", budget=20, seed=0).to_frame()
+    ok = (one["status"] == "ok") & (mean["status"] == "ok")
+    assert (one["val_loss"] - mean["val_loss"])[ok].to_numpy() == pytest.approx(0.005)
+
+
+PROGRAM = """
+import sys, hpobench_llm
+optimizer, path = sys.argv[1:]
+hpobench_llm.replay("toy-bowl", optimizer, budget=25, seed=4, workers=2).save(path)
+"""
+
+
+@pytest.mark.parametrize("name", sorted(registry.list_optimizers()))
+def test_equal_arguments_give_equal_bytes_in_another_process(tmp_path, name):
+    here = replay("toy-bowl", name, budget=25, seed=4, workers=2)
+    one = here.save(tmp_path / "one.parquet").read_bytes()
+    other_path = tmp_path / "other.parquet"
+    subprocess.run(
+        [sys.executable, "-c", PROGRAM, name, str(other_path)], check=True, timeout=120
+    )
+    assert other_path.read_bytes() == one
+    assert here.to_frame()["optimizer_seconds"].gt(0).all()
+    assert (tmp_path / "one.optimizer_seconds.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"benchmark": "toy-bawl"}, UnknownNameError, "unknown benchmark 'toy-bawl'; did you"),
+        ({"optimizer": "nomda"}, UnknownNameError, "unknown optimizer 'nomda'; did you mean"),
+        ({"objectives": ("vla_loss",)}, UnknownNameError, "metric 'vla_loss'; did you mean"),
+        ({"budget": 0}, ConfigurationError, "`budget`.*0"),
+        ({"budget": 2.5}, ConfigurationError, "`budget`.*2.5"),
+        ({"workers": 0}, ConfigurationError, "`workers`.*0"),
+    ],
+)
+def test_bad_arguments_are_named(change, error, words):
+    arguments = {"benchmark": "toy-bowl", "optimizer": "random", "budget": 3, "seed": 0} | change
+    with pytest.raises(error, match=words):
+        replay(arguments.pop("benchmark"), arguments.pop("optimizer"), **arguments)

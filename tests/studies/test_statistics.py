@@ -1,0 +1,317 @@
+"""Closed forms and properties of regret, intervals, ranks, tests and verdicts."""
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from hpobench_llm.errors import IntegrityError, UnknownNameError
+from hpobench_llm.metrics import Metric
+from hpobench_llm.studies.inference import (
+    bootstrap_mean,
+    bootstrap_median,
+    first_within,
+    friedman,
+    holm,
+    percentiles,
+    rank_correlation,
+    ranks,
+    signed_rank_test,
+)
+from hpobench_llm.studies.regret import Regrets, incumbents, regrets, snap
+from hpobench_llm.studies.statistics import Comparison, compare_trajectories
+
+LOSS = Metric(name="val_loss", unit="nats", direction="minimize", worst=10.0)
+ACCURACY = Metric(name="accuracy", unit="1", direction="maximize", worst=0.0)
+FINITE = st.floats(-1e6, 1e6)
+
+
+def trials(
+    benchmark: str, optimizer: str, seed: int, values: list[float], metric: Metric = LOSS
+) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "benchmark": benchmark,
+            "optimizer": optimizer,
+            "seed": seed,
+            "trial": range(len(values)),
+            "status": "ok",
+            metric.name: values,
+        }
+    )
+
+
+def study(rng_seed: int = 0, n_seeds: int = 12, **shifts: float) -> pd.DataFrame:
+    """Return noisy trajectories of 8 trials, one optimizer for each shift of its losses."""
+    rng = np.random.default_rng(rng_seed)
+    return pd.concat(
+        [
+            trials("b", name, seed, list(1 + shift + rng.random(8)))
+            for name, shift in shifts.items()
+            for seed in range(n_seeds)
+        ]
+    )
+
+
+def compare(frame: pd.DataFrame, optimum: float = 1.0, **settings: Any) -> Comparison:
+    return compare_trajectories(frame, {"b": (LOSS, optimum, 0.1)}, resamples=200, **settings)
+
+
+# Regret
+
+
+def regret_of(
+    frame: pd.DataFrame, optimizers: list[str], metric: Metric, optimum: float
+) -> Regrets:
+    return regrets(frame, benchmark="b", optimizers=optimizers, metric=metric, optimum=optimum)
+
+
+def test_regret_of_a_hand_made_frame() -> None:
+    frame = pd.concat(
+        [trials("b", "a", 0, [3.0, 2.0, 2.5, 1.0]), trials("b", "a", 4, [1.5, 4.0, 1.25, 1.25])]
+    )
+    result = regret_of(frame, ["a"], LOSS, 1.0)
+    assert result.seeds == (0, 4)
+    np.testing.assert_array_equal(result.curves, [[[2.0, 1.0, 1.0, 0.0], [0.5, 0.5, 0.25, 0.25]]])
+
+
+def test_regret_of_a_score_is_what_is_missing_to_the_best() -> None:
+    frame = trials("b", "a", 0, [0.25, 0.5, 0.375, 0.75], ACCURACY)
+    result = regret_of(frame, ["a"], ACCURACY, 0.75)
+    np.testing.assert_array_equal(result.curves, [[[0.5, 0.25, 0.25, 0.0]]])
+
+
+def test_trials_count_in_the_order_of_the_file() -> None:
+    frame = trials("b", "a", 0, [3.0, 2.0]).iloc[::-1]
+    np.testing.assert_array_equal(regret_of(frame, ["a"], LOSS, 1.0).curves, [[[1.0, 1.0]]])
+
+
+def test_a_run_that_is_not_ok_counts_as_the_worst() -> None:
+    frame = trials("b", "a", 0, [2.0, 1.0, math.nan, 2.0])
+    frame["status"] = ["diverged", "failed", "ok", "ok"]
+    result = regret_of(frame, ["a"], LOSS, 1.0)
+    np.testing.assert_array_equal(result.curves, [[[9.0, 9.0, 9.0, 1.0]]])
+    np.testing.assert_array_equal(result.unfinished, [[2]])
+
+
+def test_a_trajectory_that_ended_early_keeps_its_incumbent() -> None:
+    frame = pd.concat([trials("b", "a", 0, [3.0, 2.0]), trials("b", "z", 0, [4.0] * 4)])
+    result = regret_of(frame, ["a", "z"], LOSS, 1.0)
+    np.testing.assert_array_equal(result.curves[0, 0], [2.0, 1.0, 1.0, 1.0])
+    np.testing.assert_array_equal(result.trials, [[2], [4]])
+    assert [s.early for s in compare(frame).benchmarks[0].standings] == [1, 0]
+
+
+def test_only_common_seeds_count_and_the_others_are_named() -> None:
+    frame = pd.concat([trials("b", o, s, [2.0]) for o, s in [("a", 0), ("a", 1), ("z", 1)]])
+    result = compare(pd.concat([frame, trials("b", "z", 5, [1.0])])).benchmarks[0]
+    assert result.seeds == (1,)
+    assert result.dropped_seeds == (0, 5)
+    assert result.pairs[0].blocks == 1
+
+
+@given(arrays(np.float64, (3, 7), elements=FINITE))
+def test_incumbents_fall_and_are_reached(losses: np.ndarray) -> None:
+    curves = incumbents(losses)
+    assert (np.diff(curves, axis=1) <= 0).all()
+    np.testing.assert_array_equal(curves[:, -1], losses.min(axis=1))
+
+
+@given(arrays(np.float64, 20, elements=FINITE))
+def test_snapping_keeps_the_order_and_moves_little(values: np.ndarray) -> None:
+    snapped = snap(values)
+    order = np.argsort(values, kind="stable")
+    assert (np.diff(snapped[order]) >= 0).all()
+    assert np.abs(snapped - values).max() <= len(values) * 1e-12
+
+
+def test_values_within_the_tolerance_are_ties() -> None:
+    values = np.array([0.3, 0.1 + 0.2, 0.5, 1e-13])
+    np.testing.assert_array_equal(snap(values), [0.3, 0.3, 0.5, 0.0])
+
+
+# Intervals, ranks, tests
+
+
+def test_the_bootstrap_of_a_constant_has_width_zero() -> None:
+    constant = np.full((9, 3), 2.5)
+    for bootstrap in (bootstrap_median, bootstrap_mean):
+        draws = bootstrap(constant, resamples=50, rng=np.random.default_rng(0))
+        low, high = percentiles(draws, alpha=0.05)
+        np.testing.assert_array_equal(low, 2.5)
+        np.testing.assert_array_equal(high, 2.5)
+
+
+@pytest.mark.parametrize("n_seeds", [8, 9])
+def test_the_bootstrap_of_the_median_agrees_with_drawing_seeds(n_seeds: int) -> None:
+    values = np.random.default_rng(1).random((n_seeds, 2))
+    fast = bootstrap_median(values, resamples=20_000, rng=np.random.default_rng(2))
+    drawn = np.random.default_rng(3).integers(n_seeds, size=(20_000, n_seeds))
+    plain = np.median(values[drawn], axis=1)
+    for share in (0.025, 0.25, 0.5, 0.75, 0.975):
+        step = np.quantile(plain, [share - 0.015, share + 0.015], axis=0)
+        middle = np.quantile(fast, share, axis=0)
+        assert ((step[0] <= middle) & (middle <= step[1])).all()
+
+
+def test_the_bootstrap_of_the_mean_keeps_pairs_together() -> None:
+    values = np.random.default_rng(0).random((6, 4))
+    paired = np.stack([values, 5 - values], axis=1)
+    draws = bootstrap_mean(paired, resamples=30, rng=np.random.default_rng(0))
+    np.testing.assert_allclose(draws.sum(axis=1), 5)
+
+
+@given(arrays(np.float64, (4, 3, 5), elements=st.sampled_from([0.0, 0.5, 1.0, 2.0])))
+def test_rank_sums_are_fixed(curves: np.ndarray) -> None:
+    ranked = ranks(curves)
+    np.testing.assert_array_equal(ranked.sum(axis=0), np.full((3, 5), 10.0))
+    assert ranked.min() >= 1
+    assert ranked.max() <= 4
+
+
+def test_ties_share_their_mean_rank() -> None:
+    np.testing.assert_array_equal(ranks(np.array([0.5, 0.1, 0.5, 0.9])), [2.5, 1, 2.5, 4])
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_signed_ranks_in_closed_form() -> None:
+    p, side = signed_rank_test([-np.arange(1.0, 7.0)])
+    assert p == pytest.approx(2 / 2**6)
+    assert side == -1
+    assert signed_rank_test([np.zeros(9)]) == (1.0, 0)
+    assert signed_rank_test([np.array([1.0, -1.0])]) == (1.0, 0)
+
+
+def test_few_untied_seeds_decide_nothing() -> None:
+    differences = np.zeros(20)
+    differences[:4] = [-0.1, -0.2, -0.3, -0.4]
+    assert signed_rank_test([differences])[0] > 0.05
+
+
+def test_units_cancel_over_benchmarks() -> None:
+    one, two = np.array([-1.0, -2.0, -3.0, 0.5]), np.array([-4.0, -1.0, -2.5, 3.0])
+    assert signed_rank_test([one, two]) == signed_rank_test([one * 1024, two])
+
+
+def test_friedman_by_hand() -> None:
+    block_ranks = np.array([[1.0] * 6, [2.0] * 6, [3.0] * 6])
+    statistic, p = friedman(block_ranks) or (0.0, 0.0)
+    assert statistic == pytest.approx(12)
+    assert p == pytest.approx(math.exp(-6))
+    assert friedman(np.full((3, 6), 2.0)) == (0.0, 1.0)
+    assert friedman(block_ranks[:2]) is None
+
+
+def test_rank_correlation_of_monotone_and_constant_data() -> None:
+    x = np.arange(5.0)
+    assert rank_correlation(x, np.exp(x)) == pytest.approx((1, 1))
+    assert rank_correlation(x, -x) == pytest.approx((-1, -1))
+    assert rank_correlation(x, np.ones(5)) is None
+
+
+def test_the_first_trial_within_a_level() -> None:
+    curves = np.array([[3.0, 1.0, 0.5], [3.0, 3.0, 3.0]])
+    np.testing.assert_array_equal(first_within(curves, 1.0), [2, np.inf])
+
+
+# The comparison
+
+
+def test_identical_optimizers_tie() -> None:
+    frame = study(a=0.0)
+    result = compare(pd.concat([frame, frame.assign(optimizer="twin")]))
+    (pair,) = result.pairs
+    assert (pair.p, pair.p_holm, pair.verdict) == (1.0, 1.0, "tie")
+    assert (pair.wins, pair.ties, pair.losses, pair.superiority) == (0, 12, 0, 0.5)
+    assert pair.difference is not None
+    assert pair.difference.low == pair.difference.high == 0
+    for ranked in result.ranking:
+        assert set(ranked.rank.value + ranked.rank.low + ranked.rank.high) == {1.5}
+
+
+def test_a_clearly_better_optimizer_is_better() -> None:
+    result = compare(study(good=0.0, bad=2.0, worse=4.0))
+    assert [r.optimizer for r in result.ranking] == ["good", "bad", "worse"]
+    assert [p.verdict for p in result.pairs] == ["better"] * 3
+    assert result.pairs[0].wins == 12
+    assert result.friedman is not None
+    assert result.friedman.p < 0.001
+
+
+def test_higher_scores_win_when_the_metric_is_maximised() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.concat(
+        [
+            trials("b", name, seed, list(low + 0.1 * rng.random(4)), ACCURACY)
+            for name, low in (("high", 0.8), ("low", 0.2))
+            for seed in range(10)
+        ]
+    )
+    result = compare_trajectories(frame, {"b": (ACCURACY, 0.9, None)}, resamples=50)
+    assert result.ranking[0].optimizer == "high"
+    assert result.pairs[0].verdict == "better"
+    assert result.benchmarks[0].standings[0].regret.last.low >= 0
+
+
+def test_the_optimum_and_the_noise_are_found() -> None:
+    frame = pd.concat([trials("b", "a", 0, [3, 1.05, 1]), trials("b", "a", 1, [3, 3, 1.0625])])
+    (standing,) = compare(frame).benchmarks[0].standings
+    assert standing.optimum_share == 0.5
+    assert standing.trials_to_noise == 2.5
+    never = compare(frame, optimum=0.5).benchmarks[0].standings[0]
+    assert never.trials_to_noise is None
+    unknown = compare_trajectories(frame, {"b": (LOSS, 1.0, math.nan)}, resamples=9)
+    assert unknown.benchmarks[0].noise_sd is None
+
+
+def test_several_benchmarks_weigh_alike_and_keep_their_own_intervals() -> None:
+    first = study(good=0.0, bad=0.3)
+    second = study(1, 5, good=0.0, bad=0.3).assign(benchmark="other")
+    problems = {"b": (LOSS, 1.0, 0.1), "other": (LOSS, 1.0, None)}
+    both = compare_trajectories(pd.concat([first, second]), problems, resamples=200)
+    alone = compare(first)
+    assert both.benchmarks[0] == alone.benchmarks[0]
+    assert both.pairs[0].blocks == 17
+    assert both.pairs[0].difference is None
+    for ranked in both.ranking:
+        means = [
+            s.rank.last.value
+            for result in both.benchmarks
+            for s in result.standings
+            if s.optimizer == ranked.optimizer
+        ]
+        assert ranked.rank.last.value == pytest.approx(np.mean(means))
+
+
+def test_equal_arguments_give_equal_json() -> None:
+    frame = study(a=0.0, b=0.1)
+    first, second = (json.dumps(compare(frame).to_json(), allow_nan=False) for _ in range(2))
+    assert first == second
+    assert json.dumps(compare(frame, seed=1).to_json()) != first
+
+
+def test_broken_input_is_refused() -> None:
+    frame = study(a=0.0, b=0.1)
+    with pytest.raises(UnknownNameError, match="benchmark 'b'"):
+        compare_trajectories(frame, {"c": (LOSS, 1.0, None)})
+    with pytest.raises(IntegrityError, match="stands twice"):
+        compare(pd.concat([frame, frame]))
+    with pytest.raises(IntegrityError, match="val_loss"):
+        compare(frame.drop(columns="val_loss"))
+    with pytest.raises(IntegrityError, match="share no seed"):
+        compare(frame[(frame["optimizer"] == "a") == (frame["seed"] < 4)])
+    with pytest.raises(IntegrityError, match="without rows"):
+        compare(frame.head(0))
+    with pytest.raises(ValueError, match="alpha"):
+        compare(frame, alpha=1.5)

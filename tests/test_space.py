@@ -1,0 +1,133 @@
+"""The space: round trips, one id for every spelling, errors that name the nearest."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpobench_llm.errors import ConfigurationError
+from hpobench_llm.space import Categorical, Float, Integer, Ordinal, Space
+
+MIXED = Space(
+    (
+        Float("lr", 1e-5, 1e-1, log=True),
+        Float("dropout", 0.0, 0.5),
+        Integer("rank", 1, 512, log=True),
+        Ordinal("alpha_ratio", (0.5, 2.0, 8.0), log=True),
+        Categorical("target", ("q", "qv", "all")),
+    )
+)
+configurations = st.fixed_dictionaries(
+    {
+        "lr": st.floats(1e-5, 1e-1),
+        "dropout": st.floats(0.0, 0.5),
+        "rank": st.integers(1, 512),
+        "alpha_ratio": st.sampled_from((0.5, 2.0, 8.0)),
+        "target": st.sampled_from(("q", "qv", "all")),
+    }
+)
+
+
+@given(configurations)
+def test_unit_encoding_comes_back(config):
+    unit = MIXED.to_unit([config])
+    assert unit.shape == (1, 5)
+    assert ((unit >= 0) & (unit <= 1)).all()
+    (back,) = MIXED.from_unit(unit)
+    for name in ("rank", "alpha_ratio", "target"):
+        assert back[name] == config[name]
+    assert math.isclose(back["lr"], config["lr"], rel_tol=1e-9)
+    assert math.isclose(back["dropout"], config["dropout"], abs_tol=1e-12)
+
+
+@given(configurations, st.randoms(use_true_random=False))
+def test_id_ignores_key_order_and_the_spelling_of_numbers(config, random):
+    keys = list(config)
+    random.shuffle(keys)
+    spelled = {k: float(config[k]) if k == "rank" else config[k] for k in keys}
+    spelled["alpha_ratio"] = np.float64(config["alpha_ratio"])
+    assert MIXED.config_id(spelled) == MIXED.config_id(config)
+
+
+@given(configurations, configurations)
+def test_ids_differ_when_configurations_do(one, other):
+    same = MIXED.canonical(one) == MIXED.canonical(other)
+    assert (MIXED.config_id(one) == MIXED.config_id(other)) == same
+
+
+@given(st.lists(st.floats(0, 1), min_size=5, max_size=5))
+def test_decoding_always_lands_in_the_space(unit):
+    (config,) = MIXED.from_unit(np.array(unit))
+    assert MIXED.canonical(config) == config
+
+
+def test_json_round_trip():
+    assert Space.from_json(json.loads(json.dumps(MIXED.to_json()))) == MIXED
+
+
+def test_grid_size_is_the_product_of_its_axes():
+    grid = Space((Ordinal("a", (1, 2, 3)), Ordinal("b", (0.1, 0.2)), Categorical("c", ("x", "y"))))
+    listed = list(grid.configurations())
+    assert len(listed) == 3 * 2 * 2
+    assert len({grid.config_id(config) for config in listed}) == 12
+    assert [grid.levels(config) for config in listed][:3] == [(0, 0, 0), (0, 0, 1), (0, 1, 0)]
+
+
+def test_sampling_is_seeded_and_covers_every_level():
+    space = Space((Ordinal("a", (1, 2, 3)), Categorical("c", ("x", "y"))))
+    draws = [space.sample(np.random.default_rng(0)) for _ in range(2)]
+    assert draws[0] == draws[1]
+    rng = np.random.default_rng(1)
+    assert {tuple(space.sample(rng).values()) for _ in range(200)} == {
+        (a, c) for a in (1, 2, 3) for c in ("x", "y")
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"rnak": 4}, ["unknown hyperparameter 'rnak'", "did you mean 'rank'"]),
+        ({"rank": 0}, ["`rank`", "0", "[1, 512]"]),
+        ({"rank": 2.5}, ["`rank`", "integer", "2.5"]),
+        ({"lr": float("nan")}, ["`lr`", "finite", "nan"]),
+        ({"lr": True}, ["`lr`", "number", "True"]),
+        ({"lr": "0.1"}, ["`lr`", "number", "'0.1'"]),
+        ({"alpha_ratio": 3.0}, ["`alpha_ratio`", "3.0", "nearest: 2.0"]),
+        ({"target": "qq"}, ["`target`", "'qq'", "did you mean"]),
+    ],
+)
+def test_a_bad_value_is_named(change, words):
+    good = {"lr": 1e-3, "dropout": 0.1, "rank": 8, "alpha_ratio": 2.0, "target": "qv"}
+    with pytest.raises(ConfigurationError) as caught:
+        MIXED.canonical(good | change)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_missing_value_is_named():
+    with pytest.raises(ConfigurationError, match="missing: rank, target"):
+        MIXED.canonical({"lr": 1e-3, "dropout": 0.1, "alpha_ratio": 2.0})
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: Ordinal("a", ()),
+        lambda: Ordinal("a", (2, 1)),
+        lambda: Ordinal("a", (0, 1), log=True),
+        lambda: Ordinal("a", (1, math.inf)),
+        lambda: Float("a", 1.0, 1.0),
+        lambda: Float("a", 0.0, 1.0, log=True),
+        lambda: Categorical("a", ("x", "x")),
+        lambda: Space(()),
+        lambda: Space((Ordinal("a", (1,)), Ordinal("a", (2,)))),
+        lambda: Space.from_json([{"kind": "spiral", "name": "a"}]),
+        lambda: Space.from_json([{"kind": "float", "name": "a"}]),
+    ],
+)
+def test_a_broken_space_is_refused(build):
+    with pytest.raises(ValueError, match=r"\w"):
+        build()

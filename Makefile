@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 OUT := out
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint clean
 
 # torch first and alone: with its version pinned no other package pulls a larger build in.
 .venv/installed: pyproject.toml constraints.txt

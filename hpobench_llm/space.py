@@ -279,7 +279,9 @@ class Space:
         """
         dimensions: list[Dimension] = []
         for entry in raw:
-            fields = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}
+            fields: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()
+            }
             kind = _KINDS.get(str(fields.pop("kind", None)))
             if kind is None:
                 raise ValueError(f"unknown kind of dimension in {dict(entry)}")

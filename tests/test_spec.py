@@ -62,7 +62,7 @@ def test_a_whole_spec_is_read(tmp_path):
     [
         ('title = "t"\nrtae = 1', ["`rtae`", "unknown key", "did you mean 'rate'"]),
         ('title = "t"', ["`rate`", "required"]),
-        ('title = 3\nrate = 1', ["`title`", "a string", "3"]),
+        ("title = 3\nrate = 1", ["`title`", "a string", "3"]),
         ('title = "t"\nrate = "x"', ["`rate`", "a number", "'x'"]),
         ('title = "t"\nrate = true', ["`rate`", "True"]),
         ('title = "t"\nrate = 1\nvalues = 3', ["`values`", "array", "3"]),

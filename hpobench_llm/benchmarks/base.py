@@ -13,6 +13,18 @@ from hpobench_llm.space import Configuration, Space
 FidelityValues = Mapping[str, int | float]
 
 
+def as_rows(
+    configs: Sequence[Mapping[str, object]] | pd.DataFrame,
+) -> Sequence[Mapping[str, object]]:
+    """Return configurations as mappings, whether they come as a frame or as a sequence."""
+    if not isinstance(configs, pd.DataFrame):
+        return configs
+    names = [str(name) for name in configs.columns]
+    return [
+        dict(zip(names, row, strict=True)) for row in configs.itertuples(index=False, name=None)
+    ]
+
+
 class Benchmark(ABC):
     """A named function from configurations to evaluations.
 
@@ -59,8 +71,7 @@ class Benchmark(ABC):
         Returns a frame with one row per configuration, in order: the metrics, `status`,
         `cost_seconds` and `tokens`; a metric that was not measured is NaN.
         """
-        rows = configs.to_dict("records") if isinstance(configs, pd.DataFrame) else configs
-        answers = [self.query(row, fidelity=fidelity, seed=seed) for row in rows]
+        answers = [self.query(row, fidelity=fidelity, seed=seed) for row in as_rows(configs)]
         columns: dict[str, list[object]] = {
             name: [answer.metrics.get(name, float("nan")) for answer in answers]
             for name in self.metrics

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hpobench_llm.benchmarks.base import Benchmark, FidelityValues
+from hpobench_llm.benchmarks.base import Benchmark, FidelityValues, as_rows
 from hpobench_llm.errors import ConfigurationError
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import select
@@ -51,8 +51,8 @@ class SurrogateBenchmark(Benchmark):
         seed: int | None = None,
     ) -> pd.DataFrame:
         """Predict many configurations at once. See `Benchmark.query_many`."""
-        rows = configs.to_dict("records") if isinstance(configs, pd.DataFrame) else configs
-        features = self._features([self.space.canonical(row) for row in rows], fidelity, seed)
+        canonical = [self.space.canonical(row) for row in as_rows(configs)]
+        features = self._features(canonical, fidelity, seed)
         columns: dict[str, object] = {name: self._predict(name, features) for name in self.metrics}
         columns["status"] = np.full(len(features), "ok", dtype=object)
         columns["cost_seconds"] = self._predict(COST, features)

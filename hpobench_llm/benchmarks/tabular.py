@@ -63,7 +63,9 @@ class TabularBenchmark(Benchmark):
         self._values = {
             name: spread(frame[name].to_numpy(dtype=np.float64)) for name in self.metrics
         }
-        self._cost = spread(frame[list(_COSTS)].to_numpy(dtype=np.float64).sum(axis=1))
+        self._cost = sum(
+            (spread(frame[name].to_numpy(dtype=np.float64)) for name in _COSTS), np.zeros(shape)
+        )
         self._tokens = spread(frame["tokens_seen"].to_numpy(dtype=np.float64))
         codes = {status: float(code) for code, status in enumerate(STATUSES)}
         self._status = spread(frame["status"].map(codes).to_numpy(dtype=np.float64))
@@ -137,11 +139,11 @@ class TabularBenchmark(Benchmark):
         """Return the configurations that no other beats in all metrics (means over seeds)."""
         select(self.metrics, tuple(metrics), self.name)
         losses = np.column_stack([self._losses(name) for name in metrics])
-        no_worse = (losses[None, :, :] <= losses[:, None, :]).all(axis=2)
-        better = (losses[None, :, :] < losses[:, None, :]).any(axis=2)
-        front = ~(no_worse & better).any(axis=1)
-        found = self.configurations()[front]
-        return found.join(self.query_many(self._configs)[list(metrics)]).reset_index(drop=True)
+        no_worse = np.all(losses[None, :, :] <= losses[:, None, :], axis=2)
+        better = np.any(losses[None, :, :] < losses[:, None, :], axis=2)
+        front = ~np.any(no_worse & better, axis=1)
+        everything = self.configurations().join(self.query_many(self._configs)[list(metrics)])
+        return everything.loc[front].reset_index(drop=True)
 
     def noise(self, metric: str) -> float:
         """Return the standard deviation between seeds of a good run in full, own units.

@@ -219,15 +219,19 @@ class Campaign:
         ]
         return sorted(found, key=lambda run: sha256_of_text(run.run_id))
 
-    def recipe_sum(self) -> str:
-        """Return the SHA-256 of all that a run's numbers depend on, beside its own configuration.
+    def identity(self) -> dict[str, str]:
+        """Return what a ledger is known by: the name, and a SHA-256 of the recipe.
 
-        The grid and the seeds are left out, so that a campaign may grow; prose is left out too.
+        The recipe is all that a run's numbers depend on beside its own configuration. The grid
+        and the seeds are left out, so that a campaign may grow; prose is left out too.
         """
         recipe = dataclasses.asdict(self)
         for key in ("grid", "seeds", "description", "version", "context"):
             del recipe[key]
-        return sha256_of_text(canonical_json(recipe))
+        return {
+            "campaign": self.name,
+            "recipe_sha256": sha256_of_text(canonical_json(recipe)),
+        }
 
 
 @dataclass(frozen=True, slots=True)

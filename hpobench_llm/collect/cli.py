@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hpobench_llm.collect.campaign import Campaign, read_campaign
-from hpobench_llm.collect.ledger import read_ledger
+from hpobench_llm.collect.ledger import check_ledger, read_ledger
 from hpobench_llm.console import run_command
 from hpobench_llm.errors import HpobenchError, LedgerError, MissingDependencyError
 from hpobench_llm.progress import Progress
@@ -48,6 +48,7 @@ def _collect(options: argparse.Namespace) -> int:
     shard, shards = _shard(options.shard)
     if options.workers < 1:
         raise HpobenchError(f"--workers must be at least 1, got {options.workers}")
+    check_ledger(options.out, campaign.identity())
     done = _done(campaign, options.out)
     if options.dry_run:
         return _describe(campaign, options.out, done)
@@ -70,7 +71,7 @@ def _done(campaign: Campaign, out: Path) -> int:
     contents = read_ledger(out)
     if contents.damaged:
         print(
-            f"{PROGRAM}: {len(contents.damaged)} damaged ledger lines ({contents.damaged[0]} ...); "
+            f"{PROGRAM}: {len(contents.damaged)} damaged lines ({contents.damaged[0]} ...); "
             "their runs are trained again",
             file=sys.stderr,
         )

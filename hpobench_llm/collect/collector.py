@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -65,11 +66,6 @@ def collect_shard(
     return len(runs)
 
 
-def header(campaign: Campaign, bench: Workbench) -> dict[str, object]:
+def header(campaign: Campaign, bench: Workbench) -> dict[str, Any]:
     """Return what `campaign.json` says of a collection."""
-    return {
-        "campaign": campaign.name,
-        "recipe_sha256": campaign.recipe_sum(),
-        "sources": bench.sources,
-        "untrained": bench.untrained,
-    }
+    return campaign.identity() | {"sources": bench.sources, "untrained": bench.untrained}

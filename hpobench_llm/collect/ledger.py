@@ -34,9 +34,20 @@ def open_ledger(folder: Path, header: dict[str, Any]) -> None:
     Raises:
         LedgerError: it holds another campaign's runs, or the recipe has changed since.
     """
+    check_ledger(folder, header)
     path = folder / "campaign.json"
     if not path.exists():
         write_json(path, {"format": FORMAT, **header})
+
+
+def check_ledger(folder: Path, header: dict[str, Any]) -> None:
+    """Check that `folder`, if it is a ledger at all, agrees with what `header` says so far.
+
+    Raises:
+        LedgerError: as `open_ledger`.
+    """
+    path = folder / "campaign.json"
+    if not path.exists():
         return
     known = read_json(path)
     if known.get("format") != FORMAT:
@@ -47,7 +58,7 @@ def open_ledger(folder: Path, header: dict[str, Any]) -> None:
             "give another --out"
         )
     for key in ("recipe_sha256", "sources"):
-        if known.get(key) != header[key]:
+        if key in header and known.get(key) != header[key]:
             raise LedgerError(
                 f"{path}: `{key}` has changed since the first run was collected here "
                 "(base, data, scores or training differ); give another --out"

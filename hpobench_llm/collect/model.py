@@ -1,5 +1,6 @@
 """Load a frozen base from safetensors and put LoRA adapters on it with peft."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,10 +40,12 @@ def load_base(
             "folder": folder.name,
             "sha256": {p.name: sha256_of_file(p) for p in [*weights, folder / "config.json"]},
         }
-        target, options = str(folder), {"local_files_only": True}
+        target = str(folder)
+        options: dict[str, Any] = {"local_files_only": True}
     else:
         where = {"hub": campaign.base.hub, "revision": campaign.base.revision}
-        target, options = campaign.base.hub, {"revision": campaign.base.revision}
+        target = campaign.base.hub
+        options = {"revision": campaign.base.revision}
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     try:
@@ -76,13 +79,15 @@ def adapted(
     targets = hyperparameters.target_modules
     config = LoraConfig(
         r=hyperparameters.rank,
-        lora_alpha=hyperparameters.alpha_ratio * hyperparameters.rank,  # type: ignore[arg-type]
+        lora_alpha=hyperparameters.alpha_ratio * hyperparameters.rank,
         lora_dropout=hyperparameters.dropout,
         target_modules=targets if targets == "all-linear" else targets.split(","),
         task_type="CAUSAL_LM",
     )
     try:
-        model: Any = get_peft_model(base, config)
+        with warnings.catch_warnings():  # peft reads an attribute that transformers has renamed
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+            model: Any = get_peft_model(base, config)
     except ValueError as error:
         reason = str(error).splitlines()[0]
         raise SpecError("campaign", "defaults.target_modules", f"{targets!r}: {reason}") from None

@@ -63,7 +63,7 @@ class Optimizer(ABC):
         """Learn a trial's outcome; its configuration is the one that was really evaluated."""
 
     def close(self) -> None:  # noqa: B027 - optional: most optimizers hold nothing to give back
-        """Give back what the optimizer holds (processes, files); called once, also after errors."""
+        """Give back what the optimizer holds (a process, say); called once, also after errors."""
 
 
 class SingleObjectiveOptimizer(Optimizer):

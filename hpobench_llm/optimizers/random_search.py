@@ -30,8 +30,10 @@ class RandomSearch(Optimizer):
         self._rng = np.random.default_rng(seed)
         self._asked = 0
 
-    def ask(self) -> Trial:
-        """Return an independent uniform draw."""
+    def ask(self) -> Trial | None:
+        """Return an independent uniform draw, None once the budget is asked for."""
+        if self._asked == self.budget:
+            return None
         self._asked += 1
         return Trial(self._asked - 1, self.space.sample(self._rng))
 

@@ -22,17 +22,11 @@ class Entry:
 
 
 _ENTRIES = {
-    "random": Entry(
-        "random_search:RandomSearch", "random", "", "independent uniform draws"
-    ),
-    "nomad": Entry(
-        "nomad:Nomad", "direct search", "PyNomadBBO", "mesh adaptive direct search, defaults"
-    ),
-    "tpe-nni": Entry(
-        "tpe_nni:TpeNni", "model-based", "nni", "NNI's TpeTuner, defaults (20 random starts)"
-    ),
+    "random": Entry("random_search:RandomSearch", "random", "", "independent uniform draws"),
+    "nomad": Entry("nomad:Nomad", "direct search", "PyNomadBBO", "mesh adaptive direct search"),
+    "tpe-nni": Entry("tpe_nni:TpeNni", "model-based", "nni", "NNI's TPE, 20 random starts"),
     "tpe-optuna": Entry(
-        "tpe_optuna:TpeOptuna", "model-based", "optuna", "Optuna's TPESampler, defaults (10 starts)"
+        "tpe_optuna:TpeOptuna", "model-based", "optuna", "Optuna's TPE, 10 random starts"
     ),
 }
 

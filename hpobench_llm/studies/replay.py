@@ -75,10 +75,9 @@ def replay(
     if not rows:
         raise OptimizerError(f"{optimizer} suggested nothing")
     frame = pd.DataFrame(rows)
-    for position, (name, value) in enumerate(
-        {"benchmark": problem.name, "optimizer": optimizer, "seed": seed}.items()
-    ):
-        frame.insert(position, name, value)
+    frame.insert(0, "benchmark", problem.name)
+    frame.insert(1, "optimizer", optimizer)
+    frame.insert(2, "seed", seed)
     return Trajectory(frame)
 
 
@@ -115,7 +114,7 @@ class _Clock:
 
     def run(self) -> list[dict[str, Any]]:
         """Return one row a trial, in the order in which they finished."""
-        rows = []
+        rows: list[dict[str, Any]] = []
         while True:
             while self._idle and self._asked < self._budget and self._start():
                 pass

@@ -9,6 +9,7 @@ from sklearn.model_selection import GroupKFold
 
 from hpobench_llm.errors import ConfigurationError
 from hpobench_llm.provenance import git_revision, versions
+from hpobench_llm.space import Configuration
 from hpobench_llm.surrogates.artefact import COST, Surrogate
 from hpobench_llm.surrogates.encoding import encode_fidelities, relaxed
 from hpobench_llm.surrogates.models import ROUNDS, SETTINGS, Regressor, fit_regressor
@@ -46,7 +47,7 @@ def fit(
     levels = frame[axes].to_numpy(dtype=np.float64)
     features = np.hstack(
         [
-            space.to_unit(frame[list(space.names)].to_dict("records")),
+            space.to_unit(_configurations(frame, space.names)),
             encode_fidelities(metadata.fidelities, levels),
         ]
     )
@@ -83,6 +84,11 @@ def fit(
             "code": git_revision(),
         },
     )
+
+
+def _configurations(frame: pd.DataFrame, names: tuple[str, ...]) -> list[Configuration]:
+    rows = frame[list(names)].itertuples(index=False, name=None)
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def _held_out(

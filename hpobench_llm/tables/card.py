@@ -72,8 +72,8 @@ def _findings(table: Table) -> list[str]:
     ]
     means = good.groupby(axes, as_index=False)[[m.name for m in measured]].mean()
     for metric in measured:
-        column = means[metric.name]
-        best = means.loc[column.idxmin() if metric.direction == "minimize" else column.idxmax()]
+        losses = means[metric.name].to_numpy() * metric.to_loss(1.0)
+        best = means.iloc[int(np.nanargmin(losses))]
         lines.append(
             f"| {metric.name} | {' | '.join(f'{best[a]:g}' for a in axes)} | "
             f"{' | '.join(f'{best[m.name]:.4f}' for m in measured)} |"
@@ -106,7 +106,9 @@ def _spread(good: pd.DataFrame, axes: list[str], name: str, unit: str) -> str:
 
 
 def _agreement(means: pd.DataFrame, scores: list[str]) -> list[str]:
-    lines = []
+    lines: list[str] = []
+    if len(means) < 3:
+        return lines
     for name in scores:
         tau, p = kendalltau(means["val_loss"], means[name])
         if np.isfinite(tau):
@@ -114,9 +116,8 @@ def _agreement(means: pd.DataFrame, scores: list[str]) -> list[str]:
                 f"Kendall's tau between validation loss and {name}, over configurations: "
                 f"{tau:+.2f} (p = {p:.1g}). Negative: the lower loss has the better score."
             )
-    if "test_loss" in means:
-        tau, _ = kendalltau(means["val_loss"], means["test_loss"])
-        lines.append(f"Kendall's tau between validation loss and test loss: {tau:+.2f}.")
+    tau, _ = kendalltau(means["val_loss"], means["test_loss"])
+    lines.append(f"Kendall's tau between validation loss and test loss: {tau:+.2f}.")
     return lines
 
 

@@ -173,6 +173,6 @@ def test_a_failed_run_counts_as_the_worst_and_keeps_its_cost(bench):
 
 
 def test_toys_and_tables_are_loaded_by_name():
-    assert load("toy-bowl").optimum("val_loss")[0] == {"rank": 4, "lr": 3e-3, "dropout": 0.1}
+    assert load("toy-bowl").optimum("val_loss")[0] == {"rank": 2, "lr": 1e-3, "dropout": 0.1}
     with pytest.raises(UnknownNameError, match="did you mean 'toy-bowl'"):
         load("toy-bawl")

@@ -23,11 +23,11 @@ def test_defaults_are_part_of_a_configuration(write_campaign):
 
 
 def test_the_recipe_knows_what_changes_a_number(write_campaign):
-    plain = read_campaign(write_campaign()).recipe_sum()
+    plain = read_campaign(write_campaign()).identity()
     same = [("seeds = [0, 1]", "seeds = [0, 1, 2]"), ("rank = [2, 4]", "rank = [2, 4, 8]")]
-    assert read_campaign(write_campaign(*same)).recipe_sum() == plain
+    assert read_campaign(write_campaign(*same)).identity() == plain
     for change in (("val_rows = 8", "val_rows = 9"), ("[0, 2, 4]", "[0, 3, 4]")):
-        assert read_campaign(write_campaign(change)).recipe_sum() != plain
+        assert read_campaign(write_campaign(change)).identity() != plain
 
 
 @pytest.mark.parametrize(

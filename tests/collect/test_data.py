@@ -27,9 +27,7 @@ def tokenizer(project_root):
 
 
 def campaign_on(write_campaign, path, *pairs):
-    return read_campaign(
-        write_campaign(("generated_tasks = 400", f'path = "{path}"'), *pairs)
-    )
+    return read_campaign(write_campaign(("generated_tasks = 400", f'path = "{path}"'), *pairs))
 
 
 def questions(split):
@@ -172,10 +170,10 @@ def test_a_wrong_sum_a_missing_file_and_too_few_rows_are_named(
         load_split(campaign_on(write_campaign, tmp_path / "none.json"), file, tokenizer)
     path = tmp_path / "rows.json"
     path.write_text(json.dumps([{"prompt": "a", "completion": "b"}]))
-    with pytest.raises(DataError, match=r"`data.\w+_rows` wants"):
+    with pytest.raises(DataError, match=r"`data\.\w+_rows` wants"):
         load_split(campaign_on(write_campaign, path), file, tokenizer)
     wrong = read_campaign(
         write_campaign(("generated_tasks = 400", f'path = "{path}"\nsha256 = "00"'))
     )
-    with pytest.raises(DataError, match="its sha256 is .* but .* says 00"):
+    with pytest.raises(DataError, match=r"its sha256 is .* but .* says 00"):
         load_split(wrong, file, tokenizer)

@@ -75,9 +75,7 @@ class Recorder(Optimizer):
         self.told.append((trial, evaluation))
 
 
-def test_the_optimizer_is_told_the_snapped_configuration(
-    tmp_path, rows, seal_rows, monkeypatch
-):
+def test_the_optimizer_is_told_the_snapped_configuration(tmp_path, rows, seal_rows, monkeypatch):
     holed = rows[~((rows["rank"] == 4) & (rows["lr"] == 1e-3))].reset_index(drop=True)
     bench = TabularBenchmark(Table.load(seal_rows(tmp_path / "holed", holed)))
     Recorder.told = []
@@ -126,9 +124,7 @@ def test_equal_arguments_give_equal_bytes_in_another_process(tmp_path, name):
     here = replay("toy-bowl", name, budget=25, seed=4, workers=2)
     one = here.save(tmp_path / "one.parquet").read_bytes()
     other_path = tmp_path / "other.parquet"
-    subprocess.run(
-        [sys.executable, "-c", PROGRAM, name, str(other_path)], check=True, timeout=120
-    )
+    subprocess.run([sys.executable, "-c", PROGRAM, name, str(other_path)], check=True, timeout=120)
     assert other_path.read_bytes() == one
     assert here.to_frame()["optimizer_seconds"].gt(0).all()
     assert (tmp_path / "one.optimizer_seconds.parquet").exists()

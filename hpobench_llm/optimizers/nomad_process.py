@@ -1,0 +1,54 @@
+"""NOMAD in a process of its own: the other end of `hpobench_llm.optimizers.nomad`.
+
+The first line read from stdin is the problem. From then on every line written to stdout is either
+a point that NOMAD wants evaluated or, once, how the run ended; every further line read is the
+loss of the last point. All lines are JSON. The module imports nothing but the standard library
+and PyNomad, so that a run starts in a tenth of a second.
+"""
+
+import json
+import os
+import sys
+import traceback
+from typing import IO, Any
+
+
+def main() -> None:
+    """Run one optimization, asking the other process for every loss."""
+    lines = sys.stdin.buffer
+    # NOMAD prints to the process's stdout whatever its display degree says: the pipe moves to
+    # another descriptor, and what is printed joins the errors.
+    pipe = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    problem = json.loads(lines.readline())
+
+    import PyNomad
+
+    def evaluate(x: Any) -> int:
+        # PyNomad prints an exception of its callback and goes on without it, so none may leave.
+        try:
+            _send(pipe, {"point": [x.get_coord(i) for i in range(x.size())]})
+            line = lines.readline()
+            if not line:  # the parent is gone, or has closed this optimizer
+                os._exit(0)
+            x.setBBO(repr(float(json.loads(line)["loss"])).encode())
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        return 1
+
+    # SEED alone restarts the generator only where it differs from the seed in force, which this
+    # makes sure of.
+    PyNomad.setSeed(0)
+    result = PyNomad.optimize(
+        evaluate, problem["start"], problem["lower"], problem["upper"], problem["parameters"]
+    )
+    _send(pipe, {"end": result["stop_reason"], "flag": result["run_flag"]})
+
+
+def _send(pipe: IO[bytes], message: dict[str, Any]) -> None:
+    pipe.write(json.dumps(message).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""The tree-structured Parzen estimator of Optuna 5.
+
+Bergstra, Bardenet, Bengio and Kégl, "Algorithms for hyper-parameter optimization", NeurIPS 2011,
+in the multivariate form of Falkner, Klein and Hutter, "BOHB", ICML 2018, as Optuna has it: Akiba,
+Sano, Yanase, Ohta and Koyama, "Optuna: a next-generation hyperparameter optimization framework",
+KDD 2019.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hpobench_llm.errors import MissingDependencyError, OptimizerError
+from hpobench_llm.evaluation import Evaluation
+from hpobench_llm.metrics import Fidelity, Metric
+from hpobench_llm.optimizers.base import SingleObjectiveOptimizer, Trial
+from hpobench_llm.space import Categorical, Configuration, Dimension, Integer, Ordinal, Space
+
+try:
+    import optuna
+except ModuleNotFoundError as error:
+    if error.name != "optuna":  # optuna is there, but not all that it needs
+        raise
+    raise MissingDependencyError("optuna", "optuna", "the optimizer 'tpe-optuna'") from None
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+
+class TpeOptuna(SingleObjectiveOptimizer):
+    """Optuna's `TPESampler` with the defaults of Optuna 5 on a study in memory.
+
+    These are 10 random trials first (`n_startup_trials`), 24 candidates, all dimensions in one
+    kernel density (`multivariate=None`, which is true with one objective), running trials among
+    the bad ones (`constant_liar=True`), `min(ceil(0.1 * n), 25)` good trials of n, prior weight
+    1, full weight for the last 25 trials and a ramp before.
+
+    An ordinal axis is its index, an integer range from 0; integer and real ranges keep their log
+    scale; a categorical axis is categorical. Optuna may repeat a configuration.
+
+    A configuration that was moved before it was evaluated is learned as it was evaluated: the
+    asked trial fails, which TPE overlooks, and a finished one is added. A trial that failed has
+    the metric's worst value.
+
+    Raises:
+        MissingDependencyError: optuna is not installed.
+        OptimizerError: more than one objective, or a seed outside [0, 2**32 - 1].
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        objectives: Sequence[Metric],
+        fidelities: Sequence[Fidelity],
+        budget: int,
+        seed: int,
+        sources: Any = None,
+    ) -> None:
+        super().__init__(space, objectives, fidelities, budget, seed, sources)
+        if not 0 <= seed <= 2**32 - 1:
+            raise OptimizerError(f"tpe-optuna: the seed must lie in [0, 2**32 - 1], got {seed}")
+        self._distributions = {d.name: _distribution(d) for d in space}
+        self._study = _quiet_study(optuna.samplers.TPESampler(seed=seed))
+        self._asked = 0
+        self._running: dict[int, tuple[optuna.Trial, Configuration]] = {}
+
+    def ask(self) -> Trial | None:
+        """Return the next suggestion, None once the budget is exhausted."""
+        if self._asked >= self.budget:
+            return None
+        asked = self._study.ask(self._distributions)
+        config = {
+            d.name: d.values[value] if isinstance(d, Ordinal) else value
+            for d, value in ((d, asked.params[d.name]) for d in self.space)
+        }
+        trial = Trial(self._asked, self.space.canonical(config))
+        self._running[trial.number] = asked, trial.config
+        self._asked += 1
+        return trial
+
+    def tell(self, trial: Trial, evaluation: Evaluation) -> None:
+        """Give Optuna the loss of a trial and the configuration that was evaluated."""
+        if trial.number not in self._running:
+            raise OptimizerError(f"tpe-optuna: trial {trial.number} is not running")
+        asked, config = self._running.pop(trial.number)
+        loss = evaluation.loss(self.objective)
+        if trial.config == config:
+            self._study.tell(asked, loss)
+            return
+        self._study.tell(asked, state=optuna.trial.TrialState.FAIL)
+        params = {
+            d.name: d.level(value) if isinstance(d, Ordinal) else value
+            for d, value in ((d, trial.config[d.name]) for d in self.space)
+        }
+        self._study.add_trial(
+            optuna.create_trial(params=params, distributions=self._distributions, value=loss)
+        )
+
+
+def _quiet_study(sampler: optuna.samplers.BaseSampler) -> optuna.Study:
+    # Optuna announces every study at INFO; its verbosity is global, so it is put back.
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(max(verbosity, optuna.logging.WARNING))
+    try:
+        return optuna.create_study(sampler=sampler, study_name="replay")
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+
+
+def _distribution(dimension: Dimension) -> BaseDistribution:
+    match dimension:
+        case Ordinal():
+            return IntDistribution(0, len(dimension.values) - 1)
+        case Categorical():
+            return CategoricalDistribution(dimension.values)
+        case Integer():
+            return IntDistribution(dimension.low, dimension.high, log=dimension.log)
+        case _:
+            return FloatDistribution(dimension.low, dimension.high, log=dimension.log)

@@ -1,0 +1,212 @@
+"""The training loop against closed forms, against transformers itself, and when a run breaks."""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from hpobench_llm.collect.campaign import Run, read_campaign
+from hpobench_llm.collect.collector import collect_shard
+from hpobench_llm.collect.data import collate
+from hpobench_llm.collect.ledger import read_ledger
+from hpobench_llm.collect.losses import mean_loss, row_losses
+from hpobench_llm.collect.model import adapted
+from hpobench_llm.collect.seal import seal
+from hpobench_llm.collect.train import prepare, schedule, train_run
+from hpobench_llm.errors import LedgerError, SpecError
+
+CPU = torch.device("cpu")
+MEASURED = ("train_seconds", "train_wall_seconds", "eval_seconds", "peak_memory_bytes")
+
+
+@pytest.fixture
+def open_bench(write_campaign, tmp_path):
+    def build(*pairs):
+        torch.set_num_threads(1)
+        file = write_campaign(*pairs)
+        return prepare(read_campaign(file), file, CPU)
+
+    return build
+
+
+@pytest.fixture
+def bench(open_bench):
+    return open_bench()
+
+
+def without_measured(record):
+    return [{k: v for k, v in row.items() if k not in MEASURED} for row in record["rows"]]
+
+
+def test_a_run_repeats_and_leaves_the_base_as_it_was(bench):
+    before = {name: p.clone() for name, p in bench.base.named_parameters()}
+    run = Run({"rank": 4, "lr": 1e-2}, 0)
+    one, other = train_run(bench, run), train_run(bench, run)
+    assert without_measured(one) == without_measured(other)
+    after = dict(bench.base.named_parameters())
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert without_measured(train_run(bench, Run(run.config, 1))) != without_measured(one)
+
+
+def test_rows_hold_what_was_asked_for(bench):
+    record = train_run(bench, Run({"rank": 4, "lr": 1e-2}, 0))
+    rows = record["rows"]
+    assert [row["step"] for row in rows] == [0, 2, 4]
+    assert rows[0]["val_loss"] == bench.untrained["val_loss"]
+    assert rows[2]["val_loss"] < rows[0]["val_loss"]
+    assert all(row["status"] == "ok" for row in rows)
+    assert ["score_exact" in row for row in rows] == [True, False, True]
+    assert rows[0]["tokens_seen"] == 0 < rows[1]["tokens_seen"] < rows[2]["tokens_seen"]
+    for name in ("train_seconds", "eval_seconds"):
+        assert rows[0][name] == 0 < rows[1][name] < rows[2][name]
+    assert record["hyperparameters"]["dropout"] == 0.0
+    assert record["provenance"]["versions"]["peft"]
+
+
+def test_only_lora_is_trained_and_a_fresh_adapter_changes_nothing(bench):
+    hyper = bench.campaign.hyperparameters({"rank": 4, "lr": 1e-2})
+    with adapted(bench.base, hyper, 0) as (model, parameters):
+        names = [n for n, p in model.named_parameters() if p.requires_grad]
+        assert all("lora_A" in n or "lora_B" in n for n in names)
+        assert len(names) == len(parameters) == 3 * 7 * 2
+        assert mean_loss(model, bench.split.val, bench.pad) == bench.untrained["val_loss"]
+
+
+def test_dropout_of_one_learns_nothing(open_bench):
+    """The adapter then sees zeros alone: what still learned would be something else."""
+    bench = open_bench(("[grid]", "[defaults]\ndropout = 1.0\n[grid]"))
+    rows = train_run(bench, Run({"rank": 4, "lr": 1e-2}, 0))["rows"]
+    assert [row["val_loss"] for row in rows] == [bench.untrained["val_loss"]] * 3
+
+
+def test_the_loss_is_that_of_transformers(bench):
+    rows = bench.split.val[:4]
+    batch = collate(rows, bench.pad, CPU)
+    with torch.no_grad():
+        theirs = float(bench.base(**batch).loss)
+    assert mean_loss(bench.base, rows, bench.pad) == pytest.approx(theirs, rel=1e-5)
+    alone = [float(row_losses(bench.base, [row], bench.pad)[0]) for row in rows]
+    assert row_losses(bench.base, rows, bench.pad).numpy() == pytest.approx(alone, rel=1e-4)
+
+
+def test_exact_match_is_what_greedy_decoding_gives(open_bench):
+    bench = open_bench(
+        ("checkpoints = [0, 2, 4]", "checkpoints = [0, 60]"),
+        ("checkpoints = [0, 4]", "checkpoints = [0, 60]"),
+        ("test_rows = 8", "test_rows = 40"),
+    )
+    hyper = bench.campaign.hyperparameters({"rank": 16, "lr": 1e-2})
+    with adapted(bench.base, hyper, 0) as (model, parameters):
+        optimizer = torch.optim.AdamW(parameters, lr=1e-2)
+        rows = bench.split.train
+        for start in range(0, 60 * 8, 8):
+            picked = [rows[i % len(rows)] for i in range(start, start + 8)]
+            batch = collate(picked, bench.pad, CPU)
+            model(**batch).loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        model.eval()
+        right = []
+        for row in bench.split.train[:40]:
+            prompt = torch.tensor([row.ids[: row.prompt_tokens]])
+            made = model.generate(
+                input_ids=prompt,
+                attention_mask=torch.ones_like(prompt),
+                max_new_tokens=len(row.ids) - row.prompt_tokens,
+                do_sample=False,
+                pad_token_id=bench.pad,
+            )
+            right.append(made[0].tolist() == row.ids)
+        from hpobench_llm.collect.score import _exact_matches
+
+        ours = _exact_matches(model, bench.split.train[:40], bench.pad)
+    assert 0 < sum(right) < 40
+    assert list(ours == 1.0) == right
+
+
+def test_a_run_that_breaks_is_a_row_with_its_cost(open_bench):
+    bench = open_bench(("lr = [1e-3, 1e-2]", "lr = [1e-3, 1e30]"))
+    rows = train_run(bench, Run({"rank": 4, "lr": 1e30}, 0))["rows"]
+    assert [row["status"] for row in rows] == ["ok", "diverged", "diverged"]
+    assert "val_loss" not in rows[2]
+    assert rows[2]["train_seconds"] > 0
+    healthy = train_run(bench, Run({"rank": 4, "lr": 1e-3}, 0))["rows"]
+    assert all(row["status"] == "ok" for row in healthy)
+
+
+def test_a_run_worse_than_the_untrained_base_is_diverged(open_bench):
+    bench = open_bench(('version = "0.0.1"', 'version = "0.0.1"\ndiverged_factor = 0.5'))
+    rows = train_run(bench, Run({"rank": 2, "lr": 1e-3}, 0))["rows"]
+    assert rows[2]["status"] == "diverged"
+    assert rows[2]["val_loss"] > 0.5 * rows[0]["val_loss"]
+
+
+def test_the_schedule_warms_up_and_ends_near_zero():
+    factors = [schedule(step, 100, 0.1) for step in range(100)]
+    assert factors[:10] == pytest.approx([(i + 1) / 11 for i in range(10)])
+    assert factors[10] == 1.0
+    assert factors[55] == pytest.approx(0.5)
+    assert factors[99] == pytest.approx(0.5 * (1 + math.cos(math.pi * 89 / 90)))
+    assert np.all(np.diff(factors[10:]) < 0)
+
+
+def test_an_unknown_target_module_is_named(open_bench):
+    bench = open_bench(("[grid]", '[defaults]\ntarget_modules = "q_porj"\n[grid]'))
+    with pytest.raises(SpecError, match=r"target_modules.*q_porj"):
+        train_run(bench, Run({"rank": 4, "lr": 1e-3}, 0))
+
+
+def test_a_collection_resumes_and_trains_nothing_twice(write_campaign, tmp_path):
+    file = write_campaign()
+    campaign, out = read_campaign(file), tmp_path / "out"
+    trained = [
+        collect_shard(campaign, file, out, shard=shard, shards=2, device=CPU)
+        for shard in (0, 0, 1)
+    ]
+    assert trained == [4, 0, 4]
+    assert collect_shard(campaign, file, out, device=CPU) == 0
+    table = seal(campaign, out)
+    assert len(table.frame) == 8 * 3
+    assert table.metadata.seeds == (0, 1)
+    changed = write_campaign(("max_tokens = 48", "max_tokens = 47"))
+    with pytest.raises(LedgerError, match="`recipe_sha256` has changed"):
+        collect_shard(read_campaign(changed), changed, out, device=CPU)
+
+
+def test_a_growing_grid_keeps_what_is_there(write_campaign, tmp_path):
+    file = write_campaign(("rank = [2, 4]", "rank = [2]"), ("seeds = [0, 1]", "seeds = [0]"))
+    out = tmp_path / "out"
+    assert collect_shard(read_campaign(file), file, out, device=CPU) == 2
+    file = write_campaign(("rank = [2, 4]", "rank = [2, 4]"), ("seeds = [0, 1]", "seeds = [0]"))
+    with pytest.raises(LedgerError, match="2 of 4 runs are missing"):
+        seal(read_campaign(file), out)
+    assert collect_shard(read_campaign(file), file, out, device=CPU) == 2
+
+
+def test_a_killed_collection_ends_with_the_same_losses(write_campaign, tmp_path):
+    file = write_campaign()
+    out = tmp_path / "killed"
+    command = [sys.executable, "-m", "hpobench_llm.collect.cli", str(file), "--out", str(out)]
+    running = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(read_ledger(out).records) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(running.pid, signal.SIGKILL)
+    running.wait()
+    kept = len(read_ledger(out).records)
+    assert 2 <= kept < 8
+    campaign = read_campaign(file)
+    assert collect_shard(campaign, file, out, device=CPU) == 8 - kept
+    whole = tmp_path / "whole"
+    collect_shard(campaign, file, whole, device=CPU)
+    ours, theirs = read_ledger(out).records, read_ledger(whole).records
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        assert without_measured(ours[name]) == without_measured(theirs[name])

@@ -1,0 +1,64 @@
+"""The README keeps its word: its code runs and prints what it says, its commands work."""
+
+import contextlib
+import io
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, flags=re.DOTALL)
+
+
+def test_the_first_example_prints_what_the_readme_says():
+    program, said = re.search(r"```python\n(.*?)```\n+```text\n(.*?)```", TEXT, re.DOTALL).groups()
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(compile(program, "README.md", "exec"), {})
+    assert out.getvalue() == said
+
+
+def test_every_command_of_the_command_lines_works(tmp_path):
+    commands = [
+        line.removeprefix("$ ")
+        for block in blocks("console")
+        for line in block.splitlines()
+        if line.startswith(("$ hpobench-llm", "$ collect-grid"))
+    ]
+    assert len(commands) >= 5
+    for name in ("collect", "studies"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    programs = Path(sys.executable).parent
+    environment = os.environ | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+    for command in commands:
+        done = subprocess.run(
+            command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+
+
+def test_make_demo_does_it_all(tmp_path):
+    done = subprocess.run(
+        [
+            "make",
+            "--assume-old=.venv/installed",
+            "demo",
+            f"OUT={tmp_path}",
+            f"BIN={Path(sys.executable).parent}",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for word in ("sealed 96 rows of 12 runs", "mean rank", "nomad", "tpe-nni", "tpe-optuna"):
+        assert word in done.stdout
+    page = (tmp_path / "nomad-vs-tpe" / "report.html").read_text(encoding="utf-8")
+    assert page.count("<svg") >= 4
+    assert not re.search(r"""(?:src|href)\s*=\s*["']?(?:https?:)?//""", page)

@@ -1,0 +1,192 @@
+"""What a user types wrong: one clear line, exit status 2, no traceback, nothing lost."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+COLLECT = "hpobench_llm.collect.cli"
+MAIN = "hpobench_llm.cli"
+
+
+def run(module, *arguments, env=None):
+    return subprocess.run(
+        [sys.executable, "-m", module, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=env,
+    )
+
+
+def complains(done, *words):
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    for word in words:
+        assert word in last, last
+
+
+CAMPAIGN = """
+name = "bad"
+version = "0"
+description = "d"
+seeds = [0]
+checkpoints = [0, 1]
+[base]
+path = "{base}"
+[data]
+max_tokens = 48
+val_rows = 4
+test_rows = 4
+[[data.source]]
+name = "s"
+generated_tasks = 200
+[grid]
+rank = [2]
+"""
+
+
+@pytest.fixture
+def campaign(tmp_path, project_root):
+    def write(*pairs):
+        text = CAMPAIGN.replace("{base}", str(project_root / "collect" / "bases" / "tiny"))
+        for old, new in pairs:
+            text = text.replace(old, new)
+        path = tmp_path / "bad.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("[grid]", "[girds]", ["bad.toml", "`girds`", "unknown key", "'grid'"]),
+        ("rank = [2]", "", ["bad.toml", "`grid` is empty"]),
+        ("rank = [2]", "rank = [-2]", ["bad.toml", "rank = -2", "outside its range"]),
+        (
+            "generated_tasks = 200",
+            'path = "no.json"',
+            ["bad.toml", "`data.source[0].path`", "no.json"],
+        ),
+        ("bases/tiny", "bases/none", ["bad.toml", "`base.path`", "no such file or folder"]),
+        ("generated_tasks = 200", 'path = "$NOT_SET_X/a"', ["NOT_SET_X is not set"]),
+    ],
+)
+def test_a_bad_campaign(campaign, tmp_path, old, new, words):
+    path = campaign((old, new))
+    complains(run(COLLECT, path, "--out", tmp_path / "out"), *words)
+
+
+def test_bad_options_of_collect(campaign, tmp_path):
+    path, out = campaign(), tmp_path / "out"
+    complains(run(COLLECT, path, "--out", out, "--shard", "2/2"), "--shard 2/2", "0 <= K < N")
+    complains(run(COLLECT, path, "--out", out, "--workers", "0"), "--workers", "0")
+    complains(run(COLLECT, path, "--out", out, "--device", "cuda"), "--device cuda", "no GPU")
+    complains(run(COLLECT, tmp_path / "none.toml", "--out", out), "none.toml", "no such file")
+    assert run(COLLECT, path).returncode == 2
+
+
+def test_weights_that_are_not_safetensors(campaign, tmp_path, project_root):
+    base = tmp_path / "base"
+    base.mkdir()
+    (base / "config.json").write_text("{}")
+    path = campaign((str(project_root / "collect" / "bases" / "tiny"), str(base)))
+    complains(run(COLLECT, path, "--out", tmp_path / "out"), "`base.path`", "no *.safetensors")
+
+
+def test_an_error_in_a_worker_process_is_told_once(campaign, tmp_path):
+    path = campaign(("generated_tasks = 200", 'path = "no.json"'))
+    done = run(COLLECT, path, "--out", tmp_path / "out", "--workers", "2")
+    complains(done, "`data.source[0].path`", "no.json")
+
+
+def test_another_campaign_in_the_folder_loses_nothing(campaign, tmp_path):
+    out = tmp_path / "out"
+    assert run(COLLECT, campaign(), "--out", out).returncode == 0
+    before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    other = campaign(('name = "bad"', 'name = "other"'))
+    complains(run(COLLECT, other, "--out", out), "holds the campaign 'bad', not 'other'")
+    assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
+
+
+def test_a_changed_byte_in_a_table(table_folder):
+    path = table_folder / "table.parquet"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    words = ["table.parquet", "sha256 is", "table.json says"]
+    complains(run(MAIN, "check", table_folder), *words)
+    complains(run(MAIN, "fit", table_folder, "--out", table_folder / "s"), *words)
+    assert not (table_folder / "s").exists()
+
+
+STUDY = """
+name = "s"
+title = "S"
+benchmarks = ["toy-bowl"]
+optimizers = ["random"]
+seeds = 2
+budget = 3
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('["random"]', '["nomadd"]', ["`optimizers`", "unknown optimizer 'nomadd'", "'nomad'"]),
+        ('["toy-bowl"]', '["toy-bow"]', ["`benchmarks`", "'toy-bow'", "'toy-bowl'"]),
+        ("budget = 3", 'budget = 3\nobjective = "val_los"', ["'val_los'", "'val_loss'"]),
+        ("budget = 3", "budget = -3", ["`budget`", "-3"]),
+        ("seeds = 2", "sede = 2", ["`sede`", "'seeds'"]),
+    ],
+)
+def test_a_bad_study(tmp_path, old, new, words):
+    path = tmp_path / "study.toml"
+    path.write_text(STUDY.replace(old, new))
+    complains(run(MAIN, "replay", path, "--out", tmp_path / "out"), "study.toml", *words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_names_and_folders_that_do_not_exist(tmp_path):
+    complains(run(MAIN, "check", "lora-nanno"), "unknown benchmark 'lora-nanno'")
+    complains(run(MAIN, "fit", "lora-nanno", "--out", tmp_path), "unknown benchmark 'lora-nanno'")
+    complains(run(MAIN, "compare", tmp_path), "study.json", "no such file")
+    assert run(MAIN, "comapre", tmp_path).returncode == 2
+    assert run(MAIN).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("library", "arguments", "extra"),
+    [
+        ("nni", ["replay", "{study}", "--out", "{out}"], "hpobench-llm[nni]"),
+        ("optuna", ["replay", "{study}", "--out", "{out}"], "hpobench-llm[optuna]"),
+        ("lightgbm", ["fit", "{table}", "--out", "{out}"], "hpobench-llm[surrogate]"),
+        ("torch", ["make-base", "{study}", "--out", "{out}"], "hpobench-llm[collect]"),
+    ],
+)
+def test_a_missing_library_names_the_extra(tmp_path, table_folder, library, arguments, extra):
+    study = tmp_path / "study.toml"
+    study.write_text(STUDY.replace('"random"', f'"random", "tpe-{library}"'))
+    places = {"study": study, "out": tmp_path / "out", "table": table_folder}
+    given = [argument.format(**places) for argument in arguments]
+    program = (
+        "import sys; sys.modules[sys.argv[1]] = None\n"
+        "from hpobench_llm.cli import main; sys.exit(main(sys.argv[2:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, library, *given], capture_output=True, text=True
+    )
+    complains(done, library, extra)
+    assert not (tmp_path / "out").exists()
+
+
+def test_listing_is_data_on_stdout(tmp_path):
+    done = run(MAIN, "ls", "--json")
+    listed = json.loads(done.stdout)
+    assert {"nomad", "random", "tpe-nni", "tpe-optuna"} <= set(listed["optimizers"])
+    assert "toy-bowl" in listed["benchmarks"]
+    assert done.stderr == ""

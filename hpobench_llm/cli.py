@@ -65,11 +65,11 @@ def _ls(options: argparse.Namespace) -> int:
     listed: dict[str, Any] = {}
     if options.what in (None, "benchmarks"):
         from hpobench_llm.benchmarks.catalogue import TOYS
-        from hpobench_llm.tables.locate import list_tables
+        from hpobench_llm.locate import list_artefacts
         from hpobench_llm.tables.table import Table
 
         listed["benchmarks"] = {}
-        for name, folder in list_tables().items():
+        for name, folder in list_artefacts("tables").items():
             metadata = Table.load(folder).metadata
             axes = ", ".join(metadata.space.names)
             listed["benchmarks"][name] = f"table {metadata.version}: {axes}; {folder}"
@@ -92,10 +92,11 @@ def _ls(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from hpobench_llm.tables.locate import find_table, list_tables
+    from hpobench_llm.locate import find_artefact, list_artefacts
     from hpobench_llm.tables.table import Table
 
-    folders = [find_table(name) for name in options.name] or list(list_tables().values())
+    known = list_artefacts("tables")
+    folders = [find_artefact("tables", name) for name in options.name] or list(known.values())
     if not folders:
         raise HpobenchError("no table found; HPOBENCH_LLM_DATA may name a folder of tables")
     for folder in folders:
@@ -105,13 +106,13 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _fit(options: argparse.Namespace) -> int:
+    from hpobench_llm.locate import find_artefact
     from hpobench_llm.surrogates.fit import fit
-    from hpobench_llm.tables.locate import find_table
     from hpobench_llm.tables.table import Table
 
     if options.folds < 2:
         raise HpobenchError(f"--folds must be at least 2, got {options.folds}")
-    table = Table.load(find_table(options.table))
+    table = Table.load(find_artefact("tables", options.table))
     with Progress(len(table.metadata.metrics) + 1, f"fit {table.metadata.name}") as progress:
         surrogate = fit(
             table,

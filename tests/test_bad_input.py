@@ -152,8 +152,8 @@ def test_a_bad_study(tmp_path, old, new, words):
 
 
 def test_names_and_folders_that_do_not_exist(tmp_path):
-    complains(run(MAIN, "check", "lora-nanno"), "unknown benchmark 'lora-nanno'")
-    complains(run(MAIN, "fit", "lora-nanno", "--out", tmp_path), "unknown benchmark 'lora-nanno'")
+    complains(run(MAIN, "check", "lora-nanno"), "unknown table 'lora-nanno'", "'lora-nano'")
+    complains(run(MAIN, "fit", "lora-nanno", "--out", tmp_path), "unknown table 'lora-nanno'")
     complains(run(MAIN, "compare", tmp_path), "study.json", "no such file")
     assert run(MAIN, "comapre", tmp_path).returncode == 2
     assert run(MAIN).returncode == 2

@@ -55,20 +55,16 @@ class TabularBenchmark(Benchmark):
             frame[self._axes[0]].map(self._levels).to_numpy(dtype=np.intp),
         )
 
-        def spread(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        def spread(column: "pd.Series[float]") -> NDArray[np.float64]:
             array = np.full(shape, np.nan)
-            array[place] = values
+            array[place] = column.to_numpy(dtype=np.float64)
             return array
 
-        self._values = {
-            name: spread(frame[name].to_numpy(dtype=np.float64)) for name in self.metrics
-        }
-        self._cost = sum(
-            (spread(frame[name].to_numpy(dtype=np.float64)) for name in _COSTS), np.zeros(shape)
-        )
-        self._tokens = spread(frame["tokens_seen"].to_numpy(dtype=np.float64))
         codes = {status: float(code) for code, status in enumerate(STATUSES)}
-        self._status = spread(frame["status"].map(codes).to_numpy(dtype=np.float64))
+        self._values = {name: spread(frame[name]) for name in self.metrics}
+        self._cost = sum((spread(frame[name]) for name in _COSTS), np.zeros(shape))
+        self._tokens = spread(frame["tokens_seen"])
+        self._status = spread(frame["status"].map(codes))
 
     def query(
         self,
@@ -142,8 +138,8 @@ class TabularBenchmark(Benchmark):
         no_worse = np.all(losses[None, :, :] <= losses[:, None, :], axis=2)
         better = np.any(losses[None, :, :] < losses[:, None, :], axis=2)
         front = ~np.any(no_worse & better, axis=1)
-        everything = self.configurations().join(self.query_many(self._configs)[list(metrics)])
-        return everything.loc[front].reset_index(drop=True)
+        found = self.configurations().join(self.query_many(self._configs)[list(metrics)])
+        return pd.DataFrame(found[front]).reset_index(drop=True)
 
     def noise(self, metric: str) -> float:
         """Return the standard deviation between seeds of a good run in full, own units.

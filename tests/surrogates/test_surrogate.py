@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from hpobench_llm.benchmarks.catalogue import load
 from hpobench_llm.benchmarks.surrogate import SurrogateBenchmark
 from hpobench_llm.errors import ConfigurationError, IntegrityError, UnknownNameError
 from hpobench_llm.space import Float, Integer
@@ -36,6 +37,11 @@ def test_it_is_read_back_to_the_bit(surrogate, tmp_path):
         theirs = other.query_many(configs, fidelity={"step": step})
         assert mine.equals(theirs)
     assert again.quality == surrogate.quality
+    assert load(str(tmp_path / "s"), kind="surrogate").space == one.space
+    with pytest.raises(UnknownNameError, match="unknown surrogate 'none'"):
+        load("none", kind="surrogate")
+    with pytest.raises(UnknownNameError, match="did you mean 'surrogate'"):
+        load("lora-nano", kind="surogate")
     assert again.table_sha256 == surrogate.table_sha256
 
 

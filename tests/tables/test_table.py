@@ -8,8 +8,8 @@ import pytest
 
 from hpobench_llm.artefacts import canonical_json, sha256_of_text
 from hpobench_llm.errors import IntegrityError, UnknownNameError
+from hpobench_llm.locate import find_artefact, list_artefacts
 from hpobench_llm.tables.card import card
-from hpobench_llm.tables.locate import find_table, list_tables
 from hpobench_llm.tables.table import Table
 
 
@@ -99,10 +99,11 @@ def test_equal_rows_give_equal_bytes(tmp_path, rows, seal_rows):
 
 def test_tables_are_found_by_name_and_by_path(table_folder, monkeypatch):
     monkeypatch.setenv("HPOBENCH_LLM_DATA", str(table_folder.parent))
-    assert list_tables()["small"] == table_folder
-    assert find_table("small") == find_table(str(table_folder)) == table_folder
-    with pytest.raises(UnknownNameError, match="unknown benchmark 'smal'; did you mean 'small'"):
-        find_table("smal")
+    assert list_artefacts("tables")["small"] == table_folder
+    for name in ("small", str(table_folder)):
+        assert find_artefact("tables", name) == table_folder
+    with pytest.raises(UnknownNameError, match="unknown table 'smal'; did you mean 'small'"):
+        find_artefact("tables", "smal")
 
 
 def test_the_card_says_what_the_rows_say(table_folder):

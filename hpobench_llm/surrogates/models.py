@@ -8,11 +8,6 @@ from numpy.typing import NDArray
 
 from hpobench_llm.errors import IntegrityError, MissingDependencyError
 
-try:
-    import lightgbm
-except (ImportError, OSError):  # OSError: the OpenMP runtime that it needs is not on the machine
-    lightgbm = None
-
 SETTINGS: dict[str, Any] = {
     "objective": "regression",
     "num_leaves": 15,
@@ -53,7 +48,7 @@ class Regressor:
         Raises:
             IntegrityError: the text is no LightGBM model.
         """
-        _require()
+        lightgbm = _library()
         try:
             return Regressor(lightgbm.Booster(model_str=text), log)
         except lightgbm.basic.LightGBMError as error:
@@ -80,13 +75,18 @@ def fit_regressor(
     Raises:
         MissingDependencyError: LightGBM cannot be used here.
     """
-    _require()
+    lightgbm = _library()
     rules = [1 if index in rising else 0 for index in range(features.shape[1])]
     settings = SETTINGS | {"seed": seed, "monotone_constraints": rules}
     data = lightgbm.Dataset(features, np.log(target) if log else target)
     return Regressor(lightgbm.train(settings, data, num_boost_round=ROUNDS), log)
 
 
-def _require() -> None:
-    if lightgbm is None:
-        raise MissingDependencyError("lightgbm", "surrogate", "fitting or reading a surrogate")
+def _library() -> Any:
+    """Import LightGBM when it is first needed: tables and replay do without it."""
+    try:
+        import lightgbm
+    except (ImportError, OSError):  # OSError: the OpenMP runtime that it needs is not there
+        what = "fitting or reading a surrogate"
+        raise MissingDependencyError("lightgbm", "surrogate", what) from None
+    return lightgbm

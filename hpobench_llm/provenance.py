@@ -15,7 +15,8 @@ def git_revision() -> dict[str, Any]:
     """
     folder = Path(__file__).parent
     commit = _git(folder, "rev-parse", "HEAD")
-    if commit is None:
+    # An installed package may lie inside somebody else's repository.
+    if commit is None or _git(folder, "ls-files", "--error-unmatch", "__init__.py") is None:
         return {"commit": None, "dirty": None}
     return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain", "--", "."))}
 

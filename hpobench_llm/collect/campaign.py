@@ -1,6 +1,7 @@
 """A campaign: which fine-tunes to run, on which base, data and scores (`collect/<name>.toml`)."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -11,10 +12,25 @@ from hpobench_llm.errors import SpecError, nearest
 from hpobench_llm.space import Ordinal, Space, config_id
 from hpobench_llm.spec import read_spec
 
+NUMERIC = (
+    "rank",
+    "alpha_ratio",
+    "dropout",
+    "lr",
+    "batch_rows",
+    "warmup_fraction",
+    "weight_decay",
+    "clip_norm",
+    "beta1",
+    "beta2",
+    "epsilon",
+)
+LOGARITHMIC = {"rank", "alpha_ratio", "lr", "batch_rows", "clip_norm", "epsilon"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hyperparameters:
-    """Everything that can be varied in a run; an axis of the grid overrides a default.
+    """Everything that can be varied in a run; an axis of the grid overrides a numeric default.
 
     `alpha_ratio` is LoRA's alpha divided by its rank (the scale of the adapter's output), `lr` the
     peak learning rate of AdamW, reached after `warmup_fraction` of the steps and then decayed to
@@ -50,14 +66,8 @@ class Hyperparameters:
             "epsilon": self.epsilon > 0,
         }
         for name, holds in rules.items():
-            if not holds:
+            if not holds or not math.isfinite(getattr(self, name)):
                 raise ValueError(f"{name} = {getattr(self, name)!r} is outside its range")
-
-
-NUMERIC = tuple(
-    field.name for field in dataclasses.fields(Hyperparameters) if field.type in (int, float)
-)
-LOGARITHMIC = {"rank", "alpha_ratio", "lr", "batch_rows", "clip_norm", "epsilon"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +89,8 @@ class Base:
 class Source:
     """Instruction data: a JSON or JSONL file (.gz too), a hub dataset, or generated tasks.
 
-    At most `rows` rows are taken, in an order set by their hash; 0 takes all.
+    At most `rows` rows are taken, in an order set by their hash; 0 takes all. `strip_suffix` is
+    taken off the end of every answer: an end marker in the text is no part of the answer.
     """
 
     name: str
@@ -90,6 +101,7 @@ class Source:
     split: str = "train"
     generated_tasks: int = 0
     rows: int = 0
+    strip_suffix: str = ""
 
     def __post_init__(self) -> None:
         if sum(map(bool, (self.path, self.hub, self.generated_tasks))) != 1:
@@ -100,7 +112,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Data:
-    """What is learned, and how the rows are split."""
+    """What is learned, and how the rows are split.
+
+    With `group_words` above 0, rows whose questions share a run of so many words that few other
+    rows have are renderings of one source row and go into one split (see `grouping`).
+    """
 
     source: tuple[Source, ...]
     max_tokens: int
@@ -110,14 +126,18 @@ class Data:
     val_fraction: float = 0.1
     test_fraction: float = 0.1
     template: str = "{instruction}\n"
+    group_words: int = 0
 
     def __post_init__(self) -> None:
         if not self.source:
             raise ValueError("`source` is empty")
         if len({source.name for source in self.source}) < len(self.source):
             raise ValueError("two sources have one name")
-        if min(self.val_rows, self.test_rows) < 1:
-            raise ValueError("val_rows and test_rows must be at least 1")
+        for name, least in (("val_rows", 1), ("test_rows", 1), ("train_rows", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.max_tokens < 2 or self.group_words < 0:
+            raise ValueError("max_tokens must be at least 2 and group_words at least 0")
         if not (self.val_fraction > 0 < self.test_fraction):
             raise ValueError("val_fraction and test_fraction must be above 0")
         if self.val_fraction + self.test_fraction >= 1:
@@ -153,7 +173,7 @@ class Campaign:
     """A grid of real fine-tunes. A run is one configuration and one seed.
 
     `checkpoints` are the steps at which losses are recorded: 0 (the untrained base) first, the
-    last step last. A run is `diverged` at a checkpoint where a loss is not finite, or where its
+    last step last. A run is `diverged` from where a loss is not finite, or at the end if its
     validation loss exceeds `diverged_factor` times that of the untrained base.
     """
 
@@ -169,14 +189,19 @@ class Campaign:
     score: tuple[Score, ...] = ()
     diverged_factor: float = 1.0
     context: str = ""
+    licence: str = "CC-BY-4.0"
 
     def __post_init__(self) -> None:
         if len(self.checkpoints) < 2 or self.checkpoints[0] != 0:
             raise ValueError("`checkpoints` must start at 0 and hold at least one more step")
         if any(a >= b for a, b in zip(self.checkpoints, self.checkpoints[1:], strict=False)):
             raise ValueError(f"`checkpoints` must increase: {list(self.checkpoints)}")
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"`seeds` must be distinct and not empty: {list(self.seeds)}")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+            raise ValueError(f"`seeds` must be distinct, from 0 up: {list(self.seeds)}")
+        if not (math.isfinite(self.diverged_factor) and self.diverged_factor > 0):
+            raise ValueError(f"`diverged_factor` must be above 0, got {self.diverged_factor}")
+        if len({score.name for score in self.score}) < len(self.score):
+            raise ValueError("two scores have one name")
         if not self.grid or not all(self.grid.values()):
             raise ValueError("`grid` is empty: name at least one axis with at least one value")
         for axis in self.grid:
@@ -226,7 +251,7 @@ class Campaign:
         and the seeds are left out, so that a campaign may grow; prose is left out too.
         """
         recipe = dataclasses.asdict(self)
-        for key in ("grid", "seeds", "description", "version", "context"):
+        for key in ("grid", "seeds", "description", "version", "context", "licence"):
             del recipe[key]
         return {
             "campaign": self.name,

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from transformers import PreTrainedTokenizerBase
 from hpobench_llm.artefacts import sha256_of_file, sha256_of_text
 from hpobench_llm.collect import synthetic
 from hpobench_llm.collect.campaign import Campaign, Data, Source
+from hpobench_llm.collect.grouping import group_by_rare_runs
 from hpobench_llm.errors import DataError, MissingDependencyError
 from hpobench_llm.spec import resolve_path
 
@@ -68,7 +70,8 @@ def load_split(campaign: Campaign, file: Path, tokenizer: PreTrainedTokenizerBas
     """Read all sources of a campaign and split them.
 
     Rows that ask the same question share a hash and so a split; a repeated question is used once.
-    Within each split the rows are ordered by that hash, so a smaller set is the beginning of a
+    With `group_words`, rows that share a rare run of so many words share a split too. Within each
+    split the rows are ordered by that hash, so a smaller set is the beginning of a
     larger one.
 
     Raises:
@@ -83,7 +86,7 @@ def load_split(campaign: Campaign, file: Path, tokenizer: PreTrainedTokenizerBas
         rows, sums[source.name] = _read_source(source, file, number, campaign)
         found: dict[str, Example] = {}
         for row in rows:
-            example, problem = _example(row, source.name)
+            example, problem = _example(row, source)
             if example is None:
                 unused[f"{source.name}: {problem}"] += 1
             elif example.key in found or example.key in examples:
@@ -91,19 +94,25 @@ def load_split(campaign: Campaign, file: Path, tokenizer: PreTrainedTokenizerBas
             else:
                 found[example.key] = example
         examples.update(_first(found, source.rows))
+    usable: dict[str, Tokens] = {}
+    for key in sorted(examples):
+        tokens = tokenize(examples[key], tokenizer, data.template)
+        if len(tokens.ids) <= data.max_tokens:
+            usable[key] = tokens
+        else:
+            unused[f"{examples[key].source}: longer than {data.max_tokens} tokens"] += 1
+    keys = list(usable)
+    groups = list(range(len(keys)))
+    if data.group_words:
+        groups = group_by_rare_runs([examples[key].instruction for key in keys], data.group_words)
     sets: dict[str, list[Tokens]] = {"train": [], "val": [], "test": []}
     digest: dict[str, list[str]] = {"train": [], "val": [], "test": []}
     wanted = {"train": data.train_rows, "val": data.val_rows, "test": data.test_rows}
-    for key in sorted(examples):
-        name = _split_name(key, data)
-        if wanted[name] and len(sets[name]) == wanted[name]:
-            continue
-        tokens = tokenize(examples[key], tokenizer, data.template)
-        if len(tokens.ids) > data.max_tokens:
-            unused[f"{examples[key].source}: longer than {data.max_tokens} tokens"] += 1
-            continue
-        sets[name].append(tokens)
-        digest[name].append(key)
+    for key, group in zip(keys, groups, strict=True):
+        name = _split_name(keys[group], data)
+        if not wanted[name] or len(sets[name]) < wanted[name]:
+            sets[name].append(usable[key])
+            digest[name].append(key)
     for name, count in wanted.items():
         if len(sets[name]) < max(count, 1):
             raise DataError(
@@ -132,7 +141,7 @@ def _first(examples: dict[str, Example], count: int) -> dict[str, Example]:
     return {key: examples[key] for key in keys}
 
 
-def _example(row: object, source: str) -> tuple[Example | None, str]:
+def _example(row: object, source: Source) -> tuple[Example | None, str]:
     if not isinstance(row, Mapping):
         return None, "not an object"
     for questions, answer in FORMATS:
@@ -142,9 +151,11 @@ def _example(row: object, source: str) -> tuple[Example | None, str]:
             reply = row[answer]
             if not text.strip():
                 return None, "no question"
-            if not isinstance(reply, str) or not reply.strip():
+            reply = reply.strip() if isinstance(reply, str) else ""
+            reply = reply.removesuffix(source.strip_suffix).strip()
+            if not reply:
                 return None, "no answer"
-            return Example(source, text.strip(), reply.strip()), ""
+            return Example(source.name, text.strip(), reply), ""
     return None, "no known fields (prompt/completion, instruction/output, instruction/response)"
 
 
@@ -194,7 +205,7 @@ def read_rows(path: Path) -> list[Any]:
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         text = raw.decode("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read: {error}") from None
     if not text.strip():
         raise DataError(f"{path}: the file is empty")
@@ -208,7 +219,7 @@ def read_rows(path: Path) -> list[Any]:
 
 
 def _json_lines(text: str, path: Path) -> Iterator[Any]:
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
                 yield json.loads(line)

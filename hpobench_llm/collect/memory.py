@@ -1,5 +1,7 @@
-"""Peak memory of one run: resident set on Linux, allocated bytes on a GPU."""
+"""Peak memory of training: resident set above the start on Linux, allocated bytes on a GPU."""
 
+import ctypes
+import gc
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,25 +11,43 @@ _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 class PeakMemory:
-    """Measures the peak since its construction, above nothing: the whole process on a CPU."""
+    """Measures the peak of the stretches between `start` and `stop`.
+
+    On a CPU, what the process held when the run began (libraries, base, data) is taken off, and
+    memory that was freed before is given back first, so that one run does not hide another.
+    """
 
     def __init__(self, device: torch.device) -> None:
+        self.peak: int | None = None
         self._device = device
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
+        gc.collect()
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
+        self._before = _kilobytes("VmRSS")
+
+    def start(self) -> None:
+        """Begin a stretch: the peak is that of what follows."""
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._device)
             return
-        # Resets the high-water mark (man 5 proc); without the right to, it is the process's own.
-        with suppress(OSError):
+        with suppress(OSError):  # resets the high-water mark (man 5 proc)
             _CLEAR.write_text("5")
 
-    def bytes(self) -> int | None:
-        """Return the peak in bytes, None where the system does not tell."""
+    def stop(self) -> None:
+        """End a stretch; `peak` is the highest of all in bytes, None where it cannot be told."""
         if self._device.type == "cuda":
-            return int(torch.cuda.max_memory_allocated(self._device))
-        try:
-            for line in _STATUS.read_text(encoding="utf-8").splitlines():
-                if line.startswith("VmHWM"):
-                    return int(line.split()[1]) * 1024
-        except OSError:
-            return None
-        return None
+            found = int(torch.cuda.max_memory_allocated(self._device))
+        else:
+            now = _kilobytes("VmHWM")
+            if now is None or self._before is None:
+                return
+            found = max(0, now - self._before) * 1024
+        self.peak = max(found, self.peak or 0)
+
+
+def _kilobytes(name: str) -> int | None:
+    with suppress(OSError):
+        for line in _STATUS.read_text(encoding="utf-8").splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1])
+    return None

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
+from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -38,7 +39,9 @@ def load_base(
             raise SpecError(file, "base.path", f"no *.safetensors in {folder}")
         where: dict[str, Any] = {
             "folder": folder.name,
-            "sha256": {p.name: sha256_of_file(p) for p in [*weights, folder / "config.json"]},
+            "sha256": {
+                p.name: sha256_of_file(p) for p in [*weights, *sorted(folder.glob("*.json"))]
+            },
         }
         target = str(folder)
         options: dict[str, Any] = {"local_files_only": True}
@@ -53,7 +56,7 @@ def load_base(
         model = AutoModelForCausalLM.from_pretrained(
             target, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, **options
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise SpecError(file, "base", f"{target} cannot be loaded: {reason}") from None
     if tokenizer.eos_token_id is None:

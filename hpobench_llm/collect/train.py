@@ -133,8 +133,9 @@ def _checkpoints(
     stream = _training_batches(bench.split.train, hyper.batch_rows, seed)
     step = 0
     for checkpoint in campaign.checkpoints[1:]:
-        started, wall = seconds_on(device), time.perf_counter()
         model.train()
+        memory.start()
+        started, wall = seconds_on(device), time.perf_counter()
         while step < checkpoint and not tally.broken:
             chosen = next(stream)
             batch = collate(chosen, bench.pad, device)
@@ -152,6 +153,7 @@ def _checkpoints(
             on_step(step)
         tally.train_seconds += seconds_on(device) - started
         tally.train_wall_seconds += time.perf_counter() - wall
+        memory.stop()
         row = tally.row(checkpoint, memory)
         if not tally.broken:
             started = seconds_on(device)
@@ -191,18 +193,18 @@ class _Tally:
         self.norm_steps += 1
 
     def row(self, step: int, memory: PeakMemory) -> Row:
-        mean_loss = self.loss_sum / self.loss_tokens if self.loss_tokens else math.nan
+        loss = self.loss_sum / self.loss_tokens if self.loss_tokens else math.nan
         norm = self.norm_sum / self.norm_steps if self.norm_steps else math.nan
         self.loss_sum, self.loss_tokens, self.norm_sum, self.norm_steps = 0.0, 0, 0.0, 0
         return {
             "step": step,
             "tokens_seen": self.tokens_seen,
             "label_tokens_seen": self.label_tokens_seen,
-            "train_loss": mean_loss,
+            "train_loss": loss,
             "grad_norm": norm,
             "train_seconds": self.train_seconds,
             "train_wall_seconds": self.train_wall_seconds,
-            "peak_memory_bytes": memory.bytes(),
+            "peak_memory_bytes": memory.peak,
         }
 
 
@@ -230,7 +232,8 @@ def _status(row: Row, bench: Workbench) -> str:
     if any(loss is None or not math.isfinite(loss) for loss in losses):
         return "diverged"
     limit = bench.campaign.diverged_factor * bench.untrained["val_loss"]
-    return "diverged" if row["val_loss"] > limit else "ok"
+    at_the_end = row["step"] == bench.campaign.checkpoints[-1]
+    return "diverged" if at_the_end and row["val_loss"] > limit else "ok"
 
 
 def _finite(row: Row) -> Row:

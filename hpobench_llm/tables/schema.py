@@ -56,7 +56,12 @@ COLUMNS = (
     Column("train_seconds", pa.float64(), "s", "computing spent on training so far", True),
     Column("train_wall_seconds", pa.float64(), "s", "wall time of the same"),
     Column("eval_seconds", pa.float64(), "s", "computing spent on evaluation so far", True),
-    Column("peak_memory_bytes", pa.int64(), "bytes", "peak of the run so far"),
+    Column(
+        "peak_memory_bytes",
+        pa.int64(),
+        "bytes",
+        "peak of training so far; on a CPU above what the process held when the run began",
+    ),
     Column("tokens_seen", pa.int64(), "tokens", "tokens trained on so far, without padding", True),
     Column("label_tokens_seen", pa.int64(), "tokens", "those of them that the loss saw"),
     Column("trainable_parameters", pa.int64(), "", "LoRA's A and B"),

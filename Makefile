@@ -24,12 +24,13 @@ demo: .venv/installed
 	@echo '== fit: a surrogate on the table that was just collected'
 	$(BIN)/hpobench-llm fit $(OUT)/smoke --out $(OUT)/smoke-surrogate --folds 3
 	@echo '== replay: four optimizers, 20 seeds, 50 trials on the shipped table lora-nano'
+	@rm -rf $(OUT)/nomad-vs-tpe
 	$(BIN)/hpobench-llm replay studies/nomad-vs-tpe.toml --out $(OUT)/nomad-vs-tpe
 	@echo '== compare'
 	$(BIN)/hpobench-llm compare $(OUT)/nomad-vs-tpe
 
 test: .venv/tested
-	$(BIN)/python -m pytest --numprocesses 2 --quiet
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --quiet
 
 lint: .venv/tested
 	$(BIN)/ruff format --check .

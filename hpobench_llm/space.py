@@ -191,11 +191,6 @@ class Space:
     def __iter__(self) -> Iterator[Dimension]:
         return iter(self.dimensions)
 
-    @property
-    def is_finite(self) -> bool:
-        """Whether every dimension is a list of values."""
-        return all(isinstance(d, Ordinal | Categorical) for d in self.dimensions)
-
     def canonical(self, config: Mapping[str, object]) -> Configuration:
         """Return the one canonical form of a configuration, keys in the space's order.
 
@@ -226,15 +221,6 @@ class Space:
             raise ConfigurationError("a space with a continuous dimension cannot be listed")
         for values in product(*axes):
             yield dict(zip(self.names, values, strict=True))
-
-    def levels(self, config: Mapping[str, object]) -> tuple[int, ...]:
-        """Return the index on each axis of a finite space."""
-        canonical = self.canonical(config)
-        return tuple(
-            d.level(canonical[d.name])
-            for d in self.dimensions
-            if isinstance(d, Ordinal | Categorical)
-        )
 
     def to_unit(self, configs: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
         """Encode canonical configurations as an array `(n, d)` in [0, 1]."""

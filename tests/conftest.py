@@ -66,6 +66,7 @@ def write_table(folder: Path, frame: pd.DataFrame, name: str = "small") -> Path:
         version="0.0.1",
         description="A table with a closed form.",
         context="For tests.",
+        licence="CC-BY-4.0",
         space=SPACE,
         fidelities=(Fidelity(name="step", unit="optimizer steps", values=STEPS),),
         metrics={metric.name: metric for metric in [*losses, score]},

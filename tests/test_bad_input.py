@@ -95,7 +95,11 @@ def test_weights_that_are_not_safetensors(campaign, tmp_path, project_root):
     base.mkdir()
     (base / "config.json").write_text("{}")
     path = campaign((str(project_root / "collect" / "bases" / "tiny"), str(base)))
-    complains(run(COLLECT, path, "--out", tmp_path / "out"), "`base.path`", "no *.safetensors")
+    complains(
+        run(COLLECT, path, "--out", tmp_path / "out"),
+        "`base.path`",
+        "no config.json and *.safetensors",
+    )
 
 
 def test_an_error_in_a_worker_process_is_told_once(campaign, tmp_path):

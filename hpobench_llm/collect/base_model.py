@@ -23,6 +23,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from hpobench_llm.artefacts import sha256_of_file, write_json
 from hpobench_llm.collect import synthetic
+from hpobench_llm.collect.data import checked_sum
 from hpobench_llm.errors import DataError, SpecError
 from hpobench_llm.provenance import git_revision, processor, versions
 from hpobench_llm.spec import read_spec, resolve_path
@@ -80,6 +81,13 @@ class Pretraining:
     warmup_steps: int = 100
     weight_decay: float = 0.1
     precision: Literal["float32", "bfloat16"] = "bfloat16"
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_rows", "warmup_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.row_tokens < 2 or not self.peak_lr > 0:
+            raise ValueError("row_tokens must be at least 2 and peak_lr above 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,9 +163,7 @@ def _read_corpora(spec: BaseSpec, spec_path: Path) -> tuple[list[str], list[dict
             sources.append({"generated_sentences": corpus.generated_sentences})
         else:
             path = resolve_path(corpus.path, file=spec_path, key=f"corpus[{number}].path")
-            digest = sha256_of_file(path)
-            if corpus.sha256 and corpus.sha256 != digest:
-                raise DataError(f"{path}: sha256 is {digest}, {spec_path} says {corpus.sha256}")
+            digest = checked_sum(path, corpus.sha256, spec_path)
             found = list(_paragraphs(path, corpus))
             sources.append({"file": path.name, "sha256": digest, "skip_bytes": corpus.skip_bytes})
         paragraphs.extend(found)
@@ -165,7 +171,10 @@ def _read_corpora(spec: BaseSpec, spec_path: Path) -> tuple[list[str], list[dict
 
 
 def _paragraphs(path: Path, corpus: Corpus) -> Iterator[str]:
-    raw = lzma.decompress(path.read_bytes()) if path.suffix == ".xz" else path.read_bytes()
+    try:
+        raw = lzma.decompress(path.read_bytes()) if path.suffix == ".xz" else path.read_bytes()
+    except lzma.LZMAError as error:
+        raise DataError(f"{path}: cannot be read: {error}") from None
     text = raw[corpus.skip_bytes :].decode("utf-8", errors="replace")
     for paragraph in text.split("\n\n"):
         line = " ".join(paragraph.split())

@@ -104,6 +104,8 @@ class Source:
     strip_suffix: str = ""
 
     def __post_init__(self) -> None:
+        if min(self.rows, self.generated_tasks) < 0:
+            raise ValueError("rows and generated_tasks must not be negative")
         if sum(map(bool, (self.path, self.hub, self.generated_tasks))) != 1:
             raise ValueError("give exactly one of `path`, `hub` and `generated_tasks`")
         if self.hub and not self.revision:
@@ -164,6 +166,8 @@ class Score:
     items: int = 0
 
     def __post_init__(self) -> None:
+        if self.items < 0:
+            raise ValueError(f"items must not be negative, got {self.items}")
         if (self.kind == "exact-match") == bool(self.path):
             raise ValueError(f"`path` is needed for all kinds but exact-match, got {self.path!r}")
 

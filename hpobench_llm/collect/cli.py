@@ -6,7 +6,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from hpobench_llm.collect.campaign import Campaign, read_campaign
 from hpobench_llm.collect.ledger import check_ledger, read_ledger
@@ -33,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--shard", default="0/1", metavar="K/N", help="collect every N-th run from K on (from 0)"
     )
+    made.add_argument("--parent", type=int, help=argparse.SUPPRESS)
     made.add_argument("--dry-run", action="store_true", help="say what would run, train nothing")
     return made
 
@@ -49,7 +52,13 @@ def _collect(options: argparse.Namespace) -> int:
     if options.workers < 1:
         raise HpobenchError(f"--workers must be at least 1, got {options.workers}")
     check_ledger(options.out, campaign.identity())
-    done = _done(campaign, options.out)
+    if (options.out / "table.json").exists() and not (options.out / "ledger").exists():
+        raise LedgerError(
+            f"{options.out} holds a sealed table without its ledger, so nothing can be added to "
+            "it; give another --out"
+        )
+    _tell_damage(options.out)
+    done = _count(campaign, options.out)
     if options.dry_run:
         return _describe(campaign, options.out, done)
     if done < len(campaign.runs()):
@@ -67,15 +76,14 @@ def _shard(text: str) -> tuple[int, int]:
     raise HpobenchError(f"--shard {text}: expected K/N with 0 <= K < N")
 
 
-def _done(campaign: Campaign, out: Path) -> int:
-    contents = read_ledger(out)
-    if contents.damaged:
+def _tell_damage(out: Path) -> None:
+    damaged = read_ledger(out).damaged
+    if damaged:
         print(
-            f"{PROGRAM}: {len(contents.damaged)} damaged lines ({contents.damaged[0]} ...); "
+            f"{PROGRAM}: {out}: {len(damaged)} damaged lines in the ledger ({damaged[0]}); "
             "their runs are trained again",
             file=sys.stderr,
         )
-    return sum(run.run_id in contents.records for run in campaign.runs())
 
 
 def _describe(campaign: Campaign, out: Path, done: int) -> int:
@@ -111,6 +119,8 @@ def _in_this_process(
 
         def on_run(done: int, text: str) -> None:
             progress.advance_to(done, text)
+            if options.parent and os.getppid() != options.parent:
+                raise LedgerError("the process that started this worker has gone")
 
         collect_shard(
             campaign,
@@ -126,37 +136,46 @@ def _in_this_process(
 def _in_processes(
     campaign: Campaign, options: argparse.Namespace, shard: int, shards: int
 ) -> None:
-    """Run one process a worker, each with its own part of the ledger, and watch the ledger."""
+    """Run one process a worker, each with its own part of the ledger, and watch the ledger.
+
+    A worker that fails ends the others: what they had finished is in the ledger.
+    """
     count = options.workers
     command = [sys.executable, "-m", "hpobench_llm.collect.cli", str(options.campaign)]
-    command += ["--out", str(options.out), "--device", options.device]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    children = [
-        subprocess.Popen(
-            [*command, "--shard", f"{shard + shards * worker}/{shards * count}"],
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for worker in range(count)
+    command += [
+        "--out",
+        str(options.out),
+        "--device",
+        options.device,
+        "--parent",
+        str(os.getpid()),
     ]
-    try:
-        with Progress(len(campaign.runs()), f"collect {campaign.name}") as progress:
-            while any(child.poll() is None for child in children):
-                progress.advance_to(_count(campaign, options.out))
-                time.sleep(0.5)
-            progress.advance_to(_count(campaign, options.out))
-    except BaseException:
+    with ExitStack() as stack:
+        said = [stack.enter_context(TemporaryFile("w+")) for _ in range(count)]
+        children = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [*command, "--shard", f"{shard + shards * worker}/{shards * count}"],
+                    env=os.environ | {"OMP_NUM_THREADS": "1"},
+                    stdout=subprocess.DEVNULL,
+                    stderr=said[worker],
+                )
+            )
+            for worker in range(count)
+        ]
         for child in children:
-            child.terminate()
-        raise
-    finally:
-        said = [child.communicate()[1] for child in children]
-    for child, text in zip(children, said, strict=True):
-        if child.returncode:
-            last = text.strip().splitlines()[-1:] or [f"exit status {child.returncode}"]
-            raise LedgerError(last[0].removeprefix(f"{PROGRAM}: error: "))
+            stack.callback(child.terminate)  # nothing happens to one that has ended
+        progress = stack.enter_context(Progress(len(campaign.runs()), f"collect {campaign.name}"))
+        running = True
+        while running:
+            time.sleep(0.5)
+            running = any(child.poll() is None for child in children)
+            progress.advance_to(_count(campaign, options.out))
+            for child, text in zip(children, said, strict=True):
+                if child.returncode:
+                    text.seek(0)
+                    last = text.read().strip().splitlines()[-1:] or ["no message"]
+                    raise LedgerError(last[0].removeprefix(f"{PROGRAM}: error: "))
 
 
 def _count(campaign: Campaign, out: Path) -> int:

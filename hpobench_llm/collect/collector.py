@@ -58,12 +58,16 @@ def collect_shard(
     with part_writer(folder, shard, shards) as writer:
         runs = missing_runs(campaign, folder, shard, shards)
         before = len(campaign.runs()[shard::shards]) - len(runs)
+        trained = 0
         for number, run in enumerate(runs, start=before + 1):
+            if run.run_id in read_ledger(folder).records:
+                continue  # a process with another --shard layout was faster
             record = train_run(bench, run)
+            trained += 1
             writer.append(record)
             last = record["rows"][-1]
             on_run(number, f"{last['status']}, val_loss {last.get('val_loss', float('nan')):.3f}")
-    return len(runs)
+    return trained
 
 
 def header(campaign: Campaign, bench: Workbench) -> dict[str, Any]:

@@ -232,7 +232,13 @@ def _read_hub(source: Source) -> Iterable[object]:
         from datasets import load_dataset
     except ImportError:
         raise MissingDependencyError("datasets", "hub", f"the hub dataset {source.hub}") from None
-    rows: Iterable[object] = load_dataset(source.hub, revision=source.revision, split=source.split)
+    try:
+        rows: Iterable[object] = load_dataset(
+            source.hub, revision=source.revision, split=source.split
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"the hub dataset {source.hub} cannot be loaded: {reason}") from None
     return rows
 
 

@@ -35,8 +35,8 @@ def load_base(
     if campaign.base.path:
         folder = resolve_path(campaign.base.path, file=file, key="base.path")
         weights = sorted(folder.glob("*.safetensors"))
-        if not weights:
-            raise SpecError(file, "base.path", f"no *.safetensors in {folder}")
+        if not weights or not (folder / "config.json").exists():
+            raise SpecError(file, "base.path", f"no config.json and *.safetensors in {folder}")
         where: dict[str, Any] = {
             "folder": folder.name,
             "sha256": {

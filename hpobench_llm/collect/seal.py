@@ -37,9 +37,10 @@ def seal(campaign: Campaign, folder: Path) -> Table:
         version=campaign.version,
         description=campaign.description,
         context=campaign.context,
+        licence=campaign.licence,
         space=campaign.space,
         fidelities=(Fidelity(name=STEP, unit="optimizer steps", values=campaign.checkpoints),),
-        metrics=_metrics(campaign, header["untrained"]),
+        metrics=_metrics(campaign, header, frame),
         seeds=campaign.seeds,
         untrained=header["untrained"],
         provenance=_provenance(campaign, header, records),
@@ -82,8 +83,12 @@ def _frame(
     return frame.sort_values(order, kind="stable", ignore_index=True)
 
 
-def _metrics(campaign: Campaign, untrained: dict[str, float]) -> dict[str, Metric]:
-    """A run without a usable loss counts as one that is just diverged; its score as chance."""
+def _metrics(campaign: Campaign, header: dict[str, Any], frame: pd.DataFrame) -> dict[str, Metric]:
+    """A failed run counts as one that is just diverged, its score as chance or lower.
+
+    The margin has no chance level: there a failed run counts as the lowest that was measured.
+    """
+    untrained = header["untrained"]
     worst = campaign.diverged_factor * untrained["val_loss"]
     metrics = [
         Metric(name=name, unit="nats per label token", direction="minimize", worst=worst, low=0.0)
@@ -96,7 +101,7 @@ def _metrics(campaign: Campaign, untrained: dict[str, float]) -> dict[str, Metri
                 name=name,
                 unit="share of items",
                 direction="maximize",
-                worst=0.0,
+                worst=header["sources"]["scores"][score.name]["chance"],
                 low=0.0,
                 high=1.0,
                 stderr=f"{name}_stderr",
@@ -108,7 +113,7 @@ def _metrics(campaign: Campaign, untrained: dict[str, float]) -> dict[str, Metri
                     name=f"{name}_margin",
                     unit="nats",
                     direction="maximize",
-                    worst=0.0,
+                    worst=min(0.0, float(frame[f"{name}_margin"].min())),
                     stderr=f"{name}_margin_stderr",
                 )
             )
@@ -127,5 +132,8 @@ def _provenance(
         "defaults": records[0]["hyperparameters"] | dict.fromkeys(campaign.space.names, "axis"),
         "commits": sorted({f"{m['commit']}{'-dirty' if m['dirty'] else ''}" for m in made}),
         "devices": sorted({m["device"] for m in made}),
-        "versions": made[0]["versions"],
+        "versions": {
+            name: " or ".join(sorted({m["versions"].get(name, "none") for m in made}))
+            for name in made[0]["versions"]
+        },
     }

@@ -18,6 +18,7 @@ from hpobench_llm.collect.losses import label_losses, mean_loss
 from hpobench_llm.collect.memory import PeakMemory
 from hpobench_llm.collect.model import adapted, load_base
 from hpobench_llm.collect.score import Scorer, build_scorers
+from hpobench_llm.evaluation import Status
 from hpobench_llm.provenance import git_revision, processor, versions
 
 LIBRARIES = ("torch", "transformers", "peft", "numpy", "hpobench-llm")
@@ -85,15 +86,15 @@ def train_run(
 ) -> dict[str, Any]:
     """Fine-tune one run and return its ledger record.
 
-    The record's `rows` hold one entry per checkpoint. After a loss that is not finite the training
-    stops; the remaining checkpoints become rows with status `diverged`, no metrics and the cost
-    that was paid.
+    The record's `rows` hold one entry per checkpoint. After a loss that is not finite, or when the
+    memory does not suffice, the training stops; the remaining checkpoints become rows with the
+    status `diverged` or `out_of_memory`, no metrics and the cost that was paid.
     """
     campaign, hyper = bench.campaign, bench.campaign.hyperparameters(run.config)
     with adapted(bench.base, hyper, run.seed) as (model, parameters):
         trainable = sum(p.numel() for p in parameters)
         rows = [
-            _finite(row | {"status": _status(row, bench)})
+            _finite(row)
             for row in _checkpoints(bench, model, parameters, hyper, run.seed, on_step)
         ]
     return {
@@ -121,7 +122,8 @@ def _checkpoints(
     campaign, device = bench.campaign, parameters[0].device
     memory = PeakMemory(device)
     tally = _Tally()
-    yield tally.row(0, memory) | {"eval_seconds": 0.0} | bench.untrained  # paid once for all runs
+    start = {"eval_seconds": 0.0, "status": "ok"}  # the base was measured once for all runs
+    yield tally.row(0, memory) | start | bench.untrained
     optimizer = torch.optim.AdamW(
         parameters,
         lr=hyper.lr,
@@ -136,17 +138,21 @@ def _checkpoints(
         model.train()
         memory.start()
         started, wall = seconds_on(device), time.perf_counter()
-        while step < checkpoint and not tally.broken:
+        while step < checkpoint and not tally.failure:
             chosen = next(stream)
             batch = collate(chosen, bench.pad, device)
             for group in optimizer.param_groups:
                 group["lr"] = hyper.lr * schedule(step, steps, hyper.warmup_fraction)
-            losses, _ = label_losses(model, batch)
-            loss = losses.mean()
-            loss.backward()  # type: ignore[no-untyped-call]
+            try:
+                losses, _ = label_losses(model, batch)
+                loss = losses.mean()
+                loss.backward()  # type: ignore[no-untyped-call]
+            except torch.OutOfMemoryError:
+                tally.failure = "out_of_memory"
+                break
             norm = float(torch.nn.utils.clip_grad_norm_(parameters, hyper.clip_norm))
             tally.add(loss.item(), len(losses), sum(len(row.ids) for row in chosen), norm)
-            if not tally.broken:
+            if not tally.failure:
                 optimizer.step()
             optimizer.zero_grad()
             step += 1
@@ -155,7 +161,7 @@ def _checkpoints(
         tally.train_wall_seconds += time.perf_counter() - wall
         memory.stop()
         row = tally.row(checkpoint, memory)
-        if not tally.broken:
+        if not tally.failure:
             started = seconds_on(device)
             model.eval()
             row["val_loss"] = mean_loss(model, bench.split.val, bench.pad)
@@ -165,6 +171,7 @@ def _checkpoints(
                     row |= scorer.measure(model, bench.pad)
             tally.eval_seconds += seconds_on(device) - started
         row["eval_seconds"] = tally.eval_seconds
+        row["status"] = tally.failure or _status(row, bench)
         yield row
 
 
@@ -177,14 +184,15 @@ class _Tally:
     train_seconds: float = 0.0
     train_wall_seconds: float = 0.0
     eval_seconds: float = 0.0
-    broken: bool = False
+    failure: Status | None = None
     loss_sum: float = 0.0
     loss_tokens: int = 0
     norm_sum: float = 0.0
     norm_steps: int = 0
 
     def add(self, loss: float, labels: int, tokens: int, norm: float) -> None:
-        self.broken = not (math.isfinite(loss) and math.isfinite(norm))
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            self.failure = "diverged"
         self.tokens_seen += tokens
         self.label_tokens_seen += labels
         self.loss_sum += loss * labels
@@ -227,7 +235,7 @@ def _training_batches(rows: list[Tokens], size: int, seed: int) -> Iterator[list
         queue = queue[size:]
 
 
-def _status(row: Row, bench: Workbench) -> str:
+def _status(row: Row, bench: Workbench) -> Status:
     losses = [row.get("train_loss"), row.get("val_loss"), row.get("test_loss")]
     if any(loss is None or not math.isfinite(loss) for loss in losses):
         return "diverged"

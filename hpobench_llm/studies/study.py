@@ -128,14 +128,18 @@ def run_study(
         futures: dict[Future[None], Replay] = {
             pool.submit(_run, cell, spec, parts): cell for cell in wanted
         }
-        for future in as_completed(futures):
-            cell, error = futures[future], future.exception()
-            if isinstance(error, HpobenchError):
-                failed[cell] = str(error)
-            elif error is not None:
-                raise error
-            done += 1
-            on_done(done, len(cells), f"{cell.optimizer} seed {cell.seed}")
+        try:
+            for future in as_completed(futures):
+                cell, error = futures[future], future.exception()
+                if isinstance(error, HpobenchError):
+                    failed[cell] = str(error)
+                elif error is not None:
+                    raise error
+                done += 1
+                on_done(done, len(cells), f"{cell.optimizer} seed {cell.seed}")
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
     if not failed:
         _merge(cells, parts, out)
     return Outcome(len(wanted) - len(failed), failed)
@@ -148,8 +152,9 @@ def read_trajectories(out: Path) -> tuple[dict[str, Any], pd.DataFrame]:
         IntegrityError: the folder holds no complete study, or a file cannot be read.
     """
     header = read_json(out / STUDY)
-    if header.get("format") != FORMAT:
-        raise IntegrityError(f"{out / STUDY}: format {header.get('format')!r}, not {FORMAT}")
+    needed = {"format", "study", "tables", "versions", "code"}
+    if not isinstance(header, dict) or header.get("format") != FORMAT or needed - header.keys():
+        raise IntegrityError(f"{out / STUDY}: not the header of a study of format {FORMAT}")
     path = out / TRAJECTORIES
     if not path.exists():
         raise IntegrityError(f"{path}: no such file; the study is not complete, replay it again")
@@ -186,9 +191,13 @@ def _claim(out: Path, header: dict[str, Any]) -> None:
         write_json(path, header)
         return
     known = read_json(path)
-    for key in ("format", "study", "tables"):
+    for key in ("format", "study", "tables", "versions"):
         if known.get(key) != header[key]:
-            raise SpecError(path, key, "the folder holds another study; give another --out")
+            raise SpecError(
+                path,
+                key,
+                "the folder holds another study (or one of other versions); give another --out",
+            )
 
 
 def _run(cell: Replay, spec: StudySpec, parts: Path) -> None:

@@ -40,7 +40,8 @@ class Trajectory:
 
 def save_trials(frame: pd.DataFrame, path: Path) -> Path:
     """Write trials to `path`, and their measured seconds beside it; returns `path`."""
-    write_frame(path, frame.drop(columns=MEASURED))
+    # The trials come last: where they are, the whole replay is.
     seconds = frame[[*KEYS, "trial", MEASURED]]
     write_frame(path.with_name(f"{path.stem}.{MEASURED}.parquet"), seconds)
+    write_frame(path, frame.drop(columns=MEASURED))
     return path

@@ -27,9 +27,10 @@ def fit(
     """Fit one regressor for each metric and one for the cost.
 
     Quality is measured by cross-validation in which all rows of a configuration, its seeds and
-    fidelities, are held out together. The cost is fitted as a logarithm that never falls along a
-    fidelity, so it is positive and monotone by construction. Rows without a finite value (broken
-    runs, scores that were not measured) are left out of that metric's fit.
+    fidelities, are held out together. Rows at a fidelity of zero, the untrained base, are fitted
+    but not judged: they are the same for every configuration. The cost is fitted as a logarithm
+    that never falls along a fidelity, so it is positive and monotone by construction. A failed run
+    without a value counts as the metric's worst; a score that was not measured is left out.
 
     Raises:
         ConfigurationError: fewer configurations than folds.
@@ -52,7 +53,13 @@ def fit(
         ]
     )
     full = (levels == [fidelity.full for fidelity in metadata.fidelities]).all(axis=1)
-    targets = {name: frame[name].to_numpy(dtype=np.float64) for name in metadata.metrics}
+    begun = np.asarray(levels > 0).all(axis=1)
+    failed = (frame["status"] != "ok").to_numpy()
+    targets: dict[str, NDArray[np.float64]] = {}
+    for name, metric in metadata.metrics.items():
+        measured = frame[name].to_numpy(dtype=np.float64)
+        lost = failed & ~np.isfinite(measured) & full
+        targets[name] = np.where(lost, metric.worst, measured)
     targets[COST] = frame[["train_seconds", "eval_seconds"]].to_numpy(dtype=np.float64).sum(axis=1)
     regressors: dict[str, Regressor] = {}
     report: dict[str, object] = {}
@@ -60,9 +67,15 @@ def fit(
         use = np.isfinite(target) & ((target > 0) if name == COST else True)
         rising = tuple(range(len(space), features.shape[1])) if name == COST else ()
         x, y, groups = features[use], target[use], configuration[use]
+        if len(np.unique(groups)) < folds:
+            raise ConfigurationError(
+                f"{metadata.name}: {name} was measured for {len(np.unique(groups))} "
+                f"configurations, too few for {folds} folds"
+            )
         predicted = _held_out(x, y, groups, folds, seed, log=name == COST, rising=rising)
         regressors[name] = fit_regressor(x, y, seed=seed, log=name == COST, rising=rising)
-        report[name] = quality(y, predicted, groups, full[use]).to_json()
+        seen = begun[use]
+        report[name] = quality(y[seen], predicted[seen], groups[seen], full[use][seen]).to_json()
         on_target(number + 1, len(targets), name)
     return Surrogate(
         name=metadata.name,

@@ -5,6 +5,7 @@ import pandas as pd
 from scipy.stats import kendalltau
 
 from hpobench_llm.artefacts import write_atomically
+from hpobench_llm.metrics import Metric
 from hpobench_llm.tables.schema import BY_NAME, CARD_FILE, STEP
 from hpobench_llm.tables.table import Table
 
@@ -39,7 +40,8 @@ def _head(table: Table) -> list[str]:
         f"ended diverged (more than {meta.provenance['diverged_factor']} times the untrained "
         f"base's validation loss, or not finite). {hours:.2f} hours of computing.",
         "",
-        "Licence of the table: CC-BY-4.0. The text that the runs learned from is not part of it.",
+        f"Licence of the table: {meta.licence}. The text that the runs learned from is not part "
+        "of it.",
     ]
 
 
@@ -58,7 +60,7 @@ def _findings(table: Table) -> list[str]:
     meta = table.metadata
     axes = list(meta.space.names)
     full = _full(table)
-    good = full[full["status"] == "ok"]
+    good = full[(full["status"] == "ok").groupby(full["config_id"]).transform("all")]
     lines = [
         "## What it says",
         "",
@@ -84,41 +86,45 @@ def _findings(table: Table) -> list[str]:
     )
     lines += [
         "",
-        "| metric | unit | spread over seeds | spread over configurations |",
-        "|---|---|---|---|",
+        "| metric | unit | over seeds | over seeds, best quarter | over configurations |",
+        "|---|---|---|---|---|",
     ]
-    lines += [_spread(good, axes, m.name, m.unit) for m in measured]
+    lines += [_spread(good, axes, metric) for metric in measured]
     lines += [
         "",
-        "Spread: standard deviation. Over seeds: within a configuration, pooled over "
-        "those whose runs all ended ok. Over configurations: of their means.",
+        "Standard deviations. Over seeds: within a configuration, pooled over those whose runs "
+        "all ended ok, and over the quarter of them that is best by the metric. Over "
+        "configurations: of their means.",
         "",
     ]
-    lines += _agreement(means, [m.name for m in measured if m.name.startswith("score_")])
-    return lines
+    scores = [metric.name for metric in measured if metric.name.startswith("score_")]
+    quarter = means.nsmallest(max(3, len(means) // 4), "val_loss")
+    return [*lines, *_agreement(means, scores, "all"), *_agreement(quarter, scores, "the best")]
 
 
-def _spread(good: pd.DataFrame, axes: list[str], name: str, unit: str) -> str:
-    groups = good.groupby(axes)[name]
-    within = np.sqrt(groups.var().mean())
-    between = groups.mean().std()
-    return f"| {name} | {unit} | {within:.4f} | {between:.4f} |"
+def _spread(good: pd.DataFrame, axes: list[str], metric: Metric) -> str:
+    groups = good.groupby(axes)[metric.name]
+    means, variances = groups.mean(), groups.var()
+    losses = means * metric.to_loss(1.0)
+    best = losses.nsmallest(max(1, len(losses) // 4)).index
+    figures = (
+        np.sqrt(variances.mean()),
+        np.sqrt(variances.loc[best].mean()),
+        means.std(),
+    )
+    return f"| {metric.name} | {metric.unit} | {' | '.join(f'{f:.4f}' for f in figures)} |"
 
 
-def _agreement(means: pd.DataFrame, scores: list[str]) -> list[str]:
-    lines: list[str] = []
+def _agreement(means: pd.DataFrame, scores: list[str], which: str) -> list[str]:
+    """Return Kendall's tau between validation loss and the rest, over some configurations."""
     if len(means) < 3:
-        return lines
-    for name in scores:
+        return []
+    lines = [f"Kendall's tau with validation loss over {which} {len(means)} configurations:", ""]
+    for name in [*scores, "test_loss"]:
         tau, p = kendalltau(means["val_loss"], means[name])
         if np.isfinite(tau):
-            lines.append(
-                f"Kendall's tau between validation loss and {name}, over configurations: "
-                f"{tau:+.2f} (p = {p:.1g}). Negative: the lower loss has the better score."
-            )
-    tau, _ = kendalltau(means["val_loss"], means["test_loss"])
-    lines.append(f"Kendall's tau between validation loss and test loss: {tau:+.2f}.")
-    return lines
+            lines.append(f"- {name}: {tau:+.2f} (p = {p:.1g})")
+    return [*lines, ""]
 
 
 def _columns(table: Table) -> list[str]:
@@ -148,9 +154,7 @@ def _origin(table: Table) -> list[str]:
     data = origin["sources"]["data"]
     lines += [f"- data `{name}`: {_flat(source)}" for name, source in data["sources"].items()]
     lines += [f"- rows: {_flat(data['rows'])}, disjoint by a hash of the normalised question"]
-    lines += [
-        f"- rows not used: {_flat(data['unused']) or 'none'} (counted until the sets were full)"
-    ]
+    lines += [f"- rows not used: {_flat(data['unused']) or 'none'}"]
     lines += [
         f"- score `{name}`: {_flat(source)}"
         for name, source in origin["sources"]["scores"].items()

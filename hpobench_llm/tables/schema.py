@@ -83,6 +83,7 @@ class Metadata:
     version: str
     description: str
     context: str
+    licence: str
     space: Space
     fidelities: tuple[Fidelity, ...]
     metrics: dict[str, Metric]
@@ -99,7 +100,7 @@ class Metadata:
             "version": self.version,
             "description": self.description,
             "context": self.context,
-            "licence": "CC-BY-4.0",
+            "licence": self.licence,
             "space": self.space.to_json(),
             "fidelities": [fidelity.to_json() for fidelity in self.fidelities],
             "metrics": [metric.to_json() for metric in self.metrics.values()],
@@ -134,6 +135,7 @@ class Metadata:
                 version=raw["version"],
                 description=raw["description"],
                 context=raw["context"],
+                licence=raw["licence"],
                 space=Space.from_json(raw["space"]),
                 fidelities=tuple(Fidelity.from_json(f) for f in raw["fidelities"]),
                 metrics={metric.name: metric for metric in metrics},

@@ -1,7 +1,9 @@
 """Instruction data: formats, masks, disjoint splits, and nothing dropped in silence."""
 
+import dataclasses
 import gzip
 import json
+import re
 
 import pytest
 import torch
@@ -18,6 +20,7 @@ from hpobench_llm.collect.data import (
     read_rows,
     tokenize,
 )
+from hpobench_llm.collect.grouping import group_by_rare_runs
 from hpobench_llm.errors import DataError, SpecError
 
 
@@ -55,6 +58,58 @@ def test_the_sets_share_no_question_whatever_their_order_or_spelling(
         found.append(split)
     assert found[0].val == found[1].val
     assert found[0].report["split_sha256"] == found[1].report["split_sha256"]
+
+
+def test_renderings_of_one_source_row_share_a_split(tmp_path, write_campaign, tokenizer):
+    """The same facts under two templates: their questions differ, their split may not."""
+    words = [f"w{n}a w{n}b w{n}c" for n in range(300)]
+    rows = [{"prompt": f"Say it: {w}", "completion": "x"} for w in words]
+    rows += [{"prompt": f"{w}. Well?", "completion": "x"} for w in words]
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps(rows))
+
+    def shared(*pairs):
+        campaign = campaign_on(
+            write_campaign,
+            path,
+            ("train_rows = 64", "train_rows = 0"),
+            ("_rows = 8", "_rows = 30"),
+        )
+        data = dataclasses.replace(campaign.data, **dict(pairs))
+        campaign = dataclasses.replace(campaign, data=data)
+        split = load_split(campaign, tmp_path / "mini.toml", tokenizer)
+        found = {
+            name: {
+                re.search(r"w\d+a w\d+b w\d+c", tokenizer.decode(row.ids)).group()
+                for row in getattr(split, name)
+            }
+            for name in ("train", "val", "test")
+        }
+        return len(found["train"] & found["val"]) + len(found["train"] & found["test"])
+
+    assert shared() > 10
+    assert shared(("group_words", 3)) == 0
+
+
+def test_groups_are_closed_and_templates_do_not_join():
+    template = "please answer the question"
+    texts = ["a b c d", "b c d e", "c d e f", "x y z"]
+    texts += [f"{template} n{i}" for i in range(20)]
+    assert group_by_rare_runs(texts, 3) == [0, 0, 0, *range(3, 24)]
+    assert group_by_rare_runs(texts, 4)[:3] == [0, 1, 2]
+
+
+def test_an_end_marker_is_no_answer(tmp_path, write_campaign, tokenizer):
+    rows = [{"prompt": f"n {n}", "completion": "yes<|end|>"} for n in range(400)]
+    rows += [{"prompt": "none", "completion": " <|end|> "}]
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps(rows))
+    source = f'path = "{path}"\nstrip_suffix = "<|end|>"'
+    campaign = read_campaign(write_campaign(("generated_tasks = 400", source)))
+    split = load_split(campaign, tmp_path / "mini.toml", tokenizer)
+    assert split.report["unused"] == {"generated: no answer": 1}
+    for row in split.val:
+        assert tokenizer.decode(row.ids[row.prompt_tokens : -1]) == "yes"
 
 
 def test_a_smaller_set_is_the_beginning_of_a_larger_one(tmp_path, write_campaign, tokenizer):
@@ -150,6 +205,7 @@ def test_padding_is_never_a_label(tokenizer):
     ("content", "words"),
     [
         ("", "is empty"),
+        ("\n\n", "is empty"),
         ('{"prompt": "a"}\n{broken\n', "line 2: not valid JSON"),
         ("[1, 2", "not valid JSON"),
     ],
@@ -160,6 +216,19 @@ def test_a_broken_file_is_named(tmp_path, content, words):
     with pytest.raises(DataError, match=words) as caught:
         read_rows(path)
     assert str(path) in str(caught.value)
+
+
+def test_line_separators_inside_a_string_end_no_line(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"prompt": "a\u2028b\u0085c"}\n{"prompt": "d"}\n', encoding="utf-8")
+    assert [row["prompt"] for row in read_rows(path)] == ["a\u2028b\u0085c", "d"]
+
+
+def test_a_damaged_archive_is_named(tmp_path):
+    path = tmp_path / "rows.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"prompt": "a"}' * 100)[:-20])
+    with pytest.raises(DataError, match=r"rows\.jsonl\.gz: cannot be read"):
+        read_rows(path)
 
 
 def test_a_wrong_sum_a_missing_file_and_too_few_rows_are_named(

@@ -141,11 +141,24 @@ def test_a_run_that_breaks_is_a_row_with_its_cost(open_bench):
     assert all(row["status"] == "ok" for row in healthy)
 
 
-def test_a_run_worse_than_the_untrained_base_is_diverged(open_bench):
+def test_a_run_worse_than_the_untrained_base_at_the_end_is_diverged(open_bench):
     bench = open_bench(('version = "0.0.1"', 'version = "0.0.1"\ndiverged_factor = 0.5'))
     rows = train_run(bench, Run({"rank": 2, "lr": 1e-3}, 0))["rows"]
-    assert rows[2]["status"] == "diverged"
+    assert [row["status"] for row in rows] == ["ok", "ok", "diverged"]
     assert rows[2]["val_loss"] > 0.5 * rows[0]["val_loss"]
+
+
+def test_running_out_of_memory_is_an_outcome(bench, monkeypatch):
+    def no_memory(*_):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr("hpobench_llm.collect.train.label_losses", no_memory)
+    rows = train_run(bench, Run({"rank": 4, "lr": 1e-3}, 0))["rows"]
+    assert [row["status"] for row in rows] == ["ok", "out_of_memory", "out_of_memory"]
+    assert "val_loss" not in rows[2]
+    monkeypatch.undo()
+    rows = train_run(bench, Run({"rank": 4, "lr": 1e-3}, 0))["rows"]
+    assert [row["status"] for row in rows] == ["ok"] * 3
 
 
 def test_the_schedule_warms_up_and_ends_near_zero():

@@ -37,7 +37,7 @@ class Uneven(Benchmark):
 
     def query(self, config, *, fidelity=None, seed=None, metrics=None):
         answer = self._inner.query(config, metrics=metrics)
-        cost = 1.0 + self.space.levels(config)[1]
+        cost = 1.0 + self.space.dimensions[1].level(config["lr"])
         return Evaluation(metrics=answer.metrics, cost_seconds=cost)
 
     def optimum(self, metric):

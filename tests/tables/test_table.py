@@ -111,5 +111,5 @@ def test_the_card_says_what_the_rows_say(table_folder):
     assert "24 runs: 12 configurations x 2 seeds" in text
     assert "1 runs ended diverged" in text
     # Two seeds 0.01 apart: the pooled standard deviation is 0.01 / sqrt(2).
-    assert "| val_loss | nats per label token | 0.0071 |" in text
+    assert "| val_loss | nats per label token | 0.0071 | 0.0071 |" in text
     assert "| best by | rank | lr | val_loss | test_loss | train_loss | score_toy |" in text

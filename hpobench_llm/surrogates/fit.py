@@ -52,9 +52,9 @@ def fit(
             encode_fidelities(metadata.fidelities, levels),
         ]
     )
-    full = (levels == [fidelity.full for fidelity in metadata.fidelities]).all(axis=1)
-    begun = np.asarray(levels > 0).all(axis=1)
-    failed = (frame["status"] != "ok").to_numpy()
+    full = np.all(levels == [fidelity.full for fidelity in metadata.fidelities], axis=1)
+    begun = np.all(levels > 0, axis=1)
+    failed = frame["status"].to_numpy() != "ok"
     targets: dict[str, NDArray[np.float64]] = {}
     for name, metric in metadata.metrics.items():
         measured = frame[name].to_numpy(dtype=np.float64)

@@ -12,7 +12,11 @@ import pytest
 ABSENT = ("torch", "transformers", "peft", "nni", "optuna", "lightgbm", "sklearn", "datasets")
 PROGRAM = """
 import sys
-for name in {absent}: sys.modules[name] = None
+class Absent:
+    def find_spec(self, name, path, target=None):
+        if name.partition(".")[0] in {absent}:
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, Absent())
 import hpobench_llm
 from hpobench_llm import cli
 assert hpobench_llm.__file__.startswith(sys.argv[1]), hpobench_llm.__file__

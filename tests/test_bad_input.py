@@ -169,6 +169,7 @@ def test_names_and_folders_that_do_not_exist(tmp_path):
         ("nni", ["replay", "{study}", "--out", "{out}"], "hpobench-llm[nni]"),
         ("optuna", ["replay", "{study}", "--out", "{out}"], "hpobench-llm[optuna]"),
         ("lightgbm", ["fit", "{table}", "--out", "{out}"], "hpobench-llm[surrogate]"),
+        ("sklearn", ["fit", "{table}", "--out", "{out}"], "hpobench-llm[surrogate]"),
         ("torch", ["make-base", "{study}", "--out", "{out}"], "hpobench-llm[collect]"),
     ],
 )

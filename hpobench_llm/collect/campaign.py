@@ -208,9 +208,11 @@ class Campaign:
             raise ValueError("two scores have one name")
         if not self.grid or not all(self.grid.values()):
             raise ValueError("`grid` is empty: name at least one axis with at least one value")
-        for axis in self.grid:
+        for axis, values in self.grid.items():
             if axis not in NUMERIC:
                 raise ValueError(f"`grid.{axis}`: unknown hyperparameter{nearest(axis, NUMERIC)}")
+            if not all(math.isfinite(value) for value in values):
+                raise ValueError(f"`grid.{axis}`: values must be finite: {list(values)}")
         for score in self.score:
             stray = sorted(set(score.checkpoints) - set(self.checkpoints))
             if stray:

@@ -75,6 +75,7 @@ def write_table(folder: Path, frame: pd.DataFrame, name: str = "small") -> Path:
         provenance={
             "campaign": name,
             "recipe_sha256": "0" * 64,
+            "split": "none",
             "diverged_factor": 1.0,
             "defaults": {"rank": "axis", "lr": "axis", "dropout": 0.0},
             "commits": ["0" * 40],

@@ -120,6 +120,12 @@ def _metrics(campaign: Campaign, header: dict[str, Any], frame: pd.DataFrame) ->
     return {metric.name: metric for metric in metrics}
 
 
+def _split_rule(campaign: Campaign) -> str:
+    words = campaign.data.group_words
+    together = f"; rows that share a rare run of {words} words share a set" if words else ""
+    return f"disjoint by a hash of the normalised question{together}"
+
+
 def _provenance(
     campaign: Campaign, header: dict[str, Any], records: list[dict[str, Any]]
 ) -> dict[str, Any]:
@@ -128,6 +134,7 @@ def _provenance(
         "campaign": campaign.name,
         "recipe_sha256": header["recipe_sha256"],
         "sources": header["sources"],
+        "split": _split_rule(campaign),
         "diverged_factor": campaign.diverged_factor,
         "defaults": records[0]["hyperparameters"] | dict.fromkeys(campaign.space.names, "axis"),
         "commits": sorted({f"{m['commit']}{'-dirty' if m['dirty'] else ''}" for m in made}),

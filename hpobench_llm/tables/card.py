@@ -153,7 +153,7 @@ def _origin(table: Table) -> list[str]:
     lines += [f"- base: {_flat(origin['sources']['base'])}"]
     data = origin["sources"]["data"]
     lines += [f"- data `{name}`: {_flat(source)}" for name, source in data["sources"].items()]
-    lines += [f"- rows: {_flat(data['rows'])}, disjoint by a hash of the normalised question"]
+    lines += [f"- rows: {_flat(data['rows'])}, {origin['split']}"]
     lines += [f"- rows not used: {_flat(data['unused']) or 'none'}"]
     lines += [
         f"- score `{name}`: {_flat(source)}"

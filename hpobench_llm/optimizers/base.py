@@ -53,6 +53,14 @@ class Optimizer(ABC):
         self.budget = budget
         self.seed = seed
         self.sources = sources
+        self.check()
+        self.set_up()
+
+    def check(self) -> None:  # noqa: B027 - optional
+        """Refuse what this kind of optimizer cannot take, before anything is started."""
+
+    def set_up(self) -> None:  # noqa: B027 - optional
+        """Build the optimizer's own state; the arguments above are attributes by now."""
 
     @abstractmethod
     def ask(self) -> Trial | None:
@@ -69,16 +77,8 @@ class Optimizer(ABC):
 class SingleObjectiveOptimizer(Optimizer):
     """An optimizer of exactly one objective."""
 
-    def __init__(
-        self,
-        space: Space,
-        objectives: Sequence[Metric],
-        fidelities: Sequence[Fidelity],
-        budget: int,
-        seed: int,
-        sources: Any = None,
-    ) -> None:
-        super().__init__(space, objectives, fidelities, budget, seed, sources)
+    def check(self) -> None:
+        """Refuse more or fewer than one objective."""
         if len(self.objectives) != 1:
             names = ", ".join(metric.name for metric in self.objectives)
             raise OptimizerError(f"{type(self).__name__} takes one objective, got: {names}")

@@ -12,7 +12,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from selectors import EVENT_READ, DefaultSelector
@@ -25,7 +25,6 @@ import numpy as np
 
 from hpobench_llm.errors import MissingDependencyError, OptimizerError
 from hpobench_llm.evaluation import Evaluation
-from hpobench_llm.metrics import Fidelity, Metric
 from hpobench_llm.optimizers.base import SingleObjectiveOptimizer, Trial
 from hpobench_llm.space import (
     Categorical,
@@ -33,7 +32,6 @@ from hpobench_llm.space import (
     Dimension,
     Integer,
     Ordinal,
-    Space,
     Value,
 )
 
@@ -108,22 +106,14 @@ class Nomad(SingleObjectiveOptimizer):
 
     timeout_seconds: ClassVar[float] = 600.0
 
-    def __init__(
-        self,
-        space: Space,
-        objectives: Sequence[Metric],
-        fidelities: Sequence[Fidelity],
-        budget: int,
-        seed: int,
-        sources: Any = None,
-    ) -> None:
-        super().__init__(space, objectives, fidelities, budget, seed, sources)
+    def set_up(self) -> None:
+        """Build the optimizer's own state."""
         if find_spec("PyNomad") is None:
             raise MissingDependencyError("PyNomadBBO", "", "the optimizer 'nomad'")
-        if not 0 <= seed <= 2**31 - 2:  # beyond, NOMAD crashes or takes the seed modulo 2**32
-            raise OptimizerError(f"nomad: the seed must lie in [0, 2**31 - 2], got {seed}")
-        self._start = space.sample(np.random.default_rng(seed))
-        self._variables = [v for d in space if (v := _variable(d)) is not None]
+        if not 0 <= self.seed <= 2**31 - 2:  # beyond, NOMAD crashes or takes the seed modulo 2**32
+            raise OptimizerError(f"nomad: the seed must lie in [0, 2**31 - 2], got {self.seed}")
+        self._start = self.space.sample(np.random.default_rng(self.seed))
+        self._variables = [v for d in self.space if (v := _variable(d)) is not None]
         self._points = math.prod(
             int(v.upper - v.lower) + 1 if v.kind == "I" else math.inf for v in self._variables
         )

@@ -7,12 +7,11 @@ differ from Optuna's, see `tpe_optuna`.
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from hpobench_llm.errors import MissingDependencyError, OptimizerError
 from hpobench_llm.evaluation import Evaluation
-from hpobench_llm.metrics import Fidelity, Metric
 from hpobench_llm.optimizers.base import SingleObjectiveOptimizer, Trial
 from hpobench_llm.space import (
     Categorical,
@@ -21,7 +20,6 @@ from hpobench_llm.space import (
     Float,
     Integer,
     Ordinal,
-    Space,
 )
 
 _FIRST_IMPORT = "nni" not in sys.modules
@@ -64,18 +62,10 @@ class TpeNni(SingleObjectiveOptimizer):
         OptimizerError: more than one objective.
     """
 
-    def __init__(
-        self,
-        space: Space,
-        objectives: Sequence[Metric],
-        fidelities: Sequence[Fidelity],
-        budget: int,
-        seed: int,
-        sources: Any = None,
-    ) -> None:
-        super().__init__(space, objectives, fidelities, budget, seed, sources)
-        self._tuner = TpeTuner("minimize", seed=seed)
-        self._tuner.update_search_space({d.name: _search_space(d) for d in space})
+    def set_up(self) -> None:
+        """Build the optimizer's own state."""
+        self._tuner = TpeTuner("minimize", seed=self.seed)
+        self._tuner.update_search_space({d.name: _search_space(d) for d in self.space})
         self._asked = 0
         self._running: dict[int, Configuration] = {}
 

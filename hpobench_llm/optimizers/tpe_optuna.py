@@ -6,14 +6,10 @@ Sano, Yanase, Ohta and Koyama, "Optuna: a next-generation hyperparameter optimiz
 KDD 2019.
 """
 
-from collections.abc import Sequence
-from typing import Any
-
 from hpobench_llm.errors import MissingDependencyError, OptimizerError
 from hpobench_llm.evaluation import Evaluation
-from hpobench_llm.metrics import Fidelity, Metric
 from hpobench_llm.optimizers.base import SingleObjectiveOptimizer, Trial
-from hpobench_llm.space import Categorical, Configuration, Dimension, Integer, Ordinal, Space
+from hpobench_llm.space import Categorical, Configuration, Dimension, Integer, Ordinal
 
 try:
     import optuna
@@ -49,20 +45,14 @@ class TpeOptuna(SingleObjectiveOptimizer):
         OptimizerError: more than one objective, or a seed outside [0, 2**32 - 1].
     """
 
-    def __init__(
-        self,
-        space: Space,
-        objectives: Sequence[Metric],
-        fidelities: Sequence[Fidelity],
-        budget: int,
-        seed: int,
-        sources: Any = None,
-    ) -> None:
-        super().__init__(space, objectives, fidelities, budget, seed, sources)
-        if not 0 <= seed <= 2**32 - 1:
-            raise OptimizerError(f"tpe-optuna: the seed must lie in [0, 2**32 - 1], got {seed}")
-        self._distributions = {d.name: _distribution(d) for d in space}
-        self._study = _quiet_study(optuna.samplers.TPESampler(seed=seed))
+    def set_up(self) -> None:
+        """Build the optimizer's own state."""
+        if not 0 <= self.seed <= 2**32 - 1:
+            raise OptimizerError(
+                f"tpe-optuna: the seed must lie in [0, 2**32 - 1], got {self.seed}"
+            )
+        self._distributions = {d.name: _distribution(d) for d in self.space}
+        self._study = _quiet_study(optuna.samplers.TPESampler(seed=self.seed))
         self._asked = 0
         self._running: dict[int, tuple[optuna.Trial, Configuration]] = {}
 

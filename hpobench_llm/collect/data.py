@@ -14,8 +14,9 @@ from transformers import PreTrainedTokenizerBase
 
 from hpobench_llm.artefacts import sha256_of_file, sha256_of_text
 from hpobench_llm.collect import synthetic
-from hpobench_llm.collect.campaign import Campaign, Data, Source
+from hpobench_llm.collect.campaign import Campaign
 from hpobench_llm.collect.grouping import group_by_rare_runs
+from hpobench_llm.collect.recipe import Data, Source
 from hpobench_llm.errors import DataError, MissingDependencyError
 from hpobench_llm.spec import resolve_path
 

@@ -18,7 +18,8 @@ from transformers import (
 from transformers.utils import logging
 
 from hpobench_llm.artefacts import sha256_of_file
-from hpobench_llm.collect.campaign import Campaign, Hyperparameters
+from hpobench_llm.collect.campaign import Campaign
+from hpobench_llm.collect.hyperparameters import Hyperparameters
 from hpobench_llm.errors import DataError, SpecError
 from hpobench_llm.spec import resolve_path
 

@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from hpobench_llm.collect.campaign import Campaign, Score
+from hpobench_llm.collect.campaign import Campaign
 from hpobench_llm.collect.data import IGNORED, Split, Tokens, checked_sum, read_rows
 from hpobench_llm.collect.losses import evaluation_batches, label_logits, row_losses
+from hpobench_llm.collect.recipe import Score
 from hpobench_llm.errors import DataError
 from hpobench_llm.spec import resolve_path
 

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from hpobench_llm.collect.campaign import Campaign, Hyperparameters, Run
+from hpobench_llm.collect.campaign import Campaign, Run
 from hpobench_llm.collect.data import Split, Tokens, collate, load_split
+from hpobench_llm.collect.hyperparameters import Hyperparameters
 from hpobench_llm.collect.losses import label_losses, mean_loss
 from hpobench_llm.collect.memory import PeakMemory
 from hpobench_llm.collect.model import adapted, load_base

@@ -1,0 +1,68 @@
+"""The hyperparameters of one fine-tune: everything that a campaign can fix or vary."""
+
+import math
+from dataclasses import dataclass, fields
+from typing import Literal
+
+ALL_LINEAR = "all-linear"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hyperparameters:
+    """Everything that can be varied in a run; an axis of the grid overrides a default.
+
+    `alpha_ratio` is LoRA's alpha divided by its rank; the adapter's output is scaled by it, or
+    with `scaling = "rslora"` by alpha divided by the root of the rank (Kalajdzievski 2023). `lr` is
+    the peak learning rate of AdamW, reached after `warmup_fraction` of the updates and then
+    decayed to zero by a cosine. `batch_rows` rows make one update. `clip_norm` is the largest
+    gradient norm. `target_modules` is `all-linear` or module names joined by commas.
+    `train_fraction` is the share of the training rows that is used.
+    """
+
+    rank: int = 8
+    alpha_ratio: float = 2.0
+    dropout: float = 0.0
+    lr: float = 1e-3
+    batch_rows: int = 8
+    train_fraction: float = 1.0
+    warmup_fraction: float = 0.1
+    weight_decay: float = 0.0
+    clip_norm: float = 1.0
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    scaling: Literal["lora", "rslora"] = "lora"
+    target_modules: str = ALL_LINEAR
+
+    def __post_init__(self) -> None:
+        rules = {
+            "rank": self.rank >= 1,
+            "alpha_ratio": self.alpha_ratio > 0,
+            "dropout": 0 <= self.dropout <= 1,
+            "lr": self.lr > 0,
+            "batch_rows": self.batch_rows >= 1,
+            "train_fraction": 0 < self.train_fraction <= 1,
+            "warmup_fraction": 0 <= self.warmup_fraction < 1,
+            "weight_decay": self.weight_decay >= 0,
+            "clip_norm": self.clip_norm > 0,
+            "beta1": 0 <= self.beta1 < 1,
+            "beta2": 0 <= self.beta2 < 1,
+            "epsilon": self.epsilon > 0,
+        }
+        for name, holds in rules.items():
+            if not holds or not math.isfinite(getattr(self, name)):
+                raise ValueError(f"{name} = {getattr(self, name)!r} is outside its range")
+        if self.scaling not in ("lora", "rslora"):
+            raise ValueError(f"scaling = {self.scaling!r} is neither lora nor rslora")
+        if not all(name.strip() for name in self.target_modules.split(",")):
+            raise ValueError(f"target_modules = {self.target_modules!r} names no module")
+
+    @property
+    def scale(self) -> float:
+        """What the adapter's output `B A x` is multiplied by."""
+        return self.alpha_ratio * (math.sqrt(self.rank) if self.scaling == "rslora" else 1.0)
+
+
+NAMES = tuple(field.name for field in fields(Hyperparameters))
+NOMINAL = ("scaling", "target_modules")
+LOGARITHMIC = ("rank", "alpha_ratio", "lr", "batch_rows", "train_fraction", "clip_norm", "epsilon")

@@ -48,9 +48,12 @@ def parser() -> argparse.ArgumentParser:
     compare.add_argument("--json", action="store_true", help="the comparison as JSON on stdout")
     compare.set_defaults(run=_compare)
 
-    base = commands.add_parser("make-base", help="pretrain a small base model (extra: collect)")
+    base = commands.add_parser(
+        "make-base", help="pretrain a small base; started again, it continues"
+    )
     base.add_argument("spec", type=Path, metavar="BASE.toml")
     base.add_argument("--out", type=Path, metavar="DIR", help="default: beside the spec")
+    base.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     base.set_defaults(run=_make_base)
     return made
 
@@ -178,6 +181,7 @@ def _make_base(options: argparse.Namespace) -> int:
         make_base(
             options.spec,
             out,
+            device=options.device,
             progress=lambda done, total, text: progress.advance_to(done, text, total),
         )
     print(f"{out}: base model written")

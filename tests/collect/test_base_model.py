@@ -2,12 +2,17 @@
 
 import json
 import lzma
+import signal
+import subprocess
+import sys
 
 import pytest
+import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from hpobench_llm.artefacts import sha256_of_file
-from hpobench_llm.collect.base_model import make_base
+from hpobench_llm.collect.architecture import Architecture, untrained
+from hpobench_llm.collect.base_model import CHECKPOINT, make_base
 from hpobench_llm.collect.synthetic import FAMILIES, instructions, sentences
 from hpobench_llm.errors import DataError, SpecError
 
@@ -88,7 +93,10 @@ def test_text_files_are_read_from_where_they_are_told_to(tmp_path):
             r"`corpus\[0\].path`: no such",
         ),
         ("generated_sentences = 200", "", SpecError, "either `path` or `generated_sentences`"),
-        ("row_tokens = 32", "row_tokens = 32000", DataError, "at least 2 are needed"),
+        ("row_tokens = 32", "row_tokens = 65", SpecError, "row_tokens = 65 exceeds .* = 64"),
+        ("layers = 1", 'layers = 1\nfamily = "gpt"', SpecError, "`architecture.family`.*'gpt2'"),
+        ("layers = 1", "layers = 0", SpecError, "`architecture`: layers must be at least 1"),
+        ("peak_lr = 1e-2", "peak_lr = 1e30", DataError, r"loss is (nan|inf).*peak_lr = 1e\+30"),
         ("peak_lr = 1e-2", 'peak_lr = "high"', SpecError, "`training.peak_lr`: expected a number"),
     ],
 )
@@ -96,6 +104,83 @@ def test_a_bad_recipe_is_named(tmp_path, old, new, error, words):
     with pytest.raises(error, match=words):
         make_base(write(tmp_path, (old, new)), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_text_that_is_too_short_is_named(tmp_path):
+    pairs = ("generated_sentences = 200", "generated_sentences = 1"), ("= 32\npeak", "= 64\npeak")
+    with pytest.raises(DataError, match="gives 1 rows of 64 tokens; at least 2 are needed"):
+        make_base(write(tmp_path, *pairs), tmp_path / "out")
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "qwen3"])
+def test_each_family_learns_and_can_be_loaded(tmp_path, family):
+    spec = write(tmp_path, ("layers = 1", f'layers = 1\nfamily = "{family}"'))
+    out = make_base(spec, tmp_path / "out")
+    model = AutoModelForCausalLM.from_pretrained(out)
+    assert model.config.model_type == family
+    assert model.get_input_embeddings().weight is model.get_output_embeddings().weight
+    shape = Architecture(
+        vocabulary=320,
+        hidden_size=16,
+        layers=1,
+        heads=2,
+        intermediate_size=32,
+        context_tokens=64,
+        family=family,
+    )
+    assert model.num_parameters() == untrained(shape, 0).num_parameters()
+    model.train()  # no dropout: training sees the model that evaluation sees
+    ids = torch.arange(40)[None]
+    assert torch.equal(model(ids).logits, model.eval()(ids).logits)
+    assert json.loads((out / "base.json").read_text())["val_loss_nats_per_token"] < 5.77
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from hpobench_llm.collect.base_model import make_base
+
+import hpobench_llm.collect.pretrain as pretrain
+save = pretrain._save
+def save_and_die(place, model, optimizer, state):
+    save(place, model, optimizer, state)
+    if state["step"] == 7:
+        os.kill(os.getpid(), signal.SIGKILL)
+pretrain._save = save_and_die
+make_base(Path(sys.argv[1]), Path(sys.argv[2]), checkpoint_seconds=0.0)
+"""
+
+
+def test_a_killed_pretraining_ends_with_the_same_bits(tmp_path):
+    spec = write(tmp_path)
+    whole = make_base(spec, tmp_path / "whole")
+    out = tmp_path / "out"
+    done = subprocess.run([sys.executable, "-c", KILLED, spec, out], capture_output=True)
+    assert done.returncode == -signal.SIGKILL
+    assert not out.exists()
+    partial = tmp_path / "out.partial"
+    assert [path.name for path in partial.iterdir()] == [CHECKPOINT]
+    steps = []
+    make_base(spec, out, progress=lambda step, *_: steps.append(step))
+    assert min(steps) > 7
+    assert max(steps) == 12
+    assert not partial.exists()
+    assert sha256_of_file(out / "model.safetensors") == sha256_of_file(whole / "model.safetensors")
+    first, second = (json.loads((d / "base.json").read_text()) for d in (whole, out))
+    assert first["val_loss_nats_per_token"] == second["val_loss_nats_per_token"]
+    assert (first["restarts"], second["restarts"]) == (0, 1)
+
+
+def test_a_checkpoint_that_cannot_be_used_is_named(tmp_path):
+    spec, out = write(tmp_path), tmp_path / "out"
+    subprocess.run([sys.executable, "-c", KILLED, spec, out], capture_output=True)
+    stored = tmp_path / "out.partial" / CHECKPOINT
+    other = write(tmp_path, ("seed = 3", "seed = 4"))
+    with pytest.raises(DataError, match=r"checkpoint of another recipe \(.*recipe"):
+        make_base(other, out)
+    stored.write_bytes(stored.read_bytes()[:-100])
+    with pytest.raises(DataError, match=r"checkpoint.safetensors: damaged"):
+        make_base(write(tmp_path), out)
 
 
 def test_what_is_there_is_never_overwritten(tmp_path):

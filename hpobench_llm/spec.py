@@ -96,6 +96,8 @@ def _convert_union(value: object, members: tuple[Any, ...], file: object, key: s
         if type(value) is member:
             return value
     for member in members:
+        if dataclasses.is_dataclass(member) and isinstance(value, dict):
+            return _convert(value, member, file, key)  # its own message names the wrong key
         try:
             return _convert(value, member, file, key)
         except SpecError:

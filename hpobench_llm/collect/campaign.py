@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ class Campaign:
     seeds: tuple[int, ...]
     checkpoints: tuple[int, ...]
     step_rows: int = 8
-    defaults: Hyperparameters = Hyperparameters()
+    defaults: Hyperparameters = field(default_factory=Hyperparameters)
     repeat: tuple[Repeat, ...] = ()
     score: tuple[Score, ...] = ()
     diverged_factor: float = 1.0
@@ -160,6 +160,7 @@ class Campaign:
         prose is left out too.
         """
         recipe = dataclasses.asdict(self)
+        del recipe["base"]["shape"]  # only estimates read it
         for key in ("grid", "seeds", "repeat", "per_example_runs", "solo_runs"):
             del recipe[key]
         for key in ("description", "version", "context", "licence"):

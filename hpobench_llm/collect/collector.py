@@ -1,4 +1,4 @@
-"""Collect one shard of a campaign into its ledger, on this process's device."""
+"""Collect in this process: train what can be claimed, on this process's device."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,9 +6,13 @@ from typing import Any
 
 import torch
 
-from hpobench_llm.collect.campaign import Campaign, Run
-from hpobench_llm.collect.ledger import open_ledger, part_writer, read_ledger
-from hpobench_llm.collect.train import Workbench, prepare, train_run
+from hpobench_llm.collect.campaign import Campaign
+from hpobench_llm.collect.claims import Claims
+from hpobench_llm.collect.engines import engine
+from hpobench_llm.collect.ledger import Record
+from hpobench_llm.collect.signals import StopSignals
+from hpobench_llm.collect.work import Job, claimed
+from hpobench_llm.collect.workbench import Workbench, prepare
 from hpobench_llm.errors import HpobenchError
 
 
@@ -26,50 +30,55 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
-def missing_runs(campaign: Campaign, folder: Path, shard: int, shards: int) -> list[Run]:
-    """Return the shard's runs that no part of the ledger holds yet."""
-    done = read_ledger(folder).records
-    return [run for run in campaign.runs()[shard::shards] if run.run_id not in done]
-
-
-def collect_shard(
-    campaign: Campaign,
-    file: Path,
-    folder: Path,
-    *,
-    shard: int = 0,
-    shards: int = 1,
-    device: torch.device,
-    on_run: Callable[[int, str], None] = lambda *_: None,
-) -> int:
-    """Train every missing run of a shard; returns how many were trained.
-
-    `on_run(done, text)` is called after each with the number of the shard's finished runs. What
-    is finished is on disk before the next run starts.
+def open_bench(
+    campaign: Campaign, file: Path, device_name: str, run_generated_code: bool
+) -> Workbench:
+    """Load a campaign's base, data and scores onto the device of this process.
 
     Raises:
-        LedgerError: the folder belongs to another campaign, or another process collects here.
         SpecError, DataError: the campaign's base, data or scores cannot be used.
     """
+    device = choose_device(device_name)
     if device.type == "cpu":
         torch.set_num_threads(1)  # one process a core is faster than threads at this size
-    bench = prepare(campaign, file, device)
-    open_ledger(folder, header(campaign, bench))
-    with part_writer(folder, shard, shards) as writer:
-        runs = missing_runs(campaign, folder, shard, shards)
-        before = len(campaign.runs()[shard::shards]) - len(runs)
-        trained = 0
-        for number, run in enumerate(runs, start=before + 1):
-            if run.run_id in read_ledger(folder).records:
-                continue  # a process with another --shard layout was faster
-            record = train_run(bench, run)
-            trained += 1
-            writer.append(record)
-            last = record["rows"][-1]
-            on_run(number, f"{last['status']}, val_loss {last.get('val_loss', float('nan')):.3f}")
-    return trained
+    return prepare(campaign, file, device, run_generated_code=run_generated_code)
 
 
-def header(campaign: Campaign, bench: Workbench) -> dict[str, Any]:
+def header(bench: Workbench) -> dict[str, Any]:
     """Return what `campaign.json` says of a collection."""
-    return campaign.identity() | {"sources": bench.sources, "untrained": bench.untrained}
+    return bench.campaign.identity() | {"sources": bench.sources, "untrained": bench.untrained}
+
+
+def collect(
+    job: Job,
+    stop: StopSignals,
+    *,
+    on_step: Callable[[int], None] = lambda _: None,
+    on_task: Callable[[list[Record]], None] = lambda _: None,
+) -> int:
+    """Train every run of the job that nobody else trains; returns how many were trained.
+
+    A finished task is on disk before `on_task` is called with its records and the next begins.
+    `on_step` is called after each step, and may raise to end the collection.
+
+    Raises:
+        Interrupted: after a signal; the task that was being trained is dropped.
+        LedgerError: the ledger is another campaign's, or cannot be written.
+        SpecError, DataError: the campaign's base, data or scores cannot be used.
+    """
+    bench = open_bench(job.campaign, job.file, job.device, job.run_generated_code)
+
+    def step(number: int) -> None:
+        stop.check()
+        on_step(number)
+
+    trained = 0
+    with stop.deferred(), Claims(job.ledger.storage.lock_file) as claims:
+        job.ledger.open(header(bench))
+        for task in claimed(job.tasks, job.ledger, claims):
+            stop.check()
+            records = engine(task.engine)(bench, task.runs, step)
+            job.ledger.append(task, records)
+            trained += len(task.runs)
+            on_task(records)
+    return trained

@@ -7,7 +7,7 @@ from hpobench_llm.space import Categorical, Configuration, Ordinal, Space
 
 
 def spread(space: Space) -> list[Configuration]:
-    """Return all configurations of a finite space; each beginning of the list is a balanced design.
+    """Return all configurations of a finite space; each beginning is a balanced design.
 
     The points of Sobol's sequence (unscrambled, so that the order never changes) fall into the
     cells of the grid; a point whose cell is taken goes to the nearest free one, measured in shares

@@ -12,8 +12,8 @@ class Hyperparameters:
     """Everything that can be varied in a run; an axis of the grid overrides a default.
 
     `alpha_ratio` is LoRA's alpha divided by its rank; the adapter's output is scaled by it, or
-    with `scaling = "rslora"` by alpha divided by the root of the rank (Kalajdzievski 2023). `lr` is
-    the peak learning rate of AdamW, reached after `warmup_fraction` of the updates and then
+    with `scaling = "rslora"` by alpha divided by the root of the rank (Kalajdzievski 2023). `lr`
+    is the peak learning rate of AdamW, reached after `warmup_fraction` of the updates and then
     decayed to zero by a cosine. `batch_rows` rows make one update. `clip_norm` is the largest
     gradient norm. `target_modules` is `all-linear` or module names joined by commas.
     `train_fraction` is the share of the training rows that is used.

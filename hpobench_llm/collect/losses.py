@@ -1,6 +1,7 @@
 """Losses in nats per label token, of a model in memory on rows of tokens."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -15,13 +16,24 @@ Batch = dict[str, torch.Tensor]
 def label_logits(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, ...]:
     """Return `(labels, vocabulary)` logits, the `(labels,)` right tokens, and the row of each.
 
-    Only positions that the loss sees are kept: the float32 copy and the softmax of the rest would
-    cost as much as a small model itself.
+    Only positions that the loss sees go through the model's head: with a small base the logits of
+    the prompt would cost more than the layers below. What the model does after its head (a scale,
+    a soft cap) still happens, since only the head's input is cut.
     """
-    logits = model(input_ids=batch["input_ids"], use_cache=False).logits[:, :-1]
     labels = batch["labels"][:, 1:]
     seen = labels != IGNORED
-    return logits[seen].float(), labels[seen], seen.nonzero()[:, 0]
+    places = seen.nonzero()
+
+    def cut(_: torch.nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (inputs[0][places[:, 0], places[:, 1]], *inputs[1:])
+
+    head = model.get_output_embeddings()  # type: ignore[operator]
+    hook = head.register_forward_pre_hook(cut)
+    try:
+        logits = model(input_ids=batch["input_ids"], use_cache=False).logits
+    finally:
+        hook.remove()
+    return logits.float(), labels[seen], places[:, 0]
 
 
 def label_losses(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -32,9 +44,17 @@ def label_losses(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, to
 
 def row_losses(model: torch.nn.Module, rows: Sequence[Tokens], pad: int) -> torch.Tensor:
     """Return `(rows,)` summed losses in nats, float64 on the CPU."""
-    found = torch.zeros(len(rows), dtype=torch.float64)
+    device = next(model.parameters()).device
+    return summed_losses(model, len(rows), evaluation_batches(rows, pad, device))
+
+
+def summed_losses(
+    model: torch.nn.Module, count: int, batches: Iterable[tuple[list[int], Batch]]
+) -> torch.Tensor:
+    """Return `(count,)` summed losses of the rows in ready batches, as `row_losses`."""
+    found = torch.zeros(count, dtype=torch.float64)
     with torch.no_grad():
-        for chosen, batch in evaluation_batches(rows, pad, next(model.parameters()).device):
+        for chosen, batch in batches:
             losses, places = label_losses(model, batch)
             found.index_add_(0, torch.tensor(chosen)[places.cpu()], losses.double().cpu())
     return found

@@ -45,6 +45,12 @@ class PeakMemory:
         self.peak = max(found, self.peak or 0)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether an error means that memory did not suffice, on a GPU or on the CPU."""
+    text = "allocate memory" in str(error)  # torch's CPU allocator raises a plain RuntimeError
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or text
+
+
 def _kilobytes(name: str) -> int | None:
     with suppress(OSError):
         for line in _STATUS.read_text(encoding="utf-8").splitlines():

@@ -1,5 +1,6 @@
 """Load a frozen base from safetensors and put LoRA adapters on it with peft."""
 
+import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,11 +24,13 @@ from hpobench_llm.collect.hyperparameters import Hyperparameters
 from hpobench_llm.errors import DataError, SpecError
 from hpobench_llm.spec import resolve_path
 
+PICKLED = (".bin", ".pt", ".pth", ".ckpt")
+
 
 def load_base(
     campaign: Campaign, file: Path, device: torch.device
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, dict[str, Any]]:
-    """Return the base in float32 on `device`, its tokenizer, and where it came from with sums.
+    """Return the base on `device`, its tokenizer, and where it came from with sums.
 
     Raises:
         SpecError: the folder or the hub id cannot be loaded.
@@ -35,9 +38,7 @@ def load_base(
     """
     if campaign.base.path:
         folder = resolve_path(campaign.base.path, file=file, key="base.path")
-        weights = sorted(folder.glob("*.safetensors"))
-        if not weights or not (folder / "config.json").exists():
-            raise SpecError(file, "base.path", f"no config.json and *.safetensors in {folder}")
+        weights = _checked_weights(folder, file)
         where: dict[str, Any] = {
             "folder": folder.name,
             "sha256": {
@@ -45,17 +46,20 @@ def load_base(
             },
         }
         target = str(folder)
-        options: dict[str, Any] = {"local_files_only": True}
+        options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     else:
         where = {"hub": campaign.base.hub, "revision": campaign.base.revision}
         target = campaign.base.hub
-        options = {"revision": campaign.base.revision}
+        options = {"revision": campaign.base.revision, "trust_remote_code": False}
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     try:
         tokenizer = AutoTokenizer.from_pretrained(target, **options)
         model = AutoModelForCausalLM.from_pretrained(
-            target, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, **options
+            target,
+            dtype=getattr(torch, campaign.base.precision),
+            use_safetensors=True,
+            **options,
         )
     except (OSError, ValueError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
@@ -65,6 +69,37 @@ def load_base(
     model.requires_grad_(False)
     model.eval()
     return model.to(device), tokenizer, where
+
+
+def _checked_weights(folder: Path, file: Path) -> list[Path]:
+    """Return the safetensors files of a folder that can be loaded without running code of its own.
+
+    Pickled weights (.bin, .pt) are programs to the one who unpickles them, and `auto_map` names
+    Python files beside the weights: neither is ever run.
+    """
+    weights = sorted(folder.glob("*.safetensors"))
+    pickled = sorted(p.name for end in PICKLED for p in folder.glob(f"*{end}"))
+    if not weights and pickled:
+        raise SpecError(
+            file, "base.path", f"{folder / pickled[0]} is pickled; only *.safetensors are loaded"
+        )
+    if not weights or not (folder / "config.json").exists():
+        raise SpecError(file, "base.path", f"no config.json and *.safetensors in {folder}")
+    for name in ("config.json", "tokenizer_config.json"):
+        if not (folder / name).exists():
+            continue
+        try:
+            config = json.loads((folder / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise SpecError(file, "base.path", f"{folder / name}: no JSON: {error}") from None
+        if isinstance(config, dict) and config.get("auto_map"):
+            raise SpecError(
+                file,
+                "base.path",
+                f"{folder / name} names code of its own (`auto_map`); the code of a base is never "
+                "run",
+            )
+    return weights
 
 
 @contextmanager
@@ -85,12 +120,14 @@ def adapted(
         r=hyperparameters.rank,
         lora_alpha=hyperparameters.alpha_ratio * hyperparameters.rank,
         lora_dropout=hyperparameters.dropout,
+        use_rslora=hyperparameters.scaling == "rslora",
         target_modules=targets if targets == "all-linear" else targets.split(","),
         task_type="CAUSAL_LM",
     )
     try:
         with warnings.catch_warnings():  # peft reads an attribute that transformers has renamed
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+            warnings.filterwarnings("ignore", "fan_in_fan_out")  # it sees GPT-2's Conv1D by itself
             model: Any = get_peft_model(base, config)
     except ValueError as error:
         reason = str(error).splitlines()[0]

@@ -12,7 +12,7 @@ EngineName = Literal["packed", "peft"]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Runs that one engine trains together; a `solo` task times one run that a pack has trained."""
+    """Runs that one engine trains together; a `solo` task times a run that a pack has trained."""
 
     kind: Literal["runs", "solo"]
     engine: EngineName
@@ -31,7 +31,8 @@ def plan(campaign: Campaign, engine: EngineName, pack_size: int) -> list[Task]:
     Which runs share a pack follows from the campaign and the pack's size alone, never from what
     has been collected: a collection that was interrupted gives the same numbers as one that was
     not. Runs share a pack when they adapt the same modules, have ranks of one class (padding a
-    rank to the next power of four costs little) and a seed (so that they see the same rows).
+    rank to the next power of four costs little), all use dropout or none does, and have one seed
+    (so that they see the same rows).
     """
     runs = campaign.runs()
     if engine == "peft":
@@ -40,7 +41,7 @@ def plan(campaign: Campaign, engine: EngineName, pack_size: int) -> list[Task]:
     open_packs: dict[object, list[Run]] = {}
     for run in runs:
         hyper = campaign.hyperparameters(run.config)
-        key = (hyper.target_modules, rank_class(hyper.rank), run.seed)
+        key = (hyper.target_modules, rank_class(hyper.rank), hyper.dropout > 0, run.seed)
         if len(open_packs.get(key, ())) % pack_size == 0:
             open_packs[key] = []
             packs.append(open_packs[key])
@@ -58,7 +59,7 @@ def rank_class(rank: int) -> int:
 
 
 def cost_class(campaign: Campaign, run: Run) -> tuple[int | str, ...]:
-    """Return what a run's cost follows from, in a campaign: rank, batch, dropout or none, modules."""
+    """Return what a run's cost follows from: rank, batch, dropout or none, modules."""
     hyper = campaign.hyperparameters(run.config)
     return hyper.rank, hyper.batch_rows, int(hyper.dropout > 0), hyper.target_modules
 

@@ -3,14 +3,22 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from hpobench_llm.collect.shape import Shape
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Base:
-    """The frozen model: a local folder, or a hub id with its revision."""
+    """The frozen model: a local folder, or a hub id with its revision.
+
+    `precision` is that of its weights in memory; the adapters are always float32. `shape` is for
+    estimates alone, where the model itself is not at hand.
+    """
 
     path: str = ""
     hub: str = ""
     revision: str = ""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    shape: Shape | None = None
 
     def __post_init__(self) -> None:
         if bool(self.path) == bool(self.hub):

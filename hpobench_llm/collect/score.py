@@ -1,10 +1,9 @@
 """Benchmark scores of a model in memory: shares of right answers, margins, standard errors."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -13,14 +12,46 @@ from transformers import PreTrainedTokenizerBase
 
 from hpobench_llm.collect.campaign import Campaign
 from hpobench_llm.collect.data import IGNORED, Split, Tokens, checked_sum, read_rows
+from hpobench_llm.collect.lm_eval_scores import build_lm_eval_scorer
 from hpobench_llm.collect.losses import evaluation_batches, label_logits, row_losses
 from hpobench_llm.collect.recipe import Score
-from hpobench_llm.errors import DataError
+from hpobench_llm.collect.samples import mean_and_stderr, spread
+from hpobench_llm.collect.task_files import read_task_file
+from hpobench_llm.errors import DataError, SpecError
 from hpobench_llm.spec import resolve_path
 
 
+class Scorer(Protocol):
+    """One benchmark, ready to be measured on any model in memory.
+
+    `chance` is the score without any understanding; `source` says where the items come from.
+    """
+
+    @property
+    def spec(self) -> Score:
+        """The campaign's entry."""
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """File names, sums and versions: never a text of the benchmark."""
+
+    @property
+    def chance(self) -> float:
+        """The score of a guess, 0 where an answer is generated."""
+
+    @property
+    def items(self) -> int:
+        """How many items are scored."""
+
+    def columns(self) -> list[str]:
+        """Return the names of the table's columns that `measure` fills."""
+
+    def measure(self, model: torch.nn.Module, pad: int) -> dict[str, float]:
+        """Return the score and its standard error, and the margin in nats where there is one."""
+
+
 @dataclass(frozen=True, slots=True)
-class Scorer:
+class TokenScorer:
     """One benchmark with its items ready as tokens.
 
     `rows` are the texts to be scored; item `i` owns `rows[starts[i]:starts[i + 1]]`, of which
@@ -33,6 +64,11 @@ class Scorer:
     gold: list[int]
     chance: float
     source: dict[str, Any]
+
+    @property
+    def items(self) -> int:
+        """How many items are scored."""
+        return len(self.gold)
 
     def columns(self) -> list[str]:
         """The names of the table's columns that `measure` fills."""
@@ -51,7 +87,7 @@ class Scorer:
         else:
             margins = self._margins(-row_losses(model, self.rows, pad).numpy())
             values = [(margins > 0).astype(np.float64), margins]
-        numbers = [number for sample in values for number in _mean_and_stderr(sample)]
+        numbers = [number for sample in values for number in mean_and_stderr(sample)]
         return dict(zip(self.columns(), numbers, strict=True))
 
     def _margins(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -63,40 +99,62 @@ class Scorer:
 
 
 def build_scorers(
-    campaign: Campaign, file: Path, split: Split, tokenizer: PreTrainedTokenizerBase
+    campaign: Campaign,
+    file: Path,
+    split: Split,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    run_generated_code: bool = False,
 ) -> list[Scorer]:
     """Return the scorers of a campaign.
 
+    `run_generated_code` allows scores that run programs which the model writes.
+
     Raises:
-        SpecError: a file is missing.
+        SpecError: a file is missing, or a score that runs generated code is not allowed.
         DataError: a file is not what its sum says, or an item cannot be used.
     """
+    check_scores(campaign, file, run_generated_code=run_generated_code)
     return [
-        _build(score, number, file, split, tokenizer)
+        build_lm_eval_scorer(score, f"score[{number}]", campaign, file, tokenizer)
+        if score.kind == "lm-eval"
+        else _build(score, number, file, split, tokenizer)
         for number, score in enumerate(campaign.score)
     ]
 
 
+def check_scores(campaign: Campaign, file: Path, *, run_generated_code: bool) -> None:
+    """Check what can be checked of a campaign's scores before anything is loaded.
+
+    Raises:
+        SpecError: no such lm-eval task, or one that runs generated code and is not allowed.
+    """
+    for number, score in enumerate(campaign.score):
+        if score.kind == "lm-eval":
+            key = f"score[{number}].task"
+            task = read_task_file(score.task, file=file, key=key)
+            if task.runs_generated_code and not run_generated_code:
+                problem = f"{task.name} runs programs that the model writes"
+                raise SpecError(file, key, f"{problem}; --run-generated-code allows it")
+
+
 def _build(
     score: Score, number: int, file: Path, split: Split, tokenizer: PreTrainedTokenizerBase
-) -> Scorer:
+) -> TokenScorer:
     if score.kind == "exact-match":
         rows = split.test[: score.items or None]
         source = {"rows": "the test rows of the campaign"}
-        return Scorer(score, rows, list(range(len(rows) + 1)), [0] * len(rows), 0.0, source)
+        return TokenScorer(score, rows, list(range(len(rows) + 1)), [0] * len(rows), 0.0, source)
     path = resolve_path(score.path, file=file, key=f"score[{number}].path")
     source = {"file": path.name, "sha256": checked_sum(path, score.sha256, file)}
-    items = read_rows(path)
-    count = min(score.items or len(items), len(items))
-    spread = [items[index * len(items) // count] for index in range(count)]
     rows, starts, gold = [], [0], []
-    for place, item in enumerate(spread):
+    for place, item in enumerate(spread(read_rows(path), score.items)):
         texts, right = _texts(item, score, path, place)
         rows += [_whole(tokenizer, prompt, text) for prompt, text in texts]
         starts.append(len(rows))
         gold.append(right)
     sizes = np.diff(starts)
-    return Scorer(score, rows, starts, gold, float(np.mean(1.0 / sizes)), source)
+    return TokenScorer(score, rows, starts, gold, float(np.mean(1.0 / sizes)), source)
 
 
 def _texts(item: Any, score: Score, path: Path, place: int) -> tuple[list[tuple[str, str]], int]:
@@ -131,9 +189,3 @@ def _exact_matches(model: torch.nn.Module, rows: list[Tokens], pad: int) -> NDAr
             misses = (logits.argmax(dim=-1) != labels).double().cpu()
             wrong.index_add_(0, torch.tensor(chosen)[places.cpu()], misses)
     return (wrong == 0).double().numpy()
-
-
-def _mean_and_stderr(sample: NDArray[np.float64]) -> tuple[float, float]:
-    if len(sample) < 2:
-        return float(sample.mean()), math.nan
-    return float(sample.mean()), float(sample.std(ddof=1) / math.sqrt(len(sample)))

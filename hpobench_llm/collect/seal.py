@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from hpobench_llm.artefacts import frame_to_parquet, read_json, sha256_of_bytes
+from hpobench_llm.artefacts import frame_to_parquet, sha256_of_bytes
 from hpobench_llm.collect.campaign import Campaign
-from hpobench_llm.collect.ledger import read_ledger
+from hpobench_llm.collect.ledger import Ledger
 from hpobench_llm.errors import LedgerError
 from hpobench_llm.metrics import Fidelity, Metric
 from hpobench_llm.tables.card import write_card
@@ -16,21 +16,20 @@ from hpobench_llm.tables.schema import COLUMNS, STEP, Metadata
 from hpobench_llm.tables.table import Table
 
 
-def seal(campaign: Campaign, folder: Path) -> Table:
-    """Write `table.parquet`, `table.json` and `CARD.md` from the ledger in `folder`.
+def seal(campaign: Campaign, ledger: Ledger, folder: Path) -> Table:
+    """Write `table.parquet`, `table.json` and `CARD.md` from what the ledger holds.
 
     Raises:
         LedgerError: runs are missing.
     """
-    contents = read_ledger(folder)
-    missing = [run.run_id for run in campaign.runs() if run.run_id not in contents.records]
-    if missing:
+    missing = [run.run_id for run in campaign.runs() if run.run_id not in ledger.records]
+    header = ledger.header()
+    if missing or header is None:
         raise LedgerError(
-            f"{folder}: {len(missing)} of {len(campaign.runs())} runs are missing "
-            f"(the first: {missing[0]}); the table cannot be sealed yet"
+            f"{ledger.place}: {len(missing)} of {len(campaign.runs())} runs are missing "
+            f"({', '.join(missing[:1]) or 'and campaign.json'}); the table cannot be sealed yet"
         )
-    header = read_json(folder / "campaign.json")
-    records = [contents.records[run.run_id] for run in campaign.runs()]
+    records = [ledger.records[run.run_id] for run in campaign.runs()]
     frame = _frame(records, campaign, header["untrained"])
     metadata = Metadata(
         name=campaign.name,

@@ -13,6 +13,7 @@ from hpobench_llm.space import Space
 FORMAT = 1
 TABLE_FILE, METADATA_FILE, CARD_FILE = "table.parquet", "table.json", "CARD.md"
 STEP = "step"
+EXAMPLES_FILE = "examples.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +36,15 @@ COLUMNS = (
     Column("alpha_ratio", pa.float64(), "", "LoRA alpha divided by rank"),
     Column("dropout", pa.float64(), "probability", "dropout on the adapter's input"),
     Column("lr", pa.float64(), "", "peak learning rate of AdamW"),
-    Column("batch_rows", pa.int64(), "rows", "rows per optimizer step"),
+    Column("batch_rows", pa.int64(), "rows", "rows per update of the weights"),
+    Column("train_fraction", pa.float64(), "share of rows", "share of the training rows used"),
     Column("warmup_fraction", pa.float64(), "share of steps", "linear warm-up before the cosine"),
     Column("weight_decay", pa.float64(), "", "AdamW's decoupled weight decay"),
     Column("clip_norm", pa.float64(), "", "largest gradient norm"),
     Column("beta1", pa.float64(), "", "AdamW's first moment decay"),
     Column("beta2", pa.float64(), "", "AdamW's second moment decay"),
     Column("epsilon", pa.float64(), "", "AdamW's epsilon"),
+    Column("scaling", pa.string(), "", "lora: alpha/rank; rslora: alpha/sqrt(rank)"),
     Column("target_modules", pa.string(), "", "modules that carry an adapter"),
     Column(
         "train_loss",
@@ -52,20 +55,38 @@ COLUMNS = (
     ),
     Column("val_loss", pa.float64(), "nats per label token", "loss on the validation rows"),
     Column("test_loss", pa.float64(), "nats per label token", "loss on the test rows"),
+    Column(
+        "leaked_val_loss",
+        pa.float64(),
+        "nats per label token",
+        "loss on training rows that serve as validation rows leaked into training",
+    ),
     Column("grad_norm", pa.float64(), "", "mean norm before clipping since the row before"),
-    Column("train_seconds", pa.float64(), "s", "computing spent on training so far", True),
+    Column(
+        "train_seconds",
+        pa.float64(),
+        "s",
+        "computing of training so far: CPU seconds, on a GPU wall seconds; of a packed run the "
+        "mean of the runs of its cost class (rank, batch, dropout or none, modules) that were "
+        "trained alone, or its share of the pack where none was",
+        True,
+    ),
     Column("train_wall_seconds", pa.float64(), "s", "wall time of the same"),
+    Column("amortised_train_seconds", pa.float64(), "s", "a packed run's share of its pack"),
+    Column("solo_train_seconds", pa.float64(), "s", "of this very run, trained alone once more"),
     Column("eval_seconds", pa.float64(), "s", "computing spent on evaluation so far", True),
     Column(
         "peak_memory_bytes",
         pa.int64(),
         "bytes",
-        "peak of training so far; on a CPU above what the process held when the run began",
+        "peak of training so far; on a CPU above what the process held when the run began; of a "
+        "packed run as for train_seconds",
     ),
     Column("tokens_seen", pa.int64(), "tokens", "tokens trained on so far, without padding", True),
     Column("label_tokens_seen", pa.int64(), "tokens", "those of them that the loss saw"),
     Column("trainable_parameters", pa.int64(), "", "LoRA's A and B"),
-    Column("engine", pa.string(), "", "which training loop made the row"),
+    Column("engine", pa.string(), "", "which training loop made the row: packed or peft"),
+    Column("pack_size", pa.int64(), "runs", "how many runs were trained together"),
     Column("device", pa.string(), "", "processor or GPU"),
     Column("threads", pa.int64(), "", "CPU threads of the process"),
     Column("git_commit", pa.string(), "", "revision of this package that trained the row"),

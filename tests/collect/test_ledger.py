@@ -1,108 +1,228 @@
-"""The ledger: appended, locked, and not fooled by cut, changed or repeated lines."""
+"""The ledger: whole files or none, not fooled by cut, changed, foreign or repeated ones."""
 
 import json
+import os
 import subprocess
 import sys
+import time
+import uuid
 
 import pytest
 
-from hpobench_llm.collect.ledger import open_ledger, part_writer, read_ledger
+from hpobench_llm.collect.campaign import Run
+from hpobench_llm.collect.claims import Claims
+from hpobench_llm.collect.ledger import Ledger
+from hpobench_llm.collect.plan import Task
+from hpobench_llm.collect.storage import open_storage
 from hpobench_llm.errors import LedgerError
 
-HEADER = {"campaign": "c", "recipe_sha256": "1", "sources": {"data": "d"}, "untrained": {}}
+IDENTITY = {"campaign": "c", "recipe_sha256": "1"}
+HEADER = IDENTITY | {"sources": {"data": "d"}, "untrained": {}}
 
 
-def record(name, value=0.5):
-    return {"run_id": name, "rows": [{"val_loss": value}]}
+def task(*numbers, kind="runs"):
+    return Task(kind, "peft", tuple(Run({"rank": n}, 0) for n in numbers))
 
 
-def test_what_is_appended_is_read_from_all_parts(tmp_path):
-    for shard in (0, 1):
-        with part_writer(tmp_path, shard, 2) as writer:
-            writer.append(record(f"run-{shard}"))
-    with part_writer(tmp_path, 0, 2) as writer:
-        writer.append(record("run-2"))
-    assert sorted(read_ledger(tmp_path).records) == ["run-0", "run-1", "run-2"]
+def records(made, value=0.5):
+    return [{"run_id": run.run_id, "rows": [{"val_loss": value}]} for run in made.runs]
 
 
-def test_a_run_that_stands_twice_counts_once(tmp_path):
-    with part_writer(tmp_path, 0, 2) as writer:
-        writer.append(record("a", 1.0))
-    with part_writer(tmp_path, 1, 2) as writer:
-        writer.append(record("a", 2.0))
-    records = read_ledger(tmp_path).records
-    assert list(records) == ["a"]
-    assert records["a"]["rows"][0]["val_loss"] == 1.0
+def reread(folder):
+    ledger = Ledger(open_storage(folder), IDENTITY)
+    ledger.refresh()
+    return ledger
 
 
-@pytest.mark.parametrize("cut", range(1, 60, 7))
-def test_a_line_cut_short_by_a_crash_costs_one_run(tmp_path, cut):
-    with part_writer(tmp_path, 0, 1) as writer:
-        writer.append(record("a"))
-        writer.append(record("b"))
-    path = tmp_path / "ledger" / "part-0-of-1.jsonl"
-    path.write_bytes(path.read_bytes()[:-cut])
-    kept = read_ledger(tmp_path)
-    # Only the newline lost: the record is whole, and is kept.
-    assert list(kept.records) == (["a", "b"] if cut == 1 else ["a"])
-    assert len(kept.damaged) == (0 if cut == 1 else 1)
-    with part_writer(tmp_path, 0, 1) as writer:
-        writer.append(record("c"))
-    assert "c" in read_ledger(tmp_path).records
+@pytest.fixture(params=["folder", "file://", "memory://"])
+def place(request, tmp_path):
+    if request.param == "folder":
+        return tmp_path
+    return f"{request.param}{tmp_path if request.param == 'file://' else uuid.uuid4()}"
+
+
+def test_what_is_appended_is_read(place):
+    ledger, pack, alone = reread(place), task(1, 2), task(1, kind="solo")
+    assert ledger.missing(pack) == pack
+    ledger.append(pack, records(pack))
+    ledger.append(alone, records(alone, 0.25))
+    for known in (ledger, reread(place)):
+        assert set(known.records) == {run.run_id for run in pack.runs}
+        assert [record["rows"][0]["val_loss"] for record in known.solo.values()] == [0.25]
+        assert known.is_done(pack)
+        assert known.missing(task(2, 3)) == task(3)
+        assert not known.is_done(task(2, kind="solo"))
+        assert known.damaged == {}
+
+
+def test_a_file_is_read_once(tmp_path):
+    ledger, neighbour = reread(tmp_path), reread(tmp_path)
+    ledger.append(task(1), records(task(1)))
+    neighbour.refresh()
+    assert neighbour.is_done(task(1))
+    ledger.append(task(2), records(task(2)))
+    opened = []
+    read, neighbour.storage.read = (
+        neighbour.storage.read,
+        lambda name: opened.append(name) or read(name),
+    )
+    neighbour.refresh()
+    neighbour.refresh()
+    assert opened == [f"ledger/{task(2).task_id}.json"]
+    assert neighbour.is_done(task(2))
+
+
+def test_a_run_that_stands_twice_counts_once_in_any_order_of_reading(tmp_path):
+    made = sorted((task(1), task(1, 2)), key=lambda t: t.task_id)
+    run_id = task(1).runs[0].run_id
+    for order in (made, made[::-1]):
+        folder = tmp_path / order[0].task_id
+        late = reread(folder)
+        for one in order:
+            reread(folder).append(one, records(one, float(made.index(one))))
+            late.refresh()
+        assert late.records[run_id]["rows"][0]["val_loss"] == 0.0
+        assert reread(folder).records == late.records
 
 
 @pytest.mark.parametrize(
-    "line",
-    [b"garbage\n", b"\xff\xfe\x00\n", b"{}\n", b"[1]\n", b'{"record": {"run_id": "x"}}\n'],
+    ("spoil", "reason"),
+    [
+        (lambda text: text[: len(text) // 2], "cut short or garbled"),
+        (lambda text: "", "cut short or garbled"),
+        (lambda text: "garbage", "cut short or garbled"),
+        (lambda text: "[1]", "cut short or garbled"),
+        (lambda text: "{}", "cut short or garbled"),
+        (lambda text: "[" * 100_000, "cut short or garbled"),
+        (lambda text: text.replace("0.5", "0.4"), "does not fit its sum"),
+        (lambda text: text.replace('"format":2', '"format":3'), "format 3"),
+    ],
 )
-def test_a_foreign_line_is_counted_and_left(tmp_path, line):
-    with part_writer(tmp_path, 0, 1) as writer:
-        writer.append(record("a"))
-    path = tmp_path / "ledger" / "part-0-of-1.jsonl"
-    path.write_bytes(line + path.read_bytes())
-    contents = read_ledger(tmp_path)
-    assert list(contents.records) == ["a"]
-    assert contents.damaged == ["part-0-of-1.jsonl:1"]
+def test_a_damaged_file_is_known_kept_and_replaced(tmp_path, spoil, reason):
+    reread(tmp_path).append(task(1, 2), records(task(1, 2)))
+    reread(tmp_path).append(task(3), records(task(3)))
+    path = tmp_path / "ledger" / f"{task(1, 2).task_id}.json"
+    whole = path.read_text()
+    path.write_text(spoil(whole))
+    ledger = reread(tmp_path)
+    assert reason in ledger.damaged[path.name]
+    assert path.name in ledger.damage()
+    assert set(ledger.records) == {task(3).runs[0].run_id}
+    ledger.append(task(1, 2), records(task(1, 2)))
+    assert path.read_text() == whole
+    assert path.with_name(f"{path.name}.damaged").read_text() == spoil(whole)
+    again = reread(tmp_path)
+    assert again.is_done(task(1, 2))
+    assert again.damaged == ledger.damaged == {}
 
 
-def test_a_changed_number_is_noticed(tmp_path):
-    with part_writer(tmp_path, 0, 1) as writer:
-        writer.append(record("a", 0.5))
-    path = tmp_path / "ledger" / "part-0-of-1.jsonl"
-    path.write_text(path.read_text().replace("0.5", "0.4"))
-    assert read_ledger(tmp_path).records == {}
+def test_bytes_that_are_no_text_are_damage(tmp_path):
+    (tmp_path / "ledger").mkdir()
+    (tmp_path / "ledger" / "x.json").write_bytes(b"\xff\xfe\x00{")
+    assert list(reread(tmp_path).damaged) == ["x.json"]
 
 
-def test_a_second_collector_is_refused(tmp_path):
-    program = (
-        "import sys; from pathlib import Path\n"
-        "from hpobench_llm.collect.ledger import part_writer\n"
-        "with part_writer(Path(sys.argv[1]), 0, 1):\n"
-        "    print('locked', flush=True); sys.stdin.read()\n"
-    )
+def test_a_file_of_another_recipe_is_not_used(tmp_path):
+    other = Ledger(open_storage(tmp_path), IDENTITY | {"recipe_sha256": "2"})
+    other.append(task(1), records(task(1)))
+    ledger = reread(tmp_path)
+    assert ledger.records == {}
+    assert "another campaign or recipe" in ledger.damage()
+
+
+def test_another_campaign_or_recipe_is_refused(place):
+    reread(place).open(HEADER)
+    reread(place).open(HEADER)
+    for key, words in (
+        ("campaign", "holds the campaign 'c', not 'other'"),
+        ("recipe_sha256", "`recipe_sha256` has changed"),
+    ):
+        with pytest.raises(LedgerError, match=words):
+            Ledger(open_storage(place), IDENTITY | {key: "other"}).header()
+    with pytest.raises(LedgerError, match="`sources` has changed"):
+        reread(place).open(HEADER | {"sources": "other"})
+
+
+@pytest.mark.parametrize("text", ['{"format": 9}', "[]", "{", "\udcff"])
+def test_a_header_that_cannot_be_used_is_an_error(tmp_path, text):
+    (tmp_path / "campaign.json").write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(LedgerError, match=r"campaign\.json: (format|cannot be read)"):
+        reread(tmp_path).header()
+
+
+def test_what_a_crash_leaves_is_ignored_and_cleaned_when_old(tmp_path):
+    ledger = reread(tmp_path)
+    ledger.append(task(1), records(task(1)))
+    old, new = (tmp_path / "ledger" / f".{name}.json.x1y2" for name in ("old", "new"))
+    header = tmp_path / ".campaign.json.x1y2"
+    for path in (old, new, header):
+        path.write_text("half")
+    for path in (old, header):
+        os.utime(path, (time.time() - 7200,) * 2)
+    assert reread(tmp_path).damaged == {}
+    ledger.open(HEADER)
+    left = sorted(path.name for path in tmp_path.rglob("*") if path.is_file())
+    assert left == sorted([new.name, "campaign.json", f"{task(1).task_id}.json"])
+
+
+def test_a_place_that_cannot_be_used_is_named(tmp_path):
+    (tmp_path / "ledger").write_text("")
+    with pytest.raises(LedgerError, match=r"ledger: cannot be read"):
+        reread(tmp_path)
+    with pytest.raises(LedgerError, match=r"cannot be written: .*what was finished"):
+        Ledger(open_storage(tmp_path), IDENTITY).append(task(1), records(task(1)))
+    with pytest.raises(LedgerError, match=r"--ledger nonesuch://x"):
+        open_storage("nonesuch://x")
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from hpobench_llm.collect.campaign import Run
+from hpobench_llm.collect.claims import Claims
+from hpobench_llm.collect.plan import Task
+with Claims(Path(sys.argv[1])) as claims:
+    assert claims.take(Task("runs", "peft", (Run({"rank": 1}, 0),)))
+    print("claimed", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_claim_holds_until_its_process_is_killed(tmp_path):
+    lock_file = tmp_path / "ledger" / "claims"
     other = subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path)],
+        [sys.executable, "-c", HOLDER, str(lock_file)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        text=True,
     )
-    assert other.stdout.readline() == "locked\n"
-    with pytest.raises(LedgerError, match="another process"), part_writer(tmp_path, 0, 1):
-        pass
-    other.communicate("")
-    with part_writer(tmp_path, 0, 1) as writer:
-        writer.append(record("a"))
+    assert other.stdout.readline() == b"claimed\n"
+    with Claims(lock_file) as claims:
+        assert not claims.take(task(1))
+        assert not claims.take(task(2, 1))  # another pack that shares a run
+        assert claims.take(task(2))  # what the failed attempt had locked was let go
+        assert claims.take(task(1, kind="solo"))
+        other.kill()
+        other.wait()
+        assert claims.take(task(1))
+        assert not claims.take(task(1))  # once is enough
+    other.stdin.close()
+    other.stdout.close()
+    assert lock_file.stat().st_size == 0
 
 
-def test_another_campaign_or_recipe_is_refused(tmp_path):
-    open_ledger(tmp_path, HEADER)
-    open_ledger(tmp_path, HEADER)
-    with pytest.raises(LedgerError, match="holds the campaign 'c', not 'other'"):
-        open_ledger(tmp_path, HEADER | {"campaign": "other"})
-    for key in ("recipe_sha256", "sources"):
-        with pytest.raises(LedgerError, match=f"`{key}` has changed"):
-            open_ledger(tmp_path, HEADER | {key: "changed"})
-    path = tmp_path / "campaign.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 9}))
-    with pytest.raises(LedgerError, match="format 9"):
-        open_ledger(tmp_path, HEADER)
+def test_without_a_lock_file_a_task_can_be_claimed_once():
+    with Claims(None) as claims:
+        assert claims.take(task(1))
+        assert not claims.take(task(1, 2))
+
+
+def test_the_sum_is_over_what_the_file_says(tmp_path):
+    from hpobench_llm.artefacts import canonical_json, sha256_of_text
+
+    reread(tmp_path).append(task(1), records(task(1), 1 / 3))
+    entry = json.loads((tmp_path / "ledger" / f"{task(1).task_id}.json").read_text())
+    assert set(entry) == {"format", "sha256", "body"}
+    assert entry["sha256"] == sha256_of_text(canonical_json(entry["body"]))
+    assert entry["body"]["task_id"] == task(1).task_id
+    assert entry["body"]["kind"] == "runs"
+    assert entry["body"]["engine"] == "peft"

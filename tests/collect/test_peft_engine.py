@@ -1,25 +1,19 @@
-"""The training loop against closed forms, against transformers itself, and when a run breaks."""
+"""The reference engine against closed forms, against transformers, and when a run breaks."""
 
 import math
-import os
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
 import torch
 
+from hpobench_llm.collect.batches import row_stream, schedule
 from hpobench_llm.collect.campaign import Run, read_campaign
-from hpobench_llm.collect.collector import collect_shard
 from hpobench_llm.collect.data import collate
-from hpobench_llm.collect.ledger import read_ledger
 from hpobench_llm.collect.losses import mean_loss, row_losses
 from hpobench_llm.collect.model import adapted
-from hpobench_llm.collect.seal import seal
-from hpobench_llm.collect.train import prepare, schedule, train_run
-from hpobench_llm.errors import LedgerError, SpecError
+from hpobench_llm.collect.peft_engine import train_runs
+from hpobench_llm.collect.workbench import prepare
+from hpobench_llm.errors import SpecError
 
 CPU = torch.device("cpu")
 MEASURED = ("train_seconds", "train_wall_seconds", "eval_seconds", "peak_memory_bytes")
@@ -38,6 +32,10 @@ def open_bench(write_campaign, tmp_path):
 @pytest.fixture
 def bench(open_bench):
     return open_bench()
+
+
+def train_run(bench, run):
+    return train_runs(bench, [run])[0]
 
 
 def without_measured(record):
@@ -148,19 +146,6 @@ def test_a_run_worse_than_the_untrained_base_at_the_end_is_diverged(open_bench):
     assert rows[2]["val_loss"] > 0.5 * rows[0]["val_loss"]
 
 
-def test_running_out_of_memory_is_an_outcome(bench, monkeypatch):
-    def no_memory(*_):
-        raise torch.OutOfMemoryError
-
-    monkeypatch.setattr("hpobench_llm.collect.train.label_losses", no_memory)
-    rows = train_run(bench, Run({"rank": 4, "lr": 1e-3}, 0))["rows"]
-    assert [row["status"] for row in rows] == ["ok", "out_of_memory", "out_of_memory"]
-    assert "val_loss" not in rows[2]
-    monkeypatch.undo()
-    rows = train_run(bench, Run({"rank": 4, "lr": 1e-3}, 0))["rows"]
-    assert [row["status"] for row in rows] == ["ok"] * 3
-
-
 def test_the_schedule_warms_up_and_ends_near_zero():
     factors = [schedule(step, 100, 0.1) for step in range(100)]
     assert factors[:10] == pytest.approx([(i + 1) / 11 for i in range(10)])
@@ -176,50 +161,44 @@ def test_an_unknown_target_module_is_named(open_bench):
         train_run(bench, Run({"rank": 4, "lr": 1e-3}, 0))
 
 
-def test_a_collection_resumes_and_trains_nothing_twice(write_campaign, tmp_path):
-    file = write_campaign()
-    campaign, out = read_campaign(file), tmp_path / "out"
-    trained = [
-        collect_shard(campaign, file, out, shard=shard, shards=2, device=CPU)
-        for shard in (0, 0, 1)
-    ]
-    assert trained == [4, 0, 4]
-    assert collect_shard(campaign, file, out, device=CPU) == 0
-    table = seal(campaign, out)
-    assert len(table.frame) == 8 * 3
-    assert table.metadata.seeds == (0, 1)
-    changed = write_campaign(("max_tokens = 48", "max_tokens = 47"))
-    with pytest.raises(LedgerError, match="`recipe_sha256` has changed"):
-        collect_shard(read_campaign(changed), changed, out, device=CPU)
+def test_each_epoch_holds_every_used_row_once():
+    rows = list(range(10))
+    stream = row_stream(rows, 3, seed=5, fraction=0.6)
+    seen = [row for _ in range(4) for row in next(stream)]
+    assert sorted(seen[:6]) == sorted(seen[6:]) == rows[:6]
+    assert seen[:6] != seen[6:]
+    again = row_stream(rows, 6, seed=5, fraction=0.6)
+    assert [row for _ in range(2) for row in next(again)] == seen
+    other = row_stream(rows, 6, seed=6, fraction=0.6)
+    assert [row for _ in range(2) for row in next(other)] != seen
 
 
-def test_a_growing_grid_keeps_what_is_there(write_campaign, tmp_path):
-    file = write_campaign(("rank = [2, 4]", "rank = [2]"), ("seeds = [0, 1]", "seeds = [0]"))
-    out = tmp_path / "out"
-    assert collect_shard(read_campaign(file), file, out, device=CPU) == 2
-    file = write_campaign(("rank = [2, 4]", "rank = [2, 4]"), ("seeds = [0, 1]", "seeds = [0]"))
-    with pytest.raises(LedgerError, match="2 of 4 runs are missing"):
-        seal(read_campaign(file), out)
-    assert collect_shard(read_campaign(file), file, out, device=CPU) == 2
+def test_losses_on_parts_of_the_rows_are_those_of_the_parts(open_bench):
+    bench = open_bench(("val_rows = 8", "val_rows = 8\nval_subsets = [2, 5]\nleaked_rows = 3"))
+    untrained = bench.untrained
+    for count in (2, 5):
+        part = mean_loss(bench.base, bench.split.val[:count], bench.pad)
+        assert untrained[f"val_loss_{count}"] == pytest.approx(part, rel=1e-5)
+    leaked = mean_loss(bench.base, bench.split.train[:3], bench.pad)
+    assert untrained["leaked_val_loss"] == pytest.approx(leaked, rel=1e-5)
 
 
-def test_a_killed_collection_ends_with_the_same_losses(write_campaign, tmp_path):
-    file = write_campaign()
-    out = tmp_path / "killed"
-    command = [sys.executable, "-m", "hpobench_llm.collect.cli", str(file), "--out", str(out)]
-    running = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while len(read_ledger(out).records) < 2 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    os.kill(running.pid, signal.SIGKILL)
-    running.wait()
-    kept = len(read_ledger(out).records)
-    assert 2 <= kept < 8
-    campaign = read_campaign(file)
-    assert collect_shard(campaign, file, out, device=CPU) == 8 - kept
-    whole = tmp_path / "whole"
-    collect_shard(campaign, file, whole, device=CPU)
-    ours, theirs = read_ledger(out).records, read_ledger(whole).records
-    assert ours.keys() == theirs.keys()
-    for name in ours:
-        assert without_measured(ours[name]) == without_measured(theirs[name])
+def test_leaked_rows_are_learned_faster_than_held_out_ones(open_bench):
+    bench = open_bench(
+        ("val_rows = 8", "val_rows = 40\nleaked_rows = 16"),
+        ("train_rows = 64", "train_rows = 16"),
+        ("checkpoints = [0, 2, 4]", "checkpoints = [0, 60]"),
+        ("checkpoints = [0, 4]", "checkpoints = [0, 60]"),
+    )
+    last = train_run(bench, Run({"rank": 4, "lr": 1e-2}, 0))["rows"][-1]
+    assert last["leaked_val_loss"] < last["val_loss"] - 0.5
+
+
+def test_the_first_runs_keep_the_loss_of_every_validation_row(open_bench):
+    bench = open_bench(('version = "0.0.1"', 'version = "0.0.1"\nper_example_runs = 1'))
+    first, second = bench.campaign.runs()[:2]
+    kept, plain = train_run(bench, first), train_run(bench, second)
+    assert "val_row_losses" not in plain
+    labels = sum(len(row.ids) - row.prompt_tokens for row in bench.split.val)
+    mean = sum(kept["val_row_losses"]) / labels
+    assert mean == pytest.approx(kept["rows"][-1]["val_loss"], rel=1e-12)

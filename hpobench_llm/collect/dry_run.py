@@ -1,0 +1,73 @@
+"""What a collection would do, in lines for people: runs, tasks, and the cost that is left."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from statistics import median
+
+from hpobench_llm.collect.campaign import Campaign
+from hpobench_llm.collect.ledger import Ledger, Record
+from hpobench_llm.collect.plan import Task, cost_class
+from hpobench_llm.collect.work import runs_of
+
+SECONDS_PER_HOUR = 3600
+
+
+def describe(campaign: Campaign, tasks: Sequence[Task], ledger: Ledger) -> list[str]:
+    """Return the lines of `collect-grid --dry-run`."""
+    runs = campaign.runs()
+    configs = len({run.config_id for run in runs})
+    repeats = len(runs) - configs * len(campaign.seeds)
+    done = sum(run.run_id in ledger.records for run in runs)
+    packs = [len(task.runs) for task in tasks if task.kind == "runs"]
+    tasks_done = sum(map(ledger.is_done, tasks))
+    lines = [f"campaign   {campaign.name} {campaign.version}"]
+    lines += [
+        f"axis       {axis}: {', '.join(map(_text, values))}"
+        for axis, values in campaign.grid.items()
+    ]
+    lines += [
+        f"runs       {len(runs)} ({configs} configurations x {len(campaign.seeds)} seeds"
+        f"{f', {repeats} repeats' if repeats else ''}), {done} of them in {ledger.place}",
+        f"tasks      {len(tasks)}: {len(packs)} of up to {max(packs)} runs, "
+        f"{len(tasks) - len(packs)} that time one run alone; {tasks_done} done",
+        f"steps      {campaign.checkpoints[-1]} a run, checkpoints {list(campaign.checkpoints)}",
+        f"rows       {campaign.step_rows} a step and run, of at most "
+        f"{campaign.data.max_tokens} tokens",
+        f"left       {_left(campaign, tasks, ledger)}",
+    ]
+    # An estimate for bases that nobody has trained yet belongs here.
+    return lines
+
+
+def _text(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def _left(campaign: Campaign, tasks: Sequence[Task], ledger: Ledger) -> str:
+    """Price each missing run at the median of its class, or of all where none of it is there."""
+    missing = [task for task in map(ledger.missing, tasks) if task is not None]
+    if not missing:
+        return "nothing"
+    seconds, guessed = 0.0, 0
+    for kind, records in (("runs", ledger.records), ("solo", ledger.solo)):
+        known: dict[object, list[float]] = defaultdict(list)
+        by_id = {run.run_id: cost_class(campaign, run) for run in campaign.runs()}
+        for run_id in records.keys() & by_id.keys():
+            known[by_id[run_id]].append(_cost(records[run_id]))
+        spent = [cost for costs in known.values() for cost in costs]
+        for run in (run for task in missing if task.kind == kind for run in task.runs):
+            costs = known.get(cost_class(campaign, run), [])
+            guessed += not costs
+            seconds += median(costs or spent or [0.0])
+    if not (ledger.records or ledger.solo):
+        return "unknown before a first run is done"
+    text = f"about {seconds / SECONDS_PER_HOUR:.2f} hours of computing, by the runs that are done"
+    if guessed:
+        text += f" ({guessed} of {runs_of(missing)} runs have none of their class yet)"
+    return text
+
+
+def _cost(record: Record) -> float:
+    """Return the seconds that a run took to train and to evaluate."""
+    last = record["rows"][-1]
+    return float(last["train_seconds"] + last["eval_seconds"])

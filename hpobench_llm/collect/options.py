@@ -1,0 +1,93 @@
+"""The options of `collect-grid`: what they are, which values they take, how they are passed on."""
+
+import argparse
+from pathlib import Path
+
+from hpobench_llm.errors import HpobenchError
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of `collect-grid`."""
+    made = argparse.ArgumentParser(
+        prog="collect-grid",
+        description="Train every (configuration, seed) of a campaign and seal the table. "
+        "Started again, it continues; nothing is trained twice. Several may share one folder.",
+        epilog="Exit status: 0 done, or the rest is for others; 2 an error; 75 ended by SIGTERM; "
+        "130 by Ctrl-C.",
+    )
+    add = made.add_argument
+    add("campaign", type=Path, metavar="CAMPAIGN.toml")
+    add("--out", type=Path, required=True, metavar="DIR", help="gets the table and the ledger")
+    add("--ledger", metavar="PLACE", help="another folder, or URL (s3://...), for the ledger")
+    add("--dry-run", action="store_true", help="say what would run, train nothing")
+    add("--engine", choices=("auto", "packed", "peft"), default="auto")
+    add("--pack-size", type=int, default=0, metavar="N", help="runs in a pack; 0: automatic")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes on this machine (default 1; CPU: one a core); with Ray the most workers "
+        "(default: as many as there is room for)",
+    )
+    add("--shard", default="0/1", metavar="K/N", help="take every N-th task from K on (from 0)")
+    add("--executor", choices=("local", "ray"), default="local")
+    add(
+        "--ray-address",
+        default="auto",
+        metavar="HOST:PORT",
+        help="default: the cluster that this machine belongs to, or a new one on it",
+    )
+    add("--gpus-per-worker", type=float, default=1.0, metavar="SHARE", help="with Ray; 0.25, 1")
+    add(
+        "--run-generated-code",
+        action="store_true",
+        help="allow scores that run code which the model wrote",
+    )
+    add("--parent", type=int, help=argparse.SUPPRESS)
+    return made
+
+
+def check(options: argparse.Namespace) -> None:
+    """Check what argparse does not.
+
+    Raises:
+        HpobenchError: naming the option.
+    """
+    for name, least in (("workers", 1), ("pack_size", 0)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            flag = name.replace("_", "-")
+            raise HpobenchError(f"--{flag} must be at least {least}, got {value}")
+    share = options.gpus_per_worker
+    if not (0 < share <= 1 or (share > 1 and share.is_integer())):
+        raise HpobenchError(
+            f"--gpus-per-worker must be a share of one GPU or a whole number of them, got {share}"
+        )
+    if options.executor == "local" and (options.workers or 1) > 1 and "://" in str(options.ledger):
+        raise HpobenchError(
+            "--workers: processes cannot share a ledger given as a URL, which has no locks; "
+            "start one collector a --shard, or use --executor ray"
+        )
+    shard(options)
+
+
+def shard(options: argparse.Namespace) -> tuple[int, int]:
+    """Return which part of how many `--shard` names.
+
+    Raises:
+        HpobenchError: it names none.
+    """
+    first, slash, second = options.shard.partition("/")
+    if slash and first.isdecimal() and second.isdecimal() and int(first) < int(second):
+        return int(first), int(second)
+    raise HpobenchError(f"--shard {options.shard}: expected K/N with 0 <= K < N")
+
+
+def worker_arguments(options: argparse.Namespace) -> list[str]:
+    """Return the arguments of one of several processes that share the work."""
+    made = [str(options.campaign)]
+    for name in ("out", "ledger", "engine", "pack_size", "device", "shard"):
+        if getattr(options, name) is not None:
+            made += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
+    return [*made, *(["--run-generated-code"] if options.run_generated_code else [])]

@@ -1,0 +1,136 @@
+"""Where a ledger lies: a folder, or a place that fsspec reaches by URL (`s3://...`)."""
+
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+from hpobench_llm.artefacts import write_atomically
+from hpobench_llm.errors import LedgerError, MissingDependencyError
+
+STRAY_AFTER_SECONDS = 3600.0
+
+
+class Storage(Protocol):
+    """Named files, each of which is whole or absent. Every method may raise OSError."""
+
+    place: str
+    lock_file: Path | None
+    """The file that `Claims` locks, or None where locks are not to be had."""
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names of the files in a folder, none if there is no such folder."""
+
+    def read(self, name: str) -> bytes:
+        """Return a file's content."""
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file; when this returns it survives a crash of the machine."""
+
+    def set_aside(self, name: str) -> None:
+        """Rename a file to `<name>.damaged`."""
+
+    def clean(self) -> None:
+        """Remove what processes that were killed while writing have left behind."""
+
+
+def open_storage(place: str | Path) -> Storage:
+    """Return the storage at a path or URL.
+
+    Raises:
+        LedgerError, MissingDependencyError: the URL's protocol is unknown or needs a library.
+    """
+    return Remote(place) if isinstance(place, str) and "://" in place else Folder(Path(place))
+
+
+class Folder:
+    """A folder of this machine, or one that several machines mount."""
+
+    def __init__(self, root: Path) -> None:
+        self._root, self.place = root, str(root)
+        self.lock_file: Path | None = root / "ledger" / "claims"
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names of the files in a folder; a temporary file's begins with a dot."""
+        try:
+            with os.scandir(self._root / folder) as entries:
+                return [entry.name for entry in entries if entry.name[0] != "."]
+        except FileNotFoundError:
+            return []
+
+    def read(self, name: str) -> bytes:
+        """Return a file's content."""
+        return (self._root / name).read_bytes()
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file beside its place, flush it, rename it, and flush the folder."""
+        path = self._root / name
+        write_atomically(path, content)
+        descriptor = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)  # else a crash of the machine could undo the rename
+        finally:
+            os.close(descriptor)
+
+    def set_aside(self, name: str) -> None:
+        """Rename a file to `<name>.damaged`."""
+        (self._root / name).replace(self._root / f"{name}.damaged")
+
+    def clean(self) -> None:
+        """Remove temporary files that nobody has written to for an hour."""
+        for path in [*self._root.glob(".campaign.json.*"), *self._root.glob("ledger/.*.json.*")]:
+            with suppress(FileNotFoundError):  # a neighbour cleans too
+                if time.time() - path.stat().st_mtime > STRAY_AFTER_SECONDS:
+                    path.unlink()
+
+
+class Remote:
+    """A place that fsspec reaches by URL.
+
+    An object store writes a file whole or not at all; elsewhere one that is cut short is known by
+    its sum. There are no locks: collectors that share a URL must be given disjoint shards.
+    """
+
+    lock_file: Path | None = None
+
+    def __init__(self, url: str) -> None:
+        try:
+            from fsspec.core import url_to_fs
+        except ImportError as error:
+            raise MissingDependencyError(str(error.name), "collect", "--ledger URL") from None
+        self.place = url.rstrip("/")
+        try:
+            files, root = url_to_fs(self.place)
+        except (ImportError, ValueError, OSError) as error:  # s3fs missing, protocol unknown
+            raise LedgerError(f"--ledger {url}: {error}") from None
+        self._files: Any = files
+        self._root: str = root
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names of the files in a folder, as they are now."""
+        path = f"{self._root}/{folder}"
+        self._files.invalidate_cache(path)
+        try:
+            found = self._files.ls(path, detail=False)
+        except FileNotFoundError:
+            return []
+        return [str(entry).rpartition("/")[2] for entry in found]
+
+    def read(self, name: str) -> bytes:
+        """Return a file's content."""
+        content: bytes = self._files.cat_file(f"{self._root}/{name}")
+        return content
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file."""
+        path = f"{self._root}/{name}"
+        self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
+        self._files.pipe_file(path, content)
+
+    def set_aside(self, name: str) -> None:
+        """Rename a file to `<name>.damaged`."""
+        self._files.mv(f"{self._root}/{name}", f"{self._root}/{name}.damaged")
+
+    def clean(self) -> None:
+        """Do nothing: there are no temporary files."""

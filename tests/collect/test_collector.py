@@ -1,0 +1,161 @@
+"""Collecting in this process: resumed, grown, shared, priced, and never twice."""
+
+import subprocess
+import sys
+import uuid
+
+import pytest
+
+from hpobench_llm.collect.campaign import read_campaign
+from hpobench_llm.collect.claims import Claims
+from hpobench_llm.collect.cli import main
+from hpobench_llm.collect.ledger import Ledger
+from hpobench_llm.collect.plan import plan
+from hpobench_llm.collect.storage import open_storage
+from hpobench_llm.collect.work import claimed, runs_done
+from hpobench_llm.tables.table import Table
+
+LESS = ("seeds = [0, 1]", "seeds = [0]")
+SMALL = (LESS, ('version = "0.0.1"', 'version = "0.0.1"\nsolo_runs = 0'))
+
+
+@pytest.fixture
+def collect(tmp_path, capsys):
+    """Return a function that runs `collect-grid` into one folder: status, stdout, stderr."""
+
+    def run(file, *options):
+        status = main([str(file), "--out", str(tmp_path / "out"), *options])
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return run
+
+
+def test_a_collection_resumes_and_trains_nothing_twice(write_campaign, collect, tmp_path):
+    file = write_campaign()
+    one = ("--engine", "peft")
+    for shard, words in (
+        ("0/2", "4 of 8 trainings, 4 of them now;"),
+        ("0/2", "4 of 8 trainings; the table is sealed when all are there"),
+        ("1/2", "8 of 8 trainings, 4 of them now\n"),
+        ("0/1", "8 of 8 trainings\n"),
+    ):
+        status, out, _ = collect(file, *one, "--shard", shard)
+        assert status == 0
+        assert words in out
+    table = Table.load(tmp_path / "out")
+    assert len(table.frame) == 8 * 3
+    assert table.metadata.seeds == (0, 1)
+    changed = write_campaign(("max_tokens = 48", "max_tokens = 47"))
+    status, _, err = collect(changed, *one)
+    assert status == 2
+    assert "`recipe_sha256` has changed" in err
+    assert err.count("\n") == 1
+
+
+def test_a_growing_grid_keeps_what_is_there(write_campaign, collect):
+    small = ("rank = [2, 4]", "rank = [2]")
+    _, out, _ = collect(write_campaign(small, *SMALL))
+    assert "2 of 2 trainings, 2 of them now" in out
+    # The packs are other ones now, but no run that is there is trained again.
+    _, out, _ = collect(write_campaign(*SMALL))
+    assert "4 of 4 trainings, 2 of them now" in out
+
+
+def test_a_ledger_elsewhere_gives_the_same_table(write_campaign, collect, tmp_path):
+    file = write_campaign(*SMALL)
+    ledger = f"memory://{uuid.uuid4()}"
+    _, out, _ = collect(file, "--ledger", ledger, "--shard", "0/2", "--engine", "peft")
+    assert "2 of 4 trainings, 2 of them now;" in out
+    _, out, _ = collect(file, "--ledger", ledger, "--engine", "peft")
+    assert "4 of 4 trainings, 2 of them now" in out
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["CARD.md", "table.json", "table.parquet"]
+    status, _, err = collect(file, "--engine", "peft")
+    assert status == 2
+    assert "holds a sealed table without its ledger" in err
+
+
+def test_runs_that_time_one_alone_are_tasks_too(write_campaign, collect, tmp_path):
+    file = write_campaign(LESS, ('version = "0.0.1"', 'version = "0.0.1"\nsolo_runs = 1'))
+    _, out, _ = collect(file, "--shard", "0/2", "--pack-size", "2")
+    _, out, _ = collect(file, "--pack-size", "2")
+    assert "6 of 6 trainings" in out
+    ledger = Ledger(open_storage(tmp_path / "out"), read_campaign(file).identity())
+    ledger.refresh()
+    assert len(ledger.records) == 4
+    assert len(ledger.solo) == 2
+    assert ledger.solo.keys() < ledger.records.keys()
+
+
+def test_what_is_left_is_priced_by_what_is_there(write_campaign, collect):
+    file = write_campaign()
+    _, out, _ = collect(file, "--dry-run")
+    assert "runs       8 (4 configurations x 2 seeds), 0 of them in" in out
+    assert "tasks      6: 2 of up to 4 runs, 4 that time one run alone; 0 done" in out
+    assert "steps      4 a run, checkpoints [0, 2, 4]" in out
+    assert "rows       8 a step and run" in out
+    assert "left       unknown" in out
+    collect(file, "--shard", "0/6")
+    _, out, _ = collect(file, "--dry-run")
+    assert "4 of them in" in out
+    assert "1 done" in out
+    assert "hours of computing, by the runs that are done" in out
+    collect(file)
+    _, out, _ = collect(file, "--dry-run")
+    assert "left       nothing" in out
+
+
+def test_a_dry_run_loads_no_torch(write_campaign, tmp_path):
+    program = (
+        "import sys; from hpobench_llm.collect.cli import main\n"
+        "status = main(sys.argv[1:])\n"
+        "sys.exit(status or bool({'torch', 'ray', 'transformers'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", program, str(write_campaign()), "--dry-run"]
+    done = subprocess.run([*command, "--out", str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+class Elsewhere(Claims):
+    """Claims of which one task is held by another process, until it is let go."""
+
+    held = None
+
+    def take(self, task):
+        return task.task_id != self.held and super().take(task)
+
+
+def test_a_claimed_task_is_tried_again_after_the_others(write_campaign):
+    campaign = read_campaign(write_campaign())
+    tasks = plan(campaign, "peft", 1)
+    ledger = Ledger(open_storage(f"memory://{uuid.uuid4()}"), campaign.identity())
+
+    def finish(task):
+        ledger.append(task, [{"run_id": run.run_id} for run in task.runs])
+        return task
+
+    with Elsewhere(None) as claims:
+        claims.held = tasks[0].task_id
+        order = []
+        for task in claimed(tasks[:3], ledger, claims):
+            order.append(finish(task))
+            if len(order) == 2:
+                claims.held = tasks[3].task_id
+        assert order == [tasks[1], tasks[2], tasks[0]]
+        assert [finish(task) for task in claimed(tasks, ledger, claims)] == tasks[4:]
+    assert runs_done(tasks, ledger) == 7
+
+
+def test_runs_that_a_neighbour_finished_meanwhile_are_left_out(write_campaign):
+    campaign = read_campaign(write_campaign())
+    pack = plan(campaign, "packed", 4)[0]
+    place = f"memory://{uuid.uuid4()}"
+    ours, theirs = (Ledger(open_storage(place), campaign.identity()) for _ in range(2))
+    single = plan(campaign, "peft", 1)[0]
+    assert single.runs[0] == pack.runs[0]
+    with Claims(None) as claims:
+        ours.refresh()
+        theirs.append(single, [{"run_id": single.runs[0].run_id}])
+        (task,) = claimed([pack], ours, claims)
+    assert task.runs == pack.runs[1:]

@@ -1,0 +1,250 @@
+"""The packed engine against peft, run by run, and what happens when one of a pack breaks."""
+
+import dataclasses
+from itertools import pairwise
+
+import pytest
+import torch
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+from hpobench_llm.collect import packed_engine
+from hpobench_llm.collect.campaign import Run, read_campaign
+from hpobench_llm.collect.model import adapted
+from hpobench_llm.collect.packed_engine import train_pack
+from hpobench_llm.collect.packed_lora import Pack
+from hpobench_llm.collect.peft_engine import train_runs
+from hpobench_llm.collect.workbench import prepare
+from hpobench_llm.errors import SpecError
+
+CPU = torch.device("cpu")
+LOSSES = ("train_loss", "val_loss", "test_loss", "val_loss_4", "leaked_val_loss")
+MEASURED = {"train_seconds", "train_wall_seconds", "eval_seconds", "peak_memory_bytes"}
+SHAPE = {"vocab_size": 512, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
+LLAMA_LIKE = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2} | SHAPE
+ARCHITECTURES = {
+    "llama": lambda: LlamaForCausalLM(LlamaConfig(num_attention_heads=4, **LLAMA_LIKE)),
+    "gpt2": lambda: GPT2LMHeadModel(
+        GPT2Config(n_embd=48, n_layer=2, n_head=4, n_positions=64, **SHAPE)
+    ),
+    "qwen3": lambda: Qwen3ForCausalLM(
+        Qwen3Config(num_attention_heads=4, num_key_value_heads=2, head_dim=12, **LLAMA_LIKE)
+    ),
+}
+VARIED = [
+    {"rank": 2, "lr": 3e-4},
+    {"rank": 8, "lr": 1e-3, "dropout": 0.1, "weight_decay": 0.1},
+    {"rank": 4, "lr": 3e-3, "dropout": 0.5, "clip_norm": 0.1},
+    {"rank": 8, "lr": 1e-3, "alpha_ratio": 0.5, "batch_rows": 8, "warmup_fraction": 0.3},
+    {"rank": 4, "lr": 1e-3, "scaling": "rslora", "batch_rows": 16, "beta2": 0.95},
+    {"rank": 4, "lr": 3e-3, "train_fraction": 0.5, "dropout": 0.2, "batch_rows": 16},
+]
+
+
+@pytest.fixture
+def open_bench(write_campaign, tmp_path, project_root):
+    """A bench on the shipped tiny base, or on a random one of another architecture."""
+
+    def build(*pairs, architecture=None):
+        torch.set_num_threads(1)
+        tiny = project_root / "collect" / "bases" / "tiny"
+        steps = ("checkpoints = [0, 2, 4]", "checkpoints = [0, 16, 32, 48]\nstep_rows = 4")
+        rows = ("val_rows = 8", "val_rows = 8\nval_subsets = [4]\nleaked_rows = 8")
+        scored = ("checkpoints = [0, 4]", "checkpoints = [0, 48]")
+        changes = [steps, rows, scored, ("[grid]", "[defaults]\nbatch_rows = 4\n[grid]")]
+        if architecture:
+            torch.manual_seed(0)
+            base = tmp_path / architecture
+            ARCHITECTURES[architecture]().save_pretrained(base)
+            for name in ("tokenizer.json", "tokenizer_config.json"):
+                (base / name).write_bytes((tiny / name).read_bytes())
+            changes.append((f'path = "{tiny}"', f'path = "{base}"'))
+        file = write_campaign(*changes, *pairs)
+        return prepare(read_campaign(file), file, CPU)
+
+    return build
+
+
+def without_measured(record):
+    return [{k: v for k, v in row.items() if k not in MEASURED} for row in record["rows"]]
+
+
+def runs_of(configs):
+    return [Run(config, seed % 2) for seed, config in enumerate(configs)]
+
+
+@pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
+def test_every_run_of_a_pack_has_the_losses_that_peft_alone_gives(open_bench, architecture):
+    """Ranks, scales, dropout, clipping, batch sizes, decay, seeds and rows differ in one pack."""
+    bench = open_bench(architecture=architecture)
+    runs = runs_of(VARIED)
+    reference, packed = train_runs(bench, runs), train_pack(bench, runs)
+    for ours, theirs in zip(packed, reference, strict=True):
+        assert ours["trainable_parameters"] == theirs["trainable_parameters"]
+        assert (ours["engine"], ours["pack_size"]) == ("packed", len(runs))
+        assert ours["rows"][-1]["val_loss"] < ours["rows"][0]["val_loss"]
+        for row, expected in zip(ours["rows"], theirs["rows"], strict=True):
+            for name in LOSSES:
+                assert row[name] == pytest.approx(expected[name], abs=1e-5), (name, row["step"])
+            assert row["tokens_seen"] == expected["tokens_seen"]
+            assert row["status"] == expected["status"] == "ok"
+            if row["step"]:
+                assert row["grad_norm"] == pytest.approx(expected["grad_norm"], rel=1e-3)
+
+
+@pytest.mark.parametrize("targets", ["q_proj,v_proj", "down_proj"])
+def test_target_modules_are_those_of_peft(open_bench, targets):
+    bench = open_bench(
+        ("batch_rows = 4", f'batch_rows = 4\ntarget_modules = "{targets}"'), architecture="llama"
+    )
+    runs = runs_of([{"rank": 2, "lr": 1e-3}, {"rank": 4, "lr": 1e-3}])
+    for ours, theirs in zip(train_pack(bench, runs), train_runs(bench, runs), strict=True):
+        assert ours["trainable_parameters"] == theirs["trainable_parameters"]
+        assert ours["rows"][-1]["val_loss"] == pytest.approx(
+            theirs["rows"][-1]["val_loss"], abs=1e-5
+        )
+
+
+def test_a_fresh_adapter_is_peft_s_to_the_bit(open_bench):
+    bench = open_bench()
+    hyper = bench.campaign.hyperparameters({"rank": 4, "lr": 1e-3})
+    pack = Pack(bench.base, [hyper, dataclasses.replace(hyper, rank=2)], [7, 8])
+    with adapted(bench.base, hyper, 7) as (model, _):
+        theirs = [p for n, p in model.named_parameters() if "lora_A" in n]
+        assert len(theirs) == len(pack.layers)
+        for layer, expected in zip(pack.layers, theirs, strict=True):
+            assert torch.equal(layer.a[0], expected)
+    for layer in pack.layers:
+        assert not layer.b.any()
+        assert not layer.a[1, 2:].any()
+        assert layer.a[1, :2].any()
+
+
+def test_what_pads_a_small_rank_stays_zero(open_bench, monkeypatch):
+    bench = open_bench()
+    packs = []
+
+    class Watched(Pack):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            packs.append(self)
+
+    monkeypatch.setattr(packed_engine, "Pack", Watched)
+    train_pack(bench, runs_of([{"rank": 2, "lr": 1e-2}, {"rank": 16, "lr": 1e-2}]))
+    for layer in packs[0].layers:
+        assert not layer.a[0, 2:].any()
+        assert not layer.b[0, :, 2:].any()
+        assert layer.b[0, :, :2].any()
+
+
+@pytest.mark.parametrize("lr", [1e18, 1e30])
+def test_a_run_that_breaks_leaves_the_others_as_they_are_to_the_bit(open_bench, lr):
+    bench = open_bench()
+    good = [{"rank": 4, "lr": 1e-3, "dropout": 0.1}, {"rank": 4, "lr": 3e-3}]
+    broken = {"rank": 4, "lr": lr}
+    packed = train_pack(bench, [Run(c, 0) for c in (good[0], broken, good[1])])
+    alone = train_pack(bench, [Run(c, 0) for c in good])
+    assert [row["status"] for row in packed[1]["rows"]] == ["ok", *["diverged"] * 3]
+    assert "val_loss" not in packed[1]["rows"][1]
+    assert packed[1]["rows"][1]["tokens_seen"] < packed[0]["rows"][1]["tokens_seen"]
+    for ours, expected in zip((packed[0], packed[2]), alone, strict=True):
+        assert without_measured(ours) == without_measured(expected)
+        assert ours["rows"][-1]["status"] == "ok"
+
+
+def test_a_pack_repeats_and_leaves_the_base_as_it_was(open_bench):
+    bench = open_bench()
+    before = {name: p.clone() for name, p in bench.base.named_parameters()}
+    runs = runs_of(VARIED[:3])
+    one, other = train_pack(bench, runs), train_pack(bench, runs)
+    assert [without_measured(r) for r in one] == [without_measured(r) for r in other]
+    after = dict(bench.base.named_parameters())
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert not any(p.requires_grad for p in after.values())
+
+
+def test_small_steps_add_up_to_a_large_batch(open_bench):
+    """16 rows in four steps of 4 give the update that 16 rows at once give."""
+    large = ("batch_rows = 4", "batch_rows = 16")
+    four = open_bench(large)
+    once = open_bench(
+        ("step_rows = 4", "step_rows = 16"),
+        ("[0, 16, 32, 48]", "[0, 4, 8, 12]"),
+        ("[0, 48]", "[0, 12]"),
+        large,
+    )
+    run = [Run({"rank": 4, "lr": 1e-3}, 0)]
+    for train in (train_pack, train_runs):
+        parts, whole = train(four, run)[0]["rows"], train(once, run)[0]["rows"]
+        assert [row["tokens_seen"] for row in parts] == [row["tokens_seen"] for row in whole]
+        for row, expected in zip(parts, whole, strict=True):
+            assert row["val_loss"] == pytest.approx(expected["val_loss"], abs=1e-5)
+
+
+def test_a_bf16_base_is_trained_and_its_adapter_not_rounded(open_bench):
+    bench = open_bench()
+    runs = [Run({"rank": 4, "lr": 1e-3}, 0)]
+    exact = train_pack(bench, runs)[0]["rows"][-1]["val_loss"]
+    bench.base.to(torch.bfloat16)
+    rounded, theirs = (train(bench, runs)[0]["rows"] for train in (train_pack, train_runs))
+    assert rounded[-1]["val_loss"] == pytest.approx(exact, abs=0.1)
+    assert rounded[-1]["val_loss"] == pytest.approx(theirs[-1]["val_loss"], abs=0.05)
+    assert all(a["val_loss"] > b["val_loss"] for a, b in pairwise(rounded[1:]))
+
+
+def test_a_pack_that_does_not_fit_is_halved(open_bench, monkeypatch):
+    bench = open_bench()
+    runs = runs_of([{"rank": 4, "lr": lr} for lr in (1e-3, 2e-3, 3e-3)])
+    expected = [*train_pack(bench, runs[:1]), *train_pack(bench, runs[1:])]
+    real = packed_engine.label_losses
+
+    def cramped(model, batch):
+        if len(batch["input_ids"]) > 2 * 4:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return real(model, batch)
+
+    monkeypatch.setattr(packed_engine, "label_losses", cramped)
+    halved = train_pack(bench, runs)
+    assert [record["pack_size"] for record in halved] == [1, 2, 2]
+    assert [without_measured(r) for r in halved] == [without_measured(r) for r in expected]
+
+
+@pytest.mark.parametrize("train", [train_pack, train_runs])
+def test_a_run_too_large_for_the_memory_is_an_outcome(open_bench, monkeypatch, train):
+    bench = open_bench()
+
+    def cramped(*_):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(f"{train.__module__}.label_losses", cramped)
+    records = train(bench, runs_of([{"rank": 4, "lr": 1e-3}] * 2))
+    for record in records:
+        assert [r["status"] for r in record["rows"]] == ["ok", *["out_of_memory"] * 3]
+        assert "val_loss" not in record["rows"][1]
+    monkeypatch.undo()
+    again = train(bench, runs_of([{"rank": 4, "lr": 1e-3}]))[0]["rows"]
+    assert [row["status"] for row in again] == ["ok"] * 4
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(open_bench, monkeypatch):
+    bench = open_bench()
+
+    def broken(*_):
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(packed_engine, "label_losses", broken)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        train_pack(bench, runs_of([{"rank": 4, "lr": 1e-3}] * 2))
+
+
+def test_an_unknown_target_module_is_named(open_bench):
+    bench = open_bench(("batch_rows = 4", 'batch_rows = 4\ntarget_modules = "q_porj"'))
+    with pytest.raises(SpecError, match=r"target_modules.*q_porj"):
+        train_pack(bench, [Run({"rank": 4, "lr": 1e-3}, 0)])

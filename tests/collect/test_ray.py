@@ -1,0 +1,104 @@
+"""A collection on a real Ray cluster of two nodes, of which one is killed in the middle."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hpobench_llm.artefacts import frame_to_parquet
+from hpobench_llm.collect.campaign import read_campaign
+from hpobench_llm.collect.cli import main
+from hpobench_llm.collect.ledger import Ledger
+from hpobench_llm.collect.storage import open_storage
+from hpobench_llm.tables.table import Table
+
+pytest.importorskip("ray")
+from ray.cluster_utils import Cluster
+
+LONGER = (("checkpoints = [0, 2, 4]", "checkpoints = [0, 4, 24]"),)
+COLLECT = [sys.executable, "-m", "hpobench_llm.collect.cli"]
+PATIENCE_SECONDS = 180
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    node = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_dashboard": False}
+    made = Cluster(initialize_head=True, head_node_args=node)
+    yield made, made.add_node(num_cpus=1, object_store_memory=80_000_000)
+    made.shutdown()
+
+
+def training_on(raylet_pid):
+    """Return the workers of a node that train a task: Ray writes so into their command lines."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == raylet_pid and b"ray::Worker.train" in (path / "cmdline").read_bytes():
+                found.append(int(path.name))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def comparable(out):
+    frame = Table.load(out).frame
+    measured = [c for c in frame if c.endswith("_seconds") or c == "peak_memory_bytes"]
+    return frame_to_parquet(frame.drop(columns=measured))
+
+
+def test_a_node_that_is_killed_costs_its_task_alone(cluster, write_campaign, tmp_path):
+    nodes, lost = cluster
+    file, out = write_campaign(*LONGER), tmp_path / "ray"
+    identity = read_campaign(file).identity()
+
+    def ledger():
+        found = Ledger(open_storage(out), identity)
+        found.refresh()
+        return found
+
+    options = [str(file), "--engine", "peft"]
+    on_ray = ["--executor", "ray", "--ray-address", nodes.address]
+    running = subprocess.Popen(
+        [*COLLECT, *options, "--out", str(out), *on_ray],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    raylet = lost.all_processes["raylet"][0].process.pid
+    wait_until(lambda: running.poll() is not None or (ledger().records and training_on(raylet)))
+    assert running.poll() is None, running.communicate()
+    for pid in (raylet, *training_on(raylet)):
+        os.kill(pid, signal.SIGKILL)  # as when the machine loses its power
+    before = len(ledger().records)
+    said, complaints = running.communicate(timeout=PATIENCE_SECONDS)
+    assert running.returncode == 0, complaints
+    assert before < 8
+    assert re.search(r"a task of 1 runs was lost \(\w+\), attempt 2 begins", complaints)
+    assert "8 of 8 trainings, 8 of them now, 1 workers lost" in said
+    assert len(list((out / "ledger").glob("*.json"))) == len(ledger().records) == 8
+    assert main([*options, "--out", str(tmp_path / "local")]) == 0
+    assert comparable(out) == comparable(tmp_path / "local")
+    # An error that any worker would make is told once, at once.
+    broken = write_campaign(*LONGER, ("generated_tasks = 400", 'path = "no.json"'))
+    done = subprocess.run(
+        [*COLLECT, str(broken), "--out", str(tmp_path / "broken"), *on_ray],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "`data.source[0].path`" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr

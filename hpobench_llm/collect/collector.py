@@ -46,7 +46,7 @@ def open_bench(
 
 def header(bench: Workbench) -> dict[str, Any]:
     """Return what `campaign.json` says of a collection."""
-    return bench.campaign.identity() | {"sources": bench.sources, "untrained": bench.untrained}
+    return bench.campaign.identity() | bench.header()
 
 
 def collect(

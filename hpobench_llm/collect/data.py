@@ -59,11 +59,15 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """The three disjoint sets of a campaign, with what was counted on the way."""
+    """The three disjoint sets of a campaign, with what was counted on the way.
+
+    `val_ids` names the validation rows by the beginning of their questions' hash.
+    """
 
     train: list[Tokens]
     val: list[Tokens]
     test: list[Tokens]
+    val_ids: tuple[str, ...] = ()
     report: dict[str, Any] = field(default_factory=dict)
 
 
@@ -126,7 +130,8 @@ def load_split(campaign: Campaign, file: Path, tokenizer: PreTrainedTokenizerBas
         "split_sha256": {name: sha256_of_text("\n".join(keys)) for name, keys in digest.items()},
         "unused": dict(sorted(unused.items())),
     }
-    return Split(sets["train"], sets["val"], sets["test"], report)
+    val_ids = tuple(key[:16] for key in digest["val"])
+    return Split(sets["train"], sets["val"], sets["test"], val_ids, report)
 
 
 def _split_name(key: str, data: Data) -> str:

@@ -44,6 +44,17 @@ class Workbench:
         device: torch.device = next(self.base.parameters()).device
         return device
 
+    def header(self) -> Row:
+        """Return what a ledger says of the whole collection beside the campaign's identity."""
+        return {
+            "sources": self.sources,
+            "untrained": self.untrained,
+            "val_rows": [
+                {"row_id": row_id, "label_tokens": len(row.ids) - row.prompt_tokens}
+                for row_id, row in zip(self.split.val_ids, self.split.val, strict=True)
+            ],
+        }
+
     def evaluate(self, model: torch.nn.Module, step: int) -> tuple[Row, torch.Tensor]:
         """Return the metrics of a checkpoint, and the `(val_rows,)` losses in nats."""
         metrics, val = self.losses.measure(model)

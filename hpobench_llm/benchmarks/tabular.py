@@ -20,8 +20,9 @@ _COSTS = ("train_seconds", "eval_seconds")
 class TabularBenchmark(Benchmark):
     """Answers from a table's rows.
 
-    With `seed=None` a metric is the mean over the table's seeds; the status is `ok` only if every
-    seed's run is, since a configuration that fails for one seed in two is no safe choice.
+    With `seed=None` a metric is the mean over the seeds that the table has of a configuration
+    (some may have more than others); the status is `ok` only if every seed's run is, since a
+    configuration that fails for one seed in two is no safe choice.
     Answers are made once and kept: they never change.
     """
 
@@ -107,15 +108,17 @@ class TabularBenchmark(Benchmark):
             )
         else:
             rows = np.array([self._position(config) for config in configs], dtype=np.intp)
-        columns: dict[str, object] = {
-            name: _over_seeds(array[rows, :, level], which) for name, array in self._values.items()
-        }
         codes = self._status[rows, :, level]
-        worst = codes.max(axis=1) if which < 0 else codes[:, which]
+        worst = _worst(codes, which)
         self._refuse_absent(rows, worst, level, which)
+
+        def read(array: NDArray[np.float64]) -> NDArray[np.float64]:
+            return _over_seeds(array[rows, :, level], codes, which)
+
+        columns: dict[str, object] = {name: read(a) for name, a in self._values.items()}
         columns["status"] = np.array(STATUSES, dtype=object)[worst.astype(np.intp)]
-        columns["cost_seconds"] = _over_seeds(self._cost[rows, :, level], which)
-        columns["tokens"] = _over_seeds(self._tokens[rows, :, level], which)
+        columns["cost_seconds"] = read(self._cost)
+        columns["tokens"] = read(self._tokens)
         return pd.DataFrame(columns)
 
     def configurations(self) -> pd.DataFrame:
@@ -144,16 +147,21 @@ class TabularBenchmark(Benchmark):
     def noise(self, metric: str) -> float:
         """Return the standard deviation between seeds of a good run in full, own units.
 
-        Pooled over the best quarter of the configurations, where an optimizer has to decide; NaN
-        for a table of one seed.
+        Pooled over the best quarter of the configurations whose runs are all ok, where an
+        optimizer has to decide, and in it over those with at least two seeds; NaN where there is
+        none.
         """
         select(self.metrics, (metric,), self.name)
-        values = self._values[metric][:, :, -1]
-        if values.shape[1] < 2:
-            return float("nan")
         losses = self._losses(metric)
-        good = np.argsort(losses, kind="stable")[: max(1, len(losses) // 4)]
-        return float(np.sqrt(np.nanmean(np.var(values[good], axis=1, ddof=1))))
+        usable_configs = int((_worst(self._status[:, :, -1], -1) == STATUSES.index("ok")).sum())
+        good = np.argsort(losses, kind="stable")[: max(1, usable_configs // 4)]
+        values = self._values[metric][good, :, -1]
+        usable = np.isfinite(values)
+        counts = usable.sum(axis=1, keepdims=True)
+        means = np.where(usable, values, 0.0).sum(axis=1, keepdims=True) / np.maximum(counts, 1)
+        squares = (np.where(usable, values - means, 0.0) ** 2).sum()
+        freedom = np.maximum(counts - 1, 0).sum()
+        return float(np.sqrt(squares / freedom)) if freedom else float("nan")
 
     def snap(self, config: Configuration) -> Configuration:
         """Return the table's configuration nearest in the unit encoding."""
@@ -210,18 +218,19 @@ class TabularBenchmark(Benchmark):
 
     def _answer(self, position: int, which: int, level: int) -> Evaluation:
         codes = self._status[position, :, level]
-        worst = codes.max() if which < 0 else codes[which]
+        worst = _worst(codes, which)
         self._refuse_absent(np.array([position]), np.array([worst]), level, which)
-        values = {
-            name: float(_over_seeds(array[position, :, level], which))
-            for name, array in self._values.items()
-        }
+
+        def read(array: NDArray[np.float64]) -> float:
+            return float(_over_seeds(array[position, :, level], codes, which))
+
+        values = {name: read(array) for name, array in self._values.items()}
         status: Status = STATUSES[int(worst)]
         return Evaluation(
             metrics=MappingProxyType({k: v for k, v in values.items() if np.isfinite(v)}),
-            cost_seconds=float(_over_seeds(self._cost[position, :, level], which)),
+            cost_seconds=read(self._cost),
             status=status,
-            tokens=float(_over_seeds(self._tokens[position, :, level], which)),
+            tokens=read(self._tokens),
         )
 
     def _refuse_absent(
@@ -245,8 +254,10 @@ class TabularBenchmark(Benchmark):
         select(self.metrics, tuple(metrics), self.name)
         for name in metrics:
             if name not in answer.metrics and answer.status == "ok":
-                measured = self._values[name][0, 0]
-                steps = [step for step, i in self._levels.items() if np.isfinite(measured[i])]
+                values = self._values[name]
+                steps = [
+                    step for step, i in self._levels.items() if np.isfinite(values[..., i]).any()
+                ]
                 raise NotMeasuredError(
                     f"{self.name}: {name} was not measured at {dict(fidelity or {})}; "
                     f"measured at {self._axes[0]} = {steps}"
@@ -268,7 +279,20 @@ def _distinct(
     return [{str(k): v for k, v in row.items()} for row in rows], [tuple(r.values()) for r in rows]
 
 
-def _over_seeds(values: NDArray[np.float64], which: int) -> NDArray[np.float64]:
-    """Return the mean over the last axis, the seeds, or the one seed at `which` (-1: mean)."""
-    picked: NDArray[np.float64] = values.mean(axis=-1) if which < 0 else values[..., which]
-    return picked
+def _worst(codes: NDArray[np.float64], which: int) -> NDArray[np.float64]:
+    """Return the worst status code over the last axis, the seeds; NaN where none was measured."""
+    if which >= 0:
+        return codes[..., which]
+    known = np.where(np.isnan(codes), -1.0, codes).max(axis=-1)
+    worst: NDArray[np.float64] = np.where(known < 0, np.nan, known)
+    return worst
+
+
+def _over_seeds(
+    values: NDArray[np.float64], codes: NDArray[np.float64], which: int
+) -> NDArray[np.float64]:
+    """Return the mean over the seeds that were measured (the last axis), or that of `which`."""
+    if which >= 0:
+        return values[..., which]
+    mean: NDArray[np.float64] = np.mean(values, axis=-1, where=~np.isnan(codes))
+    return mean

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from statistics import median
 
-from hpobench_llm.collect.campaign import Campaign
+from hpobench_llm.collect.campaign import Campaign, Run
 from hpobench_llm.collect.ledger import Ledger, Record
 from hpobench_llm.collect.plan import Task, cost_class
 from hpobench_llm.collect.work import runs_of
@@ -51,12 +51,12 @@ def _left(campaign: Campaign, tasks: Sequence[Task], ledger: Ledger) -> str:
     seconds, guessed = 0.0, 0
     for kind, records in (("runs", ledger.records), ("solo", ledger.solo)):
         known: dict[object, list[float]] = defaultdict(list)
-        by_id = {run.run_id: cost_class(campaign, run) for run in campaign.runs()}
+        by_id = {run.run_id: _class(campaign, run) for run in campaign.runs()}
         for run_id in records.keys() & by_id.keys():
             known[by_id[run_id]].append(_cost(records[run_id]))
         spent = [cost for costs in known.values() for cost in costs]
         for run in (run for task in missing if task.kind == kind for run in task.runs):
-            costs = known.get(cost_class(campaign, run), [])
+            costs = known.get(_class(campaign, run), [])
             guessed += not costs
             seconds += median(costs or spent or [0.0])
     if not (ledger.records or ledger.solo):
@@ -65,6 +65,10 @@ def _left(campaign: Campaign, tasks: Sequence[Task], ledger: Ledger) -> str:
     if guessed:
         text += f" ({guessed} of {runs_of(missing)} runs have none of their class yet)"
     return text
+
+
+def _class(campaign: Campaign, run: Run) -> object:
+    return cost_class(campaign.hyperparameters(run.config))
 
 
 def _cost(record: Record) -> float:

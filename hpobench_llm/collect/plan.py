@@ -6,6 +6,7 @@ from typing import Literal
 
 from hpobench_llm.artefacts import sha256_of_text
 from hpobench_llm.collect.campaign import Campaign, Run
+from hpobench_llm.collect.hyperparameters import Hyperparameters
 
 EngineName = Literal["packed", "peft"]
 
@@ -58,9 +59,8 @@ def rank_class(rank: int) -> int:
     return power
 
 
-def cost_class(campaign: Campaign, run: Run) -> tuple[int | str, ...]:
+def cost_class(hyper: Hyperparameters) -> tuple[int | str, ...]:
     """Return what a run's cost follows from: rank, batch, dropout or none, modules."""
-    hyper = campaign.hyperparameters(run.config)
     return hyper.rank, hyper.batch_rows, int(hyper.dropout > 0), hyper.target_modules
 
 
@@ -68,7 +68,7 @@ def solo_runs(campaign: Campaign, runs: list[Run]) -> list[Run]:
     """Return the first `solo_runs` runs of each class of equal cost."""
     chosen: dict[object, list[Run]] = defaultdict(list)
     for run in runs:
-        members = chosen[cost_class(campaign, run)]
+        members = chosen[cost_class(campaign.hyperparameters(run.config))]
         if len(members) < campaign.solo_runs:
             members.append(run)
     return [run for members in chosen.values() for run in members]

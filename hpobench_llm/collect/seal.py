@@ -6,31 +6,38 @@ from typing import Any
 
 import pandas as pd
 
-from hpobench_llm.artefacts import frame_to_parquet, sha256_of_bytes
+from hpobench_llm.artefacts import frame_to_parquet, sha256_of_bytes, write_atomically
 from hpobench_llm.collect.campaign import Campaign
 from hpobench_llm.collect.ledger import Ledger
+from hpobench_llm.collect.solo import SoloCosts
 from hpobench_llm.errors import LedgerError
 from hpobench_llm.metrics import Fidelity, Metric
 from hpobench_llm.tables.card import write_card
-from hpobench_llm.tables.schema import COLUMNS, STEP, Metadata
+from hpobench_llm.tables.schema import COLUMNS, EXAMPLES_FILE, STEP, Metadata
 from hpobench_llm.tables.table import Table
 
 
-def seal(campaign: Campaign, ledger: Ledger, folder: Path) -> Table:
+def seal(campaign: Campaign, ledger: Ledger, folder: Path, *, partial: bool = False) -> Table:
     """Write `table.parquet`, `table.json` and `CARD.md` from what the ledger holds.
 
+    Runs that keep the losses of all validation rows give `examples.parquet` too. With `partial`
+    the runs that are there make the table, however many are missing; it says so.
+
     Raises:
-        LedgerError: runs are missing.
+        LedgerError: runs are missing (without `partial`), or all of them.
     """
-    missing = [run.run_id for run in campaign.runs() if run.run_id not in ledger.records]
+    runs = campaign.runs()
+    present = [run for run in runs if run.run_id in ledger.records]
+    missing = [run.run_id for run in runs if run.run_id not in ledger.records]
     header = ledger.header()
-    if missing or header is None:
+    if header is None or not present or (missing and not partial):
         raise LedgerError(
-            f"{ledger.place}: {len(missing)} of {len(campaign.runs())} runs are missing "
+            f"{ledger.place}: {len(missing)} of {len(runs)} runs are missing "
             f"({', '.join(missing[:1]) or 'and campaign.json'}); the table cannot be sealed yet"
         )
-    records = [ledger.records[run.run_id] for run in campaign.runs()]
-    frame = _frame(records, campaign, header["untrained"])
+    records = [ledger.records[run.run_id] for run in present]
+    frame = _frame(records, campaign, header["untrained"], SoloCosts(ledger.solo))
+    examples = frame_to_parquet(_examples(records, header["val_rows"]))
     metadata = Metadata(
         name=campaign.name,
         version=campaign.version,
@@ -38,13 +45,22 @@ def seal(campaign: Campaign, ledger: Ledger, folder: Path) -> Table:
         context=campaign.context,
         licence=campaign.licence,
         space=campaign.space,
-        fidelities=(Fidelity(name=STEP, unit="optimizer steps", values=campaign.checkpoints),),
+        fidelities=(
+            Fidelity(
+                name=STEP,
+                unit=f"steps of {campaign.step_rows} rows",
+                values=campaign.checkpoints,
+            ),
+        ),
         metrics=_metrics(campaign, header, frame),
-        seeds=campaign.seeds,
+        seeds=tuple(sorted({run.seed for run in present})),
         untrained=header["untrained"],
-        provenance=_provenance(campaign, header, records),
+        provenance=_provenance(campaign, header, records) | {"missing_runs": len(missing)},
         table_sha256=sha256_of_bytes(frame_to_parquet(frame)),
+        examples_sha256=sha256_of_bytes(examples) if campaign.per_example_runs else "",
     )
+    if campaign.per_example_runs:
+        write_atomically(folder / EXAMPLES_FILE, examples)
     Table.write(folder, metadata, frame)
     table = Table.load(folder)
     write_card(table)
@@ -52,7 +68,10 @@ def seal(campaign: Campaign, ledger: Ledger, folder: Path) -> Table:
 
 
 def _frame(
-    records: list[dict[str, Any]], campaign: Campaign, untrained: dict[str, float]
+    records: list[dict[str, Any]],
+    campaign: Campaign,
+    untrained: dict[str, float],
+    costs: SoloCosts,
 ) -> pd.DataFrame:
     rows = []
     for record in records:
@@ -63,14 +82,15 @@ def _frame(
             **record["hyperparameters"],
             "trainable_parameters": record["trainable_parameters"],
             "engine": record["engine"],
+            "pack_size": record["pack_size"],
             "device": came_from["device"],
             "threads": came_from["threads"],
             "git_commit": came_from["commit"],
             "git_dirty": came_from["dirty"],
             "versions": json.dumps(came_from["versions"], sort_keys=True),
         }
-        rows += [constant | row for row in record["rows"]]
-    scores = [name for name in untrained if name.startswith("score_")]
+        rows += [constant | row for row in costs.priced(record)]
+    scores = [name for name in untrained if name.startswith(("val_loss_", "score_"))]
     names = [column.name for column in COLUMNS]
     after = names.index("test_loss") + 1
     frame = pd.DataFrame(rows).reindex(columns=[*names[:after], *scores, *names[after:]])
@@ -82,6 +102,23 @@ def _frame(
     return frame.sort_values(order, kind="stable", ignore_index=True)
 
 
+def _examples(records: list[dict[str, Any]], val_rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return one row for each run that keeps them and each validation row, in full."""
+    rows = [
+        {
+            "config_id": record["config_id"],
+            "seed": record["seed"],
+            "row_id": row["row_id"],
+            "loss_nats": loss,
+            "label_tokens": row["label_tokens"],
+        }
+        for record in records
+        for row, loss in zip(val_rows, record.get("val_row_losses", ()), strict=False)
+    ]
+    columns = ["config_id", "seed", "row_id", "loss_nats", "label_tokens"]
+    return pd.DataFrame(rows, columns=columns)
+
+
 def _metrics(campaign: Campaign, header: dict[str, Any], frame: pd.DataFrame) -> dict[str, Metric]:
     """A failed run counts as one that is just diverged, its score as chance or lower.
 
@@ -89,10 +126,12 @@ def _metrics(campaign: Campaign, header: dict[str, Any], frame: pd.DataFrame) ->
     """
     untrained = header["untrained"]
     worst = campaign.diverged_factor * untrained["val_loss"]
-    metrics = [
+    losses = [
         Metric(name=name, unit="nats per label token", direction="minimize", worst=worst, low=0.0)
-        for name in ("val_loss", "test_loss", "train_loss")
+        for name in ("val_loss", "test_loss", "train_loss", *untrained)
+        if name.endswith("_loss") or name.startswith("val_loss_")
     ]
+    metrics = list({metric.name: metric for metric in losses}.values())
     for score in campaign.score:
         name = f"score_{score.name}"
         metrics.append(

@@ -1,13 +1,21 @@
 """`CARD.md`: what a table holds and what it says, every figure computed from its rows."""
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
 from hpobench_llm.artefacts import write_atomically
 from hpobench_llm.metrics import Metric
+from hpobench_llm.tables.difficulty import random_search_regret
 from hpobench_llm.tables.schema import BY_NAME, CARD_FILE, STEP
 from hpobench_llm.tables.table import Table
+
+if TYPE_CHECKING:
+    from pandas.core.groupby import SeriesGroupBy
+
+TRIALS = (20, 50, 100)
 
 
 def write_card(table: Table) -> None:
@@ -17,7 +25,14 @@ def write_card(table: Table) -> None:
 
 def card(table: Table) -> str:
     """Return the card as Markdown."""
-    sections = (_head(table), _axes(table), _findings(table), _columns(table), _origin(table))
+    sections = (
+        _head(table),
+        _axes(table),
+        _findings(table),
+        _difficulty(table),
+        _columns(table),
+        _origin(table),
+    )
     return "\n".join(line for section in sections for line in (*section, ""))
 
 
@@ -27,6 +42,9 @@ def _head(table: Table) -> list[str]:
     full = _full(table)
     bad = (full["status"] != "ok").sum()
     hours = full[["train_seconds", "eval_seconds"]].to_numpy().sum() / 3600
+    seeds = runs.groupby("config_id").size().value_counts().sort_index(ascending=False)
+    parts = ", ".join(f"{count} with {n}" for n, count in seeds.items())
+    absent = meta.provenance.get("missing_runs", 0)
     return [
         f"# {meta.name} {meta.version}",
         "",
@@ -34,11 +52,14 @@ def _head(table: Table) -> list[str]:
         "",
         meta.context,
         "",
-        f"{len(runs)} runs: {runs['config_id'].nunique()} configurations x "
-        f"{len(meta.seeds)} seeds, {len(meta.fidelities[0].values)} checkpoints each "
-        f"({', '.join(map(str, meta.fidelities[0].values))} steps), {len(frame)} rows; {bad} runs "
+        f"{len(runs)} runs of {runs['config_id'].nunique()} configurations (seeds: {parts}), "
+        f"{len(meta.fidelities[0].values)} checkpoints each "
+        f"({', '.join(map(str, meta.fidelities[0].values))}; {meta.fidelities[0].unit}), "
+        f"{len(frame)} rows; {f'{absent} runs of the campaign are missing; ' if absent else ''}"
+        f"{bad} runs "
         f"ended diverged (more than {meta.provenance['diverged_factor']} times the untrained "
-        f"base's validation loss, or not finite). {hours:.2f} hours of computing.",
+        f"base's validation loss, or not finite). {hours:.2f} hours of computing, counted as if "
+        "each run had been trained alone.",
         "",
         f"Licence of the table: {meta.licence}. The text that the runs learned from is not part "
         "of it.",
@@ -49,7 +70,7 @@ def _axes(table: Table) -> list[str]:
     lines = ["## Axes", "", "| axis | values |", "|---|---|"]
     for name in table.metadata.space.names:
         values = sorted(table.frame[name].unique())
-        lines.append(f"| {name} | {', '.join(f'{value:g}' for value in values)} |")
+        lines.append(f"| {name} | {', '.join(map(_shown, values))} |")
     fixed = {k: v for k, v in table.metadata.provenance["defaults"].items() if v != "axis"}
     lines += ["", "Fixed: " + ", ".join(f"{k} {v}" for k, v in fixed.items()) + "."]
     return lines
@@ -77,7 +98,7 @@ def _findings(table: Table) -> list[str]:
         losses = means[metric.name].to_numpy() * metric.to_loss(1.0)
         best = means.iloc[int(np.nanargmin(losses))]
         lines.append(
-            f"| {metric.name} | {' | '.join(f'{best[a]:g}' for a in axes)} | "
+            f"| {metric.name} | {' | '.join(_shown(best[a]) for a in axes)} | "
             f"{' | '.join(f'{best[m.name]:.4f}' for m in measured)} |"
         )
     lines.append(
@@ -104,15 +125,49 @@ def _findings(table: Table) -> list[str]:
 
 def _spread(good: pd.DataFrame, axes: list[str], metric: Metric) -> str:
     groups = good.groupby(axes)[metric.name]
-    means, variances = groups.mean(), groups.var()
+    means = groups.mean()
     losses = means * metric.to_loss(1.0)
     best = losses.nsmallest(max(1, len(losses) // 4)).index
-    figures = (
-        np.sqrt(variances.mean()),
-        np.sqrt(variances.loc[best].mean()),
-        means.std(),
-    )
+    figures = (_pooled(groups), _pooled(groups, best), means.std())
     return f"| {metric.name} | {metric.unit} | {' | '.join(f'{f:.4f}' for f in figures)} |"
+
+
+def _pooled(groups: "SeriesGroupBy[float, Any]", which: pd.Index | None = None) -> float:
+    """Return the standard deviation within groups, pooled; NaN where none has two members."""
+    freedom, variances = groups.count() - 1, groups.var()
+    if which is not None:
+        freedom, variances = freedom.loc[which], variances.loc[which]
+    several = freedom > 0
+    if not several.any():
+        return float("nan")
+    squares = (variances[several] * freedom[several]).sum()
+    return float(np.sqrt(squares / freedom[several].sum()))
+
+
+def _difficulty(table: Table) -> list[str]:
+    """What random search is expected to miss, beside the noise between seeds."""
+    metric = table.metadata.metrics["val_loss"]
+    full = _full(table).assign(
+        loss=lambda f: f["val_loss"].where(f["status"] == "ok", metric.worst)
+    )
+    losses = full.groupby("config_id")["loss"].mean()
+    good = full[(full["status"] == "ok").groupby(full["config_id"]).transform("all")]
+    groups = good.groupby("config_id")["val_loss"]
+    best = groups.mean().nsmallest(max(1, groups.ngroups // 4)).index
+    noise = _pooled(groups, best)
+    regrets = random_search_regret(losses.to_numpy(), TRIALS)
+    return [
+        "## How hard it is",
+        "",
+        f"Expected regret of random search in val_loss (exact, without repetition, over "
+        f"{len(losses)} configurations; a diverged one counts as {metric.worst:.4f}): "
+        + ", ".join(f"{r:.4f} after {n} trials" for n, r in zip(TRIALS, regrets, strict=True))
+        + f". Standard deviation between seeds in the best quarter: {noise:.4f}.",
+    ]
+
+
+def _shown(value: object) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def _agreement(means: pd.DataFrame, scores: list[str], which: str) -> list[str]:
@@ -141,6 +196,11 @@ def _columns(table: Table) -> list[str]:
 def _score_column(table: Table, name: str) -> tuple[str, str]:
     for metric in table.metadata.metrics.values():
         if name == metric.name:
+            if name.startswith("val_loss_"):
+                rows = name.removeprefix("val_loss_")
+                return metric.unit, f"loss on the first {rows} of the validation rows"
+            if name.endswith("_margin"):
+                return metric.unit, "log-likelihood of the right answer, less the best wrong one's"
             return metric.unit, "benchmark score, empty where it was not measured"
         if name == metric.stderr:
             return metric.unit, f"standard error of {metric.name} over the benchmark's items"

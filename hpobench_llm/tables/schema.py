@@ -112,6 +112,7 @@ class Metadata:
     untrained: dict[str, float]
     provenance: dict[str, Any]
     table_sha256: str
+    examples_sha256: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, closed by a sum over all the others."""
@@ -128,7 +129,8 @@ class Metadata:
             "seeds": list(self.seeds),
             "untrained": self.untrained,
             "provenance": self.provenance,
-            "sha256": {TABLE_FILE: self.table_sha256},
+            "sha256": {TABLE_FILE: self.table_sha256}
+            | ({EXAMPLES_FILE: self.examples_sha256} if self.examples_sha256 else {}),
         }
         return body | {"metadata_sha256": sha256_of_text(canonical_json(body))}
 
@@ -164,6 +166,7 @@ class Metadata:
                 untrained=raw["untrained"],
                 provenance=raw["provenance"],
                 table_sha256=raw["sha256"][TABLE_FILE],
+                examples_sha256=raw["sha256"].get(EXAMPLES_FILE, ""),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise IntegrityError(f"{where}: not complete: {error!r}") from None

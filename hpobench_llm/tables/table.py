@@ -19,7 +19,14 @@ from hpobench_llm.artefacts import (
 from hpobench_llm.errors import ConfigurationError, IntegrityError
 from hpobench_llm.evaluation import STATUSES
 from hpobench_llm.space import config_id
-from hpobench_llm.tables.schema import BY_NAME, COLUMNS, METADATA_FILE, TABLE_FILE, Metadata
+from hpobench_llm.tables.schema import (
+    BY_NAME,
+    COLUMNS,
+    EXAMPLES_FILE,
+    METADATA_FILE,
+    TABLE_FILE,
+    Metadata,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +48,25 @@ class Table:
         folder = Path(folder)
         metadata = Metadata.from_json(read_json(folder / METADATA_FILE), folder / METADATA_FILE)
         path = folder / TABLE_FILE
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise IntegrityError(f"{path}: cannot be read: {error.strerror}") from None
-        digest = sha256_of_bytes(content)
-        if digest != metadata.table_sha256:
-            raise IntegrityError(
-                f"{path}: sha256 is {digest}, but {METADATA_FILE} says {metadata.table_sha256}; "
-                "the file was changed or only partly copied"
-            )
-        try:
-            frame = pq.read_table(io.BytesIO(content)).to_pandas()
-        except (pa.ArrowException, OSError) as error:
-            raise IntegrityError(f"{path}: not a Parquet file: {error}") from None
+        frame = _read_parquet(path, metadata.table_sha256)
         check_rows(frame, metadata, path)
         return Table(metadata, frame, folder)
+
+    def examples(self) -> pd.DataFrame:
+        """Return the loss of every validation row for the runs that keep them, in full.
+
+        Columns: `config_id`, `seed`, `row_id` (a hash, never text), `loss_nats` (summed over the
+        row's labels) and `label_tokens`. Empty where the campaign kept none.
+
+        Raises:
+            IntegrityError: the file is missing or damaged.
+        """
+        if not self.metadata.examples_sha256:
+            return pd.DataFrame(
+                columns=["config_id", "seed", "row_id", "loss_nats", "label_tokens"]
+            )
+        path = self.folder / EXAMPLES_FILE
+        return _read_parquet(path, self.metadata.examples_sha256)
 
     @staticmethod
     def write(folder: Path, metadata: Metadata, frame: pd.DataFrame) -> Path:
@@ -69,6 +79,24 @@ class Table:
         write_atomically(folder / TABLE_FILE, content)
         write_json(folder / METADATA_FILE, metadata.to_json())
         return folder
+
+
+def _read_parquet(path: Path, expected: str) -> pd.DataFrame:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise IntegrityError(f"{path}: cannot be read: {error.strerror}") from None
+    digest = sha256_of_bytes(content)
+    if digest != expected:
+        raise IntegrityError(
+            f"{path}: sha256 is {digest}, but {METADATA_FILE} says {expected}; "
+            "the file was changed or only partly copied"
+        )
+    try:
+        frame: pd.DataFrame = pq.read_table(io.BytesIO(content)).to_pandas()
+    except (pa.ArrowException, OSError) as error:
+        raise IntegrityError(f"{path}: not a Parquet file: {error}") from None
+    return frame
 
 
 def check_rows(frame: pd.DataFrame, metadata: Metadata, where: object) -> None:

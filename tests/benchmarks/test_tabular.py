@@ -132,9 +132,33 @@ def test_a_hole_in_the_table_is_an_error_that_names_the_nearest(tmp_path, rows, 
     assert bench.query(snapped).status == "ok"
     part = rows[~((rows["rank"] == 4) & (rows["seed"] == 1))].reset_index(drop=True)
     bench = TabularBenchmark(Table.load(seal_rows(tmp_path / "part", part)))
-    with pytest.raises(NotInTableError, match="not measured for all seeds"):
-        bench.query({"rank": 4, "lr": 1e-3})
+    with pytest.raises(NotInTableError, match="not measured for seed 1"):
+        bench.query({"rank": 4, "lr": 1e-3}, seed=1)
     assert bench.query({"rank": 4, "lr": 1e-3}, seed=0).status == "ok"
+
+
+def test_a_mean_is_over_the_seeds_that_a_configuration_has(tmp_path, rows, seal_rows):
+    more = rows[(rows["rank"] == 4) & (rows["seed"] == 0)].assign(seed=2)
+    more["val_loss"] += 0.3 * (more["step"] > 0)
+    ragged = pd.concat([rows, more], ignore_index=True)
+    bench = TabularBenchmark(Table.load(seal_rows(tmp_path / "ragged", ragged, seeds=(0, 1, 2))))
+    for rank, seeds in ((4, 3), (1, 2)):
+        config = {"rank": rank, "lr": 1e-3}
+        last = ragged[(ragged["rank"] == rank) & (ragged["lr"] == 1e-3) & (ragged["step"] == 16)]
+        assert len(last) == seeds
+        expected = last["val_loss"].mean()
+        assert bench.query(config).metrics["val_loss"] == pytest.approx(expected)
+        assert bench.query_many([config])["val_loss"][0] == pytest.approx(expected)
+    full = ragged[(ragged["step"] == 16) & (ragged["status"] == "ok")]
+    broken = ragged[ragged["status"] != "ok"]["config_id"]
+    ok = full[~full["config_id"].isin(broken)]
+    means = ok.groupby("config_id")["val_loss"].mean().sort_values()
+    good = ok[ok["config_id"].isin(means.index[: len(means) // 4])]
+    groups = good.groupby("config_id")["val_loss"]
+    pooled = (groups.var() * (groups.size() - 1)).sum() / (groups.size() - 1).sum()
+    assert bench.noise("val_loss") == pytest.approx(np.sqrt(pooled))
+    one = TabularBenchmark(Table.load(seal_rows(tmp_path / "one", rows[rows["seed"] == 0])))
+    assert np.isnan(one.noise("val_loss"))
 
 
 @pytest.mark.parametrize(

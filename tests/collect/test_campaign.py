@@ -63,3 +63,55 @@ def test_a_mistake_is_named(write_campaign, old, new, words):
         read_campaign(path)
     for word in [str(path), *words]:
         assert word in str(caught.value)
+
+
+def test_repeats_add_seeds_to_a_part_of_the_grid(write_campaign):
+    path = write_campaign(
+        ("seeds = [0, 1]", "seeds = [0]"),
+        (
+            "[[score]]",
+            "[[repeat]]\nseeds = [0, 1]\nfirst = 2\n\n"
+            "[[repeat]]\nseeds = [5]\nconfigs = [{rank = 4, lr = 0.01}]\n\n[[score]]",
+        ),
+    )
+    campaign = read_campaign(path)
+    runs = campaign.runs()
+    assert len(runs) == len({run.run_id for run in runs}) == 4 + 2 + 1
+    assert [run.seed for run in runs] == [0, 0, 0, 0, 1, 1, 5]
+    assert [run.config for run in runs[4:6]] == [run.config for run in runs[:2]]
+    assert runs[6].config == {"rank": 4, "lr": 1e-2}
+    assert campaign.all_seeds() == (0, 1, 5)
+
+
+def test_names_are_an_axis_too(write_campaign):
+    path = write_campaign(
+        ("rank = [2, 4]", 'rank = [2]\ntarget_modules = ["q_proj,v_proj", "all-linear"]')
+    )
+    campaign = read_campaign(path)
+    assert campaign.space.names == ("rank", "target_modules", "lr")
+    chosen = {campaign.hyperparameters(r.config).target_modules for r in campaign.runs()}
+    assert chosen == {"q_proj,v_proj", "all-linear"}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("lr = [1e-3, 1e-2]", "lr = [1e-3]\nbatch_rows = [8, 12]"), "batch_rows = 12"),
+        (("checkpoints = [0, 2, 4]", "checkpoints = [0, 3, 4]\nstep_rows = 4"), "batch_rows = 8"),
+        (("rank = [2, 4]", 'rank = [2]\nscaling = ["lora", "rs"]'), "neither lora nor rslora"),
+        (("rank = [2, 4]", 'rank = ["two"]'), "a number is expected, got 'two'"),
+        (("rank = [2, 4]", "rank = [2]\nscaling = [1]"), "a name is expected, got 1"),
+        (("val_rows = 8", "val_rows = 8\nval_subsets = [4, 8]"), "stay below val_rows"),
+        (("val_rows = 8", "val_rows = 8\nleaked_rows = 65"), "between 0 and train_rows"),
+        (("[[score]]", "[[repeat]]\nseeds = [1]\n[[score]]"), "`first`"),
+        (
+            ("[[score]]", "[[repeat]]\nseeds = [1]\nconfigs = [{rank = 3, lr = 0.01}]\n[[score]]"),
+            "3 is not on its axis",
+        ),
+        (('kind = "exact-match"', 'kind = "exact-match"\ntask = "mmlu"'), "lm-eval alone"),
+    ],
+)
+def test_a_rule_of_the_grid_is_named(write_campaign, change, words):
+    with pytest.raises(SpecError) as caught:
+        read_campaign(write_campaign(change))
+    assert words in str(caught.value)

@@ -1,0 +1,97 @@
+"""From a ledger to a table: costs of runs alone, losses of rows, seeds that differ, and gaps."""
+
+import pytest
+import torch
+
+from hpobench_llm.benchmarks.tabular import TabularBenchmark
+from hpobench_llm.collect.campaign import read_campaign
+from hpobench_llm.collect.engines import engine
+from hpobench_llm.collect.ledger import Ledger
+from hpobench_llm.collect.plan import plan
+from hpobench_llm.collect.seal import seal
+from hpobench_llm.collect.storage import open_storage
+from hpobench_llm.collect.workbench import prepare
+from hpobench_llm.errors import IntegrityError, LedgerError
+from hpobench_llm.tables.table import Table
+
+CHANGES = (
+    ("seeds = [0, 1]", "seeds = [0]\nper_example_runs = 2\nsolo_runs = 1"),
+    ("test_rows = 8", "test_rows = 8\nval_subsets = [3]\nleaked_rows = 4"),
+    ("[[score]]", "[[repeat]]\nseeds = [1, 2]\nfirst = 1\n\n[[score]]"),
+)
+
+
+@pytest.fixture
+def collected(write_campaign, tmp_path):
+    """A ledger of all tasks of a campaign in which one configuration has three seeds."""
+    torch.set_num_threads(1)
+    file = write_campaign(*CHANGES)
+    campaign = read_campaign(file)
+    bench = prepare(campaign, file, torch.device("cpu"))
+    ledger = Ledger(open_storage(tmp_path / "out"), campaign.identity())
+    ledger.open(campaign.identity() | bench.header())
+    for task in plan(campaign, "packed", 4):
+        ledger.append(task, engine(task.engine)(bench, task.runs, lambda _: None))
+    ledger.refresh()
+    return campaign, ledger, bench
+
+
+def test_a_packed_run_costs_what_its_class_costs_alone(collected, tmp_path):
+    campaign, ledger, _ = collected
+    frame = seal(campaign, ledger, tmp_path / "table").frame
+    last = frame[frame["step"] == 4]
+    assert len(last) == 4 + 2
+    solo = {r["config_id"]: r["rows"][-1]["train_seconds"] for r in ledger.solo.values()}
+    assert len(solo) == 2  # one of each rank
+    for _, rows in last.groupby("rank"):
+        (alone,) = [solo[c] for c in rows["config_id"].unique() if c in solo]
+        assert rows["train_seconds"].tolist() == pytest.approx([alone] * len(rows))
+        timed = rows["solo_train_seconds"].dropna()
+        assert timed.tolist() == pytest.approx([alone])
+    assert (last["amortised_train_seconds"] > 0).all()
+    assert set(last["engine"]) == {"packed"}
+    assert last["pack_size"].tolist().count(1) == 0 or last["pack_size"].max() > 1
+    start = frame[frame["step"] == 0]
+    assert (start["train_seconds"] == 0).all()
+
+
+def test_seeds_may_differ_from_configuration_to_configuration(collected, tmp_path):
+    campaign, ledger, _ = collected
+    table = seal(campaign, ledger, tmp_path / "table")
+    assert table.metadata.seeds == (0, 1, 2)
+    counts = table.frame[table.frame["step"] == 4].groupby("config_id").size()
+    assert sorted(counts) == [1, 1, 1, 3]
+    bench = TabularBenchmark(table)
+    assert len(bench.configurations()) == 4
+    assert (bench.query_many(bench.configurations())["status"] == "ok").all()
+
+
+def test_the_losses_of_rows_add_up_to_the_table_s(collected, tmp_path):
+    campaign, ledger, bench = collected
+    table = seal(campaign, ledger, tmp_path / "table")
+    examples = table.examples()
+    runs = examples.groupby(["config_id", "seed"])
+    assert len(runs) == 2
+    full = table.frame[table.frame["step"] == 4].set_index(["config_id", "seed"])
+    for key, rows in runs:
+        assert tuple(rows["row_id"]) == bench.split.val_ids
+        mean = rows["loss_nats"].sum() / rows["label_tokens"].sum()
+        assert mean == pytest.approx(full.loc[key, "val_loss"])
+        first = rows.head(3)
+        part = first["loss_nats"].sum() / first["label_tokens"].sum()
+        assert part == pytest.approx(full.loc[key, "val_loss_3"])
+    path = tmp_path / "table" / "examples.parquet"
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(IntegrityError, match=r"examples\.parquet: sha256 is"):
+        Table.load(tmp_path / "table").examples()
+
+
+def test_an_incomplete_ledger_is_sealed_only_when_asked(collected, tmp_path, write_campaign):
+    _, ledger, _ = collected
+    campaign = read_campaign(write_campaign(*CHANGES, ("rank = [2, 4]", "rank = [2, 4, 8]")))
+    with pytest.raises(LedgerError, match="2 of 8 runs are missing"):
+        seal(campaign, ledger, tmp_path / "table")
+    table = seal(campaign, ledger, tmp_path / "table", partial=True)
+    assert table.metadata.provenance["missing_runs"] == 2
+    assert "2 runs of the campaign are missing" in (tmp_path / "table" / "CARD.md").read_text()
+    assert len(TabularBenchmark(table).configurations()) == 4

@@ -88,6 +88,57 @@ def test_bad_options_of_collect(campaign, tmp_path):
     complains(run(COLLECT, path, "--out", out, "--device", "cuda"), "--device cuda", "no GPU")
     complains(run(COLLECT, tmp_path / "none.toml", "--out", out), "none.toml", "no such file")
     assert run(COLLECT, path).returncode == 2
+    for given, words in {
+        ("--pack-size", "-1"): ["--pack-size", "at least 0", "-1"],
+        ("--gpus-per-worker", "1.5"): ["--gpus-per-worker", "share of one GPU", "1.5"],
+        ("--gpus-per-worker", "nan"): ["--gpus-per-worker", "nan"],
+        ("--ledger", "nonesuch://x"): ["--ledger nonesuch://x", "nonesuch"],
+        ("--ledger", "memory://x", "--workers", "2"): ["--workers", "no locks", "--shard"],
+    }.items():
+        complains(run(COLLECT, path, "--out", out, *given), *words)
+    assert not out.exists()
+
+
+def test_a_ray_cluster_that_is_not_there(campaign, tmp_path):
+    pytest.importorskip("ray")
+    address = ["--executor", "ray", "--ray-address", "127.0.0.1:1"]
+    done = run(COLLECT, campaign(), "--out", tmp_path / "out", *address)
+    complains(done, "--ray-address 127.0.0.1:1", "no Ray cluster there", "refused")
+    address[-1] = "here"
+    done = run(COLLECT, campaign(), "--out", tmp_path / "out", *address)
+    complains(done, "--ray-address here", "no Ray cluster there")
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ("{", ["campaign.json", "cannot be read"]),
+        ('{"format": 1, "campaign": "bad"}', ["campaign.json", "format 1", "reads 2"]),
+    ],
+)
+def test_a_folder_that_is_no_ledger_of_ours(campaign, tmp_path, header, words):
+    (tmp_path / "campaign.json").write_text(header)
+    complains(run(COLLECT, campaign(), "--out", tmp_path), *words, "give another --out")
+
+
+@pytest.mark.parametrize(
+    ("library", "given", "extra"),
+    [
+        ("ray", ["--executor", "ray"], "hpobench-llm[ray]"),
+        ("transformers", [], "hpobench-llm[collect]"),
+    ],
+)
+def test_collecting_without_a_library_names_the_extra(campaign, tmp_path, library, given, extra):
+    program = (
+        "import sys; sys.modules[sys.argv[1]] = None\n"
+        "from hpobench_llm.collect.cli import main; sys.exit(main(sys.argv[2:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, library, str(campaign()), "--out", tmp_path / "o", *given],
+        capture_output=True,
+        text=True,
+    )
+    complains(done, library, extra)
 
 
 def test_weights_that_are_not_safetensors(campaign, tmp_path, project_root):

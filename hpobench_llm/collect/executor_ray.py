@@ -101,22 +101,38 @@ def collect_on_ray(
 
 
 def _connect(address: str) -> None:
-    """Join the cluster at `address`; `auto` is that of this machine, or one that is started."""
+    """Join the cluster at `address`; `auto` is that of this machine, or one that is started.
+
+    Ray itself tries for minutes to reach an address where nobody is: we look first.
+    """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == "auto":
-        try:
-            ray.init(address="auto", **quiet)
-        except ConnectionError:
-            ray.init(address="local", include_dashboard=False, **quiet)
+        address = os.environ.get("RAY_ADDRESS") or _started_here()
+    if address == "":
+        ray.init(address="local", include_dashboard=False, **quiet)
         return
-    host, _, port = address.rpartition(":")
     try:
-        # Ray itself tries for many minutes before it says that nobody is there.
-        socket.create_connection((host, int(port)), timeout=SECONDS_TO_CONNECT).close()
+        _knock(address)
         ray.init(address=address, **quiet)
     except (OSError, ValueError, RuntimeError) as error:  # a ConnectionError is an OSError
         raise HpobenchError(f"--ray-address {address}: no Ray cluster there: {error}") from None
+
+
+def _knock(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host, int(port)), timeout=SECONDS_TO_CONNECT).close()
+
+
+def _started_here() -> str:
+    """Return the address that `ray start` has noted on this machine; empty if nobody is there."""
+    note = Path(os.environ.get("RAY_TMPDIR") or "/tmp") / "ray" / "ray_current_cluster"
+    try:
+        address = note.read_text(encoding="utf-8").strip()
+        _knock(address)
+    except (OSError, ValueError):  # no note, or one of a cluster that was killed
+        return ""
+    return address
 
 
 def _room(device: str, gpus_per_worker: float) -> tuple[str, int]:

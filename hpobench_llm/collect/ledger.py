@@ -53,7 +53,7 @@ class Ledger:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            raise LedgerError(f"{where}: cannot be read: {error}") from None
+            raise LedgerError(f"{where}: cannot be read: {error}; give another --out") from None
         if not isinstance(known, dict) or known.get("format") != FORMAT:
             found = known.get("format") if isinstance(known, dict) else None
             raise LedgerError(

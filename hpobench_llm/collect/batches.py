@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from hpobench_llm.collect.data import Tokens, collate
+from hpobench_llm.collect.data import IGNORED, Tokens
 from hpobench_llm.collect.hyperparameters import Hyperparameters
 
 
@@ -75,6 +75,20 @@ def step_batches(
             [labels[key] for key in keys],
             [tokens[key] for key in keys],
         )
+
+
+def collate(rows: Sequence[Tokens], pad: int, device: torch.device) -> dict[str, torch.Tensor]:
+    """Right-pad rows to the longest: int64 tensors `(rows, tokens)` on `device`.
+
+    A causal model needs no attention mask here: what is padded comes after all that counts.
+    """
+    longest = max(len(row.ids) for row in rows)
+    ids = torch.full((len(rows), longest), pad, dtype=torch.long)
+    labels = torch.full((len(rows), longest), IGNORED, dtype=torch.long)
+    for index, row in enumerate(rows):
+        ids[index, : len(row.ids)] = torch.tensor(row.ids)
+        labels[index, : len(row.labels)] = torch.tensor(row.labels)
+    return {"input_ids": ids.to(device), "labels": labels.to(device)}
 
 
 def schedule(update: int, updates: int, warmup_fraction: float) -> float:

@@ -5,21 +5,29 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hpobench_llm.collect.campaign import read_campaign
+from hpobench_llm.collect.campaign import Campaign, read_campaign
 from hpobench_llm.collect.dry_run import describe
+from hpobench_llm.collect.estimate import describe as estimated
 from hpobench_llm.collect.executor_local import collect_here, collect_in_processes
 from hpobench_llm.collect.ledger import Ledger, Record
-from hpobench_llm.collect.options import check, parser, shard, worker_arguments
+from hpobench_llm.collect.options import (
+    assumptions,
+    check,
+    parser,
+    shard,
+    worker_arguments,
+)
+from hpobench_llm.collect.packing import pack_size
 from hpobench_llm.collect.plan import EngineName, Task, plan
 from hpobench_llm.collect.signals import Interrupted, StopSignals
 from hpobench_llm.collect.storage import open_storage
+from hpobench_llm.collect.task_files import check_scores
 from hpobench_llm.collect.work import Job, runs_done, runs_of
 from hpobench_llm.console import run_command
 from hpobench_llm.errors import LedgerError, MissingDependencyError
 from hpobench_llm.progress import Progress
 
 PROGRAM = "collect-grid"
-AUTOMATIC_PACK_SIZE = 16
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,10 +61,20 @@ def _collect(options: argparse.Namespace, stop: StopSignals) -> int:
     if ledger.damaged and options.parent is None:
         _say(f"{ledger.damage()}; their runs are trained again")
     engine: EngineName = "packed" if options.engine == "auto" else options.engine
-    tasks = plan(campaign, engine, options.pack_size or AUTOMATIC_PACK_SIZE)
+    size = _pack_size(campaign, ledger, options) if engine == "packed" else 1
+    tasks = plan(campaign, engine, size)
     if options.dry_run:
+        assumed = assumptions(options)
         print("\n".join(describe(campaign, tasks, ledger)))
+        print(
+            "\n".join(estimated(campaign, options.campaign, assumptions=assumed, pack_size=size))
+        )
         return 0
+    if options.seal_now:
+        return _seal(campaign, ledger, options.out, partial=True)
+    check_scores(campaign, options.campaign, run_generated_code=options.run_generated_code)
+    if engine == "packed":
+        options.pack_size = size  # for the processes of --workers, which must cut the same tasks
     part, parts = shard(options)
     job = Job(
         campaign=campaign,
@@ -65,9 +83,23 @@ def _collect(options: argparse.Namespace, stop: StopSignals) -> int:
         ledger=ledger,
         device=options.device,
         run_generated_code=options.run_generated_code,
+        pack_size=size,
     )
     said = "" if all(map(ledger.is_done, job.tasks)) else _train(job, tasks, options, stop)
     return 0 if options.parent is not None else _finish(job, tasks, options.out, said)
+
+
+def _pack_size(campaign: Campaign, ledger: Ledger, options: argparse.Namespace) -> int:
+    """Return how many runs a pack holds: as asked, else as this collection began, else as fits.
+
+    Keeping to how it began keeps what shares a pack, and so the numbers to the last bit.
+    """
+    begun = (ledger.header() or {}).get("pack_size")
+    return int(
+        options.pack_size
+        or begun
+        or pack_size(campaign, options.campaign, options.device, options.workers or 1)
+    )
 
 
 def _say(text: str) -> None:
@@ -126,16 +158,20 @@ def _finish(job: Job, tasks: Sequence[Task], out: Path, said: str) -> int:
         print("; the table is sealed when all are there")
         return 0
     print(flush=True)
+    return _seal(job.campaign, job.ledger, out, partial=False)
+
+
+def _seal(campaign: Campaign, ledger: Ledger, out: Path, *, partial: bool) -> int:
     from hpobench_llm.collect.seal import seal
 
     try:
-        table = seal(job.campaign, job.ledger, out)
+        table = seal(campaign, ledger, out, partial=partial)
     except OSError as error:
         raise LedgerError(
             f"{out}: the table cannot be written: {error.strerror or error}; all runs are kept: "
             "make room and start again"
         ) from None
-    runs = len(job.campaign.runs())
+    runs = len(table.frame.drop_duplicates(["config_id", "seed"]))
     print(f"{out}: sealed {len(table.frame)} rows of {runs} runs, see {out / 'CARD.md'}")
     return 0
 

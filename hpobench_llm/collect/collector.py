@@ -44,9 +44,9 @@ def open_bench(
     return prepare(campaign, file, device, run_generated_code=run_generated_code)
 
 
-def header(bench: Workbench) -> dict[str, Any]:
+def header(bench: Workbench, pack_size: int) -> dict[str, Any]:
     """Return what `campaign.json` says of a collection."""
-    return bench.campaign.identity() | bench.header()
+    return bench.campaign.identity() | bench.header() | {"pack_size": pack_size}
 
 
 def collect(
@@ -74,7 +74,7 @@ def collect(
 
     trained = 0
     with stop.deferred(), Claims(job.ledger.storage.lock_file) as claims:
-        job.ledger.open(header(bench))
+        job.ledger.open(header(bench, job.pack_size))
         for task in claimed(job.tasks, job.ledger, claims):
             stop.check()
             records = engine(task.engine)(bench, task.runs, step)

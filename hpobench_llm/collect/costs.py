@@ -4,7 +4,7 @@ With N the weights that a token is multiplied by (`Shape.matrix_parameters`), P 
 the adapters, and FLOPs counted as multiplications plus additions:
 
 - training, a token: forward 2N, backward through the frozen weights 2N, the adapters' own forward
-  and two backward products 6P; with checkpointing the forward (2N + 2P) once more;
+  and two backward products 6P;
 - evaluation, a token: 2N + 2P;
 - left out: attention over the row (4 x hidden x row tokens a layer and token, 1 % of a 7B model at
   512), softmax, norms, the optimizer;
@@ -14,7 +14,7 @@ the adapters, and FLOPs counted as multiplications plus additions:
   and what a step of rows of full length keeps for the backward pass: 34 x 1.3 bytes of the hidden
   size a layer and token in 16 bits, twice that in 32 (Korthikanti et al. 2022 count 34; 1.3 is
   for what frameworks keep beside), and 3 float32 numbers a token and vocabulary entry for the
-  logits. With checkpointing one layer, and each layer's input. An evaluation keeps 2 float32
+  logits. An evaluation keeps 2 float32
   numbers a token and vocabulary entry, and about 10 of the hidden size; the larger of the two.
 """
 
@@ -84,13 +84,9 @@ class Assumptions:
         return computing + launching if self.device == "cpu" else max(computing, launching)
 
 
-def training_flops(
-    shape: Shape, adapter: int, tokens: float, *, checkpointing: bool = False
-) -> float:
+def training_flops(shape: Shape, adapter: int, tokens: float) -> float:
     """Return the FLOPs of training LoRA on so many tokens."""
-    matrix = shape.matrix_parameters()
-    again = 2 * matrix + 2 * adapter if checkpointing else 0
-    return tokens * (4.0 * matrix + 6.0 * adapter + again)
+    return tokens * (4.0 * shape.matrix_parameters() + 6.0 * adapter)
 
 
 def forward_flops(shape: Shape, adapter: int, tokens: float) -> float:
@@ -105,13 +101,10 @@ def memory_bytes(
     *,
     precision: str,
     pack_size: int = 1,
-    checkpointing: bool = False,
 ) -> float:
     """Return the peak of a run with steps of `tokens` tokens, of `pack_size` runs at once."""
     size, hidden = BYTES[precision], shape.hidden_size
-    kept = ACTIVATIONS * hidden * size
-    layers = kept + shape.layers * hidden * size if checkpointing else shape.layers * kept
-    step = tokens * (layers + 3 * 4 * shape.vocabulary)
+    step = tokens * (shape.layers * ACTIVATIONS * hidden * size + 3 * 4 * shape.vocabulary)
     evaluation = EVALUATION_TOKENS * (2 * 4 * shape.vocabulary + 10 * hidden * size)
     frozen = shape.total_parameters() * size
     return frozen + pack_size * ADAPTER_BYTES * adapter + max(pack_size * step, evaluation)

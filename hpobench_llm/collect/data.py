@@ -4,13 +4,10 @@ import gzip
 import json
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import torch
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING, Any
 
 from hpobench_llm.artefacts import sha256_of_file, sha256_of_text
 from hpobench_llm.collect import synthetic
@@ -19,6 +16,9 @@ from hpobench_llm.collect.grouping import group_by_rare_runs
 from hpobench_llm.collect.recipe import Data, Source
 from hpobench_llm.errors import DataError, MissingDependencyError
 from hpobench_llm.spec import resolve_path
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 IGNORED = -100  # the label that cross-entropy leaves out (transformers' convention)
 # Question fields and answer field of the formats that are understood, tried in this order.
@@ -71,7 +71,7 @@ class Split:
     report: dict[str, Any] = field(default_factory=dict)
 
 
-def load_split(campaign: Campaign, file: Path, tokenizer: PreTrainedTokenizerBase) -> Split:
+def load_split(campaign: Campaign, file: Path, tokenizer: "PreTrainedTokenizerBase") -> Split:
     """Read all sources of a campaign and split them.
 
     Rows that ask the same question share a hash and so a split; a repeated question is used once.
@@ -165,7 +165,7 @@ def _example(row: object, source: Source) -> tuple[Example | None, str]:
     return None, "no known fields (prompt/completion, instruction/output, instruction/response)"
 
 
-def tokenize(example: Example, tokenizer: PreTrainedTokenizerBase, template: str) -> Tokens:
+def tokenize(example: Example, tokenizer: "PreTrainedTokenizerBase", template: str) -> Tokens:
     """Return begin, prompt, answer, end; the loss sees the answer and the end alone."""
     prompt = template.replace("{instruction}", example.instruction)
     before = tokenizer(prompt, add_special_tokens=False, verbose=False)["input_ids"]
@@ -246,17 +246,3 @@ def _read_hub(source: Source) -> Iterable[object]:
         reason = str(error).splitlines()[0]
         raise DataError(f"the hub dataset {source.hub} cannot be loaded: {reason}") from None
     return rows
-
-
-def collate(rows: Sequence[Tokens], pad: int, device: torch.device) -> dict[str, torch.Tensor]:
-    """Right-pad rows to the longest: int64 tensors `(rows, tokens)` on `device`.
-
-    A causal model needs no attention mask here: what is padded comes after all that counts.
-    """
-    longest = max(len(row.ids) for row in rows)
-    ids = torch.full((len(rows), longest), pad, dtype=torch.long)
-    labels = torch.full((len(rows), longest), IGNORED, dtype=torch.long)
-    for index, row in enumerate(rows):
-        ids[index, : len(row.ids)] = torch.tensor(row.ids)
-        labels[index, : len(row.labels)] = torch.tensor(row.labels)
-    return {"input_ids": ids.to(device), "labels": labels.to(device)}

@@ -35,7 +35,6 @@ def describe(campaign: Campaign, tasks: Sequence[Task], ledger: Ledger) -> list[
         f"{campaign.data.max_tokens} tokens",
         f"left       {_left(campaign, tasks, ledger)}",
     ]
-    # An estimate for bases that nobody has trained yet belongs here.
     return lines
 
 

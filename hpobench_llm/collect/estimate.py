@@ -47,7 +47,6 @@ class RunCost:
     train_seconds: float
     eval_seconds: float
     memory_bytes: float
-    checkpointed_bytes: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,17 +142,6 @@ def _run_cost(
     # A forward pass launches about a third of what forward and backward launch.
     passes = (losses + read) / EVALUATION_TOKENS / 3
     step_tokens = campaign.step_rows * data.max_tokens
-    plain, checkpointed = (
-        memory_bytes(
-            shape,
-            adapter,
-            step_tokens,
-            precision=precision,
-            pack_size=pack_size,
-            checkpointing=checkpointing,
-        )
-        for checkpointing in (False, True)
-    )
     return RunCost(
         adapter_parameters=adapter,
         train_tokens=train,
@@ -163,8 +151,9 @@ def _run_cost(
         eval_flops=eval_flops,
         train_seconds=assumed.seconds(train_flops, steps * shape.layers / pack_size, precision),
         eval_seconds=assumed.seconds(eval_flops, passes * shape.layers, precision),
-        memory_bytes=plain,
-        checkpointed_bytes=checkpointed,
+        memory_bytes=memory_bytes(
+            shape, adapter, step_tokens, precision=precision, pack_size=pack_size
+        ),
     )
 
 
@@ -223,8 +212,7 @@ def describe(
         f"compute    {_span(low.train_flops, high.train_flops, 'FLOP')} training and "
         f"{_span(low.eval_flops, high.eval_flops, 'FLOP')} evaluation a run, "
         f"{_short(found.flops, 'FLOP')} in all",
-        f"memory     {_span(low.memory_bytes, high.memory_bytes, 'B')} at its peak, "
-        f"{_span(low.checkpointed_bytes, high.checkpointed_bytes, 'B')} with checkpointing"
+        f"memory     {_span(low.memory_bytes, high.memory_bytes, 'B')} at its peak"
         + (f", {pack_size} runs at once" if pack_size > 1 else ""),
         f"time       {_time(seconds[0])} to {_time(seconds[1])} a run, "
         f"{found.device_hours:,.1f} device-hours for {found.runs} runs",

@@ -41,9 +41,15 @@ class Worker:
     """A Ray actor that loads base, data and scores once and trains tasks, one at a time."""
 
     def __init__(
-        self, campaign: Campaign, file: Path, device: str, run_generated_code: bool
+        self,
+        campaign: Campaign,
+        file: Path,
+        device: str,
+        run_generated_code: bool,
+        pack_size: int,
     ) -> None:
         self._given = (campaign, file, device, run_generated_code)
+        self._pack_size = pack_size
         self._bench: Any = None
 
     def open(self) -> dict[str, Any] | Refusal:
@@ -54,7 +60,7 @@ class Worker:
             self._bench = open_bench(*self._given)
         except HpobenchError as error:
             return Refusal(str(error))
-        return header(self._bench)
+        return header(self._bench, self._pack_size)
 
     def train(self, task: Task) -> list[Record] | Refusal:
         """Return the records of a task's runs."""
@@ -194,7 +200,7 @@ class _Crew:
     def _hire(self) -> None:
         job = self._job
         worker = self._actor_class.remote(
-            job.campaign, job.file, self._device, job.run_generated_code
+            job.campaign, job.file, self._device, job.run_generated_code, job.pack_size
         )
         self._calls[worker.open.remote()] = worker, None
 

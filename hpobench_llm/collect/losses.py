@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy
 
-from hpobench_llm.collect.data import IGNORED, Tokens, collate
+from hpobench_llm.collect.batches import collate
+from hpobench_llm.collect.data import IGNORED, Tokens
 
 EVALUATION_TOKENS = 4096  # per forward pass; more does not run faster on a CPU
 

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from hpobench_llm.collect.costs import Assumptions
 from hpobench_llm.errors import HpobenchError
 
 
@@ -44,6 +45,16 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="allow scores that run code which the model wrote",
     )
+    add(
+        "--seal-now",
+        action="store_true",
+        help="make a table of the runs that are there, however many are missing; train nothing",
+    )
+    told = made.add_argument_group("assumed by --dry-run's estimate (0: by the device)")
+    told.add_argument("--assume-tflops", type=float, default=0.0, help="peak of one device")
+    told.add_argument("--assume-utilisation", type=float, default=0.0, help="share of the peak")
+    told.add_argument("--assume-devices", type=int, default=1, help="working side by side")
+    told.add_argument("--assume-row-fill", type=float, default=0.7, help="mean / max row tokens")
     add("--parent", type=int, help=argparse.SUPPRESS)
     return made
 
@@ -70,6 +81,24 @@ def check(options: argparse.Namespace) -> None:
             "start one collector a --shard, or use --executor ray"
         )
     shard(options)
+
+
+def assumptions(options: argparse.Namespace) -> Assumptions:
+    """Return what `--dry-run` assumes of the device.
+
+    Raises:
+        HpobenchError: a value that cannot be.
+    """
+    try:
+        return Assumptions(
+            device="cuda" if options.device == "cuda" else "cpu",
+            devices=options.assume_devices,
+            tflops=options.assume_tflops,
+            utilisation=options.assume_utilisation,
+            row_fill=options.assume_row_fill,
+        )
+    except ValueError as error:
+        raise HpobenchError(f"--assume-...: {error}") from None
 
 
 def shard(options: argparse.Namespace) -> tuple[int, int]:

@@ -16,8 +16,8 @@ from hpobench_llm.collect.lm_eval_scores import build_lm_eval_scorer
 from hpobench_llm.collect.losses import evaluation_batches, label_logits, row_losses
 from hpobench_llm.collect.recipe import Score
 from hpobench_llm.collect.samples import mean_and_stderr, spread
-from hpobench_llm.collect.task_files import read_task_file
-from hpobench_llm.errors import DataError, SpecError
+from hpobench_llm.collect.task_files import check_scores
+from hpobench_llm.errors import DataError
 from hpobench_llm.spec import resolve_path
 
 
@@ -121,21 +121,6 @@ def build_scorers(
         else _build(score, number, file, split, tokenizer)
         for number, score in enumerate(campaign.score)
     ]
-
-
-def check_scores(campaign: Campaign, file: Path, *, run_generated_code: bool) -> None:
-    """Check what can be checked of a campaign's scores before anything is loaded.
-
-    Raises:
-        SpecError: no such lm-eval task, or one that runs generated code and is not allowed.
-    """
-    for number, score in enumerate(campaign.score):
-        if score.kind == "lm-eval":
-            key = f"score[{number}].task"
-            task = read_task_file(score.task, file=file, key=key)
-            if task.runs_generated_code and not run_generated_code:
-                problem = f"{task.name} runs programs that the model writes"
-                raise SpecError(file, key, f"{problem}; --run-generated-code allows it")
 
 
 def _build(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hpobench_llm.artefacts import sha256_of_file
+from hpobench_llm.collect.campaign import Campaign
 from hpobench_llm.collect.task_data import READERS
 from hpobench_llm.errors import MissingDependencyError, SpecError, nearest
 from hpobench_llm.spec import resolve_path
@@ -170,3 +171,18 @@ def _function(text: str, path: Path) -> Callable[..., Any]:
     except (ImportError, AttributeError, ValueError) as error:
         raise SpecError(path, "!function", f"{text!r}: {error}") from None
     return found
+
+
+def check_scores(campaign: Campaign, file: Path, *, run_generated_code: bool) -> None:
+    """Check what can be checked of a campaign's scores before anything is loaded.
+
+    Raises:
+        SpecError: no such lm-eval task, or one that runs generated code and is not allowed.
+    """
+    for number, score in enumerate(campaign.score):
+        if score.kind == "lm-eval":
+            key = f"score[{number}].task"
+            task = read_task_file(score.task, file=file, key=key)
+            if task.runs_generated_code and not run_generated_code:
+                problem = f"{task.name} runs programs that the model writes"
+                raise SpecError(file, key, f"{problem}; --run-generated-code allows it")

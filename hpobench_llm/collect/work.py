@@ -14,8 +14,8 @@ from hpobench_llm.collect.plan import Task
 class Job:
     """What one collector is to do: `tasks` of a campaign (read from `file`) into a ledger.
 
-    `device` is `auto`, `cpu` or `cuda`. `run_generated_code` allows scores that run code which
-    the model wrote.
+    `device` is `auto`, `cpu` or `cuda`, `pack_size` what the tasks were cut by.
+    `run_generated_code` allows scores that run code which the model wrote.
     """
 
     campaign: Campaign
@@ -24,6 +24,7 @@ class Job:
     ledger: Ledger
     device: str
     run_generated_code: bool
+    pack_size: int
 
 
 def claimed(tasks: Sequence[Task], ledger: Ledger, claims: Claims) -> Iterator[Task]:

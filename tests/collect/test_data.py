@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
+from hpobench_llm.collect.batches import collate
 from hpobench_llm.collect.campaign import read_campaign
 from hpobench_llm.collect.data import (
     IGNORED,
     Example,
-    collate,
     load_split,
     read_rows,
     tokenize,

@@ -19,8 +19,8 @@ from hpobench_llm.collect.campaign import read_campaign
 from hpobench_llm.collect.data import Split
 from hpobench_llm.collect.hyperparameters import Hyperparameters
 from hpobench_llm.collect.model import adapted
-from hpobench_llm.collect.score import build_scorers, check_scores
-from hpobench_llm.collect.task_files import shipped_tasks
+from hpobench_llm.collect.score import build_scorers
+from hpobench_llm.collect.task_files import check_scores, shipped_tasks
 from hpobench_llm.collect.task_metrics import spans_f1
 from hpobench_llm.errors import DataError, MissingDependencyError, SpecError
 

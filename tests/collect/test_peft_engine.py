@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from hpobench_llm.collect.batches import row_stream, schedule
+from hpobench_llm.collect.batches import collate, row_stream, schedule
 from hpobench_llm.collect.campaign import Run, read_campaign
-from hpobench_llm.collect.data import collate
 from hpobench_llm.collect.losses import mean_loss, row_losses
 from hpobench_llm.collect.model import adapted
 from hpobench_llm.collect.peft_engine import train_runs

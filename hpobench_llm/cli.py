@@ -48,6 +48,34 @@ def parser() -> argparse.ArgumentParser:
     compare.add_argument("--json", action="store_true", help="the comparison as JSON on stdout")
     compare.set_defaults(run=_compare)
 
+    verify = commands.add_parser(
+        "verify",
+        help="train some runs of a table again and compare",
+        description="Train some runs of a table again and compare: half of them the best by "
+        "validation loss, half drawn at random.",
+        epilog="Exit status: 0 the table agrees, 1 it does not, 2 an error.",
+    )
+    verify.add_argument("table", help="name or folder of a table")
+    verify.add_argument(
+        "--campaign",
+        type=Path,
+        metavar="CAMPAIGN.toml",
+        help="what the table was collected with; default: collect/<table's name>.toml",
+    )
+    verify.add_argument("--rows", type=int, default=8, metavar="N", help="runs (default 8)")
+    verify.add_argument("--seed", type=int, default=0, help="of the draw")
+    verify.add_argument(
+        "--engine", choices=("packed", "peft"), help="default: what each run was trained with"
+    )
+    verify.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    verify.add_argument(
+        "--run-generated-code",
+        action="store_true",
+        help="allow scores that run code which the model wrote",
+    )
+    verify.add_argument("--json", action="store_true", help="as JSON")
+    verify.set_defaults(run=_verify)
+
     base = commands.add_parser(
         "make-base", help="pretrain a small base; started again, it continues"
     )
@@ -169,6 +197,44 @@ def _compare(options: argparse.Namespace) -> int:
     result = compare(options.folder)
     print(json.dumps(result.comparison.to_json(), indent=2) if options.json else result.summary())
     return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from hpobench_llm.locate import find_artefact
+    from hpobench_llm.tables.table import Table
+
+    try:
+        from hpobench_llm.collect.verify import choose_runs, verify
+    except ImportError as error:
+        raise MissingDependencyError(str(error.name), "collect", "verify") from None
+    for name, least in (("rows", 1), ("seed", 0)):
+        if getattr(options, name) < least:
+            raise HpobenchError(f"--{name} must be {least} or more, got {getattr(options, name)}")
+    table = Table.load(find_artefact("tables", options.table))
+    campaign = options.campaign or Path("collect", f"{table.metadata.name}.toml")
+    if options.campaign is None and not campaign.is_file():
+        raise HpobenchError(
+            f"{campaign} does not exist; --campaign names the file that {options.table} was "
+            "collected with"
+        )
+    chosen = choose_runs(table, options.rows, options.seed)
+    if len(chosen) < options.rows:
+        print(
+            f"{PROGRAM}: the table has {len(chosen)} configurations: a run of each is trained",
+            file=sys.stderr,
+        )
+    with Progress(len(chosen), f"verify {table.metadata.name}") as progress:
+        found = verify(
+            table,
+            campaign,
+            chosen,
+            engine_name=options.engine,
+            device=options.device,
+            run_generated_code=options.run_generated_code,
+            on_run=progress.advance_to,
+        )
+    print(json.dumps(found.to_json(), indent=2) if options.json else "\n".join(found.lines()))
+    return 1 if found.problems else 0
 
 
 def _make_base(options: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 from hpobench_llm.collect.hyperparameters import Hyperparameters
 from hpobench_llm.collect.model import adapted
+from hpobench_llm.collect.plan import rank_class
 
 # Gradients are views of one buffer on purpose (see `Pack`); torch mentions their strides once.
 warnings.filterwarnings("ignore", "grad and param do not obey the gradient layout contract")
@@ -24,8 +25,9 @@ warnings.filterwarnings("ignore", "grad and param do not obey the gradient layou
 class Pack:
     """The adapters of `K` configurations: one row a configuration in `values` and `gradients`.
 
-    Ranks may differ: A and B are padded with zeros to the largest, which stay zero since their
-    gradients are. `chosen` are the configurations that the next forward pass holds.
+    Ranks may differ: A and B are padded with zeros to the class of the largest rank (not to that
+    rank: a run's rounding would follow its company), which stay zero since their gradients are.
+    `chosen` are the configurations that the next forward pass holds.
     """
 
     def __init__(
@@ -37,7 +39,7 @@ class Pack:
         self.scale = torch.tensor([hyper.scale for hyper in hypers], device=device)[:, None, None]
         names = target_names(base, hypers[0])
         bases = [base.get_submodule(name) for name in names]
-        rank = max(hyper.rank for hyper in hypers)
+        rank = rank_class(max(hyper.rank for hyper in hypers))
         shapes = [features(module) for module in bases]
         size = rank * sum(map(sum, shapes))
         self.values = torch.zeros(len(hypers), size, device=device)

@@ -31,9 +31,9 @@ def plan(campaign: Campaign, engine: EngineName, pack_size: int) -> list[Task]:
 
     Which runs share a pack follows from the campaign and the pack's size alone, never from what
     has been collected: a collection that was interrupted gives the same numbers as one that was
-    not. Runs share a pack when they adapt the same modules, have ranks of one class (padding a
-    rank to the next power of four costs little), all use dropout or none does, and have one seed
-    (so that they see the same rows).
+    not. Runs share a pack when they adapt the same modules, have ranks of one class (which
+    are padded to one size), all use dropout or none does, and have one seed (so that they see the
+    same rows).
     """
     runs = campaign.runs()
     if engine == "peft":
@@ -52,11 +52,8 @@ def plan(campaign: Campaign, engine: EngineName, pack_size: int) -> list[Task]:
 
 
 def rank_class(rank: int) -> int:
-    """Return the power of four that a rank is at most: 1, 4, 16, 64, ..."""
-    power = 1
-    while power < rank:
-        power *= 4
-    return power
+    """Return the power of two that a rank is at most, to which a pack pads it."""
+    return int(1 << (rank - 1).bit_length())
 
 
 def cost_class(hyper: Hyperparameters) -> tuple[int | str, ...]:

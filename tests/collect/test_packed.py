@@ -143,6 +143,15 @@ def test_what_pads_a_small_rank_stays_zero(open_bench, monkeypatch):
         assert layer.b[0, :, :2].any()
 
 
+def test_what_a_run_gives_does_not_follow_from_its_company(open_bench):
+    bench = open_bench()
+    config = {"rank": 3, "lr": 3e-2, "dropout": 0.1}  # chaotic: one ulp would show
+    company = [{"rank": 4, "lr": 1e-3, "dropout": 0.1}, {"rank": 3, "lr": 1e-3, "dropout": 0.3}]
+    alone = train_pack(bench, [Run(config, 0)])[0]
+    among = train_pack(bench, [Run(c, 0) for c in (company[0], config, company[1])])[1]
+    assert without_measured(among) == without_measured(alone)
+
+
 @pytest.mark.parametrize("lr", [1e18, 1e30])
 def test_a_run_that_breaks_leaves_the_others_as_they_are_to_the_bit(open_bench, lr):
     bench = open_bench()

@@ -1,0 +1,198 @@
+"""Train some runs of a table once more and hold what comes out against it."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from hpobench_llm.collect.campaign import Campaign, Run, read_campaign
+from hpobench_llm.collect.collector import open_bench
+from hpobench_llm.collect.engines import engine
+from hpobench_llm.collect.plan import EngineName
+from hpobench_llm.collect.verification import MAIN, Chosen, Difference, Verification, Verified
+from hpobench_llm.collect.workbench import Workbench
+from hpobench_llm.errors import IntegrityError
+from hpobench_llm.tables.schema import STEP
+from hpobench_llm.tables.table import Table
+
+
+def choose_runs(table: Table, count: int, seed: int) -> list[Chosen]:
+    """Return one run each of `count` configurations, or of all if there are fewer.
+
+    Half are incumbents, best by mean validation loss of those whose runs all ended ok; the others
+    are drawn from all the rest, diverged ones too. One of each configuration's
+    seeds is drawn.
+    """
+    full = at_the_end(table)
+    groups = full.groupby("config_id")
+    good = groups["status"].agg(lambda statuses: bool((statuses == "ok").all()))
+    best = groups[MAIN].mean()[good].sort_values(kind="stable").index
+    count = min(count, len(groups))
+    incumbents = [str(name) for name in best[: (count + 1) // 2]]
+    others = sorted({*full["config_id"]} - {*incumbents})
+    rng = np.random.default_rng(seed)
+    drawn = rng.permutation(len(others))[: count - len(incumbents)]
+    chosen = []
+    for name in [*incumbents, *(others[index] for index in drawn)]:
+        rows = groups.get_group(name).sort_values("seed")
+        row = rows.iloc[int(rng.integers(len(rows)))]
+        config = table.metadata.space.canonical(
+            {axis: row[axis] for axis in table.metadata.space.names}
+        )
+        role: Literal["incumbent", "random"] = "incumbent" if name in incumbents else "random"
+        chosen.append(Chosen(Run(config, int(row["seed"])), role))
+    return chosen
+
+
+def at_the_end(table: Table) -> pd.DataFrame:
+    """Return the rows of the last step."""
+    return table.frame[table.frame[STEP] == table.metadata.fidelities[0].full]
+
+
+def metrics_of(table: Table) -> list[str]:
+    """Return what is compared: validation and test loss, and the scores measured at the end."""
+    full = at_the_end(table)
+    names = [
+        n for n in table.metadata.metrics if n in (MAIN, "test_loss") or n.startswith("score_")
+    ]
+    return [name for name in names if full[name].notna().any()]
+
+
+def seed_noise(table: Table, config_id: str) -> dict[str, float]:
+    """Return the standard deviation between seeds of configurations about as good as this one.
+
+    Pooled over the quarter of the configurations with two or more runs that ended ok whose mean
+    validation loss is nearest; its own runs are left out, or a wrong value would widen its own
+    limit. NaN if no other configuration has two. A chaotic run is so held against chaotic ones,
+    an incumbent against the quarter that `Benchmark.noise` speaks of.
+    """
+    full = at_the_end(table)
+    ok = full[full["status"] == "ok"]
+    own = ok[ok["config_id"] == config_id][MAIN].mean()
+    groups = ok[ok["config_id"] != config_id].groupby("config_id")
+    means = groups[MAIN].mean()[groups.size() > 1]
+    near = (means - own).abs().sort_values(kind="stable").index[: max(1, len(means) // 4)]
+    variances = groups[metrics_of(table)].var().loc[near]
+    return {str(name): float(value) for name, value in np.sqrt(variances.mean()).items()}
+
+
+def check_recipe(table: Table, campaign: Campaign, file: Path) -> None:
+    """Check that the campaign is the one that the table was collected with.
+
+    Raises:
+        IntegrityError: it has another recipe; what is known to differ is named.
+    """
+    meta, origin = table.metadata, table.metadata.provenance
+    ours = campaign.identity()["recipe_sha256"]
+    if origin.get("recipe_sha256") == ours:
+        return
+    defaults = {k: v for k, v in origin.get("defaults", {}).items() if v != "axis"}
+    known = {
+        "name": (origin.get("campaign"), campaign.name),
+        "checkpoints": (list(meta.fidelities[0].values), list(campaign.checkpoints)),
+        "diverged_factor": (origin.get("diverged_factor"), campaign.diverged_factor),
+    } | {
+        f"defaults.{name}": (value, getattr(campaign.defaults, name, None))
+        for name, value in defaults.items()
+    }
+    named = [f"`{k}` is {new!r}, there {old!r}" for k, (old, new) in known.items() if old != new]
+    what = "; ".join(named) or "base, data, scores or another part of the training"
+    raise IntegrityError(f"{file}: not the recipe of the table {meta.name} {meta.version}: {what}")
+
+
+def check_sources(table: Table, sources: Mapping[str, Any], file: Path) -> None:
+    """Check that base, rows and scores are those of the table, by their sums.
+
+    Raises:
+        IntegrityError: naming what differs first.
+    """
+    old, new = _flat(table.metadata.provenance["sources"]), _flat(sources)
+    for name in sorted({*old, *new}):
+        if old.get(name) != new.get(name):
+            raise IntegrityError(
+                f"{file}: `{name}` is {new.get(name, 'absent')} here, but the table "
+                f"{table.metadata.name} was collected with {old.get(name, 'none')}"
+            )
+
+
+def _flat(value: object, name: str = "sources") -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        return {name: str(value)}
+    parts = [_flat(inner, f"{name}.{key}") for key, inner in value.items()]
+    return {key: text for part in parts for key, text in part.items()}
+
+
+def verify(
+    table: Table,
+    file: Path,
+    chosen: list[Chosen],
+    *,
+    engine_name: EngineName | None = None,
+    device: str = "auto",
+    run_generated_code: bool = False,
+    on_run: Callable[[int, str], None] = lambda *_: None,
+) -> Verification:
+    """Train the chosen runs of a table one by one, as the campaign `file` says.
+
+    `engine_name` is the engine of each run's rows if it is not given. A packed run is trained in
+    a pack of its own: on a GPU its dropout masks are then other ones than in the pack it was in.
+    `on_run` is called after each run with how many are done and the last one's outcome.
+
+    Raises:
+        IntegrityError: the campaign, its base, data or scores are not those of the table.
+        SpecError, DataError: they cannot be used.
+    """
+    campaign = read_campaign(file)
+    check_recipe(table, campaign, file)
+    bench = open_bench(campaign, file, device, run_generated_code)
+    check_sources(table, bench.sources, file)
+    rows = {
+        (row["config_id"], row["seed"]): {str(name): value for name, value in row.items()}
+        for row in at_the_end(table).to_dict("records")
+    }
+    verified = []
+    for done, choice in enumerate(chosen, start=1):
+        run = choice.run
+        row = rows[run.config_id, run.seed]
+        name: EngineName = engine_name or row["engine"]
+        live = engine(name)(bench, [run], lambda _: None)[0]["rows"][-1]
+        noise = seed_noise(table, run.config_id)
+        verified.append(compare(choice, name, row, live, noise))
+        on_run(done, f"{run.run_id}: {verified[-1].problem or 'agrees'}")
+    untrained = {
+        metric: Difference(table.metadata.untrained[metric], bench.untrained[metric])
+        for metric in metrics_of(table)
+    }
+    return Verification(table, tuple(verified), untrained, machine_differences(table, bench))
+
+
+def compare(
+    chosen: Chosen,
+    engine_name: EngineName,
+    row: Mapping[str, Any],
+    live: Mapping[str, Any],
+    noise: Mapping[str, float],
+) -> Verified:
+    """Hold a table's row against a live one; `noise` holds the metrics that are compared."""
+    metrics = {}
+    if row["status"] == live["status"] == "ok":
+        metrics = {
+            name: Difference(float(row[name]), live.get(name, float("nan")), spread)
+            for name, spread in noise.items()
+        }
+    return Verified(chosen, engine_name, row["status"], live["status"], metrics)
+
+
+def machine_differences(table: Table, bench: Workbench) -> dict[str, tuple[str, str]]:
+    """Return what differs in device, code and libraries: (table, here) by name."""
+    origin, here = table.metadata.provenance, bench.provenance
+    commit = f"{here['commit']}{'-dirty' if here['dirty'] else ''}"
+    pairs = {
+        "device": (" or ".join(origin["devices"]), here["device"]),
+        "code": (" or ".join(origin["commits"]), commit),
+    }
+    for name in sorted({*origin["versions"], *here["versions"]}):
+        pairs[name] = (origin["versions"].get(name, "none"), here["versions"].get(name, "none"))
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}

@@ -1,10 +1,11 @@
 # make demo: the whole pipeline on this machine, about five minutes after the install.
-# make test: everything that is tested. Both make .venv first and work again when run again.
+# make test: everything that is tested. make bench: how fast the engines are, about half an hour.
+# All make .venv first and work again when run again.
 PYTHON ?= python3
 BIN := .venv/bin
 OUT := out
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint bench clean
 
 # torch first and alone: with its version pinned no other package pulls a larger build in.
 .venv/installed: pyproject.toml constraints.txt
@@ -15,7 +16,8 @@ OUT := out
 	touch $@
 
 .venv/tested: .venv/installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --group test --group lint
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[lm-eval,ray]' \
+		--group test --group lint
 	touch $@
 
 demo: .venv/installed
@@ -36,6 +38,9 @@ lint: .venv/tested
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+bench: .venv/installed
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/packed.py
 
 clean:
 	rm -rf $(OUT)

@@ -239,7 +239,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _make_base(options: argparse.Namespace) -> int:
     try:
-        from hpobench_llm.collect.base_model import make_base
+        from hpobench_llm.collect.bases.base_model import make_base
     except ImportError as error:
         raise MissingDependencyError(str(error.name), "collect", "make-base") from None
     out = options.out or options.spec.with_suffix("")

@@ -5,11 +5,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hpobench_llm.collect.campaign import Campaign, read_campaign
+from hpobench_llm.collect.campaign.plan import EngineName, Task, plan
+from hpobench_llm.collect.campaign.spec import Campaign, read_campaign
+from hpobench_llm.collect.costs.estimate import describe as estimated
+from hpobench_llm.collect.costs.packing import pack_size
 from hpobench_llm.collect.dry_run import describe
-from hpobench_llm.collect.estimate import describe as estimated
-from hpobench_llm.collect.executor_local import collect_here, collect_in_processes
-from hpobench_llm.collect.ledger import Ledger, Record
+from hpobench_llm.collect.executors.local import collect_here, collect_in_processes
+from hpobench_llm.collect.executors.signals import Interrupted, StopSignals
+from hpobench_llm.collect.executors.work import Job, runs_done, runs_of
+from hpobench_llm.collect.ledger.ledger import Ledger, Record
+from hpobench_llm.collect.ledger.storage import open_storage
 from hpobench_llm.collect.options import (
     assumptions,
     check,
@@ -17,12 +22,7 @@ from hpobench_llm.collect.options import (
     shard,
     worker_arguments,
 )
-from hpobench_llm.collect.packing import pack_size
-from hpobench_llm.collect.plan import EngineName, Task, plan
-from hpobench_llm.collect.signals import Interrupted, StopSignals
-from hpobench_llm.collect.storage import open_storage
-from hpobench_llm.collect.task_files import check_scores
-from hpobench_llm.collect.work import Job, runs_done, runs_of
+from hpobench_llm.collect.scores.task_files import check_scores
 from hpobench_llm.console import run_command
 from hpobench_llm.errors import LedgerError, MissingDependencyError
 from hpobench_llm.progress import Progress
@@ -126,7 +126,7 @@ def _train(job: Job, tasks: Sequence[Task], options: argparse.Namespace, stop: S
         on_look()
         if options.executor == "ray":
             try:
-                from hpobench_llm.collect.executor_ray import collect_on_ray
+                from hpobench_llm.collect.executors.on_ray import collect_on_ray
             except ImportError as error:
                 raise MissingDependencyError(str(error.name), "ray", "--executor ray") from None
             trained = collect_on_ray(
@@ -162,7 +162,7 @@ def _finish(job: Job, tasks: Sequence[Task], out: Path, said: str) -> int:
 
 
 def _seal(campaign: Campaign, ledger: Ledger, out: Path, *, partial: bool) -> int:
-    from hpobench_llm.collect.seal import seal
+    from hpobench_llm.collect.ledger.seal import seal
 
     try:
         table = seal(campaign, ledger, out, partial=partial)

@@ -4,10 +4,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from statistics import median
 
-from hpobench_llm.collect.campaign import Campaign, Run
-from hpobench_llm.collect.ledger import Ledger, Record
-from hpobench_llm.collect.plan import Task, cost_class
-from hpobench_llm.collect.work import runs_of
+from hpobench_llm.collect.campaign.plan import Task, cost_class
+from hpobench_llm.collect.campaign.spec import Campaign, Run
+from hpobench_llm.collect.executors.work import runs_of
+from hpobench_llm.collect.ledger.ledger import Ledger, Record
 
 SECONDS_PER_HOUR = 3600
 

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from hpobench_llm.collect.costs import Assumptions
+from hpobench_llm.collect.costs.formulas import Assumptions
 from hpobench_llm.errors import HpobenchError
 
 

@@ -17,8 +17,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from hpobench_llm.collect.campaign import Run
-from hpobench_llm.collect.plan import EngineName
+from hpobench_llm.collect.campaign.plan import EngineName
+from hpobench_llm.collect.campaign.spec import Run
 from hpobench_llm.tables.table import Table
 
 MAIN = "val_loss"

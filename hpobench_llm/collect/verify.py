@@ -7,12 +7,12 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from hpobench_llm.collect.campaign import Campaign, Run, read_campaign
-from hpobench_llm.collect.collector import open_bench
-from hpobench_llm.collect.engines import engine
-from hpobench_llm.collect.plan import EngineName
+from hpobench_llm.collect.campaign.plan import EngineName
+from hpobench_llm.collect.campaign.spec import Campaign, Run, read_campaign
+from hpobench_llm.collect.engines.registry import engine
+from hpobench_llm.collect.engines.workbench import Workbench
+from hpobench_llm.collect.executors.collector import open_bench
 from hpobench_llm.collect.verification import MAIN, Chosen, Difference, Verification, Verified
-from hpobench_llm.collect.workbench import Workbench
 from hpobench_llm.errors import IntegrityError
 from hpobench_llm.tables.schema import STEP
 from hpobench_llm.tables.table import Table

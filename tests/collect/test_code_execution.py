@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hpobench_llm.collect import code_execution
-from hpobench_llm.collect.code_execution import check_runner, pass_at_1, run_program
+from hpobench_llm.collect.scores import code_execution
+from hpobench_llm.collect.scores.code_execution import check_runner, pass_at_1, run_program
 
 PROBLEM = {
     "prompt": 'def double(x):\n    """Return twice x."""\n',

@@ -6,13 +6,13 @@ import uuid
 
 import pytest
 
-from hpobench_llm.collect.campaign import read_campaign
-from hpobench_llm.collect.claims import Claims
+from hpobench_llm.collect.campaign.plan import plan
+from hpobench_llm.collect.campaign.spec import read_campaign
 from hpobench_llm.collect.cli import main
-from hpobench_llm.collect.ledger import Ledger
-from hpobench_llm.collect.plan import plan
-from hpobench_llm.collect.storage import open_storage
-from hpobench_llm.collect.work import claimed, runs_done
+from hpobench_llm.collect.executors.work import claimed, runs_done
+from hpobench_llm.collect.ledger.claims import Claims
+from hpobench_llm.collect.ledger.ledger import Ledger
+from hpobench_llm.collect.ledger.storage import open_storage
 from hpobench_llm.tables.table import Table
 
 LESS = ("seeds = [0, 1]", "seeds = [0]")

@@ -11,16 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from hpobench_llm.collect.batches import collate
-from hpobench_llm.collect.campaign import read_campaign
-from hpobench_llm.collect.data import (
+from hpobench_llm.collect.campaign.spec import read_campaign
+from hpobench_llm.collect.data.batches import collate
+from hpobench_llm.collect.data.grouping import group_by_rare_runs
+from hpobench_llm.collect.data.rows import (
     IGNORED,
     Example,
     load_split,
     read_rows,
     tokenize,
 )
-from hpobench_llm.collect.grouping import group_by_rare_runs
 from hpobench_llm.errors import DataError, SpecError
 
 

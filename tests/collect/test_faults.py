@@ -19,10 +19,10 @@ from pathlib import Path
 import pytest
 
 from hpobench_llm.artefacts import frame_to_parquet
-from hpobench_llm.collect.campaign import read_campaign
-from hpobench_llm.collect.ledger import Ledger
-from hpobench_llm.collect.plan import plan
-from hpobench_llm.collect.storage import open_storage
+from hpobench_llm.collect.campaign.plan import plan
+from hpobench_llm.collect.campaign.spec import read_campaign
+from hpobench_llm.collect.ledger.ledger import Ledger
+from hpobench_llm.collect.ledger.storage import open_storage
 from hpobench_llm.tables.table import Table
 
 # Four packs of two runs, and two runs that are timed alone.
@@ -39,7 +39,8 @@ NURSERY = """
 import json, os, resource, sys
 import peft, transformers
 from transformers.models.llama import modeling_llama
-from hpobench_llm.collect import collector, seal
+from hpobench_llm.collect.executors import collector
+from hpobench_llm.collect.ledger import seal
 from hpobench_llm.collect.cli import main
 
 for line in sys.stdin:

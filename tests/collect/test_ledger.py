@@ -9,11 +9,11 @@ import uuid
 
 import pytest
 
-from hpobench_llm.collect.campaign import Run
-from hpobench_llm.collect.claims import Claims
-from hpobench_llm.collect.ledger import Ledger
-from hpobench_llm.collect.plan import Task
-from hpobench_llm.collect.storage import open_storage
+from hpobench_llm.collect.campaign.plan import Task
+from hpobench_llm.collect.campaign.spec import Run
+from hpobench_llm.collect.ledger.claims import Claims
+from hpobench_llm.collect.ledger.ledger import Ledger
+from hpobench_llm.collect.ledger.storage import open_storage
 from hpobench_llm.errors import LedgerError
 
 IDENTITY = {"campaign": "c", "recipe_sha256": "1"}
@@ -178,9 +178,9 @@ def test_a_place_that_cannot_be_used_is_named(tmp_path):
 HOLDER = """
 import sys
 from pathlib import Path
-from hpobench_llm.collect.campaign import Run
-from hpobench_llm.collect.claims import Claims
-from hpobench_llm.collect.plan import Task
+from hpobench_llm.collect.campaign.spec import Run
+from hpobench_llm.collect.ledger.claims import Claims
+from hpobench_llm.collect.campaign.plan import Task
 with Claims(Path(sys.argv[1])) as claims:
     assert claims.take(Task("runs", "peft", (Run({"rank": 1}, 0),)))
     print("claimed", flush=True)

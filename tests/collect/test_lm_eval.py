@@ -14,14 +14,14 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from hpobench_llm.collect import lm_eval_scores
-from hpobench_llm.collect.campaign import read_campaign
-from hpobench_llm.collect.data import Split
-from hpobench_llm.collect.hyperparameters import Hyperparameters
-from hpobench_llm.collect.model import adapted
-from hpobench_llm.collect.score import build_scorers
-from hpobench_llm.collect.task_files import check_scores, shipped_tasks
-from hpobench_llm.collect.task_metrics import spans_f1
+from hpobench_llm.collect.bases.model import adapted
+from hpobench_llm.collect.campaign.hyperparameters import Hyperparameters
+from hpobench_llm.collect.campaign.spec import read_campaign
+from hpobench_llm.collect.data.rows import Split
+from hpobench_llm.collect.scores import lm_eval_scorer as lm_eval_scores
+from hpobench_llm.collect.scores.scorer import build_scorers
+from hpobench_llm.collect.scores.task_files import check_scores, shipped_tasks
+from hpobench_llm.collect.scores.task_metrics import spans_f1
 from hpobench_llm.errors import DataError, MissingDependencyError, SpecError
 
 pytest.importorskip("lm_eval")
@@ -420,8 +420,8 @@ def refuse(*_, **__):
 socket.socket.connect = socket.getaddrinfo = socket.create_connection = refuse
 from pathlib import Path
 import torch
-from hpobench_llm.collect.campaign import read_campaign
-from hpobench_llm.collect.workbench import prepare
+from hpobench_llm.collect.campaign.spec import read_campaign
+from hpobench_llm.collect.engines.workbench import prepare
 file = Path(sys.argv[1])
 bench = prepare(read_campaign(file), file, torch.device("cpu"))
 print(bench.untrained["score_blimp"], bench.sources["scores"]["blimp"]["items"])

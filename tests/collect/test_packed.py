@@ -14,13 +14,13 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from hpobench_llm.collect import packed_engine
-from hpobench_llm.collect.campaign import Run, read_campaign
-from hpobench_llm.collect.model import adapted
-from hpobench_llm.collect.packed_engine import train_pack
-from hpobench_llm.collect.packed_lora import Pack
-from hpobench_llm.collect.peft_engine import train_runs
-from hpobench_llm.collect.workbench import prepare
+from hpobench_llm.collect.bases.model import adapted
+from hpobench_llm.collect.campaign.spec import Run, read_campaign
+from hpobench_llm.collect.engines import packed as packed_engine
+from hpobench_llm.collect.engines.packed import train_pack
+from hpobench_llm.collect.engines.packed_lora import Pack
+from hpobench_llm.collect.engines.peft_loop import train_runs
+from hpobench_llm.collect.engines.workbench import prepare
 from hpobench_llm.errors import SpecError
 
 CPU = torch.device("cpu")

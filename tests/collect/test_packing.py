@@ -2,8 +2,8 @@
 
 import pytest
 
-from hpobench_llm.collect import packing
-from hpobench_llm.collect.campaign import read_campaign
+from hpobench_llm.collect.campaign.spec import read_campaign
+from hpobench_llm.collect.costs import packing
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from hpobench_llm.collect.batches import collate, row_stream, schedule
-from hpobench_llm.collect.campaign import Run, read_campaign
-from hpobench_llm.collect.losses import mean_loss, row_losses
-from hpobench_llm.collect.model import adapted
-from hpobench_llm.collect.peft_engine import train_runs
-from hpobench_llm.collect.workbench import prepare
+from hpobench_llm.collect.bases.model import adapted
+from hpobench_llm.collect.campaign.spec import Run, read_campaign
+from hpobench_llm.collect.data.batches import collate, row_stream, schedule
+from hpobench_llm.collect.engines.peft_loop import train_runs
+from hpobench_llm.collect.engines.workbench import prepare
+from hpobench_llm.collect.scores.losses import mean_loss, row_losses
 from hpobench_llm.errors import SpecError
 
 CPU = torch.device("cpu")
@@ -121,7 +121,7 @@ def test_exact_match_is_what_greedy_decoding_gives(open_bench):
                 pad_token_id=bench.pad,
             )
             right.append(made[0].tolist() == row.ids)
-        from hpobench_llm.collect.score import _exact_matches
+        from hpobench_llm.collect.scores.scorer import _exact_matches
 
         ours = _exact_matches(model, bench.split.train[:40], bench.pad)
     assert 0 < sum(right) < 40

@@ -10,7 +10,7 @@ import pytest
 
 from hpobench_llm.artefacts import frame_to_parquet, sha256_of_bytes
 from hpobench_llm.cli import main
-from hpobench_llm.collect.campaign import read_campaign
+from hpobench_llm.collect.campaign.spec import read_campaign
 from hpobench_llm.collect.cli import main as collect_grid
 from hpobench_llm.collect.verification import MAIN, Difference
 from hpobench_llm.collect.verify import (

@@ -1,0 +1,1 @@
+"""Frozen base models: pretrained by us, or loaded."""

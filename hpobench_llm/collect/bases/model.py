@@ -1,0 +1,148 @@
+"""Load a frozen base from safetensors and put LoRA adapters on it with peft."""
+
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors import SafetensorError
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging
+
+from hpobench_llm.artefacts import sha256_of_file
+from hpobench_llm.collect.campaign.hyperparameters import Hyperparameters
+from hpobench_llm.collect.campaign.spec import Campaign
+from hpobench_llm.errors import DataError, SpecError
+from hpobench_llm.spec import resolve_path
+
+PICKLED = (".bin", ".pt", ".pth", ".ckpt")
+
+
+def load_base(
+    campaign: Campaign, file: Path, device: torch.device
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, dict[str, Any]]:
+    """Return the base on `device`, its tokenizer, and where it came from with sums.
+
+    Raises:
+        SpecError: the folder or the hub id cannot be loaded.
+        DataError: the tokenizer has no end token.
+    """
+    if campaign.base.path:
+        folder = resolve_path(campaign.base.path, file=file, key="base.path")
+        weights = _checked_weights(folder, file)
+        where: dict[str, Any] = {
+            "folder": folder.name,
+            "sha256": {
+                p.name: sha256_of_file(p) for p in [*weights, *sorted(folder.glob("*.json"))]
+            },
+        }
+        target = str(folder)
+        options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    else:
+        where = {"hub": campaign.base.hub, "revision": campaign.base.revision}
+        target = campaign.base.hub
+        options = {"revision": campaign.base.revision, "trust_remote_code": False}
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(target, **options)
+        model = AutoModelForCausalLM.from_pretrained(
+            target,
+            dtype=getattr(torch, campaign.base.precision),
+            use_safetensors=True,
+            **options,
+        )
+    except (OSError, ValueError, SafetensorError) as error:
+        reason = str(error).splitlines()[0]
+        raise SpecError(file, "base", f"{target} cannot be loaded: {reason}") from None
+    if tokenizer.eos_token_id is None:
+        raise DataError(f"{target}: the tokenizer has no end-of-sequence token")
+    model.requires_grad_(False)
+    model.eval()
+    return model.to(device), tokenizer, where
+
+
+def _checked_weights(folder: Path, file: Path) -> list[Path]:
+    """Return the safetensors files of a folder that can be loaded without running code of its own.
+
+    Pickled weights (.bin, .pt) are programs to the one who unpickles them, and `auto_map` names
+    Python files beside the weights: neither is ever run.
+    """
+    weights = sorted(folder.glob("*.safetensors"))
+    pickled = sorted(p.name for end in PICKLED for p in folder.glob(f"*{end}"))
+    if not weights and pickled:
+        raise SpecError(
+            file, "base.path", f"{folder / pickled[0]} is pickled; only *.safetensors are loaded"
+        )
+    if not weights or not (folder / "config.json").exists():
+        raise SpecError(file, "base.path", f"no config.json and *.safetensors in {folder}")
+    for name in ("config.json", "tokenizer_config.json"):
+        if not (folder / name).exists():
+            continue
+        try:
+            config = json.loads((folder / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise SpecError(file, "base.path", f"{folder / name}: no JSON: {error}") from None
+        if isinstance(config, dict) and config.get("auto_map"):
+            raise SpecError(
+                file,
+                "base.path",
+                f"{folder / name} names code of its own (`auto_map`); the code of a base is never "
+                "run",
+            )
+    return weights
+
+
+@contextmanager
+def adapted(
+    base: PreTrainedModel, hyperparameters: Hyperparameters, seed: int
+) -> Iterator[tuple[torch.nn.Module, list[torch.nn.Parameter]]]:
+    """Wrap the base in a fresh LoRA adapter and unwrap it again afterwards.
+
+    Yields the model and its trainable parameters, which are LoRA's A and B alone. Initialisation
+    and dropout masks follow from `seed`.
+
+    Raises:
+        SpecError: a target module does not exist in this base.
+    """
+    torch.manual_seed(seed)
+    targets = hyperparameters.target_modules
+    config = LoraConfig(
+        r=hyperparameters.rank,
+        lora_alpha=hyperparameters.alpha_ratio * hyperparameters.rank,
+        lora_dropout=hyperparameters.dropout,
+        use_rslora=hyperparameters.scaling == "rslora",
+        target_modules=targets if targets == "all-linear" else targets.split(","),
+        task_type="CAUSAL_LM",
+    )
+    try:
+        with warnings.catch_warnings():  # peft reads an attribute that transformers has renamed
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+            warnings.filterwarnings("ignore", "fan_in_fan_out")  # it sees GPT-2's Conv1D by itself
+            model: Any = get_peft_model(base, config)
+    except ValueError as error:
+        reason = str(error).splitlines()[0]
+        raise SpecError("campaign", "defaults.target_modules", f"{targets!r}: {reason}") from None
+    try:
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        stray = [
+            name
+            for name, p in model.named_parameters()
+            if p.requires_grad and "lora_A" not in name and "lora_B" not in name
+        ]
+        if stray:
+            raise SpecError("campaign", "base", f"more than LoRA would be trained: {stray}")
+        yield model, parameters
+    finally:
+        model.unload()
+        if hasattr(base, "peft_config"):
+            del base.peft_config

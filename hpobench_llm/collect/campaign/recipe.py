@@ -1,0 +1,133 @@
+"""What a campaign trains on and is scored by: base model, instruction data, benchmark scores."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hpobench_llm.collect.campaign.shape import Shape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """The frozen model: a local folder, or a hub id with its revision.
+
+    `precision` is that of its weights in memory; the adapters are always float32. `shape` is for
+    estimates alone, where the model itself is not at hand.
+    """
+
+    path: str = ""
+    hub: str = ""
+    revision: str = ""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    shape: Shape | None = None
+
+    def __post_init__(self) -> None:
+        if bool(self.path) == bool(self.hub):
+            raise ValueError("give either `path` (a local folder) or `hub` (a hub id)")
+        if self.hub and not self.revision:
+            raise ValueError("a hub id needs `revision`, or the table could not be repeated")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Instruction data: a JSON or JSONL file (.gz too), a hub dataset, or generated tasks.
+
+    At most `rows` rows are taken, in an order set by their hash; 0 takes all. `strip_suffix` is
+    taken off the end of every answer: an end marker in the text is no part of the answer.
+    """
+
+    name: str
+    path: str = ""
+    sha256: str = ""
+    hub: str = ""
+    revision: str = ""
+    split: str = "train"
+    generated_tasks: int = 0
+    rows: int = 0
+    strip_suffix: str = ""
+
+    def __post_init__(self) -> None:
+        if min(self.rows, self.generated_tasks) < 0:
+            raise ValueError("rows and generated_tasks must not be negative")
+        if sum(map(bool, (self.path, self.hub, self.generated_tasks))) != 1:
+            raise ValueError("give exactly one of `path`, `hub` and `generated_tasks`")
+        if self.hub and not self.revision:
+            raise ValueError("a hub dataset needs `revision`, or the table could not be repeated")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """What is learned, and how the rows are split.
+
+    With `group_words` above 0, rows whose questions share a run of so many words that few other
+    rows have are renderings of one source row and go into one split (see `grouping`).
+    `val_subsets` are sizes of smaller validation sets, each the beginning of the next larger one;
+    the loss on each becomes a column. `leaked_rows` training rows serve as validation rows that
+    have leaked into training: the loss on them shows what leakage does.
+    """
+
+    source: tuple[Source, ...]
+    max_tokens: int
+    val_rows: int
+    test_rows: int
+    train_rows: int = 0
+    val_fraction: float = 0.1
+    test_fraction: float = 0.1
+    template: str = "{instruction}\n"
+    group_words: int = 0
+    val_subsets: tuple[int, ...] = ()
+    leaked_rows: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.source:
+            raise ValueError("`source` is empty")
+        if len({source.name for source in self.source}) < len(self.source):
+            raise ValueError("two sources have one name")
+        for name, least in (("val_rows", 1), ("test_rows", 1), ("train_rows", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if list(self.val_subsets) != sorted({*self.val_subsets}) or not all(
+            0 < rows < self.val_rows for rows in self.val_subsets
+        ):
+            raise ValueError(
+                f"val_subsets must increase and stay below val_rows: {list(self.val_subsets)}"
+            )
+        if self.leaked_rows < 0 or (self.train_rows and self.leaked_rows > self.train_rows):
+            raise ValueError(f"leaked_rows must be between 0 and train_rows: {self.leaked_rows}")
+        if self.max_tokens < 2 or self.group_words < 0:
+            raise ValueError("max_tokens must be at least 2 and group_words at least 0")
+        if not (self.val_fraction > 0 < self.test_fraction):
+            raise ValueError("val_fraction and test_fraction must be above 0")
+        if self.val_fraction + self.test_fraction >= 1:
+            raise ValueError("val_fraction + test_fraction must stay below 1")
+        if "{instruction}" not in self.template:
+            raise ValueError("`template` must hold {instruction}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """A benchmark score, measured at some of the checkpoints.
+
+    `exact-match`: share of test rows whose greedy answer is right to the token. `minimal-pairs`:
+    a JSONL file of `good` and `bad` sentences; share of pairs in which the good one is likelier.
+    `multiple-choice`: a JSONL file of `query`, `choices`, `gold`. The last two have a margin too.
+    `lm-eval`: a task of EleutherAI's lm-eval, one of those shipped with the package (`task`, by
+    name) or the path of a task file; its data are read from the file or folder `path`.
+    At most `items` items are used (0: all), spread evenly over the file.
+    """
+
+    name: str
+    kind: Literal["exact-match", "minimal-pairs", "multiple-choice", "lm-eval"]
+    checkpoints: tuple[int, ...]
+    path: str = ""
+    sha256: str = ""
+    items: int = 0
+    task: str = ""
+    fewshot: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.items, self.fewshot) < 0:
+            raise ValueError("items and fewshot must not be negative")
+        if (self.kind == "exact-match") == bool(self.path):
+            raise ValueError(f"`path` is needed for all kinds but exact-match, got {self.path!r}")
+        if (self.kind == "lm-eval") != bool(self.task):
+            raise ValueError(f"`task` is needed for lm-eval alone, got {self.task!r}")

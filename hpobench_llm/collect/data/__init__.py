@@ -1,0 +1,1 @@
+"""Instruction rows: read, split, tokenised, and put into batches."""

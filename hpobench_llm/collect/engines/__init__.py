@@ -1,0 +1,1 @@
+"""Training: one run after another with peft, or many at once on one base."""

@@ -1,0 +1,1 @@
+"""Who trains what: this process, several, or a Ray cluster."""

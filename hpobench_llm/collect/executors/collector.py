@@ -1,0 +1,70 @@
+"""Collect in this process: train what can be claimed, on this process's device."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hpobench_llm.collect.bases.device import choose_device
+from hpobench_llm.collect.campaign.spec import Campaign
+from hpobench_llm.collect.engines.registry import engine
+from hpobench_llm.collect.engines.workbench import Workbench, prepare
+from hpobench_llm.collect.executors.signals import StopSignals
+from hpobench_llm.collect.executors.work import Job, claimed
+from hpobench_llm.collect.ledger.claims import Claims
+from hpobench_llm.collect.ledger.ledger import Record
+
+
+def open_bench(
+    campaign: Campaign, file: Path, device_name: str, run_generated_code: bool
+) -> Workbench:
+    """Load a campaign's base, data and scores onto the device of this process.
+
+    Raises:
+        SpecError, DataError: the campaign's base, data or scores cannot be used.
+    """
+    device = choose_device(device_name)
+    if device.type == "cpu":
+        torch.set_num_threads(1)  # one process a core is faster than threads at this size
+    return prepare(campaign, file, device, run_generated_code=run_generated_code)
+
+
+def header(bench: Workbench, pack_size: int) -> dict[str, Any]:
+    """Return what `campaign.json` says of a collection."""
+    return bench.campaign.identity() | bench.header() | {"pack_size": pack_size}
+
+
+def collect(
+    job: Job,
+    stop: StopSignals,
+    *,
+    on_step: Callable[[int], None] = lambda _: None,
+    on_task: Callable[[list[Record]], None] = lambda _: None,
+) -> int:
+    """Train every run of the job that nobody else trains; returns how many were trained.
+
+    A finished task is on disk before `on_task` is called with its records and the next begins.
+    `on_step` is called after each step, and may raise to end the collection.
+
+    Raises:
+        Interrupted: after a signal; the task that was being trained is dropped.
+        LedgerError: the ledger is another campaign's, or cannot be written.
+        SpecError, DataError: the campaign's base, data or scores cannot be used.
+    """
+    bench = open_bench(job.campaign, job.file, job.device, job.run_generated_code)
+
+    def step(number: int) -> None:
+        stop.check()
+        on_step(number)
+
+    trained = 0
+    with stop.deferred(), Claims(job.ledger.storage.lock_file) as claims:
+        job.ledger.open(header(bench, job.pack_size))
+        for task in claimed(job.tasks, job.ledger, claims):
+            stop.check()
+            records = engine(task.engine)(bench, task.runs, step)
+            job.ledger.append(task, records)
+            trained += len(task.runs)
+            on_task(records)
+    return trained

@@ -1,0 +1,57 @@
+"""A collector's work: what it is to do, and the next task that nobody else does."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpobench_llm.collect.campaign.plan import Task
+from hpobench_llm.collect.campaign.spec import Campaign
+from hpobench_llm.collect.ledger.claims import Claims
+from hpobench_llm.collect.ledger.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What one collector is to do: `tasks` of a campaign (read from `file`) into a ledger.
+
+    `device` is `auto`, `cpu` or `cuda`, `pack_size` what the tasks were cut by.
+    `run_generated_code` allows scores that run code which the model wrote.
+    """
+
+    campaign: Campaign
+    file: Path
+    tasks: tuple[Task, ...]
+    ledger: Ledger
+    device: str
+    run_generated_code: bool
+    pack_size: int
+
+
+def claimed(tasks: Sequence[Task], ledger: Ledger, claims: Claims) -> Iterator[Task]:
+    """Yield every task that is not done yet and can be claimed, less its runs that are there.
+
+    What is claimed elsewhere is tried again after all others: its collector may have died. The
+    iteration ends when the rest is done or claimed elsewhere.
+    """
+    handed_out = True
+    while handed_out:
+        handed_out = False
+        ledger.refresh()
+        for task in tasks:
+            if ledger.is_done(task) or not claims.take(task):
+                continue
+            ledger.refresh()  # it may have been finished since, and its claim dropped
+            missing = ledger.missing(task)
+            if missing is not None:
+                handed_out = True
+                yield missing
+
+
+def runs_done(tasks: Sequence[Task], ledger: Ledger) -> int:
+    """Return how many runs of the tasks are in the ledger; a solo run counts for itself."""
+    return runs_of(tasks) - runs_of([t for t in map(ledger.missing, tasks) if t is not None])
+
+
+def runs_of(tasks: Sequence[Task]) -> int:
+    """Return how many runs the tasks hold together."""
+    return sum(len(task.runs) for task in tasks)

@@ -1,0 +1,56 @@
+"""What a packed run would have cost alone: from the runs of its class that were timed alone."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from statistics import fmean
+from typing import Any
+
+from hpobench_llm.collect.campaign.hyperparameters import Hyperparameters
+from hpobench_llm.collect.campaign.plan import cost_class
+
+Record = dict[str, Any]
+MEASURED = ("train_seconds", "train_wall_seconds", "peak_memory_bytes")
+
+
+class SoloCosts:
+    """Mean costs of the runs trained alone, by cost class and step."""
+
+    def __init__(self, solo: dict[str, Record]) -> None:
+        self._own = {run_id: _by_step(record) for run_id, record in solo.items()}
+        grouped: dict[object, list[dict[int, Record]]] = defaultdict(list)
+        for record in solo.values():
+            # One that broke stopped early: it says nothing of what a whole run costs.
+            if "val_loss" in record["rows"][-1]:
+                grouped[_class(record)].append(_by_step(record))
+        self._classes = dict(grouped)
+
+    def priced(self, record: Record) -> Iterable[dict[str, Any]]:
+        """Yield a record's rows with `train_seconds` and memory as of a run alone.
+
+        A packed run's own share of its pack goes into `amortised_train_seconds`; what this very
+        run took alone, if it was timed, into `solo_train_seconds`. A run of the peft engine, and
+        a packed one of whose class none was timed, keep what was measured.
+        """
+        own = self._own.get(record["run_id"], {})
+        members = self._classes.get(_class(record), []) if record["engine"] == "packed" else []
+        for row in record["rows"]:
+            step = row["step"]
+            priced = dict(row)
+            if record["engine"] == "packed":
+                priced["amortised_train_seconds"] = row["train_seconds"]
+            if step in own:
+                priced["solo_train_seconds"] = own[step]["train_seconds"]
+            for name in MEASURED:
+                known = [member[step][name] for member in members if name in member[step]]
+                if known:
+                    mean = fmean(known)
+                    priced[name] = round(mean) if name == "peak_memory_bytes" else mean
+            yield priced
+
+
+def _class(record: Record) -> tuple[int | str, ...]:
+    return cost_class(Hyperparameters(**record["hyperparameters"]))
+
+
+def _by_step(record: Record) -> dict[int, Record]:
+    return {row["step"]: row for row in record["rows"]}

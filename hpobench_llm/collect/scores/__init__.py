@@ -1,0 +1,1 @@
+"""What a model in memory achieves: losses on rows, and benchmark scores."""

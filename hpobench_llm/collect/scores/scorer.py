@@ -1,0 +1,176 @@
+"""Benchmark scores of a model in memory: shares of right answers, margins, standard errors."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerBase
+
+from hpobench_llm.collect.campaign.recipe import Score
+from hpobench_llm.collect.campaign.spec import Campaign
+from hpobench_llm.collect.data.rows import IGNORED, Split, Tokens, checked_sum, read_rows
+from hpobench_llm.collect.scores.lm_eval_scorer import build_lm_eval_scorer
+from hpobench_llm.collect.scores.losses import evaluation_batches, label_logits, row_losses
+from hpobench_llm.collect.scores.samples import mean_and_stderr, spread
+from hpobench_llm.collect.scores.task_files import check_scores
+from hpobench_llm.errors import DataError
+from hpobench_llm.spec import resolve_path
+
+
+class Scorer(Protocol):
+    """One benchmark, ready to be measured on any model in memory.
+
+    `chance` is the score without any understanding; `source` says where the items come from.
+    """
+
+    @property
+    def spec(self) -> Score:
+        """The campaign's entry."""
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """File names, sums and versions: never a text of the benchmark."""
+
+    @property
+    def chance(self) -> float:
+        """The score of a guess, 0 where an answer is generated."""
+
+    @property
+    def items(self) -> int:
+        """How many items are scored."""
+
+    def columns(self) -> list[str]:
+        """Return the names of the table's columns that `measure` fills."""
+
+    def measure(self, model: torch.nn.Module, pad: int) -> dict[str, float]:
+        """Return the score and its standard error, and the margin in nats where there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenScorer:
+    """One benchmark with its items ready as tokens.
+
+    `rows` are the texts to be scored; item `i` owns `rows[starts[i]:starts[i + 1]]`, of which
+    number `gold[i]` is the right one. For `exact-match` each item is one row.
+    """
+
+    spec: Score
+    rows: list[Tokens]
+    starts: list[int]
+    gold: list[int]
+    chance: float
+    source: dict[str, Any]
+
+    @property
+    def items(self) -> int:
+        """How many items are scored."""
+        return len(self.gold)
+
+    def columns(self) -> list[str]:
+        """The names of the table's columns that `measure` fills."""
+        name = f"score_{self.spec.name}"
+        if self.spec.kind == "exact-match":
+            return [name, f"{name}_stderr"]
+        return [name, f"{name}_stderr", f"{name}_margin", f"{name}_margin_stderr"]
+
+    def measure(self, model: torch.nn.Module, pad: int) -> dict[str, float]:
+        """Return the score and its standard error, and for choices the margin in nats.
+
+        The margin is the log-likelihood of the right text minus that of the best wrong one.
+        """
+        if self.spec.kind == "exact-match":
+            values = [_exact_matches(model, self.rows, pad)]
+        else:
+            margins = self._margins(-row_losses(model, self.rows, pad).numpy())
+            values = [(margins > 0).astype(np.float64), margins]
+        numbers = [number for sample in values for number in mean_and_stderr(sample)]
+        return dict(zip(self.columns(), numbers, strict=True))
+
+    def _margins(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        margins = np.empty(len(self.gold))
+        for item, gold in enumerate(self.gold):
+            mine = scores[self.starts[item] : self.starts[item + 1]]
+            margins[item] = mine[gold] - np.delete(mine, gold).max()
+        return margins
+
+
+def build_scorers(
+    campaign: Campaign,
+    file: Path,
+    split: Split,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    run_generated_code: bool = False,
+) -> list[Scorer]:
+    """Return the scorers of a campaign.
+
+    `run_generated_code` allows scores that run programs which the model writes.
+
+    Raises:
+        SpecError: a file is missing, or a score that runs generated code is not allowed.
+        DataError: a file is not what its sum says, or an item cannot be used.
+    """
+    check_scores(campaign, file, run_generated_code=run_generated_code)
+    return [
+        build_lm_eval_scorer(score, f"score[{number}]", campaign, file, tokenizer)
+        if score.kind == "lm-eval"
+        else _build(score, number, file, split, tokenizer)
+        for number, score in enumerate(campaign.score)
+    ]
+
+
+def _build(
+    score: Score, number: int, file: Path, split: Split, tokenizer: PreTrainedTokenizerBase
+) -> TokenScorer:
+    if score.kind == "exact-match":
+        rows = split.test[: score.items or None]
+        source = {"rows": "the test rows of the campaign"}
+        return TokenScorer(score, rows, list(range(len(rows) + 1)), [0] * len(rows), 0.0, source)
+    path = resolve_path(score.path, file=file, key=f"score[{number}].path")
+    source = {"file": path.name, "sha256": checked_sum(path, score.sha256, file)}
+    rows, starts, gold = [], [0], []
+    for place, item in enumerate(spread(read_rows(path), score.items)):
+        texts, right = _texts(item, score, path, place)
+        rows += [_whole(tokenizer, prompt, text) for prompt, text in texts]
+        starts.append(len(rows))
+        gold.append(right)
+    sizes = np.diff(starts)
+    return TokenScorer(score, rows, starts, gold, float(np.mean(1.0 / sizes)), source)
+
+
+def _texts(item: Any, score: Score, path: Path, place: int) -> tuple[list[tuple[str, str]], int]:
+    wanted = ("good", "bad") if score.kind == "minimal-pairs" else ("query", "choices", "gold")
+    if not isinstance(item, Mapping) or any(key not in item for key in wanted):
+        raise DataError(f"{path}: item {place}: {score.kind} needs the fields {', '.join(wanted)}")
+    if score.kind == "minimal-pairs":
+        return [("", str(item["good"])), ("", str(item["bad"]))], 0
+    choices, gold = list(item["choices"]), int(item["gold"])
+    if len(choices) < 2 or not 0 <= gold < len(choices):
+        raise DataError(f"{path}: item {place}: gold {gold} of {len(choices)} choices")
+    return [(f"{item['query']}\n", str(choice)) for choice in choices], gold
+
+
+def _whole(tokenizer: PreTrainedTokenizerBase, prompt: str, text: str) -> Tokens:
+    start = [tokenizer.bos_token_id] if tokenizer.bos_token_id is not None else []
+    head = [*start, *tokenizer(prompt, add_special_tokens=False)["input_ids"]]
+    body = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return Tokens([*head, *body], [*([IGNORED] * len(head)), *body])
+
+
+def _exact_matches(model: torch.nn.Module, rows: list[Tokens], pad: int) -> NDArray[np.float64]:
+    """Return 1 where greedy decoding would give the answer to the last token: `(rows,)`.
+
+    One forward pass tells: greedy decoding repeats the answer exactly when each of its tokens is
+    the likeliest after the tokens before it.
+    """
+    wrong = torch.zeros(len(rows), dtype=torch.float64)
+    with torch.no_grad():
+        for chosen, batch in evaluation_batches(rows, pad, next(model.parameters()).device):
+            logits, labels, places = label_logits(model, batch)
+            misses = (logits.argmax(dim=-1) != labels).double().cpu()
+            wrong.index_add_(0, torch.tensor(chosen)[places.cpu()], misses)
+    return (wrong == 0).double().numpy()

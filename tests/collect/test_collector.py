@@ -92,13 +92,13 @@ def test_what_is_left_is_priced_by_what_is_there(write_campaign, collect):
     file = write_campaign()
     _, out, _ = collect(file, "--dry-run")
     assert "runs       8 (4 configurations x 2 seeds), 0 of them in" in out
-    assert "tasks      6: 2 of up to 4 runs, 4 that time one run alone; 0 done" in out
+    assert "tasks      8: 4 of up to 2 runs, 4 that time one run alone; 0 done" in out
     assert "steps      4 a run, checkpoints [0, 2, 4]" in out
     assert "rows       8 a step and run" in out
     assert "left       unknown" in out
-    collect(file, "--shard", "0/6")
+    collect(file, "--shard", "0/8")
     _, out, _ = collect(file, "--dry-run")
-    assert "4 of them in" in out
+    assert "2 of them in" in out
     assert "1 done" in out
     assert "hours of computing, by the runs that are done" in out
     collect(file)

@@ -226,7 +226,7 @@ def test_what_cannot_be_estimated_is_named(write_campaign, project_root, tmp_pat
     (tmp_path / "config.json").write_text('{"hidden_size": 4}')
     with pytest.raises(SpecError, match="no safetensors header"):
         describe(read_campaign(path), path)
-    (tmp_path / "model.safetensors").unlink()
+    (tmp_path / "model.safetensors").write_bytes(b"\x02" + bytes(7) + b"{}")
     with pytest.raises(SpecError, match="`intermediate_size`: a positive integer is expected"):
         describe(read_campaign(path), path)
 

@@ -1,6 +1,5 @@
 """Load a frozen base from safetensors and put LoRA adapters on it with peft."""
 
-import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,10 +20,9 @@ from transformers.utils import logging
 from hpobench_llm.artefacts import sha256_of_file
 from hpobench_llm.collect.campaign.hyperparameters import Hyperparameters
 from hpobench_llm.collect.campaign.spec import Campaign
+from hpobench_llm.collect.campaign.weights import checked_weights
 from hpobench_llm.errors import DataError, SpecError
 from hpobench_llm.spec import resolve_path
-
-PICKLED = (".bin", ".pt", ".pth", ".ckpt")
 
 
 def load_base(
@@ -38,7 +36,7 @@ def load_base(
     """
     if campaign.base.path:
         folder = resolve_path(campaign.base.path, file=file, key="base.path")
-        weights = _checked_weights(folder, file)
+        weights = checked_weights(folder, file)
         where: dict[str, Any] = {
             "folder": folder.name,
             "sha256": {
@@ -69,37 +67,6 @@ def load_base(
     model.requires_grad_(False)
     model.eval()
     return model.to(device), tokenizer, where
-
-
-def _checked_weights(folder: Path, file: Path) -> list[Path]:
-    """Return the safetensors files of a folder that can be loaded without running code of its own.
-
-    Pickled weights (.bin, .pt) are programs to the one who unpickles them, and `auto_map` names
-    Python files beside the weights: neither is ever run.
-    """
-    weights = sorted(folder.glob("*.safetensors"))
-    pickled = sorted(p.name for end in PICKLED for p in folder.glob(f"*{end}"))
-    if not weights and pickled:
-        raise SpecError(
-            file, "base.path", f"{folder / pickled[0]} is pickled; only *.safetensors are loaded"
-        )
-    if not weights or not (folder / "config.json").exists():
-        raise SpecError(file, "base.path", f"no config.json and *.safetensors in {folder}")
-    for name in ("config.json", "tokenizer_config.json"):
-        if not (folder / name).exists():
-            continue
-        try:
-            config = json.loads((folder / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise SpecError(file, "base.path", f"{folder / name}: no JSON: {error}") from None
-        if isinstance(config, dict) and config.get("auto_map"):
-            raise SpecError(
-                file,
-                "base.path",
-                f"{folder / name} names code of its own (`auto_map`); the code of a base is never "
-                "run",
-            )
-    return weights
 
 
 @contextmanager

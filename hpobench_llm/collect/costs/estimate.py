@@ -11,6 +11,7 @@ from hpobench_llm.collect.campaign.hyperparameters import Hyperparameters
 from hpobench_llm.collect.campaign.recipe import Score
 from hpobench_llm.collect.campaign.shape import Shape, shape_of_folder
 from hpobench_llm.collect.campaign.spec import Campaign
+from hpobench_llm.collect.campaign.weights import checked_weights
 from hpobench_llm.collect.costs.formulas import (
     BYTES,
     EVALUATION_TOKENS,
@@ -77,6 +78,7 @@ def base_shape(campaign: Campaign, file: Path) -> Shape | None:
     if campaign.base.hub:
         return None
     folder = resolve_path(campaign.base.path, file=file, key="base.path")
+    checked_weights(folder, file)
     try:
         return shape_of_folder(folder)
     except ValueError as error:

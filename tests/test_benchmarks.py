@@ -1,0 +1,31 @@
+"""The benchmark scripts run and measure what they say; how fast anything is, is no test."""
+
+import json
+import os
+import subprocess
+import sys
+
+
+def test_the_engines_are_compared(project_root, tmp_path):
+    script = project_root / "benchmarks" / "packed.py"
+    options = ["--sizes", "xs", "--shapes", "1x16", "--packs", "1", "3", "--steps", "3"]
+    done = subprocess.run(
+        [sys.executable, script, *options, "--repeats", "2", "--json", tmp_path / "found.json"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if line.startswith("| ")][1:]
+    assert [row.split(" | ")[0] for row in rows] == [
+        "| peft engine",
+        "| packed, 1 at once",
+        "| packed, 3 at once",
+        "| HF Trainer, one process",
+        "| HF Trainer, a process a run",
+    ]
+    assert "| 1.00 [1.00, 1.00] |" in rows[0]
+    (cell,) = json.loads((tmp_path / "found.json").read_text())["seconds"].values()
+    for samples in cell.values():
+        assert len(samples) == 2
+        assert all(sample["step"] > 0 for sample in samples)

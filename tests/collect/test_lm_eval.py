@@ -60,7 +60,10 @@ def build(write_campaign, base):
     def scorers(*entries, **options):
         text = "\n[[score]]\n".join(f"checkpoints = [0]\n{entry}\n" for entry in entries)
         file = write_campaign((EXACT, text))
-        return build_scorers(read_campaign(file), file, Split([], [], []), base[1], **options)
+        campaign = read_campaign(file)
+        config = json.loads((Path(campaign.base.path) / "config.json").read_text())
+        limit = config.get("max_position_embeddings") or config["n_positions"]
+        return build_scorers(campaign, file, Split([], [], []), base[1], limit, **options)
 
     return scorers
 

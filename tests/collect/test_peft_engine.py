@@ -1,5 +1,6 @@
 """The reference engine against closed forms, against transformers, and when a run breaks."""
 
+import json
 import math
 
 import numpy as np
@@ -12,7 +13,7 @@ from hpobench_llm.collect.data.batches import collate, row_stream, schedule
 from hpobench_llm.collect.engines.peft_loop import train_runs
 from hpobench_llm.collect.engines.workbench import prepare
 from hpobench_llm.collect.scores.losses import mean_loss, row_losses
-from hpobench_llm.errors import SpecError
+from hpobench_llm.errors import DataError, SpecError
 
 CPU = torch.device("cpu")
 MEASURED = ("train_seconds", "train_wall_seconds", "eval_seconds", "peak_memory_bytes")
@@ -201,3 +202,22 @@ def test_the_first_runs_keep_the_loss_of_every_validation_row(open_bench):
     labels = sum(len(row.ids) - row.prompt_tokens for row in bench.split.val)
     mean = sum(kept["val_row_losses"]) / labels
     assert mean == pytest.approx(kept["rows"][-1]["val_loss"], rel=1e-12)
+
+
+def test_rows_longer_than_the_base_takes_are_refused(open_bench):
+    with pytest.raises(SpecError, match=r"`data.max_tokens`: 129 is more than the 128 tokens"):
+        open_bench(("max_tokens = 48", "max_tokens = 129"))
+
+
+def test_an_item_longer_than_the_base_takes_is_counted(open_bench, tmp_path):
+    pairs = tmp_path / "pairs.jsonl"
+    long = {"good": "a cat " * 100, "bad": "cat a"}
+    short = {"good": "a cat", "bad": "cat a"}
+    exact = 'kind = "exact-match"\ncheckpoints = [0, 4]'
+    score = f'kind = "minimal-pairs"\npath = "{pairs}"\ncheckpoints = [0, 4]'
+    pairs.write_text("\n".join(json.dumps(item) for item in (long, short, long, short)))
+    (scorer,) = open_bench((exact, score)).scorers
+    assert (scorer.items, scorer.source["unused"]) == (2, 2)
+    pairs.write_text(json.dumps(long))
+    with pytest.raises(DataError, match="no item fits the 128 tokens"):
+        open_bench((exact, score))

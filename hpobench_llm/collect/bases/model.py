@@ -69,6 +69,18 @@ def load_base(
     return model.to(device), tokenizer, where
 
 
+def context_tokens(base: PreTrainedModel, file: Path) -> int:
+    """Return how many tokens a base takes at once.
+
+    Raises:
+        SpecError: its config does not say.
+    """
+    limit = getattr(base.config.get_text_config(), "max_position_embeddings", None)
+    if not isinstance(limit, int):
+        raise SpecError(file, "base", "its config.json gives no max_position_embeddings")
+    return limit
+
+
 @contextmanager
 def adapted(
     base: PreTrainedModel, hyperparameters: Hyperparameters, seed: int

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from hpobench_llm.collect.bases.model import load_base
+from hpobench_llm.collect.bases.model import context_tokens, load_base
 from hpobench_llm.collect.campaign.spec import Campaign
 from hpobench_llm.collect.data.rows import Split, load_split
 from hpobench_llm.collect.scores.losses import Batch, evaluation_batches, mean_loss, summed_losses
 from hpobench_llm.collect.scores.scorer import Scorer, build_scorers
+from hpobench_llm.errors import SpecError
 from hpobench_llm.provenance import git_revision, processor, versions
 
 LIBRARIES = ("torch", "transformers", "peft", "numpy", "hpobench-llm")
@@ -107,11 +108,21 @@ def prepare(
     """Load base, data and scores, and measure the untrained base once for all runs.
 
     `run_generated_code` allows scores that run code which the model wrote.
+
+    Raises:
+        SpecError, DataError: the base, the data or a score cannot be used.
     """
     base, tokenizer, base_source = load_base(campaign, file, device)
+    context = context_tokens(base, file)
+    if campaign.data.max_tokens > context:
+        raise SpecError(
+            file,
+            "data.max_tokens",
+            f"{campaign.data.max_tokens} is more than the {context} tokens that the base takes",
+        )
     split = load_split(campaign, file, tokenizer)
     scorers = build_scorers(
-        campaign, file, split, tokenizer, run_generated_code=run_generated_code
+        campaign, file, split, tokenizer, context, run_generated_code=run_generated_code
     )
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     losses = LossRows(campaign, split, pad, device)

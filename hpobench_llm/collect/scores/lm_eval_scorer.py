@@ -17,10 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AutoConfig, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from hpobench_llm.collect.campaign.recipe import Score
-from hpobench_llm.collect.campaign.spec import Campaign
 from hpobench_llm.collect.scores.code_execution import check_runner
 from hpobench_llm.collect.scores.losses import EVALUATION_TOKENS
 from hpobench_llm.collect.scores.offline import alone
@@ -28,7 +27,7 @@ from hpobench_llm.collect.scores.samples import mean_and_stderr
 from hpobench_llm.collect.scores.task_data import Row, checked_data_sum, read_groups
 from hpobench_llm.collect.scores.task_files import TaskFile, read_task_file
 from hpobench_llm.collect.scores.task_questions import Asker, Question, chance_level, encoded
-from hpobench_llm.errors import MissingDependencyError, SpecError
+from hpobench_llm.errors import MissingDependencyError
 from hpobench_llm.spec import resolve_path
 
 GENERATION_TOKENS = 4 * EVALUATION_TOKENS  # a batch of prompts: no logits but the last are kept
@@ -116,9 +115,9 @@ def _margin(sample: dict[str, Any]) -> float:
 def build_lm_eval_scorer(
     score: Score,
     key: str,
-    campaign: Campaign,
     file: Path,
     tokenizer: PreTrainedTokenizerBase,
+    context_tokens: int,
 ) -> LmEvalScorer:
     """Return the scorer of a score of kind `lm-eval`; `key` is its place in the campaign.
 
@@ -136,12 +135,13 @@ def build_lm_eval_scorer(
         check_runner()
     path = resolve_path(score.path, file=file, key=f"{key}.path")
     digest = checked_data_sum(task_file.reader, path, score.sha256, file)
-    context = _context_tokens(campaign, file)
     own = copy.deepcopy(tokenizer)
     if own.pad_token_id is None:
         own.pad_token = own.eos_token
     with alone("lm_eval"):
-        asker = Asker(task_file, path, own, context, lambda *rows: _template(task_file, *rows))
+        asker = Asker(
+            task_file, path, own, context_tokens, lambda *rows: _template(task_file, *rows)
+        )
         groups = read_groups(task_file.reader, path)
         questions, unused = asker.questions(groups, score.fewshot, score.items)
         task = _finished_task(task_file, questions)
@@ -163,7 +163,7 @@ def build_lm_eval_scorer(
         file=task_file,
         task=task,
         tokenizer=own,
-        context_tokens=context,
+        context_tokens=context_tokens,
         batch_rows=min(max(rows, 1), MOST_AT_ONCE),
         items=len(questions),
         chance=chance,
@@ -179,20 +179,6 @@ def _installed_version(score: Score) -> str:
         missing = (error.name or "lm_eval").partition(".")[0]
         raise MissingDependencyError(missing, "lm-eval", f"the score {score.name!r}") from None
     return metadata.version("lm_eval")
-
-
-def _context_tokens(campaign: Campaign, file: Path) -> int:
-    """Return how many tokens the base takes, which its tokenizer need not know."""
-    base = campaign.base
-    if base.path:
-        folder = resolve_path(base.path, file=file, key="base.path")
-        config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
-    else:  # the base has been loaded, so its config lies in the cache
-        config = AutoConfig.from_pretrained(base.hub, revision=base.revision)
-    limit = getattr(config.get_text_config(), "max_position_embeddings", None)
-    if not isinstance(limit, int):
-        raise SpecError(file, "base", "its config.json gives no max_position_embeddings")
-    return limit
 
 
 def _template(file: TaskFile, shots: Sequence[Row], rows: Sequence[Row]) -> Any:

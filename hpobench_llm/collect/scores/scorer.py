@@ -103,11 +103,13 @@ def build_scorers(
     file: Path,
     split: Split,
     tokenizer: PreTrainedTokenizerBase,
+    context_tokens: int,
     *,
     run_generated_code: bool = False,
 ) -> list[Scorer]:
-    """Return the scorers of a campaign.
+    """Return the scorers of a campaign, for a base that takes `context_tokens` tokens.
 
+    An item that does not fit is not scored; how many is said in the scorer's `source`.
     `run_generated_code` allows scores that run programs which the model writes.
 
     Raises:
@@ -116,28 +118,51 @@ def build_scorers(
     """
     check_scores(campaign, file, run_generated_code=run_generated_code)
     return [
-        build_lm_eval_scorer(score, f"score[{number}]", campaign, file, tokenizer)
+        build_lm_eval_scorer(score, f"score[{number}]", file, tokenizer, context_tokens)
         if score.kind == "lm-eval"
-        else _build(score, number, file, split, tokenizer)
+        else _build(score, number, file, split, tokenizer, context_tokens)
         for number, score in enumerate(campaign.score)
     ]
 
 
 def _build(
-    score: Score, number: int, file: Path, split: Split, tokenizer: PreTrainedTokenizerBase
+    score: Score,
+    number: int,
+    file: Path,
+    split: Split,
+    tokenizer: PreTrainedTokenizerBase,
+    context_tokens: int,
 ) -> TokenScorer:
     if score.kind == "exact-match":
-        rows = split.test[: score.items or None]
-        source = {"rows": "the test rows of the campaign"}
-        return TokenScorer(score, rows, list(range(len(rows) + 1)), [0] * len(rows), 0.0, source)
+        asked = split.test[: score.items or None]
+        return TokenScorer(
+            score,
+            asked,
+            list(range(len(asked) + 1)),
+            [0] * len(asked),
+            0.0,
+            {"rows": "the test rows of the campaign"},
+        )
     path = resolve_path(score.path, file=file, key=f"score[{number}].path")
-    source = {"file": path.name, "sha256": checked_sum(path, score.sha256, file)}
-    rows, starts, gold = [], [0], []
+    source: dict[str, Any] = {
+        "file": path.name,
+        "sha256": checked_sum(path, score.sha256, file),
+    }
+    rows: list[Tokens] = []
+    starts, gold, unused = [0], [], 0
     for place, item in enumerate(spread(read_rows(path), score.items)):
         texts, right = _texts(item, score, path, place)
-        rows += [_whole(tokenizer, prompt, text) for prompt, text in texts]
+        found = [_whole(tokenizer, prompt, text) for prompt, text in texts]
+        if max(len(row.ids) for row in found) > context_tokens:
+            unused += 1
+            continue
+        rows += found
         starts.append(len(rows))
         gold.append(right)
+    if not gold:
+        raise DataError(f"{path}: no item fits the {context_tokens} tokens that the base takes")
+    if unused:
+        source["unused"] = unused
     sizes = np.diff(starts)
     return TokenScorer(score, rows, starts, gold, float(np.mean(1.0 / sizes)), source)
 

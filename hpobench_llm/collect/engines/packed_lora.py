@@ -51,7 +51,7 @@ class Pack:
             b = self._leaf(place + rank * inputs, (outputs, rank))
             place += rank * (inputs + outputs)
             self.layers.append(PackedLinear(self, module, a, b))
-        self._dropout = _Dropout(hypers, device)
+        self._dropout = _Dropout(hypers, seeds[0], device)
         for k, (hyper, seed) in enumerate(zip(hypers, seeds, strict=True)):
             self._dropout.continue_from(k, self._initialise(k, hyper.rank, seed))
         self._places = [(name.rpartition(".")[0], name.rpartition(".")[2]) for name in names]
@@ -167,21 +167,21 @@ class PackedLinear(nn.Module):
 class _Dropout:
     """Draws the masks: on a CPU from one generator a configuration, as peft's run alone would.
 
-    On a GPU all masks of a layer come from one draw: their law is the same, their bits are not.
+    On a GPU all masks of a layer come from one draw, seeded by the pack's first run: their law is
+    the same, their bits are not, and they follow from who is in the pack.
     """
 
-    def __init__(self, hypers: Sequence[Hyperparameters], device: torch.device) -> None:
+    def __init__(self, hypers: Sequence[Hyperparameters], seed: int, device: torch.device) -> None:
         self.shape: tuple[int, tuple[int, ...]] | None = None
         self._device = device
         self._rates = [hyper.dropout for hyper in hypers]
         self._keep = 1 - torch.tensor(self._rates, device=device)[:, None, None, None]
         self._own = [torch.Generator() for _ in hypers]
-        self._shared = torch.Generator(device)
+        self._shared = torch.Generator(device).manual_seed(seed)
 
     def continue_from(self, k: int, state: torch.Tensor) -> None:
+        """Let configuration `k` draw its masks where its initialisation ended."""
         self._own[k].set_state(state)
-        if k == 0:
-            self._shared.manual_seed(self._own[k].initial_seed())
 
     def mask(self, features: int) -> torch.Tensor | None:
         """Return `(K, rows, tokens, features)` factors, or None where nothing is dropped."""

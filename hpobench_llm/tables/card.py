@@ -129,7 +129,7 @@ def _spread(good: pd.DataFrame, axes: list[str], metric: Metric) -> str:
     losses = means * metric.to_loss(1.0)
     best = losses.nsmallest(max(1, len(losses) // 4)).index
     figures = (_pooled(groups), _pooled(groups, best), means.std())
-    return f"| {metric.name} | {metric.unit} | {' | '.join(f'{f:.4f}' for f in figures)} |"
+    return f"| {metric.name} | {metric.unit} | {' | '.join(map(_figure, figures))} |"
 
 
 def _pooled(groups: "SeriesGroupBy[float, Any]", which: pd.Index | None = None) -> float:
@@ -162,8 +162,12 @@ def _difficulty(table: Table) -> list[str]:
         f"Expected regret of random search in val_loss (exact, without repetition, over "
         f"{len(losses)} configurations; a diverged one counts as {metric.worst:.4f}): "
         + ", ".join(f"{r:.4f} after {n} trials" for n, r in zip(TRIALS, regrets, strict=True))
-        + f". Standard deviation between seeds in the best quarter: {noise:.4f}.",
+        + f". Standard deviation between seeds in the best quarter: {_figure(noise)}.",
     ]
+
+
+def _figure(value: float) -> str:
+    return "not known" if np.isnan(value) else f"{value:.4f}"
 
 
 def _shown(value: object) -> str:
@@ -200,7 +204,10 @@ def _score_column(table: Table, name: str) -> tuple[str, str]:
                 rows = name.removeprefix("val_loss_")
                 return metric.unit, f"loss on the first {rows} of the validation rows"
             if name.endswith("_margin"):
-                return metric.unit, "log-likelihood of the right answer, less the best wrong one's"
+                return metric.unit, (
+                    "log-likelihood of the right answer, less the best wrong one's where there "
+                    "are choices"
+                )
             return metric.unit, "benchmark score, empty where it was not measured"
         if name == metric.stderr:
             return metric.unit, f"standard error of {metric.name} over the benchmark's items"

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from hpobench_llm.collect.costs.formulas import Assumptions
+from hpobench_llm.collect.costs.packing import runs_on_gpu
 from hpobench_llm.errors import HpobenchError
 
 
@@ -91,7 +92,7 @@ def assumptions(options: argparse.Namespace) -> Assumptions:
     """
     try:
         return Assumptions(
-            device="cuda" if options.device == "cuda" else "cpu",
+            device="cuda" if runs_on_gpu(options.device) else "cpu",
             devices=options.assume_devices,
             tflops=options.assume_tflops,
             utilisation=options.assume_utilisation,

@@ -40,7 +40,12 @@ def _head(table: Table) -> list[str]:
     meta, frame = table.metadata, table.frame
     runs = frame.drop_duplicates(["config_id", "seed"])
     full = _full(table)
-    bad = (full["status"] != "ok").sum()
+    bad = (full["status"] == "diverged").sum()
+    lacking = (~full["status"].isin(["ok", "diverged"])).sum()
+    alone = (
+        "amortised_train_seconds" not in full
+        or (full["train_seconds"] != full["amortised_train_seconds"]).all()
+    )
     hours = full[["train_seconds", "eval_seconds"]].to_numpy().sum() / 3600
     seeds = runs.groupby("config_id").size().value_counts().sort_index(ascending=False)
     parts = ", ".join(f"{count} with {n}" for n, count in seeds.items())
@@ -56,10 +61,10 @@ def _head(table: Table) -> list[str]:
         f"{len(meta.fidelities[0].values)} checkpoints each "
         f"({', '.join(map(str, meta.fidelities[0].values))}; {meta.fidelities[0].unit}), "
         f"{len(frame)} rows; {f'{absent} runs of the campaign are missing; ' if absent else ''}"
-        f"{bad} runs "
+        f"{f'{lacking} runs ended out of memory or failed; ' if lacking else ''}{bad} runs "
         f"ended diverged (more than {meta.provenance['diverged_factor']} times the untrained "
-        f"base's validation loss, or not finite). {hours:.2f} hours of computing, counted as if "
-        "each run had been trained alone.",
+        f"base's validation loss, or not finite). {hours:.2f} hours of computing, "
+        f"{'each run' if alone else 'some runs not yet'} counted as trained alone.",
         "",
         f"Licence of the table: {meta.licence}. The text that the runs learned from is not part "
         "of it.",

@@ -30,7 +30,7 @@ class Column:
 COLUMNS = (
     Column("config_id", pa.string(), "", "hash of the configuration's axes", True),
     Column("seed", pa.int64(), "", "seed of initialisation, data order and dropout", True),
-    Column(STEP, pa.int64(), "optimizer steps", "0 is the untrained base", True),
+    Column(STEP, pa.int64(), "steps", "forward and backward passes; 0: the untrained base", True),
     Column("status", pa.string(), "", "ok, diverged, out_of_memory or failed", True),
     Column("rank", pa.int64(), "", "LoRA rank"),
     Column("alpha_ratio", pa.float64(), "", "LoRA alpha divided by rank"),

@@ -48,6 +48,8 @@ def plan(campaign: Campaign, engine: EngineName, pack_size: int) -> list[Task]:
             packs.append(open_packs[key])
         open_packs[key].append(run)
     tasks = [Task("runs", "packed", tuple(pack)) for pack in packs]
+    if pack_size == 1:
+        return tasks  # every run is alone: its own seconds are the true ones
     return tasks + [Task("solo", "peft", (run,)) for run in solo_runs(campaign, runs)]
 
 

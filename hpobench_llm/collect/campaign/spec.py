@@ -100,6 +100,13 @@ class Campaign:
                 raise ValueError(f"`grid.{axis}`: values must be finite: {list(values)}")
             for value in values:
                 self.hyperparameters({axis: value})
+        fractions = self.grid.get("train_fraction", (self.defaults.train_fraction,))
+        least = min(float(fraction) for fraction in fractions)
+        if self.data.train_rows and self.data.leaked_rows > round(least * self.data.train_rows):
+            raise ValueError(
+                f"`data.leaked_rows` = {self.data.leaked_rows}: with train_fraction = {least:g} "
+                "not all of them would be trained on"
+            )
         _ = self.space  # its own rules: increasing values, positive where logarithmic
         for rows in self.grid.get("batch_rows", (self.defaults.batch_rows,)):
             steps, rest = divmod(int(rows), self.step_rows)

@@ -43,6 +43,11 @@ def pack_size(campaign: Campaign, file: Path, device: str, workers: int) -> int:
     return size
 
 
+def runs_on_gpu(device: str) -> bool:
+    """Say whether `auto`, `cpu` or `cuda` means a GPU on this machine; `cuda` always does."""
+    return device == "cuda" or (device == "auto" and _free_on_gpu() > 0)
+
+
 def _free_on_gpu() -> int:
     """Return the free bytes of the emptiest GPU, 0 without one; needs no torch."""
     command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]

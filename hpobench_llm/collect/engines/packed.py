@@ -95,6 +95,7 @@ def _train(bench: Workbench, runs: Sequence[Run], on_step: OnStep) -> list[dict[
             memory.stop()
             share = None if memory.peak is None else memory.peak // len(runs)
             for k, trained in enumerate(tally.read()):
+                on_step(step)  # an evaluation takes long: a signal is looked for before each
                 with pack.only(k):
                     recorders[k].checkpoint(
                         checkpoint,

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from hpobench_llm.collect.bases.model import adapted
 from hpobench_llm.collect.campaign.hyperparameters import Hyperparameters
 from hpobench_llm.collect.campaign.plan import rank_class
+from hpobench_llm.errors import SpecError
 
 # Gradients are views of one buffer on purpose (see `Pack`); torch mentions their strides once.
 warnings.filterwarnings("ignore", "grad and param do not obey the gradient layout contract")
@@ -39,6 +40,12 @@ class Pack:
         self.scale = torch.tensor([hyper.scale for hyper in hypers], device=device)[:, None, None]
         names = target_names(base, hypers[0])
         bases = [base.get_submodule(name) for name in names]
+        if base.get_output_embeddings() in bases:
+            raise SpecError(
+                "campaign",
+                "target_modules",
+                "the packed engine cannot adapt the model's head; --engine peft can",
+            )
         rank = rank_class(max(hyper.rank for hyper in hypers))
         shapes = [features(module) for module in bases]
         size = rank * sum(map(sum, shapes))

@@ -44,12 +44,24 @@ class SoloCosts:
                 known = [member[step][name] for member in members if name in member[step]]
                 if known:
                     mean = fmean(known)
+                    if name != "peak_memory_bytes":
+                        mean *= _share_trained(row, members[0].get(step, row))
                     priced[name] = round(mean) if name == "peak_memory_bytes" else mean
             yield priced
 
 
 def _class(record: Record) -> tuple[int | str, ...]:
-    return cost_class(Hyperparameters(**record["hyperparameters"]))
+    """Return the cost class, and where it ran: another device has another price."""
+    where = record["provenance"]
+    hyper = Hyperparameters(**record["hyperparameters"])
+    return *cost_class(hyper), where["device"], where["threads"]
+
+
+def _share_trained(row: Record, whole: Record) -> float:
+    """Return how far a run came that broke on the way: alone it would have stopped there."""
+    if row["status"] == "ok" or "val_loss" in row or not whole["tokens_seen"]:
+        return 1.0
+    return float(min(1.0, row["tokens_seen"] / whole["tokens_seen"]))
 
 
 def _by_step(record: Record) -> dict[int, Record]:

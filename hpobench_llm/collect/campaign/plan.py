@@ -47,10 +47,13 @@ def plan(campaign: Campaign, engine: EngineName, pack_size: int) -> list[Task]:
             open_packs[key] = []
             packs.append(open_packs[key])
         open_packs[key].append(run)
-    tasks = [Task("runs", "packed", tuple(pack)) for pack in packs]
-    if pack_size == 1:
-        return tasks  # every run is alone: its own seconds are the true ones
-    return tasks + [Task("solo", "peft", (run,)) for run in solo_runs(campaign, runs)]
+    # A pack of one is alone: its own seconds are the true ones.
+    timed = {run.run_id for run in solo_runs(campaign, runs)} if pack_size > 1 else set()
+    tasks: list[Task] = []
+    for pack in packs:  # timings follow their pack: a collection that is cut off has prices too
+        tasks.append(Task("runs", "packed", tuple(pack)))
+        tasks += [Task("solo", "peft", (run,)) for run in pack if run.run_id in timed]
+    return tasks
 
 
 def rank_class(rank: int) -> int:

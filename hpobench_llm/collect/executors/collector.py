@@ -32,7 +32,8 @@ def open_bench(
 
 def header(bench: Workbench, pack_size: int) -> dict[str, Any]:
     """Return what `campaign.json` says of a collection."""
-    return bench.campaign.identity() | bench.header() | {"pack_size": pack_size}
+    packed = {"pack_size": pack_size} if pack_size > 1 else {}
+    return bench.campaign.identity() | bench.header() | packed
 
 
 def collect(

@@ -52,12 +52,13 @@ def _collect(options: argparse.Namespace, stop: StopSignals) -> int:
     check(options)
     campaign = read_campaign(options.campaign)
     ledger = Ledger(open_storage(options.ledger or options.out), campaign.identity())
-    if ledger.header() is None and (options.out / "table.json").exists():
+    ledger.refresh()
+    sealed = (options.out / "table.json").exists()
+    if ledger.header() is None and sealed and not ledger.records:
         raise LedgerError(
             f"{options.out} holds a sealed table without its ledger, so nothing can be added to "
             "it; give another --out"
         )
-    ledger.refresh()
     if ledger.damaged and options.parent is None:
         _say(f"{ledger.damage()}; their runs are trained again")
     engine: EngineName = "packed" if options.engine == "auto" else options.engine

@@ -42,7 +42,9 @@ class Ledger:
         return self.storage.place
 
     def header(self) -> dict[str, Any] | None:
-        """Return what `campaign.json` says, None before the first collector has written it.
+        """Return what `campaign.json` says, None before a collector has written it.
+
+        One that is damaged counts as not written: each file of the ledger names its campaign too.
 
         Raises:
             LedgerError: it cannot be read, or is of another format, campaign or recipe.
@@ -52,8 +54,10 @@ class Ledger:
             known = json.loads(self.storage.read(HEADER))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
-            raise LedgerError(f"{where}: cannot be read: {error}; give another --out") from None
+        except ValueError:  # cut short or garbled: the next collector writes it again
+            return None
+        except OSError as error:
+            raise LedgerError(f"{where}: cannot be read: {error}") from None
         if not isinstance(known, dict) or known.get("format") != FORMAT:
             found = known.get("format") if isinstance(known, dict) else None
             raise LedgerError(

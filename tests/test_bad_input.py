@@ -109,16 +109,10 @@ def test_a_ray_cluster_that_is_not_there(campaign, tmp_path):
     complains(done, "--ray-address here", "no Ray cluster there")
 
 
-@pytest.mark.parametrize(
-    ("header", "words"),
-    [
-        ("{", ["campaign.json", "cannot be read"]),
-        ('{"format": 1, "campaign": "bad"}', ["campaign.json", "format 1", "reads 2"]),
-    ],
-)
-def test_a_folder_that_is_no_ledger_of_ours(campaign, tmp_path, header, words):
-    (tmp_path / "campaign.json").write_text(header)
-    complains(run(COLLECT, campaign(), "--out", tmp_path), *words, "give another --out")
+def test_a_folder_that_is_no_ledger_of_ours(campaign, tmp_path):
+    (tmp_path / "campaign.json").write_text('{"format": 1, "campaign": "bad"}')
+    done = run(COLLECT, campaign(), "--out", tmp_path)
+    complains(done, "campaign.json", "format 1", "reads 2", "give another --out")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """What a table on disk looks like: the columns of `table.parquet` and the keys of `table.json`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -18,7 +18,10 @@ EXAMPLES_FILE = "examples.parquet"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column that every collected table has: its Arrow type, unit and meaning."""
+    """One column of a collected table: its Arrow type, unit and meaning.
+
+    Those that are `required` stand in every table, an imported one too.
+    """
 
     name: str
     type: pa.DataType
@@ -30,7 +33,7 @@ class Column:
 COLUMNS = (
     Column("config_id", pa.string(), "", "hash of the configuration's axes", True),
     Column("seed", pa.int64(), "", "seed of initialisation, data order and dropout", True),
-    Column(STEP, pa.int64(), "steps", "forward and backward passes; 0: the untrained base", True),
+    Column(STEP, pa.int64(), "steps", "forward and backward passes; 0: the untrained base"),
     Column("status", pa.string(), "", "ok, diverged, out_of_memory or failed", True),
     Column("rank", pa.int64(), "", "LoRA rank"),
     Column("alpha_ratio", pa.float64(), "", "LoRA alpha divided by rank"),
@@ -69,12 +72,11 @@ COLUMNS = (
         "computing of training so far: CPU seconds, on a GPU wall seconds; of a packed run the "
         "mean of the runs of its cost class (rank, batch, dropout or none, modules) that were "
         "trained alone, or its share of the pack where none was",
-        True,
     ),
     Column("train_wall_seconds", pa.float64(), "s", "wall time of the same"),
     Column("amortised_train_seconds", pa.float64(), "s", "a packed run's share of its pack"),
     Column("solo_train_seconds", pa.float64(), "s", "of this very run, trained alone once more"),
-    Column("eval_seconds", pa.float64(), "s", "computing spent on evaluation so far", True),
+    Column("eval_seconds", pa.float64(), "s", "computing spent on evaluation so far"),
     Column(
         "peak_memory_bytes",
         pa.int64(),
@@ -82,7 +84,7 @@ COLUMNS = (
         "peak of training so far; on a CPU above what the process held when the run began; of a "
         "packed run as for train_seconds",
     ),
-    Column("tokens_seen", pa.int64(), "tokens", "tokens trained on so far, without padding", True),
+    Column("tokens_seen", pa.int64(), "tokens", "tokens trained on so far, without padding"),
     Column("label_tokens_seen", pa.int64(), "tokens", "those of them that the loss saw"),
     Column("trainable_parameters", pa.int64(), "", "LoRA's A and B"),
     Column("engine", pa.string(), "", "which training loop made the row: packed or peft"),
@@ -98,7 +100,11 @@ BY_NAME = {column.name: column for column in COLUMNS}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metadata:
-    """`table.json`: everything about a table that is not a row."""
+    """`table.json`: everything about a table that is not a row.
+
+    `fidelities` may be empty: every row is then a run in full. Tables of one `family` measure the
+    same space on related tasks; `task` says what this one's is (a model's name and size, say).
+    """
 
     name: str
     version: str
@@ -113,6 +119,8 @@ class Metadata:
     provenance: dict[str, Any]
     table_sha256: str
     examples_sha256: str = ""
+    family: str = ""
+    task: dict[str, str | int | float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, closed by a sum over all the others."""
@@ -132,6 +140,7 @@ class Metadata:
             "sha256": {TABLE_FILE: self.table_sha256}
             | ({EXAMPLES_FILE: self.examples_sha256} if self.examples_sha256 else {}),
         }
+        body |= {"family": self.family, "task": self.task} if self.family else {}
         return body | {"metadata_sha256": sha256_of_text(canonical_json(body))}
 
     @staticmethod
@@ -167,6 +176,8 @@ class Metadata:
                 provenance=raw["provenance"],
                 table_sha256=raw["sha256"][TABLE_FILE],
                 examples_sha256=raw["sha256"].get(EXAMPLES_FILE, ""),
+                family=raw.get("family", ""),
+                task=raw.get("task", {}),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise IntegrityError(f"{where}: not complete: {error!r}") from None

@@ -106,7 +106,8 @@ def check_rows(frame: pd.DataFrame, metadata: Metadata, where: object) -> None:
         IntegrityError: naming the column or the row.
     """
     axes = list(metadata.space.names)
-    needed = [c.name for c in COLUMNS if c.required] + axes + list(metadata.metrics)
+    fidelities = [fidelity.name for fidelity in metadata.fidelities]
+    needed = [c.name for c in COLUMNS if c.required] + axes + fidelities + list(metadata.metrics)
     for name in needed:
         if name not in frame.columns:
             raise IntegrityError(f"{where}: column `{name}` is missing")
@@ -117,7 +118,7 @@ def check_rows(frame: pd.DataFrame, metadata: Metadata, where: object) -> None:
     unknown = set(frame["status"]) - set(STATUSES)
     if unknown:
         raise IntegrityError(f"{where}: unknown status {sorted(unknown)}")
-    key = ["config_id", "seed", *(fidelity.name for fidelity in metadata.fidelities)]
+    key = ["config_id", "seed", *fidelities]
     twice = np.flatnonzero(frame.duplicated(key))
     if len(twice):
         raise IntegrityError(f"{where}: row {twice[0]} repeats the key {key} of another row")

@@ -232,7 +232,7 @@ def test_sigterm_and_sigint_drop_the_pack_and_say_how_to_go_on(start, file, out,
             "start again to go on"
         )
         assert "Traceback" not in said
-    assert 4 <= count(file, out) < TRAININGS
+    assert 2 <= count(file, out) < TRAININGS
     mends()
 
 

@@ -78,7 +78,7 @@ def test_missing_files_are_named(table_folder, tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda f: f.drop(columns="tokens_seen"), "`tokens_seen` is missing"),
+        (lambda f: f.drop(columns="step"), "`step` is missing"),
         (lambda f: f.drop(columns="score_toy"), "`score_toy` is missing"),
         (lambda f: f.assign(status="fine"), r"unknown status \['fine'\]"),
         (lambda f: pd.concat([f, f.iloc[[3]]], ignore_index=True), "row 72 repeats the key"),

@@ -85,6 +85,7 @@ def _collect(options: argparse.Namespace, stop: StopSignals) -> int:
         device=options.device,
         run_generated_code=options.run_generated_code,
         pack_size=size,
+        parts=parts,
     )
     said = "" if all(map(ledger.is_done, job.tasks)) else _train(job, tasks, options, stop)
     return 0 if options.parent is not None else _finish(job, tasks, options.out, said)
@@ -163,7 +164,7 @@ def _finish(job: Job, tasks: Sequence[Task], out: Path, said: str) -> int:
 
 
 def _seal(campaign: Campaign, ledger: Ledger, out: Path, *, partial: bool) -> int:
-    from hpobench_llm.collect.ledger.seal import seal
+    from hpobench_llm.collect.ledger.seal import lacking_losses, seal
 
     try:
         table = seal(campaign, ledger, out, partial=partial)
@@ -172,6 +173,12 @@ def _seal(campaign: Campaign, ledger: Ledger, out: Path, *, partial: bool) -> in
             f"{out}: the table cannot be written: {error.strerror or error}; all runs are kept: "
             "make room and start again"
         ) from None
+    lacking = lacking_losses(campaign, ledger)
+    if lacking:
+        _say(
+            f"{lacking} of the first {campaign.per_example_runs} runs were trained before they "
+            "had to keep the loss of every validation row; examples.parquet is without them"
+        )
     runs = len(table.frame.drop_duplicates(["config_id", "seed"]))
     print(f"{out}: sealed {len(table.frame)} rows of {runs} runs, see {out / 'CARD.md'}")
     return 0

@@ -88,6 +88,17 @@ def test_runs_that_time_one_alone_are_tasks_too(write_campaign, collect, tmp_pat
     assert ledger.solo.keys() < ledger.records.keys()
 
 
+def test_shards_that_are_cut_otherwise_are_refused(write_campaign, collect):
+    file = write_campaign(*SMALL)
+    status, out, _ = collect(file, "--shard", "0/2", "--pack-size", "2")
+    assert "2 of 4 trainings" in out
+    status, _, err = collect(file, "--shard", "1/2", "--pack-size", "4")
+    assert status == 2
+    assert "packs of 2, this one into packs of 4; start it again with --pack-size 2" in err
+    status, out, _ = collect(file, "--shard", "1/2")  # goes on as it began
+    assert "4 of 4 trainings, 2 of them now" in out
+
+
 def test_what_is_left_is_priced_by_what_is_there(write_campaign, collect):
     file = write_campaign()
     _, out, _ = collect(file, "--dry-run")

@@ -177,6 +177,17 @@ def test_the_grid_of_the_founding_paper(project_root):
     assert generated == 6_511 * 32 + 9_536 * 16 + 164 * 256
 
 
+def test_runs_that_are_timed_alone_cost_too(write_campaign):
+    def tokens(solo, pack):
+        path = write_campaign(('version = "0.0.1"', f'version = "0.0.1"\nsolo_runs = {solo}'))
+        return estimate(read_campaign(path), path, pack_size=pack).tokens
+
+    # Four configurations of two classes of cost, two seeds: 8 runs, and 2 or 4 that are alone.
+    assert tokens(0, 2) == tokens(2, 1)  # in packs of one each is alone
+    assert tokens(1, 2) == pytest.approx(tokens(0, 2) * 10 / 8)
+    assert tokens(2, 2) == pytest.approx(tokens(0, 2) * 12 / 8)
+
+
 def test_a_base_of_the_hub_needs_its_shape(write_campaign, project_root):
     tiny = str(project_root / "collect" / "bases" / "tiny")
     hub = 'hub = "some/model"\nrevision = "1"'

@@ -233,12 +233,16 @@ def test_bbh_is_greedy_decoding_after_the_first_items(build, base, tmp_path):
     assert scorer.measure(base[0], PAD)["score_bbh"] == pytest.approx(right / 14)
 
 
-def write_mmlu(folder, question, tests=6):
+def write_mmlu(folder, question, tests=6, header=True):
     for part, count in (("dev", 3), ("test", tests)):
         (folder / part).mkdir(parents=True)
         for subject in ("red_birds", "old_trees"):
-            lines = ["question,choice0,choice1,choice2,choice3,answer"]
-            lines += [f'"{part} {question(n)}",1,2,3,4,{n % 4 if n else 1}' for n in range(count)]
+            lines = ["question,choice0,choice1,choice2,choice3,answer"] if header else []
+            answers = "0123" if header else "ABCD"
+            lines += [
+                f'"{part} {question(n)}",1,2,3,4,{answers[n % 4 if n else 1]}'
+                for n in range(count)
+            ]
             (folder / part / f"{subject}_{part}.csv").write_text("\n".join(lines) + "\n")
     return folder
 
@@ -247,8 +251,9 @@ def prompts(scorer):
     return [row["prompt"] for row in scorer.task.test_docs()]
 
 
-def test_mmlu_shows_the_examples_of_the_subject(build, base, tmp_path):
-    folder = write_mmlu(tmp_path / "mmlu", lambda number: f"q{number}")
+@pytest.mark.parametrize("header", [True, False])
+def test_mmlu_shows_the_examples_of_the_subject(build, base, tmp_path, header):
+    folder = write_mmlu(tmp_path / "mmlu", lambda number: f"q{number}", header=header)
     (scorer,) = build(entry("mmlu", folder, fewshot=1))
     first, *_, last = prompts(scorer)
     assert "old trees" in first

@@ -20,7 +20,7 @@ from hpobench_llm.collect.engines import packed as packed_engine
 from hpobench_llm.collect.engines.packed import train_pack
 from hpobench_llm.collect.engines.packed_lora import Pack
 from hpobench_llm.collect.engines.peft_loop import train_runs
-from hpobench_llm.collect.engines.workbench import prepare
+from hpobench_llm.collect.engines.workbench import Workbench, prepare
 from hpobench_llm.errors import SpecError
 
 CPU = torch.device("cpu")
@@ -240,6 +240,59 @@ def test_a_run_too_large_for_the_memory_is_an_outcome(open_bench, monkeypatch, t
     monkeypatch.undo()
     again = train(bench, runs_of([{"rank": 4, "lr": 1e-3}]))[0]["rows"]
     assert [row["status"] for row in again] == ["ok"] * 4
+
+
+@pytest.mark.parametrize("train", [train_pack, train_runs])
+def test_an_evaluation_too_large_for_the_memory_ends_its_run(open_bench, monkeypatch, train):
+    bench, real, steps = open_bench(), Workbench.evaluate, []
+    ends = bench.campaign.checkpoints
+
+    def cramped(self, model, step):
+        if step > ends[1]:
+            raise MemoryError
+        return real(self, model, step)
+
+    monkeypatch.setattr(Workbench, "evaluate", cramped)
+    (record,) = train(bench, runs_of([{"rank": 4, "lr": 1e-3}]), steps.append)
+    assert [r["status"] for r in record["rows"]] == ["ok", "ok", *["out_of_memory"] * 2]
+    assert ["val_loss" in row for row in record["rows"]] == [True, True, False, False]
+    assert max(steps) == ends[2]  # it is not trained on from there
+    assert record["rows"][2]["tokens_seen"] == record["rows"][3]["tokens_seen"]
+
+
+def test_a_pack_whose_evaluation_does_not_fit_is_halved(open_bench, monkeypatch):
+    bench, real, calls = open_bench(), Workbench.evaluate, []
+
+    def cramped(self, model, step):
+        calls.append(step)
+        if len(calls) == 1:
+            raise torch.OutOfMemoryError
+        return real(self, model, step)
+
+    monkeypatch.setattr(Workbench, "evaluate", cramped)
+    records = train_pack(bench, runs_of([{"rank": 4, "lr": lr} for lr in (1e-3, 2e-3)]))
+    assert [record["pack_size"] for record in records] == [1, 1]
+    assert {row["status"] for record in records for row in record["rows"]} == {"ok"}
+
+
+def test_a_signal_is_looked_for_before_each_evaluation(open_bench, monkeypatch):
+    bench, real, evaluated = open_bench(), Workbench.evaluate, []
+
+    class StopHereError(Exception):
+        pass
+
+    def counted(self, model, step):
+        evaluated.append(step)
+        return real(self, model, step)
+
+    def stop(_):
+        if evaluated:
+            raise StopHereError
+
+    monkeypatch.setattr(Workbench, "evaluate", counted)
+    with pytest.raises(StopHereError):
+        train_pack(bench, runs_of([{"rank": 4, "lr": lr} for lr in (1e-3, 2e-3)]), stop)
+    assert len(evaluated) == 1
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory(open_bench, monkeypatch):

@@ -47,6 +47,13 @@ def test_a_base_of_unknown_shape_is_not_packed(size_with, project_root):
     assert size_with(changes=((f'path = "{tiny}"', 'hub = "a/b"\nrevision = "c"'),)) == 1
 
 
-def test_free_memory_is_read():
+def test_free_memory_is_read(tmp_path, monkeypatch):
     assert packing._free_on_cpu() > 1 << 28
-    assert packing._free_on_gpu() >= 0
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert packing._free_on_gpu() == 0
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 100\necho 300\n")
+    program.chmod(0o755)
+    assert packing._free_on_gpu() == 300 << 20
+    program.write_text("#!/bin/sh\necho 'No devices were found'\n")
+    assert packing._free_on_gpu() == 0

@@ -9,7 +9,7 @@ from hpobench_llm.collect.campaign.spec import read_campaign
 from hpobench_llm.collect.engines.registry import engine
 from hpobench_llm.collect.engines.workbench import prepare
 from hpobench_llm.collect.ledger.ledger import Ledger
-from hpobench_llm.collect.ledger.seal import seal
+from hpobench_llm.collect.ledger.seal import lacking_losses, seal
 from hpobench_llm.collect.ledger.storage import open_storage
 from hpobench_llm.errors import IntegrityError, LedgerError
 from hpobench_llm.tables.table import Table
@@ -50,9 +50,28 @@ def test_a_packed_run_costs_what_its_class_costs_alone(collected, tmp_path):
         assert timed.tolist() == pytest.approx([alone])
     assert (last["amortised_train_seconds"] > 0).all()
     assert set(last["engine"]) == {"packed"}
-    assert last["pack_size"].tolist().count(1) == 0 or last["pack_size"].max() > 1
+    assert sorted(last["pack_size"]) == [1, 1, 2, 2, 2, 2]  # by rank and seed
     start = frame[frame["step"] == 0]
     assert (start["train_seconds"] == 0).all()
+
+
+def test_without_runs_alone_a_packed_run_costs_its_share(collected, tmp_path):
+    campaign, ledger, _ = collected
+    ledger.solo.clear()
+    frame = seal(campaign, ledger, tmp_path / "table").frame
+    assert frame["train_seconds"].tolist() == frame["amortised_train_seconds"].tolist()
+    assert frame["solo_train_seconds"].isna().all()
+    assert "some runs not yet" in (tmp_path / "table" / "CARD.md").read_text()
+
+
+def test_runs_that_have_not_kept_their_losses_are_counted(collected, write_campaign):
+    _, ledger, _ = collected
+    more = ("per_example_runs = 2", "per_example_runs = 3")
+    asked = (CHANGES[0][0], CHANGES[0][1].replace(*more))
+    campaign = read_campaign(write_campaign(asked, *CHANGES[1:]))
+    assert lacking_losses(campaign, ledger) == 1
+    ledger.records[campaign.runs()[2].run_id]["rows"][-1]["status"] = "diverged"
+    assert lacking_losses(campaign, ledger) == 0
 
 
 def test_seeds_may_differ_from_configuration_to_configuration(collected, tmp_path):
@@ -93,5 +112,6 @@ def test_an_incomplete_ledger_is_sealed_only_when_asked(collected, tmp_path, wri
         seal(campaign, ledger, tmp_path / "table")
     table = seal(campaign, ledger, tmp_path / "table", partial=True)
     assert table.metadata.provenance["missing_runs"] == 2
+    assert table.metadata.version == "0.0.1+partial.6"
     assert "2 runs of the campaign are missing" in (tmp_path / "table" / "CARD.md").read_text()
     assert len(TabularBenchmark(table).configurations()) == 4

@@ -160,10 +160,6 @@ class Campaign:
             found += [Run(config, seed) for seed in repeat.seeds for config in chosen]
         return list({run.run_id: run for run in found}.values())
 
-    def all_seeds(self) -> tuple[int, ...]:
-        """Return the seeds of all configurations and of the repeats, sorted."""
-        return tuple(sorted({*self.seeds, *(s for r in self.repeat for s in r.seeds)}))
-
     def identity(self) -> dict[str, str]:
         """Return what a ledger is known by: the name, and a SHA-256 of the recipe.
 

@@ -7,10 +7,10 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpobench_llm.collect.campaign.hyperparameters import Hyperparameters
+from hpobench_llm.collect.campaign.plan import solo_runs
 from hpobench_llm.collect.campaign.recipe import Score
 from hpobench_llm.collect.campaign.shape import Shape, shape_of_folder
-from hpobench_llm.collect.campaign.spec import Campaign
+from hpobench_llm.collect.campaign.spec import Campaign, Run
 from hpobench_llm.collect.campaign.weights import checked_weights
 from hpobench_llm.collect.costs.formulas import (
     BYTES,
@@ -52,7 +52,10 @@ class RunCost:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A campaign: its base's shape, the cheapest and the dearest run, and the sums over all."""
+    """A campaign: its base's shape, the cheapest and the dearest run, and the sums over all.
+
+    The sums hold the runs that are timed alone too.
+    """
 
     shape: Shape
     runs: int
@@ -100,21 +103,27 @@ def estimate(
     shape, assumed = base_shape(campaign, file), assumptions or Assumptions()
     if shape is None:
         return None
-    counted = Counter(_size(campaign.hyperparameters(run.config)) for run in campaign.runs())
+    runs = campaign.runs()
+    counted = Counter(_size(campaign, run, pack_size) for run in runs)
+    if pack_size > 1:
+        counted += Counter(_size(campaign, run, 1) for run in solo_runs(campaign, runs))
     costs = {}
-    for size in counted:
-        adapter = shape.adapter_parameters(*size)
+    for rank, modules, together in counted:
+        adapter = shape.adapter_parameters(rank, modules)
         if not adapter:
-            raise SpecError(file, "target_modules", f"{size[1]!r} names no module of the base")
-        costs[size] = _run_cost(campaign, shape, adapter, assumed, pack_size)
+            raise SpecError(file, "target_modules", f"{modules!r} names no module of the base")
+        costs[rank, modules, together] = _run_cost(campaign, shape, adapter, assumed, together)
 
     def total(name: str) -> float:
         return sum(count * float(getattr(costs[size], name)) for size, count in counted.items())
 
-    ordered = sorted(costs.values(), key=lambda cost: (cost.train_flops, cost.memory_bytes))
+    ordered = sorted(
+        (cost for size, cost in costs.items() if size[-1] == pack_size),
+        key=lambda cost: (cost.train_flops, cost.memory_bytes),
+    )
     return Estimate(
         shape=shape,
-        runs=counted.total(),
+        runs=len(runs),
         steps=campaign.checkpoints[-1],
         cheapest=ordered[0],
         dearest=ordered[-1],
@@ -125,8 +134,9 @@ def estimate(
     )
 
 
-def _size(hyper: Hyperparameters) -> tuple[int, str]:
-    return hyper.rank, hyper.target_modules
+def _size(campaign: Campaign, run: Run, together: int) -> tuple[int, str, int]:
+    hyper = campaign.hyperparameters(run.config)
+    return hyper.rank, hyper.target_modules, together
 
 
 def _run_cost(

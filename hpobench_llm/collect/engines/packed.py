@@ -103,6 +103,8 @@ def _train(bench: Workbench, runs: Sequence[Run], on_step: OnStep) -> list[dict[
                         trained | cost | {"peak_memory_bytes": share},
                         failure=failure,
                     )
+            if len(runs) == 1:  # nothing is gained by training on after it
+                failure = recorders[0].failure
     return [recorder.record() for recorder in recorders]
 
 

@@ -83,6 +83,7 @@ def _train(bench: Workbench, run: Run, on_step: Callable[[int], None]) -> dict[s
             trained = tally.read()[0] | cost | {"peak_memory_bytes": memory.peak}
             on_step(step)  # an evaluation takes long: a signal is looked for before it
             recorder.checkpoint(checkpoint, model, trained, failure=failure)
+            failure = recorder.failure
     return recorder.record()
 
 

@@ -8,6 +8,7 @@ import torch
 
 from hpobench_llm.collect.campaign.plan import EngineName
 from hpobench_llm.collect.campaign.spec import Run
+from hpobench_llm.collect.engines.memory import is_out_of_memory
 from hpobench_llm.collect.engines.workbench import Row, Workbench, finite, seconds_on
 from hpobench_llm.evaluation import Status
 
@@ -72,7 +73,7 @@ class Tally:
 class Recorder:
     """Collects the rows of one run.
 
-    After a failure the remaining checkpoints become rows with its status, the cost that was paid
+    After a `failure` the remaining checkpoints become rows with its status, the cost that was paid
     and no metrics.
     """
 
@@ -80,13 +81,13 @@ class Recorder:
         self, bench: Workbench, run: Run, *, engine: EngineName, pack_size: int, trainable: int
     ) -> None:
         self._bench, self._run = bench, run
-        self._made = {
+        self._made: dict[str, Any] = {
             "trainable_parameters": trainable,
             "engine": engine,
             "pack_size": pack_size,
         }
         self._rows: list[Row] = []
-        self._failure: Status | None = None
+        self.failure: Status | None = None
         self._eval_seconds = 0.0
         self._val_losses: list[float] | None = None
         # The base was measured once for all runs: its row costs nothing.
@@ -110,20 +111,30 @@ class Recorder:
         `train_wall_seconds` and `peak_memory_bytes`.
         """
         alive = trained.pop("alive", True)
-        self._failure = self._failure or failure or (None if alive else "diverged")
+        self.failure = self.failure or failure or (None if alive else "diverged")
         row: Row = {"step": step} | trained
-        if not self._failure:
-            started = seconds_on(self._bench.device)
-            metrics, val = self._bench.evaluate(model, step)
-            self._eval_seconds += seconds_on(self._bench.device) - started
-            row |= metrics
-            last = step == self._bench.campaign.checkpoints[-1]
-            wanted = last and self._run.run_id in self._bench.per_example
-            if wanted and bool(torch.isfinite(val).all()):
-                self._val_losses = val.tolist()
+        if not self.failure:
+            row |= self._evaluate(model, step)
         row["eval_seconds"] = self._eval_seconds
-        row["status"] = self._failure or self._status(row)
+        row["status"] = self.failure or self._status(row)
         self._rows.append(finite(row))
+
+    def _evaluate(self, model: torch.nn.Module, step: int) -> Row:
+        started = seconds_on(self._bench.device)
+        try:
+            metrics, val = self._bench.evaluate(model, step)
+        except (RuntimeError, MemoryError) as error:
+            if self._made["pack_size"] > 1 or not is_out_of_memory(error):
+                raise  # a smaller pack may leave it room
+            self.failure = "out_of_memory"
+            return {}
+        finally:
+            self._eval_seconds += seconds_on(self._bench.device) - started
+        last = step == self._bench.campaign.checkpoints[-1]
+        wanted = last and self._run.run_id in self._bench.per_example
+        if wanted and bool(torch.isfinite(val).all()):
+            self._val_losses = val.tolist()
+        return metrics
 
     def _status(self, row: Row) -> Status:
         losses = [row.get("train_loss"), row.get("val_loss"), row.get("test_loss")]

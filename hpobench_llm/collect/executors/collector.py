@@ -14,6 +14,7 @@ from hpobench_llm.collect.executors.signals import StopSignals
 from hpobench_llm.collect.executors.work import Job, claimed
 from hpobench_llm.collect.ledger.claims import Claims
 from hpobench_llm.collect.ledger.ledger import Record
+from hpobench_llm.errors import LedgerError
 
 
 def open_bench(
@@ -36,6 +37,16 @@ def header(bench: Workbench, pack_size: int) -> dict[str, Any]:
     return bench.campaign.identity() | bench.header() | packed
 
 
+def _check_shards(job: Job) -> None:
+    """Refuse shards of tasks cut otherwise than the others': some runs would be in none."""
+    begun = (job.ledger.header() or {}).get("pack_size", job.pack_size)
+    if job.parts > 1 and begun != job.pack_size:
+        raise LedgerError(
+            f"{job.ledger.place}: its other shards are cut into packs of {begun}, this one into "
+            f"packs of {job.pack_size}; start it again with --pack-size {begun}"
+        )
+
+
 def collect(
     job: Job,
     stop: StopSignals,
@@ -50,7 +61,8 @@ def collect(
 
     Raises:
         Interrupted: after a signal; the task that was being trained is dropped.
-        LedgerError: the ledger is another campaign's, or cannot be written.
+        LedgerError: the ledger is another campaign's, its shards are cut otherwise, or it cannot
+            be written.
         SpecError, DataError: the campaign's base, data or scores cannot be used.
     """
     bench = open_bench(job.campaign, job.file, job.device, job.run_generated_code)
@@ -62,6 +74,7 @@ def collect(
     trained = 0
     with stop.deferred(), Claims(job.ledger.storage.lock_file) as claims:
         job.ledger.open(header(bench, job.pack_size))
+        _check_shards(job)
         for task in claimed(job.tasks, job.ledger, claims):
             stop.check()
             records = engine(task.engine)(bench, task.runs, step)

@@ -14,7 +14,8 @@ from hpobench_llm.collect.ledger.ledger import Ledger
 class Job:
     """What one collector is to do: `tasks` of a campaign (read from `file`) into a ledger.
 
-    `device` is `auto`, `cpu` or `cuda`, `pack_size` what the tasks were cut by.
+    `device` is `auto`, `cpu` or `cuda`, `pack_size` what the tasks were cut by, `parts` how many
+    shards they were dealt out to.
     `run_generated_code` allows scores that run code which the model wrote.
     """
 
@@ -25,6 +26,7 @@ class Job:
     device: str
     run_generated_code: bool
     pack_size: int
+    parts: int = 1
 
 
 def claimed(tasks: Sequence[Task], ledger: Ledger, claims: Claims) -> Iterator[Task]:

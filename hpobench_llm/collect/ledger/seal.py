@@ -21,7 +21,8 @@ def seal(campaign: Campaign, ledger: Ledger, folder: Path, *, partial: bool = Fa
     """Write `table.parquet`, `table.json` and `CARD.md` from what the ledger holds.
 
     Runs that keep the losses of all validation rows give `examples.parquet` too. With `partial`
-    the runs that are there make the table, however many are missing; it says so.
+    the runs that are there make the table, however many are missing; it says so, in its version
+    too: `0.3.0+partial.656`.
 
     Raises:
         LedgerError: runs are missing (without `partial`), or all of them.
@@ -40,7 +41,7 @@ def seal(campaign: Campaign, ledger: Ledger, folder: Path, *, partial: bool = Fa
     examples = frame_to_parquet(_examples(records, header["val_rows"]))
     metadata = Metadata(
         name=campaign.name,
-        version=campaign.version,
+        version=f"{campaign.version}+partial.{len(present)}" if missing else campaign.version,
         description=campaign.description,
         context=campaign.context,
         licence=campaign.licence,
@@ -65,6 +66,17 @@ def seal(campaign: Campaign, ledger: Ledger, folder: Path, *, partial: bool = Fa
     table = Table.load(folder)
     write_card(table)
     return table
+
+
+def lacking_losses(campaign: Campaign, ledger: Ledger) -> int:
+    """Return how many runs should have kept the loss of every validation row, and have not.
+
+    `per_example_runs` may be raised when runs are there already. A failed run has none to keep.
+    """
+    wanted = [run.run_id for run in campaign.runs()[: campaign.per_example_runs]]
+    there = [ledger.records[run_id] for run_id in wanted if run_id in ledger.records]
+    ended_well = [record for record in there if record["rows"][-1]["status"] == "ok"]
+    return sum("val_row_losses" not in record for record in ended_well)
 
 
 def _frame(

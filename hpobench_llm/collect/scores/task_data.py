@@ -61,7 +61,7 @@ def _bbh(folder: Path) -> list[Group]:
 
 
 def _mmlu(folder: Path) -> list[Group]:
-    """MMLU: `dev/<subject>_dev.csv` and `test/<subject>_test.csv`, with a header."""
+    """MMLU: `dev/<subject>_dev.csv` and `test/<subject>_test.csv`."""
     groups = []
     for path in _files(folder, "test/*_test.csv"):
         subject = path.name.removesuffix("_test.csv")
@@ -76,18 +76,22 @@ def _mmlu_rows(path: Path, subject: str) -> list[Row]:
             lines = list(csv.reader(stream))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read: {error}") from None
-    if not lines or lines[0] != MMLU_FIELDS:
-        raise DataError(f"{path}: the header {','.join(MMLU_FIELDS)} is expected")
+    headed = lines[:1] == [MMLU_FIELDS]
+    answers = "0123" if headed else "ABCD"  # without a header: as MMLU's authors publish it
     rows = []
-    for number, line in enumerate(lines[1:], start=2):
-        if len(line) != len(MMLU_FIELDS) or line[-1] not in ("0", "1", "2", "3"):
-            raise DataError(f"{path}: row {number}: four choices and an answer 0-3 are expected")
+    for number, line in enumerate(lines[headed:], start=1 + headed):
+        if len(line) != len(MMLU_FIELDS) or line[-1] not in tuple(answers):
+            raise DataError(
+                f"{path}: row {number}: question, four choices and an answer ({answers[0]} to "
+                f"{answers[-1]}) are expected{'' if headed else ', or the header '}"
+                f"{'' if headed else ','.join(MMLU_FIELDS)}"
+            )
         rows.append(
             {
                 "subject": subject.replace("_", " "),
                 "question": line[0],
                 "choices": line[1:-1],
-                "answer": int(line[-1]),
+                "answer": answers.index(line[-1]),
             }
         )
     return rows

@@ -53,14 +53,12 @@ def drafts(folder: Path | None, *, allow_changed: bool) -> list[Draft]:
             ),
         )
     )
-    tasks = rows.groupby(["parameters", "tokens_seen"], sort=True)
-    return [
-        _draft(source, space, group.reset_index(drop=True), int(n), int(d))
-        for (n, d), group in tasks
-    ]
+    tasks = sorted(set(zip(rows["parameters"], rows["tokens_seen"], strict=True)))
+    return [_draft(source, space, rows, int(n), int(d)) for n, d in tasks]
 
 
-def _draft(source: Original, space: Space, rows: pd.DataFrame, n: int, d: int) -> Draft:
+def _draft(source: Original, space: Space, family: pd.DataFrame, n: int, d: int) -> Draft:
+    rows = family[(family["parameters"] == n) & (family["tokens_seen"] == d)]
     broken = rows["status"] == "diverged"
     twice = rows[rows.duplicated(["lr", "batch_rows"], keep=False)]
     if len(twice):

@@ -82,8 +82,9 @@ def drafts_of_spec(spec_file: Path, given: Path | None = None) -> list[Draft]:
         },
     )
     return [
-        _draft(context, tasks[int(code)], group.reset_index(drop=True), [*dropped, *short])
-        for code, group in frame.groupby("task", sort=True)
+        _draft(context, task, group.reset_index(drop=True), [*dropped, *short])
+        for code, task in enumerate(tasks)
+        if len(group := frame[frame["task"] == code])
     ]
 
 
@@ -238,9 +239,10 @@ def _metric(
     high = np.inf if entry.high is None else entry.high
     outside = (frame[name] < low) | (frame[name] > high)
     if outside.any():
-        row = int(frame.loc[outside.idxmax(), ROW])
+        place = int(np.argmax(outside.to_numpy()))
+        row = int(frame[ROW].to_numpy()[place])
         raise DataError(
-            f"{context.records.where(row, column)}: {frame.loc[outside.idxmax(), name]:g} is "
+            f"{context.records.where(row, column)}: {frame[name].to_numpy()[place]:g} is "
             f"outside the range [{low:g}, {high:g}] that the spec states"
         )
     values = frame.loc[frame["status"] == "ok", name].dropna()

@@ -181,7 +181,7 @@ def _is_list(cell: object) -> bool:
 
 
 def _at_end(value: float | None, size: int) -> list[float]:
-    return _encoded([None] * (size - 1) + [value]) if size else []
+    return [math.nan] * (size - 1) + _encoded([value]) if size else []
 
 
 def _encoded(values: list[float | None]) -> list[float]:

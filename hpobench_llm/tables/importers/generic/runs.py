@@ -65,9 +65,18 @@ def _refuse(
 ) -> None:
     if not wrong.any():
         return
-    row = int(frame.loc[wrong.idxmax(), ROW])
-    run = f" (run {label[wrong.idxmax()]})" if label is not None else ""
-    raise DataError(f"{records.where(row)}{run}: this row and an earlier one {problem}")
+    run = f" (run {label.iloc[_first(wrong)]})" if label is not None else ""
+    where = records.where(_record(frame, wrong))
+    raise DataError(f"{where}{run}: this row and an earlier one {problem}")
+
+
+def _first(wrong: "pd.Series[bool]") -> int:
+    return int(np.argmax(wrong.to_numpy()))
+
+
+def _record(frame: pd.DataFrame, wrong: "pd.Series[bool]") -> int:
+    """Return the record of the first row that is wrong."""
+    return int(frame[ROW].to_numpy()[_first(wrong)])
 
 
 def _refuse_repeat(frame: pd.DataFrame, records: Records, spec: ImportSpec) -> None:
@@ -134,10 +143,9 @@ def add_costs(frame: pd.DataFrame, records: Records, spec: ImportSpec) -> pd.Dat
             whole = groups.transform("last")
             wrong = values.notna() & (values != whole)
             if wrong.any():
-                row = int(frame.loc[wrong.idxmax(), ROW])
                 raise DataError(
-                    f"{records.where(row, column)}: the cost of a whole run differs within the "
-                    "run; is it 'so_far' or 'since_last'?"
+                    f"{records.where(_record(frame, wrong), column)}: the cost of a whole run "
+                    "differs within the run; is it 'so_far' or 'since_last'?"
                 )
             if cost.counts == "whole_run" or not spec.fidelities:
                 frame[cost.name] = whole.where(last)
@@ -172,10 +180,10 @@ def end_runs(
     dropped: list[dict[str, object]] = []
     notes: list[str] = []
     if sound.any() and spec.short_curves == "error":
-        row = int(ends.loc[sound.idxmax(), ROW])
         raise DataError(
-            f"{records.where(row)}: the run ends at {axis} {ends.loc[sound.idxmax(), axis]:g}, "
-            "before others; `short_curves` in the spec can say what that means"
+            f"{records.where(_record(ends, sound))}: the run ends at {axis} "
+            f"{ends[axis].to_numpy()[_first(sound)]:g}, before others; `short_curves` in the spec "
+            "can say what that means"
         )
     if sound.any() and spec.short_curves == "drop":
         places = [records.places[int(row)] for row in ends.loc[sound, ROW]]

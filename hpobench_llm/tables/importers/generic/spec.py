@@ -121,9 +121,9 @@ class ImportSpec:
     its curves as lists) or `wide` (a row a run, a column a checkpoint: the metric's key has a `*`
     where the fidelity's value stands).
 
-    `short_curves` says what a run is that ends before the longest: `unmeasured` (nothing beyond its
-    end is known), `diverged`, `failed` or `out_of_memory` (it broke there: every later checkpoint
-    gets that status, without values, at the cost of its end), `drop`, or `error`.
+    `short_curves` says what a run is that ends ok before the longest: `unmeasured` (nothing beyond
+    its end is known), `diverged`, `failed` or `out_of_memory` (it broke there: every later
+    checkpoint gets that status, without values, at the cost of its end), `drop`, or `error`.
     `keep = "last"` makes a table without fidelities out of each run's last row.
     """
 

@@ -77,6 +77,8 @@ def _check_texts(file: Any, texts: list[str], limit_bytes: int) -> None:
 
 
 def _is_text(kind: Any) -> bool:
+    if pa.types.is_dictionary(kind):  # what pandas writes of a categorical column
+        kind = kind.value_type
     return bool(
         pa.types.is_string(kind)
         or pa.types.is_large_string(kind)

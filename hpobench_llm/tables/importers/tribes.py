@@ -6,6 +6,7 @@ was measured.
 """
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -209,13 +210,13 @@ def _dimensions(source: Original) -> list[list[float]]:
         )
     for name, values in zip(("rank", "dropout", "alpha", "lr", "loss"), lists, strict=True):
         for place, value in enumerate(values, start=1):
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise DataError(f"{source.path}: {name} {place} is no number: {value!r}")
+            if type(value) not in (int, float) or not math.isfinite(value):
+                raise DataError(f"{source.path}: {name} {place} is no finite number: {value!r}")
     return lists
 
 
 def _index(source: Original, what: str, value: float, highest: int) -> int:
-    if value != value or value not in range(1, highest + 1):
+    if value not in range(1, highest + 1):
         raise DataError(f"{source.path}: {what}: {value!r} is no integer from 1 to {highest}")
     return int(value)
 

@@ -1,4 +1,4 @@
-"""A spec and a file become the table that they describe: layouts, costs, statuses, seeds, tasks."""
+"""A spec and a file become the table they describe: layouts, costs, statuses, seeds, tasks."""
 
 import gzip
 import io
@@ -134,7 +134,9 @@ LAYOUTS = {
 }
 RULES = {
     "long.csv": CURVES,
-    "long.jsonl": CURVES.replace("[hyperparameters.lr]", '[hyperparameters."config.lr"]\nname="lr"'),
+    "long.jsonl": CURVES.replace(
+        "[hyperparameters.lr]", '[hyperparameters."config.lr"]\nname="lr"'
+    ),
     "lists.csv": 'layout = "lists"\n' + CURVES + "first = 1\n",
     "lists.jsonl": 'layout = "lists"\n' + CURVES,
     "objects.jsonl": 'layout = "lists"\n'
@@ -157,15 +159,15 @@ def test_every_layout_gives_the_same_rows(bring, file):
 
 
 def test_parquet_with_lists_and_gzipped_csv_read_alike(bring):
-    frame = pd.DataFrame({"lr": [0.1, 0.2], "loss": [[3.0, 2.0], [5.0]], "acc": [[0.1, 0.2], [0.3]]})
+    frame = pd.DataFrame(
+        {"lr": [0.1, 0.2], "loss": [[3.0, 2.0], [5.0]], "acc": [[0.1, 0.2], [0.3]]}
+    )
     sink = io.BytesIO()
     pq.write_table(pa.Table.from_pandas(frame), sink)
     spec = RULES["lists.csv"]
     one = bring(spec, sink.getvalue(), "runs.parquet")["mine"].frame
     other = bring(spec, gzip.compress(LAYOUTS["lists.csv"].encode()), "runs.csv.gz")["mine"].frame
-    pd.testing.assert_frame_equal(
-        one.drop(columns="source_row"), other.drop(columns="source_row")
-    )
+    pd.testing.assert_frame_equal(one.drop(columns="source_row"), other.drop(columns="source_row"))
     assert one["source_row"].tolist() == [1, 1, 2]
     assert other["source_row"].tolist() == [2, 2, 3]
 
@@ -206,7 +208,9 @@ def test_a_metric_of_the_run_stands_at_its_end(bring):
 
 
 def test_stated_statuses_are_mapped_and_dropped_rows_counted(bring):
-    status = '[status]\ncolumn = "state"\nvalues = {done = "ok", oom = "out_of_memory", "" = "drop"}\n'
+    status = (
+        '[status]\ncolumn = "state"\nvalues = {done = "ok", oom = "out_of_memory", "" = "drop"}\n'
+    )
     content = "lr,loss,state\n0.1,1.0,done\n0.2,,oom\n0.3,9.0,\n0.4,,done\n"
     table = bring(PLAIN + status, content)["mine"]
     assert table.frame["status"].tolist() == ["ok", "out_of_memory", "failed"]
@@ -281,7 +285,8 @@ def test_axes_are_inferred_or_stated(bring):
     }
     content = pd.DataFrame(columns | {"loss": 1.0}).to_csv(index=False)
     axes = "".join(f"[hyperparameters.{name}]\n" for name in "bcd")
-    axes += '[hyperparameters.a]\nlog = true\nlow = 1e-4\nhigh = 1\n[hyperparameters.e]\nmissing = "no"\n'
+    axes += "[hyperparameters.a]\nlog = true\nlow = 1e-4\nhigh = 1\n"
+    axes += '[hyperparameters.e]\nmissing = "no"\n'
     table = bring(PLAIN.replace("[hyperparameters.lr]\nlog = true", axes), content)["mine"]
     assert table.metadata.space.dimensions == (
         Integer("b", 0, n - 1),
@@ -318,7 +323,7 @@ def test_a_typical_random_search_nobody_has_seen(bring):
     frame = pd.concat(parts, ignore_index=True)
     broken = frame["trial"] % 50 == 0
     frame.loc[broken & ~frame.duplicated("trial", keep="last"), "valid"] = np.inf
-    axes = '[hyperparameters.lr]\nlog = true\n[hyperparameters.width]\nlog = true\n'
+    axes = "[hyperparameters.lr]\nlog = true\n[hyperparameters.width]\nlog = true\n"
     spec = f"""run = "trial"
 {axes}[hyperparameters.act]
 [fidelities.epoch]

@@ -70,6 +70,7 @@ def _lists(records: Records, spec: ImportSpec) -> pd.DataFrame:
     blocks: dict[str, list[float]] = {ROW: [], axis_name: []}
     blocks |= {name: [] for name in sources.values()}
     blocks |= {cost.name: [] for cost in spec.costs.values()}
+    cells = 0
     for row in range(len(records)):
         curves = {
             column: number_list(records, row, column)
@@ -83,6 +84,12 @@ def _lists(records: Records, spec: ImportSpec) -> pd.DataFrame:
             curves[axis] = number_list(records, row, axis)
         lengths = {column: len(curve) for column, curve in curves.items()}
         size = max(lengths.values(), default=0)
+        cells += sum(lengths.values())
+        if cells > spec.limits.cells:
+            raise DataError(
+                f"{records.where(row)}: the lists hold more than {spec.limits.cells} cells; if "
+                "that is meant, raise `limits.cells` in the spec"
+            )
         for column, length in lengths.items():
             if length != size:
                 longest = max(lengths, key=lambda name: lengths[name])

@@ -10,8 +10,13 @@ from hpobench_llm.artefacts import write_atomically
 from hpobench_llm.metrics import Metric
 from hpobench_llm.space import Categorical, Ordinal
 from hpobench_llm.tables.difficulty import random_search_regret
-from hpobench_llm.tables.imported_card import imported_column, imported_origin
-from hpobench_llm.tables.schema import BY_NAME, CARD_FILE, IMPORTED
+from hpobench_llm.tables.origin import (
+    collected_column,
+    collected_origin,
+    imported_column,
+    imported_origin,
+)
+from hpobench_llm.tables.schema import CARD_FILE, IMPORTED
 from hpobench_llm.tables.table import Table
 
 if TYPE_CHECKING:
@@ -96,7 +101,7 @@ def _hours(table: Table) -> str:
     if not costs or not last[costs].notna().any(axis=None):
         return " What the runs cost is not known."
     hours = last[costs].fillna(0.0).to_numpy(dtype=float).sum() / 3600
-    if IMPORTED in table.metadata.provenance:
+    if _imported(table):
         return f" {hours:.2f} hours of computing, where known."
     full = _full(table)
     alone = (
@@ -170,7 +175,7 @@ def _findings(table: Table) -> list[str]:
         "",
     ]
     main = _main(table)
-    if IMPORTED in meta.provenance:
+    if _imported(table):
         others = [metric.name for metric in measured if metric is not main]
     else:
         others = [metric.name for metric in measured if metric.name.startswith("score_")]
@@ -250,64 +255,21 @@ def _agreement(means: pd.DataFrame, main: Metric, others: list[str], which: str)
 
 
 def _columns(table: Table) -> list[str]:
+    column = imported_column if _imported(table) else collected_column
     lines = ["## Columns", "", "| column | unit | meaning |", "|---|---|---|"]
     for name in table.frame.columns:
-        if IMPORTED in table.metadata.provenance:
-            unit, meaning = imported_column(table.metadata, name)
-        elif name in BY_NAME:
-            unit, meaning = BY_NAME[name].unit, BY_NAME[name].meaning
-        else:
-            unit, meaning = _score_column(table, name)
+        unit, meaning = column(table.metadata, name)
         lines.append(f"| {name} | {unit} | {meaning} |")
     return lines
 
 
-def _score_column(table: Table, name: str) -> tuple[str, str]:
-    for metric in table.metadata.metrics.values():
-        if name == metric.name:
-            if name.startswith("val_loss_"):
-                rows = name.removeprefix("val_loss_")
-                return metric.unit, f"loss on the first {rows} of the validation rows"
-            if name.endswith("_margin"):
-                return metric.unit, (
-                    "log-likelihood of the right answer, less the best wrong one's where there "
-                    "are choices"
-                )
-            return metric.unit, "benchmark score, empty where it was not measured"
-        if name == metric.stderr:
-            return metric.unit, f"standard error of {metric.name} over the benchmark's items"
-    return "", ""
-
-
 def _origin(table: Table) -> list[str]:
-    origin = table.metadata.provenance
-    if IMPORTED in origin:
-        return imported_origin(table.metadata)
-    lines = ["## Where it comes from", ""]
-    lines += [f"- base: {_flat(origin['sources']['base'])}"]
-    data = origin["sources"]["data"]
-    lines += [f"- data `{name}`: {_flat(source)}" for name, source in data["sources"].items()]
-    lines += [f"- rows: {_flat(data['rows'])}, {origin['split']}"]
-    lines += [f"- rows not used: {_flat(data['unused']) or 'none'}"]
-    lines += [
-        f"- score `{name}`: {_flat(source)}"
-        for name, source in origin["sources"]["scores"].items()
-    ]
-    lines += [
-        f"- code: {', '.join(origin['commits'])}",
-        f"- device: {', '.join(origin['devices'])}; {_flat(origin['versions'])}",
-        f"- recipe sha256 {origin['recipe_sha256']}",
-        f"- table.parquet sha256 {table.metadata.table_sha256}",
-    ]
-    return lines
+    origin = imported_origin if _imported(table) else collected_origin
+    return ["## Where it comes from", "", *origin(table.metadata)]
 
 
-def _flat(mapping: dict[str, object]) -> str:
-    parts = [
-        f"{key} ({_flat(value)})" if isinstance(value, dict) else f"{key} {value}"
-        for key, value in mapping.items()
-    ]
-    return ", ".join(parts)
+def _imported(table: Table) -> bool:
+    return IMPORTED in table.metadata.provenance
 
 
 def _main(table: Table) -> Metric:

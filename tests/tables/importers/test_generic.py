@@ -361,6 +361,34 @@ def test_equal_imports_give_equal_rows_and_replace_the_old(bring):
     assert (again.folder / "CARD.md").is_file()
 
 
+def test_the_spec_of_the_readme(bring, project_root):
+    text = (project_root / "tables" / "README.md").read_text(encoding="utf-8")
+    spec = text.partition("```toml\n")[2].partition("```")[0]
+    spec = "\n".join(spec.splitlines()[4:])  # name to file, which `bring` writes itself
+    lines = [
+        {
+            "trial_id": trial,
+            "seed": 3,
+            "dataset": "a",
+            "lr": 0.01 * (trial + 1),
+            "optim": {"name": "adam"},
+            "epoch": epoch,
+            "valid_loss": 1 / epoch,
+            "valid_acc": 0.5,
+            "runtime": epoch,
+            "state": "finished" if trial else "running",
+        }
+        for trial in range(3)
+        for epoch in (1, 2)
+    ]
+    content = "\n".join(map(json.dumps, lines))
+    frame = bring(spec, content, "runs.jsonl")["mine-a"].frame
+    assert frame["lr"].tolist() == [0.02, 0.02, 0.03, 0.03]
+    assert frame["train_seconds"].tolist() == [60.0, 120.0] * 2
+    assert frame["val_loss"].tolist() == [1.0, 0.5] * 2
+    assert frame["optimizer"].tolist() == ["adam"] * 4
+
+
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_numbers_survive_their_spelling(value):
     assert number(repr(value)) == value

@@ -16,7 +16,15 @@ from hpobench_llm.spec import read_spec, resolve_path
 from hpobench_llm.tables.importers.draft import Draft, noted
 from hpobench_llm.tables.importers.generic import runs
 from hpobench_llm.tables.importers.generic.axes import Axis, axis
-from hpobench_llm.tables.importers.generic.cells import Records, is_missing, number, numbers, text
+from hpobench_llm.tables.importers.generic.cells import (
+    Records,
+    combinations,
+    integers,
+    is_missing,
+    number,
+    numbers,
+    text,
+)
 from hpobench_llm.tables.importers.generic.curves import ROW, checkpoints
 from hpobench_llm.tables.importers.generic.read import read_records
 from hpobench_llm.tables.importers.generic.spec import ImportSpec, MetricSpec
@@ -51,8 +59,8 @@ def drafts_of_spec(spec_file: Path, given: Path | None = None) -> list[Draft]:
         axis(records, column, entry, spec_file) for column, entry in spec.hyperparameters.items()
     ]
     frame = checkpoints(records, patterns, spec, spec_file)
-    tasks, task_of = _coded(records, list(spec.task_columns))
-    seeds, seed_of = _coded(records, list(spec.seed_columns))
+    tasks, task_of = combinations(records, list(spec.task_columns))
+    seeds, seed_of = combinations(records, list(spec.seed_columns))
     configs = list(zip(*(a.values for a in axes), strict=True))
     config_of = pd.factorize(pd.Series(configs, dtype=object))[0]
     rows = frame[ROW].to_numpy()
@@ -62,10 +70,10 @@ def drafts_of_spec(spec_file: Path, given: Path | None = None) -> list[Draft]:
     frame = runs.identify(frame, records, spec)
     frame = runs.add_costs(runs.add_statuses(frame, spec), records, spec)
     frame, short, notes = runs.end_runs(frame, records, spec)
-    frame, seed_notes = runs.add_seeds(frame, _integers(seeds))
+    frame, seed_notes = runs.add_seeds(frame, integers(seeds))
     if empty:
         places = [records.places[row] for row in empty]
-        dropped = [*dropped, noted("runs", places, "no checkpoint was measured")]
+        dropped = [*dropped, noted("runs of the file", places, "no checkpoint was measured")]
     if not len(frame):
         raise DataError(f"{path}: no row is left to make a table of")
     context = _Context(
@@ -117,7 +125,7 @@ def _drop_stated(records: Records, spec: ImportSpec) -> tuple[Records, list[dict
     columns = {name: [cell[row] for row in kept] for name, cell in records.columns.items()}
     left = Records(records.file, columns, [records.places[row] for row in kept], records.unit)
     reason = f"their status is {' or '.join(map(repr, names))}"
-    return left, [noted("rows", [records.places[row] for row in gone], reason)]
+    return left, [noted("rows of the file", [records.places[row] for row in gone], reason)]
 
 
 def _stated(records: Records, spec: ImportSpec) -> "np.ndarray[Any, Any]":
@@ -126,34 +134,6 @@ def _stated(records: Records, spec: ImportSpec) -> "np.ndarray[Any, Any]":
     meanings = spec.status.values
     cells = records.columns[spec.status.column]
     return np.array([meanings["" if is_missing(c) else text(c)] for c in cells], dtype=object)
-
-
-def _coded(records: Records, columns: list[str]) -> tuple[list[tuple[str, ...]], Any]:
-    """Return the distinct combinations of some columns, in order, and the code of each row's."""
-    for column in columns:
-        for row, cell in enumerate(records.columns[column]):
-            if is_missing(cell):
-                raise DataError(f"{records.where(row, column)}: is empty; a value is expected")
-    if not columns:
-        return [()], np.zeros(len(records), dtype=int)
-    keys = list(zip(*(map(text, records.columns[c]) for c in columns), strict=True))
-    distinct = sorted(set(keys), key=lambda key: [_sortable(part) for part in key])
-    codes = {key: code for code, key in enumerate(distinct)}
-    return distinct, np.array([codes[key] for key in keys])
-
-
-def _sortable(part: str) -> tuple[float, str]:
-    try:
-        return float(part), ""
-    except ValueError:
-        return float("inf"), part
-
-
-def _integers(seeds: list[tuple[str, ...]]) -> list[int] | None:
-    """Return the seeds as integers if they are a single column of them, within 64 bits."""
-    if any(len(seed) != 1 or not re.fullmatch(r"-?\d{1,18}", seed[0]) for seed in seeds):
-        return None
-    return [int(seed[0]) for seed in seeds]
 
 
 def _draft(
@@ -169,9 +149,8 @@ def _draft(
         _metric(context, column, entry, frame, name) for column, entry in spec.metrics.items()
     ]
     frame["source_row"] = [records.places[row] for row in source]
-    if len(spec.seed_columns) > 1 or (frame["repeat"] > 0).any() or spec.seed_columns:
-        for column in spec.seed_columns:
-            frame[_source(column)] = [text(records.columns[column][row]) for row in source]
+    for column in spec.seed_columns:
+        frame[_source(column)] = [text(records.columns[column][row]) for row in source]
     for column in spec.extra:
         frame[column] = _extra(records, column)[source]
     helpers = [ROW, "task", "given_seed", "config", "stated", "repeat", runs.RUN]

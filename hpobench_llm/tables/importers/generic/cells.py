@@ -2,8 +2,12 @@
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hpobench_llm.errors import DataError
 
@@ -102,6 +106,40 @@ def number_list(records: Records, row: int, column: str) -> list[float | None]:
         return [number(value) for value in cell]
     except (ValueError, OverflowError) as error:
         raise DataError(f"{records.where(row, column)}: {error}") from None
+
+
+def combinations(
+    records: Records, columns: Sequence[str]
+) -> tuple[list[tuple[str, ...]], NDArray[np.intp]]:
+    """Return the distinct combinations of some columns, in order, and the code of each row's.
+
+    Raises:
+        DataError: a cell is empty.
+    """
+    for column in columns:
+        for row, cell in enumerate(records.columns[column]):
+            if is_missing(cell):
+                raise DataError(f"{records.where(row, column)}: is empty; a value is expected")
+    if not columns:
+        return [()], np.zeros(len(records), dtype=np.intp)
+    keys = list(zip(*(map(text, records.columns[c]) for c in columns), strict=True))
+    distinct = sorted(set(keys), key=lambda key: [_sortable(part) for part in key])
+    codes = {key: code for code, key in enumerate(distinct)}
+    return distinct, np.array([codes[key] for key in keys], dtype=np.intp)
+
+
+def _sortable(part: str) -> tuple[float, str]:
+    try:
+        return float(part), ""
+    except ValueError:
+        return float("inf"), part
+
+
+def integers(seeds: list[tuple[str, ...]]) -> list[int] | None:
+    """Return the seeds as integers if they are a single column of them, within 64 bits."""
+    if any(len(seed) != 1 or not re.fullmatch(r"-?\d{1,18}", seed[0]) for seed in seeds):
+        return None
+    return [int(seed[0]) for seed in seeds]
 
 
 def _short(cell: object) -> str:

@@ -187,7 +187,7 @@ def end_runs(
         )
     if sound.any() and spec.short_curves == "drop":
         places = [records.places[int(row)] for row in ends.loc[sound, ROW]]
-        dropped.append(noted("runs", places, f"they end before the last {axis}"))
+        dropped.append(noted("runs of the file", places, f"they end before the last {axis}"))
         frame = frame[~frame[RUN].isin(ends.loc[sound, RUN])]
     elif sound.any() and spec.short_curves != "unmeasured":
         ends.loc[sound, "status"] = spec.short_curves

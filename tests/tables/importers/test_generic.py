@@ -199,6 +199,21 @@ def test_the_cost_of_a_run_with_lists_stands_at_its_end(bring):
     assert frame["train_seconds"][1] == 50.0
 
 
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("lists.csv", 'lr,loss,acc,sec\n0.1,"[3, 2]","[0.1, 0.2]",50\n0.2,[],[],7\n'),
+        ("wide.csv", "lr,loss_1,loss_2,acc_1,acc_2,sec\n0.1,3,2,0.1,0.2,50\n0.2,,,,,7\n"),
+    ],
+)
+def test_a_run_without_a_checkpoint_is_a_failure_with_its_cost(bring, file, content):
+    spec = RULES[file] + '[costs.sec]\ncounts = "whole_run"\n'
+    rows = rows_of(bring(spec, content)["mine"]).loc[0.2]
+    assert rows["status"].to_dict() == {1: "failed", 2: "failed"}
+    assert rows["train_seconds"].tolist() == [7.0, 7.0]
+    assert rows["added_after_end"].tolist() == [False, True]
+
+
 def test_a_metric_of_the_run_stands_at_its_end(bring):
     content = 'lr,loss,acc\n0.1,"[3.0, 2.0]",0.7\n0.2,[4.0],0.6\n'
     spec = RULES["lists.csv"].replace('"maximize"', '"maximize"\nper_run = true')

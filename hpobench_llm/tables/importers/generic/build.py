@@ -66,14 +66,10 @@ def drafts_of_spec(spec_file: Path, given: Path | None = None) -> list[Draft]:
     rows = frame[ROW].to_numpy()
     frame["task"], frame["given_seed"] = task_of[rows], seed_of[rows]
     frame["config"], frame["stated"] = config_of[rows], _stated(records, spec)[rows]
-    empty = sorted(set(range(len(records))) - set(rows.tolist()))
     frame = runs.identify(frame, records, spec)
     frame = runs.add_costs(runs.add_statuses(frame, spec), records, spec)
     frame, short, notes = runs.end_runs(frame, records, spec)
     frame, seed_notes = runs.add_seeds(frame, integers(seeds))
-    if empty:
-        places = [records.places[row] for row in empty]
-        dropped = [*dropped, noted("runs of the file", places, "no checkpoint was measured")]
     if not len(frame):
         raise DataError(f"{path}: no row is left to make a table of")
     context = _Context(

@@ -25,7 +25,7 @@ def checkpoints(
 ) -> pd.DataFrame:
     """Return a frame of fidelities, metrics and costs, and in `record` the row each came from.
 
-    A record without any checkpoint gives none.
+    A run without any checkpoint failed before the first one: it has a row there, without values.
 
     Raises:
         DataError: a cell is no number or list, or the lists of a record differ in length.
@@ -42,7 +42,9 @@ def checkpoints(
                 f"a row is a run, so its one cost is that of the whole run: {cost.counts!r} needs "
                 "a list; say 'whole_run' or 'whole_run_evenly'",
             )
-    return _lists(records, spec) if spec.layout == "lists" else _wide(records, patterns, spec)
+    lists = spec.layout == "lists"
+    frame = _lists(records, spec) if lists else _wide(records, patterns, spec)
+    return _with_failed(frame, records, spec)
 
 
 def _rows(records: Records, spec: ImportSpec) -> pd.DataFrame:
@@ -148,6 +150,23 @@ def _wide(
         value = np.array(_encoded(_cost(records, column, cost.factor)))
         frame[cost.name] = np.where(last, value[rows], np.nan)
     return frame
+
+
+def _with_failed(frame: pd.DataFrame, records: Records, spec: ImportSpec) -> pd.DataFrame:
+    """Add a row without values, at the lowest fidelity of all, for each run that has no row."""
+    (axis_name,) = spec.fidelity_names.values()
+    empty = np.setdiff1d(np.arange(len(records)), frame[ROW])
+    if not len(frame) or not len(empty):
+        return frame
+    added = pd.DataFrame({ROW: empty, axis_name: frame[axis_name].min()}).reindex(
+        columns=frame.columns
+    )
+    for column, cost in spec.costs.items():
+        if cost.counts.startswith("whole_run"):
+            added[cost.name] = [
+                _encoded(_cost(records, column, cost.factor, int(row)))[0] for row in empty
+            ]
+    return pd.concat([frame, added], ignore_index=True)
 
 
 def _framed(blocks: dict[str, list[float]]) -> pd.DataFrame:

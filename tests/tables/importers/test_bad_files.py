@@ -44,6 +44,7 @@ def refuses(bring, tmp_path, spec, content, error, words, file="runs.csv"):
         (PLAIN, "lr,loss\n", ["holds no rows"]),
         (PLAIN, "", ["`lr`", "absent"]),
         (PLAIN, "lr,loss\n1,2\n2,low\n", ["line 3: `loss`", "'low'", "number is expected"]),
+        (PLAIN, "lr,loss\n1,2\n2,1_0\n", ["line 3: `loss`", "'1_0'"]),
         (PLAIN, "lr,loss\n1,2\nx,3\n", ["line 3: `lr`", "'x' is no number"]),
         (PLAIN, "lr,loss\n1,2\n,3\n", ["line 3: `lr`", "`missing`"]),
         (PLAIN, "lr,loss\n1,2\nnan,3\n", ["line 3: `lr`", "finite number", "'nan'"]),

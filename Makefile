@@ -16,7 +16,7 @@ OUT := out
 	touch $@
 
 .venv/tested: .venv/installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[lm-eval,ray]' \
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[lm-eval,ray,import]' \
 		--group test --group lint
 	touch $@
 

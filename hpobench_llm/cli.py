@@ -30,6 +30,8 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("name", nargs="*", help="names or folders; all tables without one")
     check.set_defaults(run=_check)
 
+    _add_import(commands)
+
     fit = commands.add_parser("fit", help="fit a surrogate on a table")
     fit.add_argument("table", help="name or folder of a table")
     fit.add_argument("--out", type=Path, required=True, metavar="DIR")
@@ -86,6 +88,37 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def _add_import(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    bring = commands.add_parser(
+        "import",
+        help="make tables of published tuning results, or of a file of your own",
+        description="Make tables of published tuning results (tribes, tinker-sft, steplaw: their "
+        "files are downloaded and their sums checked), or of any CSV, JSONL or Parquet file that "
+        "a spec describes (generic). All tables of an import are written, or none.",
+    )
+    bring.add_argument("source", choices=("tribes", "tinker-sft", "steplaw", "generic"))
+    bring.add_argument("--spec", type=Path, metavar="SPEC.toml", help="of `generic`")
+    bring.add_argument(
+        "--from",
+        dest="given",
+        type=Path,
+        metavar="FOLDER",
+        help="the upstream files, instead of a download; of `generic` the file or its folder",
+    )
+    bring.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder for the tables' folders; default: $HPOBENCH_LLM_DATA/tables",
+    )
+    bring.add_argument(
+        "--allow-changed",
+        action="store_true",
+        help="take upstream files of another sum than the pinned one; the table says so",
+    )
+    bring.set_defaults(run=_import)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `hpobench-llm`."""
     options = parser().parse_args(arguments)
@@ -133,6 +166,21 @@ def _check(options: argparse.Namespace) -> int:
     for folder in folders:
         table = Table.load(folder)
         print(f"{folder}: ok, {len(table.frame)} rows, sha256 {table.metadata.table_sha256}")
+    return 0
+
+
+def _import(options: argparse.Namespace) -> int:
+    from hpobench_llm.tables.importers.command import import_tables
+
+    tables = import_tables(
+        options.source,
+        spec=options.spec,
+        given=options.given,
+        out=options.out,
+        allow_changed=options.allow_changed,
+    )
+    for table in tables:
+        print(f"{table.folder}: {len(table.frame)} rows, sha256 {table.metadata.table_sha256}")
     return 0
 
 

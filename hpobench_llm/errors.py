@@ -54,7 +54,7 @@ class LedgerError(HpobenchError):
 
 
 class DataError(HpobenchError):
-    """Training or evaluation data that cannot be used."""
+    """Data that cannot be used: of training, of evaluation, or of an import."""
 
 
 class OptimizerError(HpobenchError):

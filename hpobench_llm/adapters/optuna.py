@@ -16,9 +16,6 @@ from hpobench_llm.space import Categorical, Configuration, Dimension, Integer, O
 if TYPE_CHECKING:
     from optuna import Trial
     from optuna.distributions import BaseDistribution
-    from optuna.trial import FrozenTrial
-
-_CONSTRAINTS = "constraints"
 
 
 class OptunaObjective:
@@ -26,7 +23,7 @@ class OptunaObjective:
 
     An ordinal axis is its index, so that its order is kept; a run that failed has the metric's
     worst value. Each trial keeps as user attributes the configuration that was evaluated, its
-    status, its cost in seconds and by how much it exceeds the benchmark's constraints.
+    status and its cost in seconds, and as constraints those of the benchmark.
 
     Args:
         benchmark: what to query.
@@ -72,11 +69,6 @@ class OptunaObjective:
             for d in self.benchmark.space
         }
 
-    def constraints(self, trial: "FrozenTrial") -> Sequence[float]:
-        """Return a trial's excesses, at most 0 where feasible: a sampler's `constraints_func`."""
-        found: Sequence[float] = trial.user_attrs[_CONSTRAINTS]
-        return found
-
     def __call__(self, trial: "Trial") -> float | tuple[float, ...]:
         """Evaluate one trial."""
         config = {d.name: _suggested(trial, d) for d in self.benchmark.space}
@@ -85,7 +77,8 @@ class OptunaObjective:
         trial.set_user_attr("configuration", snapped)
         trial.set_user_attr("status", answer.status)
         trial.set_user_attr("cost_seconds", answer.cost_seconds)
-        trial.set_user_attr(_CONSTRAINTS, list(answer.constraints.values()))
+        for name, excess in answer.constraints.items():
+            trial.set_constraint(name, excess)
         values = tuple(metric.from_loss(answer.loss(metric)) for metric in self.metrics)
         return values if len(values) > 1 else values[0]
 

@@ -4,6 +4,7 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
@@ -276,16 +277,24 @@ class Benchmark(ABC):
 
     def fidelity_levels(self, fidelity: FidelityValues | None) -> tuple[int | float, ...]:
         """Return one checked value for each fidelity axis, the full one where none is given."""
-        given = fidelity or {}
+        given: dict[str, int | float] = {}
         names = [axis.name for axis in self.fidelities]
-        for name, value in given.items():
+        for name, value in (fidelity or {}).items():
             if name not in names:
                 raise UnknownNameError("fidelity", name, names, self.name)
             if not is_number(value) or not math.isfinite(value):
                 raise ConfigurationError(
                     f"{self.name}: fidelity `{name}`: a finite number is expected, got {value!r}"
                 )
+            given[name] = value.item() if isinstance(value, np.generic) else value
         return tuple(given.get(axis.name, axis.full) for axis in self.fidelities)
+
+    def _excesses(self, values: Mapping[str, float]) -> Mapping[str, float]:
+        """Return an evaluation's `constraints`, from what was measured, by name."""
+        unknown = float("nan")
+        return MappingProxyType(
+            {c.name: c.excess(values.get(c.name, unknown)) for c in self.constraints}
+        )
 
     def _frame(self, configs: Sequence[Configuration]) -> pd.DataFrame:
         frame = pd.DataFrame(list(configs), columns=list(self.space.names))

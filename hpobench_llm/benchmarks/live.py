@@ -100,9 +100,7 @@ class LiveBenchmark(Benchmark):
             cost_seconds=found[COST],
             status=STATUSES[page.status[0]],
             tokens=found[TOKENS],
-            constraints=MappingProxyType(
-                {c.name: c.excess(found[c.name]) for c in self.constraints}
-            ),
+            constraints=self._excesses(found),
         )
 
     def measures(self) -> dict[str, str]:

@@ -104,6 +104,8 @@ def test_its_tuner_replays_asha(tmp_path, monkeypatch):
     assert len(status.trial_rows) >= 10
     best = tuner.best_config("val_loss")[1]
     least = status.overall_metric_statistics.min_metrics["val_loss"]
-    steps = [axis.values for axis in bench.fidelities][0]
-    curve = [bench.query(best, fidelity={"step": step}, seed=0) for step in steps if step > 0]
+    (axis,) = bench.fidelities
+    curve = [
+        bench.query(best, fidelity={"step": step}, seed=0) for step in axis.values if step > 0
+    ]
     assert least in [answer.metrics.get("val_loss") for answer in curve]

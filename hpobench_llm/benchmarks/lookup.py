@@ -31,9 +31,10 @@ class Lookup:
             d.name: pd.Index(d.values) for d in space.dimensions if isinstance(d, Categorical)
         }
         self._nominal = np.array([isinstance(d, Categorical) for d in space.dimensions])
-        self._units = space.to_unit(configs)
+        self._units = np.ascontiguousarray(space.to_unit(configs).T)  # a row a dimension: faster
         frame = pd.DataFrame(list(configs), columns=list(names))
-        self._order, self._steps = _descent(self._columns(frame))
+        self._matrix = self._columns(frame)
+        self._order, self._steps = _descent(self._matrix)
 
     def find(self, config: Mapping[str, object]) -> int:
         """Return a configuration's position.
@@ -80,9 +81,10 @@ class Lookup:
         """
         if not among.any():
             return -1
-        apart = self._units - self.space.to_unit([config])
-        apart[:, self._nominal] = apart[:, self._nominal] != 0
-        return int(np.argmin(np.where(among, (apart**2).sum(axis=1), np.inf)))
+        apart = self._units - self.space.to_unit([config]).T
+        if self._nominal.any():
+            apart[self._nominal] = apart[self._nominal] != 0
+        return int(np.argmin(np.where(among, (apart * apart).sum(axis=0), np.inf)))
 
     def _find_frame(self, frame: pd.DataFrame) -> Positions:
         names = self.space.names
@@ -95,14 +97,11 @@ class Lookup:
                     f"unknown hyperparameter {column!r}{nearest(column, names)}"
                 )
         matrix = self._columns(frame)
-        position = np.zeros(len(frame), dtype=np.intp)
-        known = np.ones(len(frame), dtype=np.bool_)
-        for values, (on_axis, prefixes) in zip(matrix.T, self._steps, strict=True):
-            code = _place(on_axis, values)
-            combined = position * len(on_axis) + code
-            position = _place(prefixes, combined)
-            known &= (on_axis[code] == values) & (prefixes[position] == combined)
-        found = np.where(known, self._order[position], -1)
+        prefix = np.zeros(len(frame), dtype=np.intp)
+        for values, (on_axis, prefixes) in zip(matrix.T, self._steps, strict=False):
+            prefix = _place(prefixes, prefix * len(on_axis) + _place(on_axis, values))
+        found = self._order[prefix]
+        known = (self._matrix[found] == matrix).all(axis=1)
         strange = np.flatnonzero(~known)
         if len(strange):  # another spelling, an unknown one, or an error to be worded
             rows = as_rows(frame.iloc[strange])
@@ -142,11 +141,15 @@ def _descent(
     """Return how to find the rows of `(n, d)` column by column, as in a sorted tree.
 
     A step holds the values on its axis and which pairs (prefix so far, value) exist; the number of
-    such a pair is the prefix of the next step. At the end it is the place in the order returned.
+    such a pair is the prefix of the next step. At the end it is the place in the order returned:
+    where columns are left, no two rows have one prefix any more. A row that is not among them ends
+    anywhere.
     """
     prefix = np.zeros(len(matrix), dtype=np.intp)
-    steps = []
+    steps: list[tuple[NDArray[np.float64], Positions]] = []
     for column in matrix.T:
+        if steps and len(steps[-1][1]) == len(matrix):
+            break
         on_axis, code = np.unique(column, return_inverse=True)
         prefixes, prefix = np.unique(prefix * len(on_axis) + code, return_inverse=True)
         steps.append((on_axis, prefixes))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from hpobench_llm.space import Configuration
 from hpobench_llm.tables.table import Table
 
 _OK = STATUSES.index("ok")
-_STATUSES = pd.Series(STATUSES).array
+_STATUSES: Any = pd.Series(STATUSES).array
 
 
 class TabularBenchmark(Benchmark):
@@ -101,9 +102,9 @@ class TabularBenchmark(Benchmark):
         if absent:
             row = absent[0]
             raise self._absent(int(positions[row]), _config_at(configs, row), level, seed)
-        answers = page.values[positions, : len(self._answers)]
+        answers = page.values.take(positions, axis=0)[:, : len(self._answers)]
         frame = pd.DataFrame(answers, columns=self._answers, copy=False)
-        frame.insert(len(self.metrics), "status", pd.Series(_STATUSES.take(codes)))
+        frame.insert(len(self.metrics), "status", _STATUSES.take(codes))
         for constraint in self.constraints:
             values = page.values[positions, self._cells.columns[constraint.name]]
             frame[f"{CONSTRAINT}{constraint.name}"] = constraint.excesses(values)

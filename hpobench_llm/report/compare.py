@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from hpobench_llm.artefacts import sha256_of_file, write_json
 from hpobench_llm.benchmarks.base import Benchmark
-from hpobench_llm.benchmarks.catalogue import load
 from hpobench_llm.benchmarks.tabular import TabularBenchmark
-from hpobench_llm.errors import IntegrityError
+from hpobench_llm.errors import IntegrityError, NotMeasuredError
 from hpobench_llm.metrics import Metric, select
 from hpobench_llm.optimizers.registry import list_optimizers
 from hpobench_llm.report.page import BenchmarkFacts, write_report
@@ -16,7 +17,7 @@ from hpobench_llm.report.summary import summarise
 from hpobench_llm.report.words import interval
 from hpobench_llm.studies.comparison import Comparison
 from hpobench_llm.studies.statistics import compare_trajectories
-from hpobench_llm.studies.study import TRAJECTORIES, read_trajectories
+from hpobench_llm.studies.study import TRAJECTORIES, load_as, read_trajectories
 
 COMPARISON_FILE, REPORT_FILE = "comparison.json", "report.html"
 
@@ -60,13 +61,14 @@ def compare(folder: str | Path) -> Result:
     folder = Path(folder)
     header, frame = read_trajectories(folder)
     objective = header["study"]["objective"]
-    benchmarks = [load(name, where=str(folder)) for name in header["study"]["benchmarks"]]
+    kind = header["study"].get("kind", "table")
+    benchmarks = [load_as(name, kind, where=str(folder)) for name in header["study"]["benchmarks"]]
     problems = {}
     for benchmark in benchmarks:
         _check_table(benchmark, header, folder)
         (metric,) = select(benchmark.metrics, (objective,), benchmark.name)
         noise = benchmark.noise(objective) if isinstance(benchmark, TabularBenchmark) else None
-        problems[benchmark.name] = (metric, benchmark.optimum(objective)[1], noise)
+        problems[benchmark.name] = (metric, _optimum(benchmark, metric, frame), noise)
     comparison = compare_trajectories(frame, problems)
     write_json(folder / COMPARISON_FILE, comparison.to_json())
     write_report(
@@ -87,6 +89,17 @@ def compare(folder: str | Path) -> Result:
         libraries=_libraries(header),
     )
     return Result(comparison, folder / REPORT_FILE)
+
+
+def _optimum(benchmark: Benchmark, metric: Metric, frame: pd.DataFrame) -> float:
+    """Return the benchmark's optimum; where it is not known, the best that any trial found."""
+    try:
+        return benchmark.optimum(metric.name)[1]
+    except NotMeasuredError:
+        rows = frame[(frame["benchmark"] == benchmark.name) & (frame["status"] == "ok")]
+        if not rows[metric.name].notna().any():
+            raise
+        return metric.from_loss(float((rows[metric.name] * metric.to_loss(1.0)).min()))
 
 
 def _check_table(benchmark: Benchmark, header: dict[str, Any], folder: Path) -> None:

@@ -1,10 +1,12 @@
 """Replay an optimizer against a benchmark on an event-driven, simulated clock.
 
 The clock jumps from one finished trial to the next and is fed by the benchmark's costs alone, so
-equal arguments give equal trajectories, whatever else the machine is doing.
+equal arguments give equal trajectories, whatever else the machine is doing. A trial whose cost is
+not known (NaN, as in a table without columns of seconds) takes one unit of time.
 """
 
 import heapq
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,6 +22,8 @@ from hpobench_llm.metrics import Metric, select
 from hpobench_llm.optimizers.base import Optimizer, Trial
 from hpobench_llm.optimizers.registry import build
 from hpobench_llm.studies.trajectory import MEASURED, Trajectory
+
+_UNKNOWN_COST = 1.0  # units of time
 
 
 def replay(
@@ -37,7 +41,8 @@ def replay(
     A suggestion is snapped to the nearest configuration that the benchmark can evaluate, and the
     optimizer is told of that one. A configuration that is suggested again is a trial like any
     other: it costs and counts, and gets the same answer. An optimizer that ends early leaves a
-    shorter trajectory.
+    shorter trajectory. Where costs are not known, each trial takes one unit of time: its
+    `cost_seconds` stays NaN, and `started_seconds` and `finished_seconds` count these units.
 
     Args:
         benchmark: a benchmark, or the name of one.
@@ -134,12 +139,14 @@ class _Clock:
         seconds = time.perf_counter() - started
         if trial is None:
             return False
-        snapped = Trial(trial.number, self._problem.snap(trial.config), trial.fidelity)
+        config = self._problem.snap(trial.config, fidelity=trial.fidelity, seed=self._table_seed)
+        snapped = Trial(trial.number, config, trial.fidelity)
         evaluation = self._problem.query(
-            snapped.config, fidelity=snapped.fidelity, seed=self._table_seed, metrics=self._names
+            config, fidelity=trial.fidelity, seed=self._table_seed, metrics=self._names
         )
         worker = heapq.heappop(self._idle)
-        finished = self._now + evaluation.cost_seconds
+        cost = evaluation.cost_seconds
+        finished = self._now + (_UNKNOWN_COST if math.isnan(cost) else cost)
         running = _Running(finished, self._asked, worker, self._now, snapped, evaluation, seconds)
         heapq.heappush(self._running, running)
         self._asked += 1

@@ -259,13 +259,13 @@ def _verify(options: argparse.Namespace) -> int:
         if getattr(options, name) < least:
             raise HpobenchError(f"--{name} must be {least} or more, got {getattr(options, name)}")
     table = Table.load(find_artefact("tables", options.table))
+    chosen = choose_runs(table, options.rows, options.seed)
     campaign = options.campaign or Path("collect", f"{table.metadata.name}.toml")
     if options.campaign is None and not campaign.is_file():
         raise HpobenchError(
             f"{campaign} does not exist; --campaign names the file that {options.table} was "
             "collected with"
         )
-    chosen = choose_runs(table, options.rows, options.seed)
     if len(chosen) < options.rows:
         print(
             f"{PROGRAM}: the table has {len(chosen)} configurations: a run of each is trained",

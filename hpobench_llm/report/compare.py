@@ -18,6 +18,7 @@ from hpobench_llm.report.words import interval
 from hpobench_llm.studies.comparison import Comparison
 from hpobench_llm.studies.statistics import compare_trajectories
 from hpobench_llm.studies.study import TRAJECTORIES, load_as, read_trajectories
+from hpobench_llm.tables.schema import IMPORTED
 
 COMPARISON_FILE, REPORT_FILE = "comparison.json", "report.html"
 
@@ -118,7 +119,7 @@ def _facts(benchmark: TabularBenchmark, metric: Metric) -> BenchmarkFacts:
     configurations = benchmark.configurations()[list(benchmark.space.names)]
     scores = [m for name, m in benchmark.metrics.items() if name.startswith("score_")]
     finer = [m for m in scores if m.name.endswith("_margin")]
-    origin = metadata.provenance
+    levels = [f"{len(axis.values)} values of {axis.name}" for axis in metadata.fidelities]
     return BenchmarkFacts(
         name=benchmark.name,
         space=benchmark.space,
@@ -128,19 +129,31 @@ def _facts(benchmark: TabularBenchmark, metric: Metric) -> BenchmarkFacts:
         base_values=metadata.untrained,
         provenance={
             "table": f"{metadata.name} {metadata.version}, sha256 {metadata.table_sha256}",
-            "size": f"{len(configurations)} configurations, {len(metadata.seeds)} seeds, "
-            f"{len(metadata.fidelities[0].values)} checkpoints",
-            "base": origin["sources"]["base"],
-            "data": origin["sources"]["data"]["sources"],
-            "rows": origin["sources"]["data"]["rows"],
-            "scores": origin["sources"]["scores"],
-            "recipe": f"sha256 {origin['recipe_sha256']}",
-            "trained by": origin["commits"],
-            "device": origin["devices"],
-            "versions": origin["versions"],
+            "size": ", ".join(
+                [f"{len(configurations)} configurations", f"{len(metadata.seeds)} seeds", *levels]
+            ),
+            **_origin(metadata.provenance),
         },
         notes=(metadata.description, metadata.context),
     )
+
+
+def _origin(provenance: dict[str, Any]) -> dict[str, object]:
+    if IMPORTED in provenance:
+        imported = provenance[IMPORTED]
+        files = {file["path"]: f"sha256 {file['sha256']}" for file in imported["files"]}
+        return {"imported by": imported["importer"], "on": imported["date"], "files": files}
+    sources = provenance["sources"]
+    return {
+        "base": sources["base"],
+        "data": sources["data"]["sources"],
+        "rows": sources["data"]["rows"],
+        "scores": sources["scores"],
+        "recipe": f"sha256 {provenance['recipe_sha256']}",
+        "trained by": provenance["commits"],
+        "device": provenance["devices"],
+        "versions": provenance["versions"],
+    }
 
 
 def _libraries(header: dict[str, Any]) -> dict[str, str]:

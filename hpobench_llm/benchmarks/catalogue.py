@@ -26,17 +26,21 @@ def list_benchmarks() -> list[str]:
     return [*list_artefacts("tables"), *TOYS]
 
 
-def load(name: str, *, kind: Kind = "table", where: str = "") -> Benchmark:
+def load(
+    name: str, *, kind: Kind = "table", where: str = "", allow_poor: bool = False
+) -> Benchmark:
     """Return a benchmark by name or by folder, its sums verified.
 
     Args:
         name: of a table or surrogate, a folder that holds one, or a toy.
         kind: `table` answers exact rows only; `surrogate` predicts any configuration between.
         where: the beginning of an error's message, such as the file that holds the name.
+        allow_poor: also open a surrogate that did not pass its ranking check.
 
     Raises:
         UnknownNameError: there is none of that name or kind.
         IntegrityError: the artefact is damaged.
+        PoorSurrogateError: the surrogate did not pass its ranking check.
         MissingDependencyError: a surrogate's library is not installed.
     """
     if kind not in _OPENERS:
@@ -49,4 +53,7 @@ def load(name: str, *, kind: Kind = "table", where: str = "") -> Benchmark:
         known = [*error.known, *TOYS] if kind == "table" else error.known
         what = "benchmark" if kind == "table" else "surrogate"
         raise UnknownNameError(what, name, known, where) from None
-    return _OPENERS[kind](folder)
+    opened = _OPENERS[kind](folder)
+    if isinstance(opened, SurrogateBenchmark) and not allow_poor:
+        opened.surrogate.refuse_if_poor()
+    return opened

@@ -75,5 +75,14 @@ def rowwise(left: FloatArray, right: FloatArray) -> FloatArray:
     One product for all rows would be blocked by how many there are, and the order of its sums
     with it: asked alone and among others, a row would differ in the last bit.
     """
-    product: FloatArray = (left[:, None, :] @ right)[:, 0, :]
+    product: FloatArray = (row_by_row(left)[:, None, :] @ right)[:, 0, :]
     return product
+
+
+def row_by_row(array: FloatArray) -> FloatArray:
+    """Return a copy whose rows lie one after the other.
+
+    NumPy's product takes another path for another layout, and fancy indexing may lay a column
+    after the other.
+    """
+    return np.array(array, order="C")

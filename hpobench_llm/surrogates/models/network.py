@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hpobench_llm.surrogates.models.base import Family, FloatArray, pack, unpack
+from hpobench_llm.surrogates.models.base import Family, FloatArray, pack, row_by_row, unpack
 
-MEMBERS, WIDTH, EPOCHS, BATCH, RATE, DECAY = 3, 48, 200, 200, 3e-3, 1e-4
+MEMBERS, WIDTH, EPOCHS, RATE, DECAY = 3, 48, 200, 3e-3, 1e-4
+STEPS, LEAST_BATCH, MOST_BATCH = 8, 16, 200  # an epoch's steps, where batches of this size do
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,8 @@ class Network:
     def predict(self, features: FloatArray) -> FloatArray:
         """See `Model.predict`. Every row is its own product (see `rowwise`)."""
         members, width, _ = self.middle.shape
-        hidden = np.tanh(features[:, None, :] @ self.first + self.first_bias)
+        rows = row_by_row(features)
+        hidden = np.tanh(rows[:, None, :] @ self.first + self.first_bias)
         hidden = hidden.reshape(len(features), members, 1, width)
         hidden = np.tanh(hidden @ self.middle + self.middle_bias)
         hidden = hidden.reshape(len(features), 1, members * width)
@@ -80,13 +82,14 @@ def fit_network(features: FloatArray, targets: FloatArray, seed: int) -> Network
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPRegressor
 
+    batch = min(max(len(features) // STEPS, LEAST_BATCH), MOST_BATCH)
     members = []
     for number in range(MEMBERS):
         member = MLPRegressor(
             hidden_layer_sizes=(WIDTH, WIDTH),
             activation="tanh",
             alpha=DECAY,
-            batch_size=min(BATCH, len(features)),
+            batch_size=min(batch, len(features)),
             learning_rate_init=RATE,
             max_iter=EPOCHS,
             n_iter_no_change=EPOCHS,

@@ -6,7 +6,7 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
-from hpobench_llm.benchmarks.base import Benchmark, FidelityValues, as_rows
+from hpobench_llm.benchmarks.base import Benchmark, FidelityValues
 from hpobench_llm.errors import ConfigurationError, NotMeasuredError
 from hpobench_llm.evaluation import STATUSES, Evaluation
 from hpobench_llm.metrics import select
@@ -74,7 +74,7 @@ class SurrogateBenchmark(Benchmark):
     ) -> pd.DataFrame:
         """Predict many configurations at once. See `Benchmark.query_many`."""
         level = self.fidelity_levels(fidelity)
-        numbers = self._surface.encoder.numbers_of_many(as_rows(configs))
+        numbers = self._surface.encoder.numbers_of_many(configs)
         answers = self._surface.ask(numbers, level, _checked(seed, self.name))
         absent = np.full(len(numbers), np.nan)
         columns: dict[str, object] = {

@@ -1,11 +1,12 @@
 """How a surrogate sees configurations and fidelities: rows of numbers in [0, 1]."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from hpobench_llm.errors import ConfigurationError
@@ -42,7 +43,7 @@ class Encoder:
         self.space = space
         dims = space.dimensions
         bounds = [_bounds(d) for d in dims]
-        self._log = np.array([getattr(d, "log", False) for d in dims])
+        self._log = columns_of([i for i, d in enumerate(dims) if getattr(d, "log", False)])
         self._low, self._high = np.array(bounds, dtype=np.float64).T
         self._whole = np.array([isinstance(d, Integer) for d in dims])
         self._names = {
@@ -52,7 +53,7 @@ class Encoder:
         }
         self._spread = [i for i, known in self._names.items() if len(known) > 2]
         self._kept = [i for i in range(len(dims)) if i not in self._spread]
-        self._any_log = bool(self._log.any())
+        self._any_log = any(getattr(d, "log", False) for d in dims)
         self._offset = self._scaled(self._low)
         span = self._scaled(self._high) - self._offset
         self._factor = 1.0 / np.where(span > 0, span, 1.0)
@@ -70,26 +71,49 @@ class Encoder:
             row[i] = known[row[i]]
         return np.array([row], dtype=np.float64) + 0.0  # + 0.0: there is one zero, without a sign
 
-    def numbers_of_many(self, configs: Sequence[Mapping[str, object]]) -> FloatArray:
+    def numbers_of_many(
+        self, configs: Sequence[Mapping[str, object]] | pd.DataFrame
+    ) -> FloatArray:
         """Return `(n, d)` checked numbers; the same errors as `numbers`, for the first bad row."""
+        if isinstance(configs, pd.DataFrame):
+            array = self._usual_frame(configs)
+        else:
+            array = self._usual_rows(configs)
+        if array is not None:
+            array = array + 0.0
+            inside = (array >= self._low) & (array <= self._high)
+            inside &= ~self._whole | (array == np.rint(array))
+            if inside.all():
+                return array
+        # Something is unusual or wrong: one at a time, which says what.
+        rows: Iterable[Mapping[Any, object]]
+        rows = configs.to_dict("records") if isinstance(configs, pd.DataFrame) else configs
+        checked = [self.numbers(config) for config in rows]
+        return np.concatenate(checked) if checked else np.empty((0, len(self.space)))
+
+    def _usual_rows(self, configs: Sequence[Mapping[str, object]]) -> FloatArray | None:
+        """Return the rows as numbers if they have the right keys and plain values."""
         names = self.space.names
         try:
             rows: list[list[Any]] = [[config[name] for name in names] for config in configs]
             for i, known in self._names.items():
                 for row in rows:
                     row[i] = known[row[i]]
-            usual = set(map(type, chain.from_iterable(rows))) <= _PLAIN
         except (KeyError, TypeError):
-            usual = False
-        if usual and all(len(config) == len(names) for config in configs):
-            array = np.array(rows, dtype=np.float64).reshape(len(rows), len(names)) + 0.0
-            inside = (array >= self._low) & (array <= self._high)
-            inside &= ~self._whole | (array == np.rint(array))
-            if inside.all():
-                return array
-        # Something is unusual or wrong: one at a time, which says what.
-        checked = [self.numbers(config) for config in configs]
-        return np.concatenate(checked) if checked else np.empty((0, len(names)))
+            return None
+        plain = set(map(type, chain.from_iterable(rows))) <= _PLAIN
+        if not plain or any(len(config) != len(names) for config in configs):
+            return None
+        return np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
+
+    def _usual_frame(self, frame: pd.DataFrame) -> FloatArray | None:
+        """Return a frame as numbers if it has the right columns and all of them are numeric."""
+        names = list(self.space.names)
+        if self._names or set(frame.columns) != set(names) or len(frame.columns) != len(names):
+            return None
+        if any(frame[name].dtype.kind not in "iuf" for name in names):
+            return None
+        return np.column_stack([frame[name].to_numpy(dtype=np.float64) for name in names])
 
     def features(self, numbers: FloatArray) -> FloatArray:
         """Return `(n, width)` features of `(n, d)` numbers."""
@@ -119,6 +143,13 @@ class Encoder:
         scaled = numbers.copy()
         scaled[..., self._log] = np.log(numbers[..., self._log])
         return scaled
+
+
+def columns_of(chosen: Sequence[int]) -> slice | NDArray[np.intp]:
+    """Return an index of columns: a slice where they follow each other, which is faster."""
+    if chosen and list(chosen) == list(range(chosen[0], chosen[-1] + 1)):
+        return slice(chosen[0], chosen[-1] + 1)
+    return np.array(chosen, dtype=np.intp)
 
 
 def _bounds(d: Float | Integer | Ordinal | Categorical) -> tuple[float, float]:

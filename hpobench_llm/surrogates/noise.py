@@ -87,10 +87,8 @@ class Noise:
         own = np.array([_normal(salt + name.tobytes(), targets) for name in names])
         waves = np.cos(rowwise(units, self.waves) + self.phases)
         size = np.sqrt((waves**2).sum(axis=1, keepdims=True))
-        smooth = rowwise(waves / np.maximum(size, 1e-12), self._field(seed))
-        mixed: FloatArray = np.sqrt(self.seed_share) * rowwise(own, self.mixing.T)
-        mixed += np.sqrt(1.0 - self.seed_share) * rowwise(smooth, self.mixing.T)
-        return mixed
+        parts = np.concatenate((own, waves / np.maximum(size, 1e-12)), axis=1)
+        return rowwise(parts, self._mixed(seed))
 
     def interval(self, features: FloatArray, coverage: float) -> tuple[FloatArray, FloatArray]:
         """Return the residuals `(n, targets)` between which a run lies with that probability."""
@@ -99,13 +97,20 @@ class Noise:
         low = self.residuals(features, np.full(shape, -reach))
         return low, self.residuals(features, np.full(shape, reach))
 
-    def _field(self, seed: int) -> FloatArray:
+    def _mixed(self, seed: int) -> FloatArray:
+        """Return `(targets + WAVES, targets)`: what a seed makes of own numbers and of waves."""
         weights = self._weights.get(seed)
         if weights is None:
             if len(self._weights) >= _SEEDS_KEPT:
                 self._weights.clear()
             shape = (WAVES, len(self.seed_share))
-            weights = _normal(b"field:%d" % seed, shape[0] * shape[1]).reshape(shape)
+            smooth = _normal(b"field:%d" % seed, shape[0] * shape[1]).reshape(shape)
+            weights = np.concatenate(
+                (
+                    self.mixing.T * np.sqrt(self.seed_share),
+                    smooth @ self.mixing.T * np.sqrt(1.0 - self.seed_share),
+                )
+            )
             self._weights[seed] = weights
         return weights
 

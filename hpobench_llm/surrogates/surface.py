@@ -10,13 +10,21 @@ from scipy.special import ndtr
 from hpobench_llm.evaluation import STATUSES
 from hpobench_llm.surrogates.artefact import Surrogate
 from hpobench_llm.surrogates.compare import Fitted
-from hpobench_llm.surrogates.encoding import Encoder, FloatArray, check_fidelity, encode_fidelities
+from hpobench_llm.surrogates.encoding import (
+    Encoder,
+    FloatArray,
+    check_fidelity,
+    columns_of,
+    encode_fidelities,
+)
 from hpobench_llm.surrogates.models.network import Network, joined
 from hpobench_llm.surrogates.resources import SECONDS, TOKENS
 from hpobench_llm.surrogates.rows import PROBABILITY, Level
 
+Columns = slice | NDArray[np.intp]
+
 _LEVELS_KEPT = 1024
-_ROWS_AT_ONCE = 1024  # what the intermediate arrays of a chunk take stays in the cache
+_ROWS_AT_ONCE = 256  # the intermediate arrays of a chunk stay in the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +57,15 @@ class _At:
 class _Plan:
     """Models of some columns: `network` answers the first of them at once, `others` the rest."""
 
-    columns: NDArray[np.intp]
+    columns: Columns
     network: Network | None
-    others: tuple[tuple[NDArray[np.intp], Fitted], ...]
+    others: tuple[tuple[Columns, Fitted], ...]
+    complete: bool
 
     def predict(self, features: FloatArray, width: int) -> FloatArray:
         """Return `(n, width)` on the fitted scale, NaN in columns that are not planned for."""
         answer = np.empty((len(features), width))
-        if self.network is None or len(self.columns) < width:
+        if not self.complete:
             answer.fill(np.nan)
         if self.network is not None:
             answer[:, self.columns] = self.network.predict(features)
@@ -65,17 +74,19 @@ class _Plan:
         return answer
 
 
-def _planned(models: Iterable[Fitted]) -> _Plan:
-    """Join the networks among the models."""
-    joinable, others, columns = [], [], []
+def _planned(models: Iterable[Fitted], width: int) -> _Plan:
+    """Join the networks among the models; `width` is how many columns there are in all."""
+    joinable, others = [], []
+    columns: list[int] = []
     for part in models:
         if isinstance(part.model, Network):
             joinable.append((part.model, part.kept, part.offset, part.scale))
             columns += part.columns
         else:
-            others.append((np.array(part.columns, dtype=np.intp), part))
+            others.append((columns_of(part.columns), part))
     network = joined(joinable) if joinable else None
-    return _Plan(np.array(columns, dtype=np.intp), network, tuple(others))
+    known = len(columns) + sum(len(part.columns) for _, part in others)
+    return _Plan(columns_of(columns), network, tuple(others), known == width)
 
 
 class Surface:
@@ -88,7 +99,8 @@ class Surface:
         kinds = [target.kind for target in self._targets]
         self.metrics = kinds.count("metric")
         self.names = tuple(target.name for target in self._targets[: self.metrics])
-        self._log = np.flatnonzero([target.log for target in self._targets])
+        log = [column for column, target in enumerate(self._targets) if target.log]
+        self._log = columns_of(log) if log else None
         self._low = np.array([target.low for target in self._targets])
         self._high = np.array([target.high for target in self._targets])
         self._only_ok = np.flatnonzero(
@@ -103,8 +115,8 @@ class Surface:
         self._seconds = [c for c, name in enumerate(names) if name in SECONDS]
         self._tokens = [c for c, name in enumerate(names) if name == TOKENS]
         self._levels: dict[Level, _At] = {}
-        self._everything = _planned(surrogate.models)
-        self._rates = _planned(surrogate.rates)
+        self._everything = _planned(surrogate.models, len(self._targets))
+        self._rates = _planned(surrogate.rates, len(surrogate.shapes))
         self._plans: dict[frozenset[int], _Plan] = {}
 
     def answered(self, level: Level) -> NDArray[np.bool_]:
@@ -217,12 +229,13 @@ class Surface:
         plan = self._plans.get(key)
         if plan is None:
             needed = key | set(range(self.metrics, len(self._targets)))
-            plan = _planned(m for m in self.surrogate.models if needed & set(m.columns))
+            models = (m for m in self.surrogate.models if needed & set(m.columns))
+            plan = _planned(models, len(self._targets))
             self._plans[key] = plan
         return plan
 
     def _in_units(self, fitted: FloatArray, at: _At) -> FloatArray:
-        if len(self._log):
+        if self._log is not None:
             fitted[:, self._log] = np.exp(fitted[:, self._log])
         np.maximum(fitted, self._low, out=fitted)
         np.minimum(fitted, self._high, out=fitted)
@@ -242,6 +255,9 @@ class Surface:
         if not len(self._codes):
             return status
         # A status that cannot be told at a fidelity (NaN) was not measured around it.
+        if normals is None and len(self._codes) == 1:
+            status[probabilities[:, 0] > 0.5] = self._codes[0]
+            return status
         chances = np.where(np.isnan(probabilities), 0.0, probabilities)
         if normals is None:
             failed = chances.sum(axis=1) > 0.5

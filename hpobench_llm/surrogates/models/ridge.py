@@ -29,24 +29,24 @@ class Polynomial:
 
 
 def monomials(features: FloatArray, degree: int) -> FloatArray:
-    """Return `(n, monomials)` of features moved from [0, 1] to [-1, 1]."""
-    centred = features * 2.0 - 1.0
-    columns = [np.ones((len(features), 1))]
-    for factors in _factors(features.shape[1], degree):
-        product = centred[:, factors[0]]
-        for factor in factors[1:]:
-            product = product * centred[:, factor]
-        columns.append(product)
-    return np.concatenate(columns, axis=1)
+    """Return `(n, monomials)` of features moved from [0, 1] to [-1, 1], the constant first."""
+    factors = np.empty((len(features), 1 + features.shape[1]))
+    factors[:, 0] = 1.0
+    factors[:, 1:] = features * 2.0 - 1.0
+    if degree == 0:
+        return factors[:, :1]
+    first, *others = _factors(features.shape[1], degree)
+    product: FloatArray = factors.take(first, axis=1)
+    for chosen in others:
+        product = product * factors.take(chosen, axis=1)
+    return product
 
 
 @lru_cache(maxsize=64)
-def _factors(features: int, degree: int) -> list[list[NDArray[np.intp]]]:
-    """Return, for each power, which features are multiplied: an array for each factor."""
-    return [
-        list(np.array(list(combinations_with_replacement(range(features), power))).T)
-        for power in range(1, degree + 1)
-    ]
+def _factors(features: int, degree: int) -> list[NDArray[np.intp]]:
+    """Return which factors are multiplied, 0 being the constant: an array for each factor."""
+    combinations = list(combinations_with_replacement(range(features + 1), degree))
+    return list(np.array(combinations, dtype=np.intp).T)
 
 
 def fit_polynomial(

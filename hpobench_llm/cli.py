@@ -146,14 +146,10 @@ def _check(options: argparse.Namespace) -> int:
 
 def _fit(options: argparse.Namespace) -> int:
     from hpobench_llm.locate import find_artefact
+    from hpobench_llm.studies.ranking_check import ranking_check
+    from hpobench_llm.surrogates.card import summary
+    from hpobench_llm.surrogates.fit import fit
     from hpobench_llm.tables.table import Table
-
-    try:
-        from hpobench_llm.studies.ranking_check import ranking_check
-        from hpobench_llm.surrogates.card import summary
-        from hpobench_llm.surrogates.fit import fit
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError(str(error.name), "surrogate", "fit") from None
 
     if options.folds < 2:
         raise HpobenchError(f"--folds must be at least 2, got {options.folds}")

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
-from hpobench_llm.errors import ConfigurationError
+from hpobench_llm.errors import ConfigurationError, MissingDependencyError
 from hpobench_llm.provenance import git_revision, versions
 from hpobench_llm.surrogates.artefact import Surrogate
 from hpobench_llm.surrogates.compare import (
@@ -68,6 +68,10 @@ def fit(
         ConfigurationError: fewer configurations than folds, or nothing was measured.
         MissingDependencyError: LightGBM or scikit-learn is not installed.
     """
+    for library in ("threadpoolctl", *(family.library for family in FAMILIES.values())):
+        _check_installed(library)
+    from threadpoolctl import threadpool_limits
+
     metadata = table.metadata
     rows = rows_of(table)
     if rows.configurations < folds:
@@ -111,6 +115,14 @@ def fit(
             "code": git_revision(),
         },
     )
+
+
+def _check_installed(library: str) -> None:
+    """Refuse now what would otherwise stop the fit half way."""
+    try:
+        import_module(library)
+    except (ImportError, OSError):  # OSError: LightGBM's OpenMP runtime is not there
+        raise MissingDependencyError(library, "surrogate", "fitting a surrogate") from None
 
 
 @dataclass

@@ -60,12 +60,13 @@ class Noise:
     def widths(self, features: FloatArray) -> FloatArray:
         """Return `(n, targets)`."""
         low, high = self.log_range
-        widths: FloatArray = np.exp(np.clip(self.width.predict(features), low, high))
+        logs = np.minimum(np.maximum(self.width.predict(features), low), high)
+        widths: FloatArray = np.exp(logs)
         return widths
 
     def residuals(self, features: FloatArray, normal: FloatArray) -> FloatArray:
         """Return `(n, targets)` residuals at normal numbers of that shape."""
-        place = (np.clip(normal, -REACH, REACH) + REACH) / STEP
+        place = (np.minimum(np.maximum(normal, -REACH), REACH) + REACH) / STEP
         below = np.minimum(place.astype(np.intp), len(GRID) - 2)
         part = place - below
         column = np.arange(len(self.quantiles))

@@ -30,8 +30,8 @@ class Family:
     """How models of one kind are fitted and read.
 
     `fit` takes features `(n, d)`, targets `(n, t)` that are finite and of mean 0 and variance 1,
-    and a seed; `read` takes what `files` gave. A family with more than `most_rows` rows to learn
-    from does not compete.
+    and a seed; `read` takes what `files` gave. `library` is what `fit` imports. A family with more
+    than `most_rows` rows to learn from does not compete.
     """
 
     name: str

@@ -163,6 +163,7 @@ def _fit(options: argparse.Namespace) -> int:
             extrapolate=not options.no_extrapolation,
             on_fit=lambda done, total, text: progress.advance_to(done, text, total),
         )
+    surrogate.write(options.out)  # what was fitted is not lost if the check is stopped
     if not options.no_ranking_check:
         with Progress(1, f"ranking check {name}") as progress:
             outcome = ranking_check(
@@ -171,7 +172,7 @@ def _fit(options: argparse.Namespace) -> int:
                 on_replay=lambda done, total, text: progress.advance_to(done, text, total),
             )
         surrogate = surrogate.with_ranking_check(outcome)
-    surrogate.write(options.out)
+        surrogate.write(options.out)
     print("\n".join(summary(surrogate.quality)))
     print(f"written to {options.out}; all figures: {options.out / 'quality.json'}, CARD.md")
     return 0

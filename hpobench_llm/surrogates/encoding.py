@@ -1,7 +1,7 @@
 """How a surrogate sees configurations and fidelities: rows of numbers in [0, 1]."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hpobench_llm.errors import ConfigurationError
 from hpobench_llm.metrics import Fidelity
-from hpobench_llm.space import Categorical, Configuration, Float, Integer, Ordinal, Space
+from hpobench_llm.space import Categorical, Float, Integer, Ordinal, Space
 
 FloatArray = NDArray[np.float64]
 
@@ -86,8 +86,7 @@ class Encoder:
             if inside.all():
                 return array
         # Something is unusual or wrong: one at a time, which says what.
-        rows: Iterable[Mapping[Any, object]]
-        rows = configs.to_dict("records") if isinstance(configs, pd.DataFrame) else configs
+        rows: Any = configs.to_dict("records") if isinstance(configs, pd.DataFrame) else configs
         checked = [self.numbers(config) for config in rows]
         return np.concatenate(checked) if checked else np.empty((0, len(self.space)))
 
@@ -123,19 +122,6 @@ class Encoder:
         parts = [units[:, self._kept]]
         parts += [np.eye(len(self._names[i]))[numbers[:, i].astype(np.intp)] for i in self._spread]
         return np.hstack(parts)
-
-    def configurations(self, numbers: FloatArray) -> list[Configuration]:
-        """Return the configurations that `(n, d)` numbers stand for."""
-        spelled: list[Configuration] = []
-        for row in numbers:
-            config: Configuration = {}
-            for d, value in zip(self.space.dimensions, row, strict=True):
-                if isinstance(d, Categorical):
-                    config[d.name] = d.values[int(value)]
-                else:
-                    config[d.name] = d.canonical(float(value))
-            spelled.append(config)
-        return spelled
 
     def _scaled(self, numbers: FloatArray) -> FloatArray:
         if not self._any_log:

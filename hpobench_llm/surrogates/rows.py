@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hpobench_llm.errors import ConfigurationError
 from hpobench_llm.evaluation import STATUSES
 from hpobench_llm.metrics import Fidelity, Metric
 from hpobench_llm.space import Space
@@ -125,7 +126,11 @@ class Rows:
 
 
 def rows_of(table: Table) -> Rows:
-    """Return the rows of a table as features and targets."""
+    """Return the rows of a table as features and targets.
+
+    Raises:
+        ConfigurationError: no metric was measured.
+    """
     metadata, frame = table.metadata, table.frame
     space = relaxed(metadata.space)
     encoder = Encoder(space)
@@ -158,6 +163,10 @@ def rows_of(table: Table) -> Rows:
             )
             targets.append(_placed(made, happened, levels))
             columns.append(happened)
+    if not any(target.kind == "metric" for target in targets):
+        raise ConfigurationError(
+            f"{metadata.name}: no metric has a finite value in any row: {list(metadata.metrics)}"
+        )
     values = np.column_stack(columns)
     return Rows(
         space=space,

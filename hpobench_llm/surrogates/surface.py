@@ -1,7 +1,7 @@
 """Ask a fitted surrogate: rows of configurations at one fidelity, all quantities at once."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -222,15 +222,18 @@ class Surface:
         return self._plan(wanted).predict(self._features(units, at), len(self._targets))
 
     def _plan(self, wanted: Collection[int] | None) -> _Plan:
-        """Return the models that hold a wanted metric or a probability."""
-        if wanted is None:
+        """Leave out models that hold no wanted metric; the joined network stays as it is.
+
+        Joined otherwise, it might answer the same metric with another last bit.
+        """
+        if wanted is None or not self._everything.others:
             return self._everything
         key = frozenset(wanted)
         plan = self._plans.get(key)
         if plan is None:
             needed = key | set(range(self.metrics, len(self._targets)))
-            models = (m for m in self.surrogate.models if needed & set(m.columns))
-            plan = _planned(models, len(self._targets))
+            others = tuple(o for o in self._everything.others if needed & set(o[1].columns))
+            plan = replace(self._everything, others=others, complete=False)
             self._plans[key] = plan
         return plan
 

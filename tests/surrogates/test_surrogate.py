@@ -81,6 +81,8 @@ def test_single_and_batch_agree_to_the_bit(bench, asked, step, seed):
             assert one.cost_seconds == many["cost_seconds"][index]
             assert one.tokens == many["tokens"][index]
             assert one.status == many["status"][index]
+            alone = bench.query(config, **options, metrics=["test_loss"])
+            assert dict(alone.metrics) == {"test_loss": one.metrics["test_loss"]}
 
 
 @given(configs, st.lists(st.floats(0, 16), min_size=2, max_size=6))
@@ -199,6 +201,21 @@ def test_a_small_sparse_table_gives_a_surrogate_with_honest_intervals(sparse):
     low, high = sparse.interval({"lr": 1e-3, "dropout": 0.1})["val_loss"]
     assert low < answer.metrics["val_loss"] < high
     assert high - low == pytest.approx(2 * 1.645 * 0.02, rel=0.5)
+
+
+def test_draws_over_seeds_lie_inside_the_interval_as_often_as_it_says(sparse):
+    config = {"lr": 2e-4, "dropout": 0.3}
+    low, high = sparse.interval(config, coverage=0.8)["val_loss"]
+    drawn = np.array([sparse.query(config, seed=seed).metrics["val_loss"] for seed in range(1000)])
+    inside = ((drawn >= low) & (drawn <= high)).mean()
+    assert inside == pytest.approx(0.8, abs=4 * np.sqrt(0.16 / 1000))
+
+
+def test_a_table_without_a_measurement_is_refused():
+    table = sparse_table(10)
+    empty = replace(table, frame=table.frame.assign(val_loss=np.nan))
+    with pytest.raises(ConfigurationError, match=r"no metric has a finite value .*val_loss"):
+        fit(empty)
 
 
 def test_edges_are_reported_as_extrapolation(sparse):

@@ -31,8 +31,10 @@ class Fitted:
 
     def predict(self, features: FloatArray) -> FloatArray:
         """Return `(n, columns)` on the fitted scale."""
-        answer: FloatArray = self.model.predict(features)[:, self.kept] * self.scale + self.offset
-        return answer
+        answer = self.model.predict(features)
+        if len(self.kept) < answer.shape[1]:
+            answer = answer[:, self.kept]
+        return answer * self.scale + self.offset
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,14 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument("--out", type=Path, required=True, metavar="DIR")
     fit.add_argument("--seed", type=int, default=0)
     fit.add_argument("--folds", type=int, default=5, help="of the cross-validation")
+    fit.add_argument(
+        "--no-extrapolation", action="store_true", help="leave out no axis levels: half the time"
+    )
+    fit.add_argument(
+        "--no-ranking-check",
+        action="store_true",
+        help="compare no optimizers; `load` then refuses the surrogate unless told otherwise",
+    )
     fit.set_defaults(run=_fit)
 
     replay = commands.add_parser("replay", help="run a study; started again, it continues")
@@ -186,30 +194,35 @@ def _import(options: argparse.Namespace) -> int:
 
 def _fit(options: argparse.Namespace) -> int:
     from hpobench_llm.locate import find_artefact
+    from hpobench_llm.studies.ranking_check import ranking_check
+    from hpobench_llm.surrogates.card import summary
+    from hpobench_llm.surrogates.fit import fit
     from hpobench_llm.tables.table import Table
-
-    try:
-        from hpobench_llm.surrogates.fit import fit
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError(str(error.name), "surrogate", "fit") from None
 
     if options.folds < 2:
         raise HpobenchError(f"--folds must be at least 2, got {options.folds}")
     table = Table.load(find_artefact("tables", options.table))
-    with Progress(len(table.metadata.metrics) + 1, f"fit {table.metadata.name}") as progress:
+    name = table.metadata.name
+    with Progress(1, f"fit {name}") as progress:
         surrogate = fit(
             table,
             seed=options.seed,
             folds=options.folds,
-            on_target=lambda done, _, text: progress.advance_to(done, text),
+            extrapolate=not options.no_extrapolation,
+            on_fit=lambda done, total, text: progress.advance_to(done, text, total),
         )
-    surrogate.write(options.out)
-    print(f"{'target':<22} {'R2':>7} {'R2 full':>8} {'tau full':>9}")
-    for name, figures in surrogate.quality["targets"].items():
-        shown = [figures["r2"], figures["r2_full"], figures["kendall_tau_full"]]
-        cells = [f"{value:.3f}" if value is not None else "-" for value in shown]
-        print(f"{name:<22} {cells[0]:>7} {cells[1]:>8} {cells[2]:>9}")
-    print(f"held out by configuration; written to {options.out}")
+    surrogate.write(options.out)  # what was fitted is not lost if the check is stopped
+    if not options.no_ranking_check:
+        with Progress(1, f"ranking check {name}") as progress:
+            outcome = ranking_check(
+                table,
+                surrogate,
+                on_replay=lambda done, total, text: progress.advance_to(done, text, total),
+            )
+        surrogate = surrogate.with_ranking_check(outcome)
+        surrogate.write(options.out)
+    print("\n".join(summary(surrogate.quality)))
+    print(f"written to {options.out}; all figures: {options.out / 'quality.json'}, CARD.md")
     return 0
 
 

@@ -49,6 +49,10 @@ class IntegrityError(HpobenchError):
     """An artefact that is damaged, foreign, or not what its sums say."""
 
 
+class PoorSurrogateError(HpobenchError):
+    """A surrogate that did not pass its ranking check, or was never put to it."""
+
+
 class LedgerError(HpobenchError):
     """A collection folder that cannot be used as it is."""
 

@@ -24,7 +24,9 @@ def list_benchmarks() -> list[str]:
     return [*list_artefacts("tables"), *TOYS]
 
 
-def load(name: str, *, kind: Kind = "table", where: str = "") -> Benchmark:
+def load(
+    name: str, *, kind: Kind = "table", where: str = "", allow_poor: bool = False
+) -> Benchmark:
     """Return a benchmark by name or by path, its sums verified.
 
     Args:
@@ -33,10 +35,12 @@ def load(name: str, *, kind: Kind = "table", where: str = "") -> Benchmark:
         kind: `table` answers exact rows only; `surrogate` predicts any configuration between;
             `live` trains what it is asked for. A toy is its own table.
         where: the beginning of an error's message, such as the file that holds the name.
+        allow_poor: also open a surrogate that did not pass its ranking check.
 
     Raises:
         UnknownNameError: there is none of that name or kind.
         IntegrityError: the artefact is damaged.
+        PoorSurrogateError: the surrogate did not pass its ranking check.
         MissingDependencyError: a library that this kind needs is not installed.
         SpecError, DataError: a campaign cannot be used.
     """
@@ -46,9 +50,10 @@ def load(name: str, *, kind: Kind = "table", where: str = "") -> Benchmark:
                 return TOYS[name]()
             return TabularBenchmark(Table.load(_find("tables", "benchmark", name, TOYS, where)))
         case "surrogate":
-            return SurrogateBenchmark(
-                Surrogate.load(_find("surrogates", "surrogate", name, (), where))
-            )
+            surrogate = Surrogate.load(_find("surrogates", "surrogate", name, (), where))
+            if not allow_poor:
+                surrogate.refuse_if_poor()
+            return SurrogateBenchmark(surrogate)
         case "live":
             return _live(_campaign(name, where))
     raise UnknownNameError("kind of benchmark", kind, KINDS, where)

@@ -63,7 +63,11 @@ def compare(folder: str | Path) -> Result:
     header, frame = read_trajectories(folder)
     objective = header["study"]["objective"]
     kind = header["study"].get("kind", "table")
-    benchmarks = [load_as(name, kind, where=str(folder)) for name in header["study"]["benchmarks"]]
+    poor = header["study"].get("allow_poor", False)
+    benchmarks = [
+        load_as(name, kind, where=str(folder), allow_poor=poor)
+        for name in header["study"]["benchmarks"]
+    ]
     problems = {}
     for benchmark in benchmarks:
         _check_table(benchmark, header, folder)

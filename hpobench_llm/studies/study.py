@@ -35,7 +35,8 @@ class StudySpec:
     """Who competes on what (`studies/<name>.toml`). The seeds 0, 1, ... are shared by all.
 
     `kind` is that of all benchmarks (`table`, `surrogate` or `live`), or by name of some, where
-    the others are tables. A live benchmark is loaded, and so trained, anew for every replay.
+    the others are tables. A live benchmark is loaded, and so trained, anew for every replay. With
+    `allow_poor` a surrogate is taken too that did not pass its ranking check.
     """
 
     name: str
@@ -47,6 +48,7 @@ class StudySpec:
     objective: str = "val_loss"
     workers: int = 1
     kind: str | dict[str, str] = "table"
+    allow_poor: bool = False
 
     def __post_init__(self) -> None:
         for key in ("seeds", "budget", "workers"):
@@ -66,13 +68,15 @@ class StudySpec:
 
     def load(self, name: str, where: str = "") -> Benchmark:
         """Return one of the benchmarks, of its kind. See `catalogue.load`."""
-        return load_as(name, self.kind, where)
+        return load_as(name, self.kind, where, allow_poor=self.allow_poor)
 
 
-def load_as(name: str, kind: str | dict[str, str], where: str = "") -> Benchmark:
+def load_as(
+    name: str, kind: str | dict[str, str], where: str = "", *, allow_poor: bool = False
+) -> Benchmark:
     """Return a benchmark of the kind that a study's `kind` gives it."""
     found = kind.get(name, "table") if isinstance(kind, dict) else kind
-    return load(name, kind=cast("Kind", found), where=where)
+    return load(name, kind=cast("Kind", found), where=where, allow_poor=allow_poor)
 
 
 @dataclass(frozen=True, slots=True)

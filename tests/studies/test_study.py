@@ -10,7 +10,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hpobench_llm.errors import IntegrityError, OptimizerError, SpecError, UnknownNameError
+from hpobench_llm.errors import (
+    IntegrityError,
+    OptimizerError,
+    PoorSurrogateError,
+    SpecError,
+    UnknownNameError,
+)
 from hpobench_llm.report.compare import compare
 from hpobench_llm.studies import study
 from hpobench_llm.studies.study import read_study, read_trajectories, run_study
@@ -158,8 +164,11 @@ def test_the_same_study_runs_on_table_and_surrogate(tmp_path, monkeypatch, rows,
     text = SPEC.replace('["toy-bowl"]', '["small", "toy-bowl"]').replace("seeds = 4", "seeds = 2")
     path = tmp_path / "study.toml"
     found = {}
+    path.write_text(f'{text}kind = {{small = "surrogate"}}\n')
+    with pytest.raises(PoorSurrogateError, match="ranking check"):
+        read_study(path)
     for kind in ('"table"', '{small = "surrogate"}'):
-        path.write_text(f"{text}kind = {kind}\n")
+        path.write_text(f"{text}kind = {kind}\nallow_poor = true\n")
         out = tmp_path / str(len(found))
         run_study(read_study(path), out, processes=2)
         frame = read_trajectories(out)[1]

@@ -17,11 +17,16 @@ from hpobench_llm.space import Configuration, Space
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One suggestion: a canonical configuration, and the fidelity to run it at (None: in full)."""
+    """One suggestion: a canonical configuration, and the fidelity to run it at (None: in full).
+
+    `resumes` is the number of a finished trial of the same configuration at a lower fidelity,
+    which is trained on from there: how a method pauses, promotes and continues.
+    """
 
     number: int
     config: Configuration
     fidelity: dict[str, int | float] | None = None
+    resumes: int | None = None
 
 
 class Optimizer(ABC):

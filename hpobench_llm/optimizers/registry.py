@@ -28,6 +28,16 @@ _ENTRIES = {
     "tpe-optuna": Entry(
         "tpe_optuna:TpeOptuna", "model-based", "optuna", "Optuna's TPE, 10 random starts"
     ),
+    "successive-halving": Entry(
+        "successive_halving:SuccessiveHalving", "multi-fidelity", "", "synchronous, eta 3"
+    ),
+    "hyperband": Entry(
+        "successive_halving:Hyperband", "multi-fidelity", "", "synchronous brackets, eta 3"
+    ),
+    "asha": Entry("asha:Asha", "multi-fidelity", "", "asynchronous, by promotion, eta 3"),
+    "asha-stopping": Entry(
+        "asha:AshaStopping", "multi-fidelity", "", "asynchronous, by stopping, eta 3"
+    ),
 }
 
 

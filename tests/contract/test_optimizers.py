@@ -57,7 +57,14 @@ def replay(
 ):
     """Return the trials; the newest of the running ones is told first."""
     objective = problem.metrics[metric]
-    optimizer = build(name, space=problem.space, objectives=[objective], budget=budget, seed=seed)
+    optimizer = build(
+        name,
+        space=problem.space,
+        objectives=[objective],
+        fidelities=problem.fidelities,
+        budget=budget,
+        seed=seed,
+    )
     trials, running = [], []
     with closing(optimizer):
         while True:
@@ -70,7 +77,7 @@ def replay(
             if not running:
                 return trials
             trial = running.pop()
-            optimizer.tell(*outcome(trial, problem.query(trial.config)))
+            optimizer.tell(*outcome(trial, problem.query(trial.config, fidelity=trial.fidelity)))
 
 
 def configs(*args, **kwargs):
@@ -194,7 +201,14 @@ def test_maximising_a_score_is_minimising_its_negative(name):
 def test_several_trials_run_at_once_except_where_the_method_is_sequential(name):
     problem = toy_sphere()
     objectives = [problem.metrics["val_loss"]]
-    optimizer = build(name, space=problem.space, objectives=objectives, budget=30, seed=0)
+    optimizer = build(
+        name,
+        space=problem.space,
+        objectives=objectives,
+        fidelities=problem.fidelities,
+        budget=30,
+        seed=0,
+    )
     with closing(optimizer):
         asked = [optimizer.ask() for _ in range(4)]
     assert sum(trial is not None for trial in asked) == (1 if name == "nomad" else 4)

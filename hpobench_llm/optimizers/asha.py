@@ -1,0 +1,85 @@
+"""ASHA: asynchronous successive halving, by promotion or by stopping. Our own code.
+
+Li, Jamieson, Rostamizadeh, Gonina, Ben-tzur, Hardt, Recht and Talwalkar, "A system for massively
+parallel hyperparameter tuning", MLSys 2020 (promotion). The stopping rule is that of Ray Tune and
+Syne Tune (Klein et al., "Model-based asynchronous hyperparameter and neural architecture search",
+arXiv 2003.10865, section 3).
+"""
+
+from collections import deque
+
+from hpobench_llm.evaluation import Evaluation
+from hpobench_llm.optimizers.base import Trial
+from hpobench_llm.optimizers.rungs import MultiFidelityOptimizer, Rung, best
+
+
+class Asha(MultiFidelityOptimizer):
+    """Promotes whatever is among the best third of a rung, the highest rung first.
+
+    Defaults of the paper: reduction factor `eta` = 3 (its experiments use 4), early-stopping rate
+    0, so that every configuration begins at the lowest rung. A failed trial is never promoted; it
+    counts as a member of its rung.
+    """
+
+    def set_up(self) -> None:
+        """Build the optimizer's own state."""
+        super().set_up()
+        self._asked = 0
+        self._rung_of: dict[int, int] = {}
+        self._done: list[list[Rung]] = [[] for _ in self.rungs]
+        self._left: list[set[int]] = [set() for _ in self.rungs]  # promoted from the rung
+
+    def ask(self) -> Trial | None:
+        """Return a promotion if there is one, else a new configuration at the lowest rung."""
+        if self._asked == self.budget:
+            return None
+        chosen = self._next()
+        rung = 0 if chosen is None else self._rung_of[chosen.number] + 1
+        trial = Trial(
+            self._asked,
+            self.sample() if chosen is None else chosen.config,
+            self.level(rung),
+            None if chosen is None else chosen.number,
+        )
+        self._rung_of[trial.number] = rung
+        self._asked += 1
+        return trial
+
+    def tell(self, trial: Trial, evaluation: Evaluation) -> None:
+        """Enter the trial into its rung."""
+        rung = self._rung_of[trial.number]
+        ok, loss = evaluation.status == "ok", evaluation.loss(self.objective)
+        self._done[rung].append(Rung(trial.number, trial.config, loss, ok))
+
+    def _next(self) -> Rung | None:
+        for rung in range(len(self.rungs) - 2, -1, -1):
+            done, left = self._done[rung], self._left[rung]
+            for member in best(done, len(done) // self.eta):
+                if member.number not in left:
+                    left.add(member.number)
+                    return member
+        return None
+
+
+class AshaStopping(Asha):
+    """Trains a configuration on while it is among the best third of each rung that it reaches.
+
+    Where a rung holds fewer than `eta` runs, the run goes on if none there is better: the first
+    always does. What is stopped is never taken up again.
+    """
+
+    def set_up(self) -> None:
+        """Build the optimizer's own state."""
+        super().set_up()
+        self._going_on: deque[Rung] = deque()
+
+    def tell(self, trial: Trial, evaluation: Evaluation) -> None:
+        """Decide whether the trial goes on: that is what the next `ask` returns."""
+        super().tell(trial, evaluation)
+        rung = self._rung_of[trial.number]
+        done = self._done[rung]
+        if rung + 1 < len(self.rungs) and done[-1] in best(done, max(1, len(done) // self.eta)):
+            self._going_on.append(done[-1])
+
+    def _next(self) -> Rung | None:
+        return self._going_on.popleft() if self._going_on else None

@@ -9,8 +9,8 @@ arXiv 2003.10865, section 3).
 from collections import deque
 
 from hpobench_llm.evaluation import Evaluation
-from hpobench_llm.optimizers.base import Trial
-from hpobench_llm.optimizers.rungs import MultiFidelityOptimizer, Rung, best
+from hpobench_llm.optimizers.base import Suggestion, Trial
+from hpobench_llm.optimizers.rungs import Member, MultiFidelityOptimizer, best
 
 
 class Asha(MultiFidelityOptimizer):
@@ -18,40 +18,30 @@ class Asha(MultiFidelityOptimizer):
 
     Defaults of the paper: reduction factor `eta` = 3 (its experiments use 4), early-stopping rate
     0, so that every configuration begins at the lowest rung. A failed trial is never promoted; it
-    counts as a member of its rung.
+    counts as a member of its rung. Trials of an initial design are in full: members of the
+    highest rung.
     """
 
     def set_up(self) -> None:
         """Build the optimizer's own state."""
         super().set_up()
-        self._asked = 0
         self._rung_of: dict[int, int] = {}
-        self._done: list[list[Rung]] = [[] for _ in self.rungs]
+        self._done: list[list[Member]] = [[] for _ in self.rungs]
         self._left: list[set[int]] = [set() for _ in self.rungs]  # promoted from the rung
 
-    def ask(self) -> Trial | None:
+    def suggest(self, number: int) -> Suggestion:
         """Return a promotion if there is one, else a new configuration at the lowest rung."""
-        if self._asked == self.budget:
-            return None
         chosen = self._next()
         rung = 0 if chosen is None else self._rung_of[chosen.number] + 1
-        trial = Trial(
-            self._asked,
-            self.sample() if chosen is None else chosen.config,
-            self.level(rung),
-            None if chosen is None else chosen.number,
-        )
-        self._rung_of[trial.number] = rung
-        self._asked += 1
-        return trial
+        self._rung_of[number] = rung
+        return self.on_rung(rung, chosen)
 
-    def tell(self, trial: Trial, evaluation: Evaluation) -> None:
+    def learn(self, trial: Trial, evaluation: Evaluation) -> None:
         """Enter the trial into its rung."""
-        rung = self._rung_of[trial.number]
-        ok, loss = evaluation.status == "ok", evaluation.loss(self.objective)
-        self._done[rung].append(Rung(trial.number, trial.config, loss, ok))
+        rung = self._rung_of.setdefault(trial.number, len(self.rungs) - 1)
+        self._done[rung].append(self.member(trial, evaluation))
 
-    def _next(self) -> Rung | None:
+    def _next(self) -> Member | None:
         for rung in range(len(self.rungs) - 2, -1, -1):
             done, left = self._done[rung], self._left[rung]
             for member in best(done, len(done) // self.eta):
@@ -71,15 +61,15 @@ class AshaStopping(Asha):
     def set_up(self) -> None:
         """Build the optimizer's own state."""
         super().set_up()
-        self._going_on: deque[Rung] = deque()
+        self._going_on: deque[Member] = deque()
 
-    def tell(self, trial: Trial, evaluation: Evaluation) -> None:
+    def learn(self, trial: Trial, evaluation: Evaluation) -> None:
         """Decide whether the trial goes on: that is what the next `ask` returns."""
-        super().tell(trial, evaluation)
+        super().learn(trial, evaluation)
         rung = self._rung_of[trial.number]
         done = self._done[rung]
         if rung + 1 < len(self.rungs) and done[-1] in best(done, max(1, len(done) // self.eta)):
             self._going_on.append(done[-1])
 
-    def _next(self) -> Rung | None:
+    def _next(self) -> Member | None:
         return self._going_on.popleft() if self._going_on else None

@@ -25,7 +25,7 @@ import numpy as np
 
 from hpobench_llm.errors import MissingDependencyError, OptimizerError
 from hpobench_llm.evaluation import Evaluation
-from hpobench_llm.optimizers.base import SingleObjectiveOptimizer, Trial
+from hpobench_llm.optimizers.base import SingleObjectiveOptimizer, Suggestion, Trial
 from hpobench_llm.space import (
     Categorical,
     Configuration,
@@ -84,9 +84,10 @@ class Nomad(SingleObjectiveOptimizer):
     may be the same configuration. PyNomad has no categorical type: a categorical axis is its
     index too, in the order in which the space lists it. An axis with a single value is left out.
 
-    NOMAD needs a start point. It is drawn uniformly from the space by the seed, and so is the
-    point that random search starts with. A fixed one would leave seeds little to differ by:
-    NOMAD's seed s is one and the same random stream without its first s draws (a start costs
+    NOMAD needs a start point: the best of the initial design, where there is one, whose loss it
+    is told without another trial. Otherwise it is drawn uniformly from the space by the seed, and
+    so is the point that random search starts with. A fixed one would leave seeds little to differ
+    by: NOMAD's seed s is one and the same random stream without its first s draws (a start costs
     1 s per 10**8 of them).
 
     NOMAD is sequential: `ask` gives None while a trial runs, however many workers there are. It
@@ -117,34 +118,37 @@ class Nomad(SingleObjectiveOptimizer):
         self._points = math.prod(
             int(v.upper - v.lower) + 1 if v.kind == "I" else math.inf for v in self._variables
         )
-        self._asked = 0
-        self._running: int | None = None
+        self._suggested: int | None = None
+        self._known: tuple[float, Configuration] | None = None  # the best of an initial design
         self._ended = False
         self._process: _Process | None = None
 
-    def ask(self) -> Trial | None:
+    def suggest(self, number: int) -> Suggestion | None:
         """Return the next point that NOMAD wants, None while one is running or after the end."""
         # NOMAD repeats no point, but would search its cache for long before it gave up.
-        if self._asked >= min(self.budget, self._points):
+        if number >= self._points:
             self._ended = True
-        if self._ended or self._running is not None:
+        if self._ended or self._running:
             return None
+        if self._known is not None and self._process is None:
+            loss, self._start = self._known
+            if self._variables and self._next_configuration() is not None:
+                self._process_of_now().send({"loss": loss})  # the start point's, known already
         config = self._next_configuration() if self._variables else self._start
         if config is None:
             self._ended = True
             return None
-        trial = Trial(self._asked, self.space.canonical(config))
-        self._running = trial.number
-        self._asked += 1
-        return trial
+        self._suggested = number
+        return Suggestion(self.space.canonical(config))
 
-    def tell(self, trial: Trial, evaluation: Evaluation) -> None:
-        """Give NOMAD the loss of the running trial."""
-        if trial.number != self._running:
-            raise OptimizerError(f"nomad: trial {trial.number} is not running")
-        self._running = None
-        if self._process is not None:
-            self._process.send({"loss": evaluation.loss(self.objective)})
+    def learn(self, trial: Trial, evaluation: Evaluation) -> None:
+        """Give NOMAD the loss of the point that it waits for."""
+        loss = evaluation.loss(self.objective)
+        if trial.number != self._suggested:
+            if self._known is None or loss < self._known[0]:
+                self._known = loss, trial.config
+        elif self._process is not None:
+            self._process.send({"loss": loss})
 
     def close(self) -> None:
         """End NOMAD's process; afterwards `ask` gives None."""
@@ -154,16 +158,19 @@ class Nomad(SingleObjectiveOptimizer):
             self._process = None
 
     def _next_configuration(self) -> Configuration | None:
-        if self._process is None:
-            self._process = _Process(self.timeout_seconds)
-            self._process.send(self._problem())
-        message = self._process.receive()
+        message = self._process_of_now().receive()
         if "point" in message:
             coordinates = zip(self._variables, message["point"], strict=True)
             return self._start | {v.dimension.name: v.decode(c) for v, c in coordinates}
         if message["flag"] < 0:
             raise OptimizerError(f"NOMAD ended with flag {message['flag']}: {message['end']}")
         return None
+
+    def _process_of_now(self) -> "_Process":
+        if self._process is None:
+            self._process = _Process(self.timeout_seconds)
+            self._process.send(self._problem())
+        return self._process
 
     def _problem(self) -> dict[str, Any]:
         kinds = [v.kind for v in self._variables]

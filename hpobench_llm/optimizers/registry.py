@@ -8,7 +8,7 @@ from typing import Any
 from hpobench_llm.errors import UnknownNameError
 from hpobench_llm.metrics import Fidelity, Metric
 from hpobench_llm.optimizers.base import Optimizer
-from hpobench_llm.space import Space
+from hpobench_llm.space import Configuration, Space
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,9 @@ def build(
     budget: int,
     seed: int,
     sources: Any = None,
+    initial: Sequence[Configuration] = (),
 ) -> Optimizer:
-    """Build the optimizer `name`.
+    """Build the optimizer `name`; the arguments are those of `Optimizer`.
 
     Raises:
         UnknownNameError: there is none of that name.
@@ -72,5 +73,5 @@ def build(
     check_name(name)
     module, _, attribute = _ENTRIES[name].target.partition(":")
     cls = getattr(import_module(f"hpobench_llm.optimizers.{module}"), attribute)
-    optimizer: Optimizer = cls(space, objectives, fidelities, budget, seed, sources)
+    optimizer: Optimizer = cls(space, objectives, fidelities, budget, seed, sources, initial)
     return optimizer

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from hpobench_llm.errors import OptimizerError
+from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import Fidelity
-from hpobench_llm.optimizers.base import SingleObjectiveOptimizer
+from hpobench_llm.optimizers.base import SingleObjectiveOptimizer, Suggestion, Trial
 from hpobench_llm.space import Configuration
 
 ETA = 3  # the reduction factor of Li et al. (2018); Jamieson and Talwalkar (2016) leave it open
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
+class Member:
     """A finished trial on a rung: its number, its configuration and its loss."""
 
     number: int
@@ -61,15 +62,23 @@ class MultiFidelityOptimizer(SingleObjectiveOptimizer):
         self.rungs = rung_values(self.fidelities[0], self.eta)
         self.rng = np.random.default_rng(self.seed)
 
-    def level(self, rung: int) -> dict[str, int | float]:
-        """Return the fidelity of a rung, counted from 0, the lowest."""
-        return {self._axis: self.rungs[rung]}
+    def on_rung(self, rung: int, chosen: "Member | None") -> Suggestion:
+        """Return a suggestion on a rung (0: the lowest): what is promoted to it, or a new one."""
+        level = {self._axis: self.rungs[rung]}
+        if chosen is None:
+            return Suggestion(self.sample(), level)
+        return Suggestion(chosen.config, level, chosen.number)
+
+    def member(self, trial: Trial, evaluation: Evaluation) -> "Member":
+        """Return a finished trial as a member of its rung."""
+        ok = evaluation.status == "ok"
+        return Member(trial.number, trial.config, evaluation.loss(self.objective), ok)
 
     def sample(self) -> Configuration:
         """Return a new configuration."""
         return self.space.sample(self.rng)
 
 
-def best(rung: Sequence[Rung], count: int) -> list[Rung]:
+def best(rung: Sequence[Member], count: int) -> list[Member]:
     """Return the `count` best that did not fail, ties by age."""
     return sorted((r for r in rung if r.ok), key=lambda r: (r.loss, r.number))[:count]

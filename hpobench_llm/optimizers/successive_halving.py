@@ -10,8 +10,8 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from hpobench_llm.evaluation import Evaluation
-from hpobench_llm.optimizers.base import Trial
-from hpobench_llm.optimizers.rungs import MultiFidelityOptimizer, Rung, best
+from hpobench_llm.optimizers.base import Suggestion, Trial
+from hpobench_llm.optimizers.rungs import Member, MultiFidelityOptimizer, best
 
 
 @dataclass(slots=True)
@@ -19,9 +19,9 @@ class _Bracket:
     """The rung that is being filled: what is still to be asked, how many run, what is done."""
 
     rung: int
-    waiting: deque[Rung | None]  # None: a new configuration
-    running: int = 0
-    done: list[Rung] = field(default_factory=list)
+    waiting: deque[Member | None]  # None: a new configuration
+    running: set[int] = field(default_factory=set)
+    done: list[Member] = field(default_factory=list)
 
 
 class Hyperband(MultiFidelityOptimizer):
@@ -31,13 +31,13 @@ class Hyperband(MultiFidelityOptimizer):
     configurations, of which the best `1 / eta` of each rung reach the next: Algorithm 1 with
     `s = K - 1 - b`. The rungs are those of the fidelity axis, so that resources may grow by less
     than `eta` from one to the next. Failed trials are never promoted. With several workers `ask`
-    gives None while the last trials of a rung run.
+    gives None while the last trials of a rung run. An initial design is in no bracket.
     """
 
     def set_up(self) -> None:
         """Build the optimizer's own state."""
         super().set_up()
-        self._asked = self._brackets = 0
+        self._brackets = 0
         self._bracket = self._open()
 
     def first_rung(self, bracket: int) -> int:
@@ -47,30 +47,24 @@ class Hyperband(MultiFidelityOptimizer):
     def size(self, first: int) -> int:
         """Return how many configurations a bracket draws that begins at rung `first`."""
         total, above = len(self.rungs), len(self.rungs) - 1 - first
-        return math.ceil(total / (above + 1) * self.eta**above)
+        size: int = math.ceil(total / (above + 1) * self.eta**above)
+        return size
 
-    def ask(self) -> Trial | None:
+    def suggest(self, number: int) -> Suggestion | None:
         """Return the next trial of the rung, None while its last ones run."""
         bracket = self._bracket
-        if self._asked == self.budget or not bracket.waiting:
+        if not bracket.waiting:
             return None
-        chosen = bracket.waiting.popleft()
-        trial = Trial(
-            self._asked,
-            self.sample() if chosen is None else chosen.config,
-            self.level(bracket.rung),
-            None if chosen is None else chosen.number,
-        )
-        bracket.running += 1
-        self._asked += 1
-        return trial
+        bracket.running.add(number)
+        return self.on_rung(bracket.rung, bracket.waiting.popleft())
 
-    def tell(self, trial: Trial, evaluation: Evaluation) -> None:
+    def learn(self, trial: Trial, evaluation: Evaluation) -> None:
         """Enter the trial into its rung, and go to the next when all are there."""
         bracket = self._bracket
-        ok, loss = evaluation.status == "ok", evaluation.loss(self.objective)
-        bracket.done.append(Rung(trial.number, trial.config, loss, ok))
-        bracket.running -= 1
+        if trial.number not in bracket.running:
+            return  # of an initial design
+        bracket.running.remove(trial.number)
+        bracket.done.append(self.member(trial, evaluation))
         if bracket.running or bracket.waiting:
             return
         promoted = best(bracket.done, len(bracket.done) // self.eta)

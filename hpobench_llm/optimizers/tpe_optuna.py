@@ -8,7 +8,7 @@ KDD 2019.
 
 from hpobench_llm.errors import MissingDependencyError, OptimizerError
 from hpobench_llm.evaluation import Evaluation
-from hpobench_llm.optimizers.base import SingleObjectiveOptimizer, Trial
+from hpobench_llm.optimizers.base import SingleObjectiveOptimizer, Suggestion, Trial
 from hpobench_llm.space import Categorical, Configuration, Dimension, Integer, Ordinal
 
 try:
@@ -37,8 +37,8 @@ class TpeOptuna(SingleObjectiveOptimizer):
     scale; a categorical axis is categorical. Optuna may repeat a configuration.
 
     A configuration that was moved before it was evaluated is learned as it was evaluated: the
-    asked trial fails, which TPE overlooks, and a finished one is added. A trial that failed has
-    the metric's worst value.
+    asked trial fails, which TPE overlooks, and a finished one is added, as for a trial of an
+    initial design. A trial that failed has the metric's worst value.
 
     Raises:
         MissingDependencyError: optuna is not installed.
@@ -53,33 +53,28 @@ class TpeOptuna(SingleObjectiveOptimizer):
             )
         self._distributions = {d.name: _distribution(d) for d in self.space}
         self._study = _quiet_study(optuna.samplers.TPESampler(seed=self.seed))
-        self._asked = 0
-        self._running: dict[int, tuple[optuna.Trial, Configuration]] = {}
+        self._suggested: dict[int, tuple[optuna.Trial, Configuration]] = {}
 
-    def ask(self) -> Trial | None:
-        """Return the next suggestion, None once the budget is exhausted."""
-        if self._asked >= self.budget:
-            return None
+    def suggest(self, number: int) -> Suggestion:
+        """Return the next suggestion."""
         asked = self._study.ask(self._distributions)
         config = {
             d.name: d.values[value] if isinstance(d, Ordinal) else value
             for d, value in ((d, asked.params[d.name]) for d in self.space)
         }
-        trial = Trial(self._asked, self.space.canonical(config))
-        self._running[trial.number] = asked, trial.config
-        self._asked += 1
-        return trial
+        config = self.space.canonical(config)
+        self._suggested[number] = asked, config
+        return Suggestion(config)
 
-    def tell(self, trial: Trial, evaluation: Evaluation) -> None:
+    def learn(self, trial: Trial, evaluation: Evaluation) -> None:
         """Give Optuna the loss of a trial and the configuration that was evaluated."""
-        if trial.number not in self._running:
-            raise OptimizerError(f"tpe-optuna: trial {trial.number} is not running")
-        asked, config = self._running.pop(trial.number)
+        asked, config = self._suggested.pop(trial.number, (None, None))
         loss = evaluation.loss(self.objective)
-        if trial.config == config:
+        if asked is not None and trial.config == config:
             self._study.tell(asked, loss)
             return
-        self._study.tell(asked, state=optuna.trial.TrialState.FAIL)
+        if asked is not None:
+            self._study.tell(asked, state=optuna.trial.TrialState.FAIL)
         params = {
             d.name: d.level(value) if isinstance(d, Ordinal) else value
             for d, value in ((d, trial.config[d.name]) for d in self.space)

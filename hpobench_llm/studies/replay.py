@@ -8,6 +8,7 @@ from hpobench_llm.benchmarks.catalogue import load
 from hpobench_llm.errors import ConfigurationError, OptimizerError
 from hpobench_llm.metrics import select
 from hpobench_llm.optimizers.registry import build
+from hpobench_llm.space import Configuration
 from hpobench_llm.studies.budget import Budget
 from hpobench_llm.studies.clock import Clock, Rules
 from hpobench_llm.studies.trajectory import Trajectory
@@ -21,6 +22,7 @@ def replay(
     seed: int,
     workers: int = 1,
     objectives: Sequence[str] = ("val_loss",),
+    initial: Sequence[Configuration] = (),
     table_seed: int | None = None,
     checkpoint_seconds: float | None = 0.0,
     count_optimizer_seconds: bool = False,
@@ -40,6 +42,7 @@ def replay(
         seed: the optimizer's only source of randomness.
         workers: how many trials run at a time on the simulated clock.
         objectives: the metrics that the optimizer is told.
+        initial: configurations that every optimizer has to try first, in full; they count.
         table_seed: None: each trial answers with the mean over the benchmark's seeds; an integer:
             with that seed's run.
         checkpoint_seconds: what it takes to resume a trial; None: it begins anew.
@@ -70,6 +73,7 @@ def replay(
         fidelities=problem.fidelities,
         budget=allowed.trials,
         seed=seed,
+        initial=initial,
     )
     try:
         runs = Clock(problem, solver, chosen, allowed, rules).run()

@@ -4,6 +4,7 @@ Run as a script, this file prints one optimizer's trials, to compare them betwee
 """
 
 import json
+import math
 import os
 import random
 import subprocess
@@ -251,6 +252,59 @@ def test_good_configurations_are_found(name):
     # Independent draws: 0.040 on the bowl and 0.024 on the sphere, mean of 200 seeds.
     assert regret(name, toy_bowl(), range(4), budget=40) < 0.015
     assert regret(name, toy_sphere(), range(4), budget=60) < 0.012
+
+
+def designed(name, problem, design, budget, loss=None):
+    """Return the trials of an optimizer with an initial design; `loss` overrules the problem's."""
+    optimizer = build(
+        name,
+        space=problem.space,
+        objectives=[problem.metrics["val_loss"]],
+        fidelities=problem.fidelities,
+        budget=budget,
+        seed=0,
+        initial=design,
+    )
+    trials = []
+    with closing(optimizer):
+        while (trial := optimizer.ask()) is not None:
+            trials.append(trial)
+            answer = problem.query(trial.config, fidelity=trial.fidelity)
+            if loss is not None:
+                answer = replace(answer, metrics={"val_loss": loss(trial.config)})
+            optimizer.tell(trial, answer)
+    return trials
+
+
+@pytest.mark.parametrize("problem", ["bowl", "sphere", "mixed"])
+@pytest.mark.parametrize("name", NAMES)
+def test_an_initial_design_comes_first_and_counts(name, problem):
+    space, rng = PROBLEMS[problem].space, np.random.default_rng(1)
+    design = [space.sample(rng) for _ in range(4)]
+    trials = designed(name, PROBLEMS[problem], design, 12)
+    assert [trial.config for trial in trials[:4]] == design
+    assert [trial.fidelity for trial in trials[:4]] == [None] * 4
+    assert [trial.number for trial in trials] == list(range(12))
+    for trial in trials:
+        assert repr(space.canonical(trial.config)) == repr(trial.config)
+
+
+@pytest.mark.parametrize("name", SINGLE_OBJECTIVE)
+def test_an_initial_design_is_learned(name):
+    problem = ToyBenchmark("line", Space((Float("x", -1.0, 1.0), Float("y", -1.0, 1.0))))
+    design = [{"x": x, "y": 0.0} for x in np.linspace(-1.0, 1.0, 25)]
+    for side in (-0.6, 0.6):
+        trials = designed(name, problem, design, 33, lambda c, s=side: (c["x"] - s) ** 2)
+        later = fmean(trial.config["x"] for trial in trials[25:])
+        assert math.copysign(1, later) == math.copysign(1, side)
+
+
+def test_nomad_starts_at_the_best_of_the_design_without_trying_it_again():
+    problem = toy_sphere()
+    plain = configs("nomad", problem, budget=40)
+    worse = [{"x": -1.0, "y": 1.0, "z": -1.0}, {"x": -1.0, "y": -1.0, "z": 1.0}]
+    trials = designed("nomad", problem, [worse[0], plain[0], worse[1]], 42)
+    assert [trial.config for trial in trials[3:]] == plain[1:]
 
 
 @pytest.mark.parametrize("name", SINGLE_OBJECTIVE)

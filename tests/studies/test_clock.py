@@ -5,7 +5,7 @@ import pytest
 from hpobench_llm.benchmarks.toy import toy_sphere
 from hpobench_llm.errors import ConfigurationError, OptimizerError, UnknownNameError
 from hpobench_llm.metrics import Fidelity
-from hpobench_llm.optimizers.base import Optimizer, Trial
+from hpobench_llm.optimizers.base import Trial
 from hpobench_llm.studies.budget import Budget
 from hpobench_llm.studies.clock import Clock, Rules
 from hpobench_llm.studies.replay import replay
@@ -13,8 +13,8 @@ from hpobench_llm.studies.replay import replay
 HERE, THERE = {"x": 0.0, "y": 0.0, "z": 0.0}, {"x": 0.5, "y": 0.0, "z": 0.0}
 
 
-class Script(Optimizer):
-    """Asks for the trials of a list, each as soon as `told` holds what it needs."""
+class Script:
+    """Asks for the trials of a list, each as soon as `told` holds the one that it waits for."""
 
     def __init__(self, trials, waits=()):
         self.trials, self.waits, self.told = list(trials), dict(waits), []

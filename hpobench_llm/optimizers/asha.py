@@ -6,21 +6,16 @@ Syne Tune (Klein et al., "Model-based asynchronous hyperparameter and neural arc
 arXiv 2003.10865, section 3).
 """
 
+from abc import abstractmethod
 from collections import deque
 
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.optimizers.base import Suggestion, Trial
-from hpobench_llm.optimizers.rungs import Member, MultiFidelityOptimizer, best
+from hpobench_llm.optimizers.rungs import Member, MultiFidelityOptimizer, RungOptimizer, best
 
 
-class Asha(MultiFidelityOptimizer):
-    """Promotes whatever is among the best third of a rung, the highest rung first.
-
-    Defaults of the paper: reduction factor `eta` = 3 (its experiments use 4), early-stopping rate
-    0, so that every configuration begins at the lowest rung. A failed trial is never promoted; it
-    counts as a member of its rung. Trials of an initial design are in full: members of the
-    highest rung.
-    """
+class Promotion(RungOptimizer):
+    """Promotes whatever is among the best `1 / eta` of a rung, the highest rung first."""
 
     def set_up(self) -> None:
         """Build the optimizer's own state."""
@@ -44,11 +39,29 @@ class Asha(MultiFidelityOptimizer):
     def _next(self) -> Member | None:
         for rung in range(len(self.rungs) - 2, -1, -1):
             done, left = self._done[rung], self._left[rung]
-            for member in best(done, len(done) // self.eta):
+            for member in self.best(done, len(done) // self.eta):
                 if member.number not in left:
                     left.add(member.number)
                     return member
         return None
+
+    @abstractmethod
+    def best(self, rung: list[Member], count: int) -> list[Member]:
+        """Return the `count` best of a rung that did not fail, or as many as there are."""
+
+
+class Asha(Promotion, MultiFidelityOptimizer):
+    """Promotes whatever is among the best third of a rung, the highest rung first.
+
+    Defaults of the paper: reduction factor `eta` = 3 (its experiments use 4), early-stopping rate
+    0, so that every configuration begins at the lowest rung. A failed trial is never promoted; it
+    counts as a member of its rung. Trials of an initial design are in full: members of the
+    highest rung.
+    """
+
+    def best(self, rung: list[Member], count: int) -> list[Member]:
+        """Return those of the lowest loss, ties by age."""
+        return best(rung, count)
 
 
 class AshaStopping(Asha):
@@ -68,7 +81,9 @@ class AshaStopping(Asha):
         super().learn(trial, evaluation)
         rung = self._rung_of[trial.number]
         done = self._done[rung]
-        if rung + 1 < len(self.rungs) and done[-1] in best(done, max(1, len(done) // self.eta)):
+        if rung + 1 < len(self.rungs) and done[-1] in self.best(
+            done, max(1, len(done) // self.eta)
+        ):
             self._going_on.append(done[-1])
 
     def _next(self) -> Member | None:

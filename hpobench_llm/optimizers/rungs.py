@@ -8,7 +8,12 @@ import numpy as np
 from hpobench_llm.errors import OptimizerError
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import Fidelity
-from hpobench_llm.optimizers.base import SingleObjectiveOptimizer, Suggestion, Trial
+from hpobench_llm.optimizers.base import (
+    Optimizer,
+    SingleObjectiveOptimizer,
+    Suggestion,
+    Trial,
+)
 from hpobench_llm.space import Configuration
 
 ETA = 3  # the reduction factor of Li et al. (2018); Jamieson and Talwalkar (2016) leave it open
@@ -16,12 +21,17 @@ ETA = 3  # the reduction factor of Li et al. (2018); Jamieson and Talwalkar (201
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A finished trial on a rung: its number, its configuration and its loss."""
+    """A finished trial on a rung: its number, its configuration and its losses."""
 
     number: int
     config: Configuration
-    loss: float
+    losses: tuple[float, ...]
     ok: bool
+
+    @property
+    def loss(self) -> float:
+        """The loss of the first objective, and mostly the only one."""
+        return self.losses[0]
 
 
 def rung_values(axis: Fidelity, eta: int) -> tuple[int | float, ...]:
@@ -39,8 +49,8 @@ def rung_values(axis: Fidelity, eta: int) -> tuple[int | float, ...]:
     return tuple(dict.fromkeys([*rungs, axis.full]))
 
 
-class MultiFidelityOptimizer(SingleObjectiveOptimizer):
-    """An optimizer of one objective along the first fidelity axis; further axes stay in full.
+class RungOptimizer(Optimizer):
+    """An optimizer along the first fidelity axis; further axes stay in full.
 
     Configurations are independent uniform draws unless a method says otherwise.
     """
@@ -48,7 +58,7 @@ class MultiFidelityOptimizer(SingleObjectiveOptimizer):
     eta = ETA
 
     def check(self) -> None:
-        """Refuse several objectives, and an axis without anything below the full value."""
+        """Refuse an axis without anything below the full value."""
         super().check()
         if not self.fidelities or len(rung_values(self.fidelities[0], self.eta)) < 2:
             raise OptimizerError(
@@ -72,11 +82,16 @@ class MultiFidelityOptimizer(SingleObjectiveOptimizer):
     def member(self, trial: Trial, evaluation: Evaluation) -> "Member":
         """Return a finished trial as a member of its rung."""
         ok = evaluation.status == "ok"
-        return Member(trial.number, trial.config, evaluation.loss(self.objective), ok)
+        losses = tuple(evaluation.loss(metric) for metric in self.objectives)
+        return Member(trial.number, trial.config, losses, ok)
 
     def sample(self) -> Configuration:
         """Return a new configuration."""
         return self.space.sample(self.rng)
+
+
+class MultiFidelityOptimizer(RungOptimizer, SingleObjectiveOptimizer):
+    """A `RungOptimizer` of exactly one objective."""
 
 
 def best(rung: Sequence[Member], count: int) -> list[Member]:

@@ -11,12 +11,12 @@ from hpobench_llm.benchmarks.toy import ToyBenchmark, toy_sphere
 from hpobench_llm.errors import OptimizerError
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import Fidelity
-from hpobench_llm.optimizers.registry import build
+from hpobench_llm.optimizers.registry import build, list_optimizers
 from hpobench_llm.optimizers.rungs import rung_values
 from hpobench_llm.space import Float, Space
 from hpobench_llm.studies.replay import replay
 
-METHODS = ("successive-halving", "hyperband", "asha", "asha-stopping")
+METHODS = tuple(name for name, entry in list_optimizers().items() if entry.fidelity)
 SPACE = Space((Float("x", 0.0, 1.0),))
 NINE = (Fidelity(name="epoch", unit="epochs", values=(1, 3, 9)),)
 

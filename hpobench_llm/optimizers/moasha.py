@@ -16,8 +16,8 @@ from hpobench_llm.optimizers.rungs import Member
 class MoAsha(Promotion):
     """ASHA that ranks a rung by non-dominated fronts, and within a front by an epsilon-net.
 
-    Defaults of the paper: reduction factor 3, all begin at the lowest rung. With one objective it
-    is ASHA. A failed trial is never promoted; it counts as a member of its rung.
+    Defaults of Syne Tune and of `Asha`: reduction factor 3, all begin at the lowest rung; runs are
+    promoted as in `Asha`, where Syne Tune stops them. With one objective it is ASHA. A failed trial is never promoted; it counts as a member of its rung.
 
     Deviation: within a front the objectives are scaled to [0, 1] before distances are taken, so
     that their units do not matter; the first of a front is the best in the first objective, as in
@@ -28,7 +28,9 @@ class MoAsha(Promotion):
         """Return the `count` first in the order of the fronts."""
         able = [member for member in rung if member.ok]
         chosen: list[Member] = []
-        losses = np.array([member.losses for member in able]).reshape(len(able), len(self.objectives))
+        losses = np.array([member.losses for member in able]).reshape(
+            len(able), len(self.objectives)
+        )
         for front in fronts(losses) if count else ():
             chosen += [able[front[i]] for i in epsilon_net(losses[front])]
             if len(chosen) >= count:

@@ -47,9 +47,8 @@ class Parego(Optimizer):
     maximises the improvement by a genetic algorithm, this by looking at 1000 uniform draws and
     250 neighbours, of which it takes the best that was not asked for before. Losses are scaled by
     what was measured, as the true ranges are not known. Beyond 200 trials the process sees the
-    100 best by the scalarised value and 100 random others; the paper has a similar limit. Running
-    trials are not modelled: other weights, and no repetition, keep workers apart. A failed trial
-    is the worst in every objective.
+    100 best by the scalarised value and 100 random others. Running trials are not modelled: other
+    weights, and no repetition, keep workers apart. A failed trial is the worst in every objective.
 
     Raises:
         MissingDependencyError: scikit-learn is not installed.

@@ -4,7 +4,7 @@ Sobol, "On the distribution of points in a cube and the approximate evaluation o
 Computational Mathematics and Mathematical Physics 7(4), 1967; the linear matrix scramble with a
 digital shift of Matoušek, "On the L2-discrepancy for anchored boxes", Journal of Complexity 14(4),
 1998, as `scipy.stats.qmc.Sobol` has it. For hyperparameters: Bergstra and Bengio, "Random search
-for hyper-parameter optimization", JMLR 13, 2012, section 5.
+for hyper-parameter optimization", JMLR 13, 2012.
 """
 
 import numpy as np

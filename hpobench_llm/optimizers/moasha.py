@@ -16,8 +16,9 @@ from hpobench_llm.optimizers.rungs import Member
 class MoAsha(Promotion):
     """ASHA that ranks a rung by non-dominated fronts, and within a front by an epsilon-net.
 
-    Defaults of Syne Tune and of `Asha`: reduction factor 3, all begin at the lowest rung; runs are
-    promoted as in `Asha`, where Syne Tune stops them. With one objective it is ASHA. A failed trial is never promoted; it counts as a member of its rung.
+    Defaults of Syne Tune and of `Asha`: reduction factor 3, all begin at the lowest rung. Runs
+    are promoted as in `Asha`, where Syne Tune stops them. With one objective it is ASHA. A failed
+    trial is never promoted; it counts as a member of its rung.
 
     Deviation: within a front the objectives are scaled to [0, 1] before distances are taken, so
     that their units do not matter; the first of a front is the best in the first objective, as in

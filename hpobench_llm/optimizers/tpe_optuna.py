@@ -9,7 +9,7 @@ KDD 2019.
 from hpobench_llm.errors import MissingDependencyError, OptimizerError
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.optimizers.base import SingleObjectiveOptimizer, Suggestion, Trial
-from hpobench_llm.space import Categorical, Configuration, Dimension, Integer, Ordinal
+from hpobench_llm.space import Categorical, Configuration, Dimension, Integer, Ordinal, Space
 
 try:
     import optuna
@@ -51,7 +51,7 @@ class TpeOptuna(SingleObjectiveOptimizer):
             raise OptimizerError(
                 f"tpe-optuna: the seed must lie in [0, 2**32 - 1], got {self.seed}"
             )
-        self._distributions = {d.name: _distribution(d) for d in self.space}
+        self._distributions = distributions(self.space)
         self._study = _quiet_study(optuna.samplers.TPESampler(seed=self.seed))
         self._suggested: dict[int, tuple[optuna.Trial, Configuration]] = {}
 
@@ -92,6 +92,11 @@ def _quiet_study(sampler: optuna.samplers.BaseSampler) -> optuna.Study:
         return optuna.create_study(sampler=sampler, study_name="replay")
     finally:
         optuna.logging.set_verbosity(verbosity)
+
+
+def distributions(space: Space) -> dict[str, BaseDistribution]:
+    """Return a space as Optuna has it: an ordinal axis is its index."""
+    return {dimension.name: _distribution(dimension) for dimension in space}
 
 
 def _distribution(dimension: Dimension) -> BaseDistribution:

@@ -1,5 +1,5 @@
 # make demo: the whole pipeline on this machine, about five minutes after the install.
-# make test: everything that is tested. make bench: how fast the engines are, about half an hour.
+# make test: everything that is tested. make bench: how fast queries and engines are, half an hour.
 # All make .venv first and work again when run again.
 PYTHON ?= python3
 BIN := .venv/bin
@@ -16,7 +16,8 @@ OUT := out
 	touch $@
 
 .venv/tested: .venv/installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[lm-eval,ray]' \
+	$(BIN)/pip install --quiet --constraint constraints.txt \
+		--editable '.[configspace,import,lm-eval,ray]' \
 		--group test --group lint
 	touch $@
 
@@ -24,7 +25,7 @@ demo: .venv/installed
 	@echo '== collect: 12 real fine-tunes of a very small model on generated tasks'
 	$(BIN)/collect-grid collect/smoke.toml --out $(OUT)/smoke --workers 2
 	@echo '== fit: a surrogate on the table that was just collected'
-	$(BIN)/hpobench-llm fit $(OUT)/smoke --out $(OUT)/smoke-surrogate --folds 3
+	$(BIN)/hpobench-llm fit $(OUT)/smoke --out $(OUT)/smoke-surrogate --folds 3 --no-ranking-check
 	@echo '== replay: four optimizers, 20 seeds, 50 trials on the shipped table lora-nano'
 	@rm -rf $(OUT)/nomad-vs-tpe
 	$(BIN)/hpobench-llm replay studies/nomad-vs-tpe.toml --out $(OUT)/nomad-vs-tpe
@@ -40,6 +41,7 @@ lint: .venv/tested
 	$(BIN)/mypy
 
 bench: .venv/installed
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/queries.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/packed.py
 
 clean:

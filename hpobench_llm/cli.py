@@ -30,11 +30,21 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("name", nargs="*", help="names or folders; all tables without one")
     check.set_defaults(run=_check)
 
+    _add_import(commands)
+
     fit = commands.add_parser("fit", help="fit a surrogate on a table")
     fit.add_argument("table", help="name or folder of a table")
     fit.add_argument("--out", type=Path, required=True, metavar="DIR")
     fit.add_argument("--seed", type=int, default=0)
     fit.add_argument("--folds", type=int, default=5, help="of the cross-validation")
+    fit.add_argument(
+        "--no-extrapolation", action="store_true", help="leave out no axis levels: half the time"
+    )
+    fit.add_argument(
+        "--no-ranking-check",
+        action="store_true",
+        help="compare no optimizers; `load` then refuses the surrogate unless told otherwise",
+    )
     fit.set_defaults(run=_fit)
 
     replay = commands.add_parser("replay", help="run a study; started again, it continues")
@@ -84,6 +94,37 @@ def parser() -> argparse.ArgumentParser:
     base.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     base.set_defaults(run=_make_base)
     return made
+
+
+def _add_import(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    bring = commands.add_parser(
+        "import",
+        help="make tables of published tuning results, or of a file of your own",
+        description="Make tables of published tuning results (tribes, tinker-sft, steplaw: their "
+        "files are downloaded and their sums checked), or of any CSV, JSONL or Parquet file that "
+        "a spec describes (generic). All tables of an import are written, or none.",
+    )
+    bring.add_argument("source", choices=("tribes", "tinker-sft", "steplaw", "generic"))
+    bring.add_argument("--spec", type=Path, metavar="SPEC.toml", help="of `generic`")
+    bring.add_argument(
+        "--from",
+        dest="given",
+        type=Path,
+        metavar="FOLDER",
+        help="the upstream files, instead of a download; of `generic` the file or its folder",
+    )
+    bring.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder for the tables' folders; default: $HPOBENCH_LLM_DATA/tables",
+    )
+    bring.add_argument(
+        "--allow-changed",
+        action="store_true",
+        help="take upstream files of another sum than the pinned one; the table says so",
+    )
+    bring.set_defaults(run=_import)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -146,32 +187,52 @@ def _check(options: argparse.Namespace) -> int:
     return 0
 
 
+def _import(options: argparse.Namespace) -> int:
+    from hpobench_llm.tables.importers.command import import_tables
+
+    tables = import_tables(
+        options.source,
+        spec=options.spec,
+        given=options.given,
+        out=options.out,
+        allow_changed=options.allow_changed,
+    )
+    for table in tables:
+        print(f"{table.folder}: {len(table.frame)} rows, sha256 {table.metadata.table_sha256}")
+    return 0
+
+
 def _fit(options: argparse.Namespace) -> int:
     from hpobench_llm.locate import find_artefact
+    from hpobench_llm.studies.ranking_check import ranking_check
+    from hpobench_llm.surrogates.card import summary
+    from hpobench_llm.surrogates.fit import fit
     from hpobench_llm.tables.table import Table
-
-    try:
-        from hpobench_llm.surrogates.fit import fit
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError(str(error.name), "surrogate", "fit") from None
 
     if options.folds < 2:
         raise HpobenchError(f"--folds must be at least 2, got {options.folds}")
     table = Table.load(find_artefact("tables", options.table))
-    with Progress(len(table.metadata.metrics) + 1, f"fit {table.metadata.name}") as progress:
+    name = table.metadata.name
+    with Progress(1, f"fit {name}") as progress:
         surrogate = fit(
             table,
             seed=options.seed,
             folds=options.folds,
-            on_target=lambda done, _, text: progress.advance_to(done, text),
+            extrapolate=not options.no_extrapolation,
+            on_fit=lambda done, total, text: progress.advance_to(done, text, total),
         )
-    surrogate.write(options.out)
-    print(f"{'target':<22} {'R2':>7} {'R2 full':>8} {'tau full':>9}")
-    for name, figures in surrogate.quality["targets"].items():
-        shown = [figures["r2"], figures["r2_full"], figures["kendall_tau_full"]]
-        cells = [f"{value:.3f}" if value is not None else "-" for value in shown]
-        print(f"{name:<22} {cells[0]:>7} {cells[1]:>8} {cells[2]:>9}")
-    print(f"held out by configuration; written to {options.out}")
+    surrogate.write(options.out)  # what was fitted is not lost if the check is stopped
+    if not options.no_ranking_check:
+        with Progress(1, f"ranking check {name}") as progress:
+            outcome = ranking_check(
+                table,
+                surrogate,
+                on_replay=lambda done, total, text: progress.advance_to(done, text, total),
+            )
+        surrogate = surrogate.with_ranking_check(outcome)
+        surrogate.write(options.out)
+    print("\n".join(summary(surrogate.quality)))
+    print(f"written to {options.out}; all figures: {options.out / 'quality.json'}, CARD.md")
     return 0
 
 
@@ -221,13 +282,13 @@ def _verify(options: argparse.Namespace) -> int:
         if getattr(options, name) < least:
             raise HpobenchError(f"--{name} must be {least} or more, got {getattr(options, name)}")
     table = Table.load(find_artefact("tables", options.table))
+    chosen = choose_runs(table, options.rows, options.seed)
     campaign = options.campaign or Path("collect", f"{table.metadata.name}.toml")
     if options.campaign is None and not campaign.is_file():
         raise HpobenchError(
             f"{campaign} does not exist; --campaign names the file that {options.table} was "
             "collected with"
         )
-    chosen = choose_runs(table, options.rows, options.seed)
     if len(chosen) < options.rows:
         print(
             f"{PROGRAM}: the table has {len(chosen)} configurations: a run of each is trained",

@@ -49,12 +49,16 @@ class IntegrityError(HpobenchError):
     """An artefact that is damaged, foreign, or not what its sums say."""
 
 
+class PoorSurrogateError(HpobenchError):
+    """A surrogate that did not pass its ranking check, or was never put to it."""
+
+
 class LedgerError(HpobenchError):
     """A collection folder that cannot be used as it is."""
 
 
 class DataError(HpobenchError):
-    """Training or evaluation data that cannot be used."""
+    """Data that cannot be used: of training, of evaluation, or of an import."""
 
 
 class OptimizerError(HpobenchError):

@@ -1,7 +1,7 @@
 """The outcome of one trial: metrics, cost and status. A failed run is a value with its cost."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from hpobench_llm.metrics import Metric
@@ -15,13 +15,21 @@ class Evaluation:
     """What a benchmark answers.
 
     `metrics` holds values in their own units and directions, `cost_seconds` the seconds of
-    training and evaluation up to this fidelity, `tokens` the tokens trained on.
+    training and evaluation up to this fidelity, `tokens` the tokens trained on; NaN is unknown.
+    `constraints` holds, for each constraint that the benchmark was given, by how much its bound is
+    exceeded: at most 0 where it is kept, infinite where the quantity was not measured.
     """
 
     metrics: Mapping[str, float]
     cost_seconds: float
     status: Status = "ok"
     tokens: float = 0.0
+    constraints: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def feasible(self) -> bool:
+        """Whether every constraint is kept; true where there is none."""
+        return all(excess <= 0 for excess in self.constraints.values())
 
     def loss(self, metric: Metric) -> float:
         """Return one metric with lower as better; a run that is not `ok` counts as its worst."""

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from hpobench_llm.errors import UnknownNameError
 
+Direction = Literal["minimize", "maximize"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
@@ -18,7 +20,7 @@ class Metric:
 
     name: str
     unit: str
-    direction: Literal["minimize", "maximize"]
+    direction: Direction
     worst: float
     low: float = -math.inf
     high: float = math.inf

@@ -12,15 +12,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hpobench_llm.errors import ConfigurationError, nearest
 
+if TYPE_CHECKING:
+    from ConfigSpace import ConfigurationSpace
+
 Value = int | float | str
 Configuration = dict[str, Value]
+_NUMBERS = (int, float, np.integer, np.floating)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +249,16 @@ class Space:
                 config[d.name] = d.from_unit(float(rng.random()))
         return config
 
+    def to_configspace(self, *, seed: int | None = None) -> "ConfigurationSpace":
+        """Return this space as ConfigSpace has it; its configurations can be queried as they are.
+
+        Raises:
+            MissingDependencyError: ConfigSpace is not installed.
+        """
+        from hpobench_llm.adapters.configspace import to_configspace
+
+        return to_configspace(self, seed=seed)
+
     def to_json(self) -> list[dict[str, Any]]:
         """Return the space as plain JSON values."""
         return [
@@ -289,8 +303,13 @@ def config_id(canonical: Mapping[str, Value]) -> str:
     return sha256(text.encode()).hexdigest()[:16]
 
 
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether a value is a number of Python or numpy; a truth value is none."""
+    return isinstance(value, _NUMBERS) and not isinstance(value, bool)
+
+
 def _number(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+    if not is_number(value):
         raise ConfigurationError(f"`{name}`: a number is expected, got {value!r}")
     if not math.isfinite(value):
         raise ConfigurationError(f"`{name}`: a finite number is expected, got {value!r}")

@@ -1,6 +1,6 @@
 """Shared builders: a small table with known values, and a study-sized copy of it on disk."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +107,17 @@ def table_folder(tmp_path: Path, rows: pd.DataFrame) -> Path:
 @pytest.fixture
 def seal_rows() -> Callable[[Path, pd.DataFrame], Path]:
     return write_table
+
+
+@pytest.fixture(scope="session")
+def quick() -> Iterator[None]:
+    """Fit a surrogate's networks as one member and for fewer epochs, from here on."""
+    from hpobench_llm.surrogates.models import network
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(network, "EPOCHS", 60)
+        patch.setattr(network, "MEMBERS", 1)
+        yield
 
 
 @pytest.fixture

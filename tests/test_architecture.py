@@ -63,6 +63,11 @@ def test_the_laptop_half_loads_no_heavy_library():
     assert not loaded_by(program) & set(HEAVY)
 
 
+def test_pooch_is_used_in_one_module():
+    users = [p for p in (ROOT / "hpobench_llm").rglob("*.py") if "import pooch" in p.read_text()]
+    assert [path.name for path in users] == ["download.py"]
+
+
 def test_public_names():
     import hpobench_llm
 

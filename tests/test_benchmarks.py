@@ -29,3 +29,22 @@ def test_the_engines_are_compared(project_root, tmp_path):
     for samples in cell.values():
         assert len(samples) == 2
         assert all(sample["step"] > 0 for sample in samples)
+
+
+def test_queries_are_timed_in_every_form(project_root, table_folder, tmp_path):
+    script = project_root / "benchmarks" / "queries.py"
+    options = ["--table", table_folder, "--surrogate", "--repeats", "1"]
+    options += ["--json", tmp_path / "found.json"]
+    done = subprocess.run(
+        [sys.executable, script, *options],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    calls = [
+        result["call"] for result in json.loads((tmp_path / "found.json").read_text())["results"]
+    ]
+    for words in ("floor", "query(config)", "(list of dicts)", "(frame)", "(positions)", "snap"):
+        assert sum(words in call for call in calls) == 2  # on the table given, and on no grid
+    for result in json.loads((tmp_path / "found.json").read_text())["results"]:
+        assert all(sample["wall"] > 0 for sample in result["samples"])

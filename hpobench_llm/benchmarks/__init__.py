@@ -1,1 +1,1 @@
-"""What an optimizer queries: tables, surrogates and closed-form toys behind one interface."""
+"""What an optimizer queries: tables, surrogates, live runs and toys behind one interface."""

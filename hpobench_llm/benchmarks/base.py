@@ -1,40 +1,61 @@
 """The contract of every benchmark: pure queries, known metrics, fidelities and optimum."""
 
+import copy
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Self
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from hpobench_llm.errors import ConfigurationError, UnknownNameError
+from hpobench_llm.constraints import Constraint
+from hpobench_llm.errors import ConfigurationError, NotMeasuredError, UnknownNameError
 from hpobench_llm.evaluation import Evaluation
-from hpobench_llm.metrics import Fidelity, Metric
-from hpobench_llm.space import Configuration, Space
+from hpobench_llm.metrics import Fidelity, Metric, select
+from hpobench_llm.pareto import hypervolume, nondominated
+from hpobench_llm.space import Categorical, Configuration, Ordinal, Space, is_number
 
 FidelityValues = Mapping[str, int | float]
+CONSTRAINT = "constraint_"  # how a frame's columns of constraints begin
+_DRAWS = 20_000  # of a space that cannot be listed
 
 
 def as_rows(
     configs: Sequence[Mapping[str, object]] | pd.DataFrame,
 ) -> Sequence[Mapping[str, object]]:
-    """Return configurations as mappings, whether they come as a frame or as a sequence."""
+    """Return configurations as mappings, whether they come as a frame or as a sequence.
+
+    A frame may hold `config_id` beside the hyperparameters, as `configurations()` does.
+    """
     if not isinstance(configs, pd.DataFrame):
         return configs
-    names = [str(name) for name in configs.columns]
-    return [
-        dict(zip(names, row, strict=True)) for row in configs.itertuples(index=False, name=None)
-    ]
+    frame = configs.drop(columns="config_id", errors="ignore")
+    names = [str(name) for name in frame.columns]
+    return [dict(zip(names, row, strict=True)) for row in frame.itertuples(index=False, name=None)]
 
 
 class Benchmark(ABC):
     """A named function from configurations to evaluations.
 
     Equal arguments give equal answers in any process: no hidden randomness, no sleeping.
+
+    Attributes:
+        name: what results are filed under.
+        space: what can be asked for.
+        fidelities: the axes along which a run may be asked for in part; may be empty.
+        metrics: what is answered, by name; the first is the objective where none is named and
+            there is no `val_loss`.
+        constraints: the bounds given to `constrained`.
     """
 
     name: str
     space: Space
     fidelities: tuple[Fidelity, ...]
     metrics: dict[str, Metric]
+    constraints: tuple[Constraint, ...] = ()
 
     @abstractmethod
     def query(
@@ -49,12 +70,14 @@ class Benchmark(ABC):
 
         Args:
             config: one value for each dimension of `space`.
-            fidelity: a value for each fidelity axis; None means the run in full.
+            fidelity: a value for each fidelity axis; an axis that is not named is in full, and
+                None means the whole run in full.
             seed: None for the mean over the benchmark's seeds, an integer for one of them.
             metrics: which metrics to answer; None for all that were measured there.
 
         Raises:
-            ConfigurationError: the configuration does not lie in the space.
+            ConfigurationError: the configuration does not lie in the space, or an argument has
+                the wrong type.
             NotInTableError: a table does not hold this configuration, fidelity or seed.
             UnknownNameError: there is no such metric or fidelity.
         """
@@ -69,7 +92,8 @@ class Benchmark(ABC):
         """Evaluate many configurations at one fidelity.
 
         Returns a frame with one row per configuration, in order: the metrics, `status`,
-        `cost_seconds` and `tokens`; a metric that was not measured is NaN.
+        `cost_seconds`, `tokens`, and `constraint_<name>` for each constraint; a metric that was
+        not measured is NaN.
         """
         answers = [self.query(row, fidelity=fidelity, seed=seed) for row in as_rows(configs)]
         columns: dict[str, list[object]] = {
@@ -79,23 +103,225 @@ class Benchmark(ABC):
         columns["status"] = [answer.status for answer in answers]
         columns["cost_seconds"] = [answer.cost_seconds for answer in answers]
         columns["tokens"] = [answer.tokens for answer in answers]
+        for name in (constraint.name for constraint in self.constraints):
+            columns[f"{CONSTRAINT}{name}"] = [answer.constraints[name] for answer in answers]
         return pd.DataFrame(columns)
 
-    @abstractmethod
-    def optimum(self, metric: str) -> tuple[Configuration, float]:
-        """Return the best configuration of a metric in full, and its value in its own units."""
+    def measures(self) -> dict[str, str]:
+        """Return what `constrained` may bound, with units: none unless a benchmark says so."""
+        return {}
 
-    def snap(self, config: Configuration) -> Configuration:
+    def constrained(self, bounds: Mapping[str, float]) -> Self:
+        """Return this benchmark with upper bounds on what `measures` names.
+
+        Every evaluation then says by how much each bound is exceeded, and `optimum` and
+        `pareto_front` are those of the configurations that keep them. A bound on a metric that is
+        maximized is a lower one. Bounds that were given before stay, unless named again.
+
+        Raises:
+            UnknownNameError: nothing of that name was measured.
+            ConfigurationError: a bound is no finite number.
+        """
+        known = self.measures()
+        kept = {constraint.name: constraint for constraint in self.constraints}
+        for name, bound in bounds.items():
+            if name not in known:
+                raise UnknownNameError("quantity to bound", name, known, self.name)
+            if not is_number(bound) or not math.isfinite(bound):
+                raise ConfigurationError(
+                    f"{self.name}: constraint `{name}`: a finite number is expected, got {bound!r}"
+                )
+            direction = self.metrics[name].direction if name in self.metrics else "minimize"
+            kept[name] = Constraint(
+                name=name, bound=float(bound), unit=known[name], direction=direction
+            )
+        made = copy.copy(self)
+        made.constraints = tuple(kept.values())
+        return made
+
+    def objective_function(
+        self,
+        config: Mapping[str, object],
+        fidelity: FidelityValues | None = None,
+        rng: int | None = None,
+        *,
+        metric: str | None = None,
+    ) -> dict[str, Any]:
+        """Evaluate one configuration as HPOBench (Eggensperger et al., 2021) does.
+
+        Returns `function_value` (the metric with lower as better; a run that failed counts as the
+        metric's worst), `cost` (seconds) and `info` (all else). `rng` is `query`'s `seed`;
+        `metric` is `val_loss`, or the first metric where there is none of that name.
+        """
+        name = metric or ("val_loss" if "val_loss" in self.metrics else next(iter(self.metrics)))
+        (chosen,) = select(self.metrics, (name,), self.name)
+        answer = self.query(config, fidelity=fidelity, seed=rng)
+        axes = [axis.name for axis in self.fidelities]
+        return {
+            "function_value": answer.loss(chosen),
+            "cost": answer.cost_seconds,
+            "info": {
+                "metric": name,
+                "metrics": dict(answer.metrics),
+                "status": answer.status,
+                "tokens": answer.tokens,
+                "constraints": dict(answer.constraints),
+                "fidelity": dict(zip(axes, self.fidelity_levels(fidelity), strict=True)),
+                "seed": rng,
+            },
+        }
+
+    def objective_function_test(
+        self,
+        config: Mapping[str, object],
+        fidelity: FidelityValues | None = None,
+        rng: int | None = None,
+    ) -> dict[str, Any]:
+        """Evaluate one configuration by its `test_loss`. See `objective_function`."""
+        return self.objective_function(config, fidelity, rng, metric="test_loss")
+
+    def optimum(self, metric: str) -> tuple[Configuration, float]:
+        """Return the best configuration of a metric in full, and its value in its own units.
+
+        Raises:
+            UnknownNameError: there is no such metric.
+            NotMeasuredError: no run in full is ok, has the metric and keeps the constraints.
+        """
+        (chosen,) = select(self.metrics, (metric,), self.name)
+        configs, losses = self._sound((chosen,))
+        best = int(np.argmin(losses[:, 0]))
+        return dict(configs[best]), chosen.from_loss(float(losses[best, 0]))
+
+    def pareto_front(self, metrics: Sequence[str]) -> pd.DataFrame:
+        """Return the configurations that no other beats in all metrics in full.
+
+        A configuration whose run failed or breaks a constraint is none of them. Of a space that
+        cannot be listed it is the front of 20,000 uniform draws. Columns: `config_id`, the
+        hyperparameters, the metrics in their own units.
+
+        Raises:
+            UnknownNameError, NotMeasuredError: as `optimum`.
+        """
+        chosen = select(self.metrics, tuple(metrics), self.name)
+        configs, losses = self._sound(chosen)
+        front = np.flatnonzero(nondominated(losses))
+        found = self._frame([configs[index] for index in front])
+        for column, metric in enumerate(chosen):
+            found[metric.name] = [metric.from_loss(float(v)) for v in losses[front, column]]
+        return found
+
+    def reference_point(self, metrics: Sequence[str]) -> dict[str, float]:
+        """Return the hypervolume's reference point, in own units: each metric's `worst`.
+
+        It follows from the benchmark's metadata alone, so that every study has the same one.
+        """
+        return {m.name: m.worst for m in select(self.metrics, tuple(metrics), self.name)}
+
+    def hypervolume(
+        self,
+        metrics: Sequence[str],
+        points: pd.DataFrame | Sequence[Mapping[str, float]] | NDArray[np.float64],
+    ) -> float:
+        """Return what points dominate up to `reference_point`, in the product of the units.
+
+        Args:
+            metrics: the objectives.
+            points: their values in own units: a frame (such as `pareto_front` gives) or mappings
+                by name, or an array `(n_points, n_metrics)`. A point with NaN adds nothing.
+
+        Raises:
+            UnknownNameError: there is no such metric, or the points have none of that name.
+        """
+        chosen = select(self.metrics, tuple(metrics), self.name)
+        names = [metric.name for metric in chosen]
+        if not isinstance(points, np.ndarray):
+            frame = pd.DataFrame(points)
+            if frame.empty:
+                return 0.0
+            for name in names:
+                if name not in frame.columns:
+                    known = [str(column) for column in frame.columns]
+                    raise UnknownNameError("column of points", name, known, self.name)
+            points = frame[names].to_numpy(dtype=np.float64, na_value=np.nan)
+        if points.ndim != 2 or points.shape[1] != len(names):
+            raise ConfigurationError(
+                f"{self.name}: points of shape (n_points, {len(names)}) are expected, got "
+                f"{points.shape}"
+            )
+        signs = np.array([metric.from_loss(1.0) for metric in chosen])
+        worst = np.array([metric.to_loss(metric.worst) for metric in chosen])
+        return hypervolume(points * signs, worst)
+
+    def noise(self, metric: str) -> float:
+        """Return the standard deviation between seeds of a good run in full; NaN: unknown."""
+        select(self.metrics, (metric,), self.name)
+        return float("nan")
+
+    def configurations(self) -> pd.DataFrame:
+        """Return all configurations: `config_id` and one column for each axis.
+
+        Raises:
+            ConfigurationError: the space has a continuous dimension.
+        """
+        return self._frame(list(self.space.configurations()))
+
+    def snap(
+        self,
+        config: Configuration,
+        *,
+        fidelity: FidelityValues | None = None,
+        seed: int | None = None,
+    ) -> Configuration:
         """Return the nearest configuration that can be evaluated; the same one where all can."""
         return config
 
     def fidelity_levels(self, fidelity: FidelityValues | None) -> tuple[int | float, ...]:
         """Return one checked value for each fidelity axis, the full one where none is given."""
-        given = dict(fidelity or {})
+        given: dict[str, int | float] = {}
         names = [axis.name for axis in self.fidelities]
-        for name, value in given.items():
+        for name, value in (fidelity or {}).items():
             if name not in names:
                 raise UnknownNameError("fidelity", name, names, self.name)
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ConfigurationError(f"fidelity `{name}`: a number is expected, got {value!r}")
+            if not is_number(value) or not math.isfinite(value):
+                raise ConfigurationError(
+                    f"{self.name}: fidelity `{name}`: a finite number is expected, got {value!r}"
+                )
+            given[name] = value.item() if isinstance(value, np.generic) else value
         return tuple(given.get(axis.name, axis.full) for axis in self.fidelities)
+
+    def _excesses(self, values: Mapping[str, float]) -> Mapping[str, float]:
+        """Return an evaluation's `constraints`, from what was measured, by name."""
+        unknown = float("nan")
+        return MappingProxyType(
+            {c.name: c.excess(values.get(c.name, unknown)) for c in self.constraints}
+        )
+
+    def _frame(self, configs: Sequence[Configuration]) -> pd.DataFrame:
+        frame = pd.DataFrame(list(configs), columns=list(self.space.names))
+        frame.insert(0, "config_id", [self.space.config_id(config) for config in configs])
+        return frame
+
+    def _candidates(self) -> list[Configuration]:
+        """Return the configurations among which optimum and front are looked for."""
+        if all(isinstance(d, Ordinal | Categorical) for d in self.space):
+            return list(self.space.configurations())
+        rng = np.random.default_rng(0)
+        return self.space.from_unit(rng.random((_DRAWS, len(self.space))))
+
+    def _sound(self, metrics: Sequence[Metric]) -> tuple[list[Configuration], NDArray[np.float64]]:
+        """Return the candidates that end ok and keep the constraints, and their losses."""
+        configs = self._candidates()
+        answers = self.query_many(configs)
+        losses = np.column_stack(
+            [answers[metric.name].to_numpy() * metric.to_loss(1.0) for metric in metrics]
+        )
+        usable = (answers["status"] == "ok").to_numpy() & np.isfinite(losses).all(axis=1)
+        for constraint in self.constraints:
+            usable &= (answers[f"{CONSTRAINT}{constraint.name}"] <= 0).to_numpy()
+        if not usable.any():
+            kept = [f"{c.name} {c.bound:g} {c.unit}".rstrip() for c in self.constraints]
+            raise NotMeasuredError(
+                f"{self.name}: no run in full is ok, has {', '.join(m.name for m in metrics)}"
+                + (f" and keeps {', '.join(kept)}" if kept else "")
+            )
+        return [configs[index] for index in np.flatnonzero(usable)], losses[usable]

@@ -1,24 +1,22 @@
-"""Benchmarks by name: tables, surrogates, and the closed-form toys."""
+"""Benchmarks by name: tables, surrogates, live training, and the closed-form toys."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from hpobench_llm.benchmarks.base import Benchmark
 from hpobench_llm.benchmarks.surrogate import SurrogateBenchmark
 from hpobench_llm.benchmarks.tabular import TabularBenchmark
 from hpobench_llm.benchmarks.toy import toy_bowl, toy_sphere
-from hpobench_llm.errors import UnknownNameError
+from hpobench_llm.errors import MissingDependencyError, UnknownNameError
 from hpobench_llm.locate import find_artefact, list_artefacts
 from hpobench_llm.surrogates.artefact import Surrogate
 from hpobench_llm.tables.table import Table
 
 TOYS: dict[str, Callable[[], Benchmark]] = {"toy-bowl": toy_bowl, "toy-sphere": toy_sphere}
-Kind = Literal["table", "surrogate"]
-_OPENERS: dict[str, Callable[[Path], Benchmark]] = {
-    "table": lambda folder: TabularBenchmark(Table.load(folder)),
-    "surrogate": lambda folder: SurrogateBenchmark(Surrogate.load(folder)),
-}
+Kind = Literal["table", "surrogate", "live"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+CAMPAIGNS = Path("collect")
 
 
 def list_benchmarks() -> list[str]:
@@ -26,27 +24,60 @@ def list_benchmarks() -> list[str]:
     return [*list_artefacts("tables"), *TOYS]
 
 
-def load(name: str, *, kind: Kind = "table", where: str = "") -> Benchmark:
-    """Return a benchmark by name or by folder, its sums verified.
+def load(
+    name: str, *, kind: Kind = "table", where: str = "", allow_poor: bool = False
+) -> Benchmark:
+    """Return a benchmark by name or by path, its sums verified.
 
     Args:
-        name: of a table or surrogate, a folder that holds one, or a toy.
-        kind: `table` answers exact rows only; `surrogate` predicts any configuration between.
+        name: of a table or surrogate, a folder that holds one, or a toy; of a live benchmark its
+            campaign: a file, or the name of one in the folder `collect`.
+        kind: `table` answers exact rows only; `surrogate` predicts any configuration between;
+            `live` trains what it is asked for. A toy is its own table.
         where: the beginning of an error's message, such as the file that holds the name.
+        allow_poor: also open a surrogate that did not pass its ranking check.
 
     Raises:
         UnknownNameError: there is none of that name or kind.
         IntegrityError: the artefact is damaged.
-        MissingDependencyError: a surrogate's library is not installed.
+        PoorSurrogateError: the surrogate did not pass its ranking check.
+        MissingDependencyError: a library that this kind needs is not installed.
+        SpecError, DataError: a campaign cannot be used.
     """
-    if kind not in _OPENERS:
-        raise UnknownNameError("kind of benchmark", kind, _OPENERS, where)
-    if kind == "table" and name in TOYS:
-        return TOYS[name]()
+    match kind:
+        case "table":
+            if name in TOYS:
+                return TOYS[name]()
+            return TabularBenchmark(Table.load(_find("tables", "benchmark", name, TOYS, where)))
+        case "surrogate":
+            surrogate = Surrogate.load(_find("surrogates", "surrogate", name, (), where))
+            if not allow_poor:
+                surrogate.refuse_if_poor()
+            return SurrogateBenchmark(surrogate)
+        case "live":
+            return _live(_campaign(name, where))
+    raise UnknownNameError("kind of benchmark", kind, KINDS, where)
+
+
+def _find(stage: str, what: str, name: str, more: Iterable[str], where: str) -> Path:
     try:
-        folder = find_artefact(f"{kind}s", name)
+        return find_artefact(stage, name)
     except UnknownNameError as error:
-        known = [*error.known, *TOYS] if kind == "table" else error.known
-        what = "benchmark" if kind == "table" else "surrogate"
-        raise UnknownNameError(what, name, known, where) from None
-    return _OPENERS[kind](folder)
+        raise UnknownNameError(what, name, [*error.known, *more], where) from None
+
+
+def _campaign(name: str, where: str) -> Path:
+    for path in (Path(name), CAMPAIGNS / f"{name}.toml"):
+        if path.suffix == ".toml" and path.is_file():
+            return path
+    known = [path.stem for path in CAMPAIGNS.glob("*.toml")]
+    raise UnknownNameError(f"campaign in {CAMPAIGNS.resolve()}", name, known, where)
+
+
+def _live(campaign: Path) -> Benchmark:
+    try:
+        from hpobench_llm.benchmarks.live import LiveBenchmark
+
+        return LiveBenchmark(campaign)
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(str(error.name), "collect", "a live benchmark") from None

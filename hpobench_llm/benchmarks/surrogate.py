@@ -1,24 +1,34 @@
 """A fitted surrogate as a benchmark: any configuration and fidelity between the measured ones."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hpobench_llm.benchmarks.base import Benchmark, FidelityValues, as_rows
-from hpobench_llm.errors import ConfigurationError
-from hpobench_llm.evaluation import Evaluation
+from hpobench_llm.benchmarks.base import CONSTRAINT, Benchmark, FidelityValues
+from hpobench_llm.benchmarks.cells import COST
+from hpobench_llm.errors import ConfigurationError, NotMeasuredError
+from hpobench_llm.evaluation import STATUSES, Evaluation
 from hpobench_llm.metrics import select
 from hpobench_llm.space import Configuration
-from hpobench_llm.surrogates.artefact import COST, Surrogate
-from hpobench_llm.surrogates.encoding import encode_fidelities
+from hpobench_llm.surrogates.artefact import Surrogate
+from hpobench_llm.surrogates.surface import Answers, Surface
 
 _SEARCH_POINTS = 20_000
 
 
 class SurrogateBenchmark(Benchmark):
-    """Answers with the mean prediction. It has no seeds: `seed` must be None."""
+    """Answers with a surrogate's predictions.
+
+    With `seed=None` it answers the expected run, whose status is not `ok` where that is the
+    likelier outcome. An integer draws one run from the predictive distribution (see
+    `surrogates/noise.py`): the same one in any process, and the same run at all fidelities. Costs
+    are the expected ones for every seed.
+
+    A metric is answered only between fidelities at which it was measured, or at one of them.
+    """
 
     def __init__(self, surrogate: Surrogate) -> None:
         self.surrogate = surrogate
@@ -26,6 +36,8 @@ class SurrogateBenchmark(Benchmark):
         self.space = surrogate.space
         self.fidelities = surrogate.fidelities
         self.metrics = surrogate.metrics
+        self._surface = Surface(surrogate)
+        self._columns = {name: column for column, name in enumerate(self._surface.names)}
 
     def query(
         self,
@@ -35,12 +47,30 @@ class SurrogateBenchmark(Benchmark):
         seed: int | None = None,
         metrics: Sequence[str] | None = None,
     ) -> Evaluation:
-        """Predict one configuration. See `Benchmark.query`."""
-        wanted = select(self.metrics, tuple(metrics or self.metrics), self.name)
-        features = self._features([self.space.canonical(config)], fidelity, seed)
+        """Predict one configuration. See `Benchmark.query`.
+
+        Raises:
+            NotMeasuredError: one of `metrics` was not measured around this fidelity.
+        """
+        level = self.fidelity_levels(fidelity)
+        numbers = self._surface.encoder.numbers(config)
+        wanted = None if metrics is None else self._wanted(metrics, level) + self._bounded
+        answers = self._surface.ask(numbers, level, _checked(seed, self.name), wanted)
+        values = answers.values[0].tolist()
+        names = self._columns if metrics is None else dict.fromkeys(metrics)
+        found = ((name, values[self._columns[name]]) for name in names if name in self._columns)
         return Evaluation(
-            metrics={m.name: float(self._predict(m.name, features)[0]) for m in wanted},
-            cost_seconds=float(self._predict(COST, features)[0]),
+            # a value that is not equal to itself is NaN: not answered
+            metrics=MappingProxyType({name: value for name, value in found if value == value}),
+            cost_seconds=float(answers.seconds[0]),
+            status=STATUSES[answers.status[0]],
+            tokens=float(answers.tokens[0]),
+            constraints=MappingProxyType(
+                {
+                    c.name: c.excess(float(self._measured(answers, c.name)[0]))
+                    for c in self.constraints
+                }
+            ),
         )
 
     def query_many(
@@ -51,41 +81,100 @@ class SurrogateBenchmark(Benchmark):
         seed: int | None = None,
     ) -> pd.DataFrame:
         """Predict many configurations at once. See `Benchmark.query_many`."""
-        canonical = [self.space.canonical(row) for row in as_rows(configs)]
-        features = self._features(canonical, fidelity, seed)
-        columns: dict[str, object] = {name: self._predict(name, features) for name in self.metrics}
-        columns["status"] = np.full(len(features), "ok", dtype=object)
-        columns["cost_seconds"] = self._predict(COST, features)
-        columns["tokens"] = np.zeros(len(features))
+        level = self.fidelity_levels(fidelity)
+        numbers = self._surface.encoder.numbers_of_many(configs)
+        answers = self._surface.ask(numbers, level, _checked(seed, self.name))
+        absent = np.full(len(numbers), np.nan)
+        columns: dict[str, object] = {
+            name: answers.values[:, self._columns[name]] if name in self._columns else absent
+            for name in self.metrics
+        }
+        columns["status"] = np.array(STATUSES, dtype=object)[answers.status]
+        columns["cost_seconds"] = answers.seconds
+        columns["tokens"] = answers.tokens
+        for constraint in self.constraints:
+            values = self._measured(answers, constraint.name)
+            columns[f"{CONSTRAINT}{constraint.name}"] = constraint.excesses(values)
         return pd.DataFrame(columns)
 
+    def measures(self) -> dict[str, str]:
+        """Return the metrics and `cost_seconds`, with units."""
+        answered = {name: self.metrics[name].unit for name in self._columns}
+        return answered | {COST: "s"}
+
+    def interval(
+        self,
+        config: Mapping[str, object],
+        *,
+        fidelity: FidelityValues | None = None,
+        coverage: float = 0.9,
+    ) -> dict[str, tuple[float, float]]:
+        """Return, for each metric answered there, the ends between which one run lies.
+
+        Args:
+            config: one value for each dimension of the space.
+            fidelity: a value for each fidelity axis; None means the run in full.
+            coverage: the probability that the run lies inside, above 0 and at most 0.99; what
+                held-out runs gave for it stands in `surrogate.quality`.
+        """
+        if not 0.0 < coverage <= 0.99:
+            raise ConfigurationError(f"`coverage`: above 0 and at most 0.99, got {coverage!r}")
+        level = self.fidelity_levels(fidelity)
+        numbers = self._surface.encoder.numbers(config)
+        low, high = self._surface.interval(numbers, level, coverage)
+        return {
+            name: (float(low[0, column]), float(high[0, column]))
+            for name, column in self._columns.items()
+            if np.isfinite(low[0, column])
+        }
+
     def optimum(self, metric: str) -> tuple[Configuration, float]:
-        """Return the best of 20,000 uniform draws: an upper bound on the true optimum."""
+        """Return the best of 20,000 uniform draws: not worse than it, the true optimum may be.
+
+        As on a table, a configuration that is not expected to end `ok`, or to keep the bounds,
+        counts as the worst.
+        """
         (chosen,) = select(self.metrics, (metric,), self.name)
+        level = self.fidelity_levels(None)
+        (column,) = self._wanted((metric,), level)
         rng = np.random.default_rng(0)
         configs = self.space.from_unit(rng.random((_SEARCH_POINTS, len(self.space))))
-        losses = self._predict(metric, self._features(configs, None, None)) * chosen.to_loss(1.0)
+        numbers = self._surface.encoder.numbers_of_many(configs)
+        answers = self._surface.ask(numbers, level, None, [column, *self._bounded])
+        losses = answers.values[:, column] * chosen.to_loss(1.0)
+        usable = (answers.status == 0) & np.isfinite(losses)
+        for bound in self.constraints:
+            usable &= bound.excesses(self._measured(answers, bound.name)) <= 0
+        losses = np.where(usable, losses, chosen.to_loss(chosen.worst))
         best = int(np.argmin(losses))
         return configs[best], chosen.from_loss(float(losses[best]))
 
-    def _features(
-        self, configs: list[Configuration], fidelity: FidelityValues | None, seed: int | None
-    ) -> NDArray[np.float64]:
-        if seed is not None:
-            raise ConfigurationError(
-                f"{self.name}: this surrogate predicts means over seeds; seed must be None, "
-                f"got {seed!r}"
-            )
-        levels = self.fidelity_levels(fidelity)
-        for axis, value in zip(self.fidelities, levels, strict=True):
-            if not axis.values[0] <= value <= axis.full:
-                raise ConfigurationError(
-                    f"{self.name}: fidelity `{axis.name}` = {value!r} is outside the measured "
-                    f"range [{axis.values[0]}, {axis.full}]"
-                )
-        encoded = encode_fidelities(self.fidelities, np.array([levels], dtype=np.float64))
-        units = self.space.to_unit(configs)
-        return np.hstack([units, np.broadcast_to(encoded, (len(units), encoded.shape[1]))])
+    @property
+    def _bounded(self) -> list[int]:
+        """The columns of the metrics that have a bound."""
+        return [self._columns[c.name] for c in self.constraints if c.name in self._columns]
 
-    def _predict(self, target: str, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        return self.surrogate.regressors[target].predict(features)
+    def _measured(self, answers: Answers, name: str) -> NDArray[np.float64]:
+        return answers.seconds if name == COST else answers.values[:, self._columns[name]]
+
+    def _wanted(self, metrics: Sequence[str], level: tuple[int | float, ...]) -> list[int]:
+        """Return the columns of metrics that are answered at a fidelity."""
+        select(self.metrics, tuple(metrics), self.name)
+        answered = self._surface.answered(level)
+        for name in metrics:
+            column = self._columns.get(name)
+            if column is None or not answered[column]:
+                where = [] if column is None else self.surrogate.targets[column].measured_at
+                axes = ", ".join(axis.name for axis in self.fidelities)
+                raise NotMeasuredError(
+                    f"{self.name}: {name} was not measured around {axes} = "
+                    f"{', '.join(map(str, level))}, and a surrogate does not guess between its "
+                    f"measurements that far apart; measured at {[list(at) for at in where]}"
+                )
+        return [self._columns[name] for name in metrics]
+
+
+def _checked(seed: int | None, where: str) -> int | None:
+    if seed is None or (isinstance(seed, int | np.integer) and not isinstance(seed, bool)):
+        return None if seed is None else int(seed)
+    raise ConfigurationError(f"{where}: `seed`: an integer or None, got {seed!r}")

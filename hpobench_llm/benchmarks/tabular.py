@@ -1,29 +1,34 @@
 """A table as a benchmark: exact rows, the mean over seeds, nothing interpolated."""
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hpobench_llm.benchmarks.base import Benchmark, FidelityValues
+from hpobench_llm.benchmarks.base import CONSTRAINT, Benchmark, FidelityValues
+from hpobench_llm.benchmarks.cells import COST, TOKENS, Cells, Level, Page, measures_of
+from hpobench_llm.benchmarks.lookup import Lookup
 from hpobench_llm.errors import ConfigurationError, NotInTableError, NotMeasuredError
-from hpobench_llm.evaluation import STATUSES, Evaluation, Status
+from hpobench_llm.evaluation import STATUSES, Evaluation
 from hpobench_llm.metrics import select
 from hpobench_llm.space import Configuration
 from hpobench_llm.tables.table import Table
 
-_COSTS = ("train_seconds", "eval_seconds")
+_OK = STATUSES.index("ok")
+_STATUSES: Any = pd.Series(STATUSES).array
 
 
 class TabularBenchmark(Benchmark):
     """Answers from a table's rows.
 
     With `seed=None` a metric is the mean over the seeds that the table has of a configuration
-    (some may have more than others); the status is `ok` only if every seed's run is, since a
-    configuration that fails for one seed in two is no safe choice.
-    Answers are made once and kept: they never change.
+    there (some may have more than others); the status is `ok` only if every seed's run is, since
+    a configuration that fails for one seed in two is no safe choice. A run that ended before a
+    fidelity has no answer there. Without columns of costs or tokens these are NaN.
     """
 
     def __init__(self, table: Table) -> None:
@@ -34,38 +39,19 @@ class TabularBenchmark(Benchmark):
         self.fidelities = metadata.fidelities
         self.metrics = metadata.metrics
         self.seeds = metadata.seeds
-        self._axes = [f.name for f in self.fidelities]
-        self._configs, values = _distinct(table.frame, list(self.space.names))
-        self._index = {value: position for position, value in enumerate(values)}
-        self._units = self.space.to_unit(self._configs)
-        self._levels = {
-            level: position for position, level in enumerate(sorted({*table.frame[self._axes[0]]}))
-        }
-        self._answers: dict[tuple[int, int, int], Evaluation] = {}
-        self._seed_positions = {seed: position for position, seed in enumerate(self.seeds)}
-        self._fill(table.frame)
-
-    def _fill(self, frame: pd.DataFrame) -> None:
-        """Lay the rows out as `(configurations, seeds, fidelities)`; NaN was not measured."""
-        shape = (len(self._configs), len(self.seeds), len(self._levels))
-        names = list(self.space.names)
-        keys = frame[names].itertuples(index=False, name=None)
-        place = (
-            np.array([self._index[key] for key in keys], dtype=np.intp),
-            frame["seed"].map(self._seed_positions).to_numpy(dtype=np.intp),
-            frame[self._axes[0]].map(self._levels).to_numpy(dtype=np.intp),
+        positions, _ = pd.factorize(table.frame["config_id"])
+        first = table.frame[list(self.space.names)][~pd.Series(positions).duplicated().to_numpy()]
+        configs = [
+            self.space.canonical({str(k): v for k, v in row.items()})
+            for row in first.to_dict("records")
+        ]
+        self._lookup = Lookup(self.space, configs)
+        self._cells = Cells(
+            table.frame, positions, len(configs), self.fidelities, list(self.metrics)
         )
-
-        def spread(column: "pd.Series[float]") -> NDArray[np.float64]:
-            array = np.full(shape, np.nan)
-            array[place] = column.to_numpy(dtype=np.float64)
-            return array
-
-        codes = {status: float(code) for code, status in enumerate(STATUSES)}
-        self._values = {name: spread(frame[name]) for name in self.metrics}
-        self._cost = sum((spread(frame[name]) for name in _COSTS), np.zeros(shape))
-        self._tokens = spread(frame["tokens_seen"])
-        self._status = spread(frame["status"].map(codes))
+        self._answers = pd.Index([*self.metrics, COST, TOKENS])
+        self._columns = {name: number for number, name in enumerate(self.metrics)}
+        self._full = tuple(axis.full for axis in self.fidelities)
 
     def query(
         self,
@@ -76,73 +62,62 @@ class TabularBenchmark(Benchmark):
         metrics: Sequence[str] | None = None,
     ) -> Evaluation:
         """Return the table's row, or the mean of its seeds' rows. See `Benchmark.query`."""
-        key = (self._position(config), self._seed(seed), self._fidelity(fidelity))
-        answer = self._answers.get(key)
-        if answer is None:
-            answer = self._answers[key] = self._answer(*key)
-        return answer if metrics is None else self._only(answer, metrics, config, fidelity)
+        level = self._level(fidelity)
+        page = self._page(level, seed)
+        position = self._lookup.find(config)
+        code = page.status[position] if position >= 0 else -1
+        if code < 0:
+            raise self._absent(position, config, level, seed)
+        row = page.values[position].tolist()
+        wanted = self._columns if metrics is None else self._wanted(metrics)
+        values = {n: value for n, number in wanted.items() if isfinite(value := row[number])}
+        if metrics is not None and len(values) < len(wanted) and code == _OK:
+            raise self._not_measured(next(n for n in wanted if n not in values), level)
+        return Evaluation(
+            metrics=MappingProxyType(values),
+            cost_seconds=row[self._cells.columns[COST]],
+            status=STATUSES[code],
+            tokens=row[self._cells.columns[TOKENS]],
+            constraints=MappingProxyType(
+                {c.name: c.excess(row[self._cells.columns[c.name]]) for c in self.constraints}
+            ),
+        )
 
     def query_many(
         self,
-        configs: Sequence[Mapping[str, object]] | pd.DataFrame,
+        configs: Sequence[Mapping[str, object]] | pd.DataFrame | NDArray[np.integer],
         *,
         fidelity: FidelityValues | None = None,
         seed: int | None = None,
     ) -> pd.DataFrame:
-        """Return many rows at once. See `Benchmark.query_many`."""
-        level, which = self._fidelity(fidelity), self._seed(seed)
-        if isinstance(configs, pd.DataFrame):
-            absent = [name for name in self.space.names if name not in configs.columns]
-            if absent:
-                raise ConfigurationError(f"hyperparameters missing: {', '.join(absent)}")
-            keys = configs[list(self.space.names)].itertuples(index=False, name=None)
-            known = [self._index.get(key) for key in keys]
-            rows = np.array(
-                [
-                    self._position(dict(zip(self.space.names, configs.iloc[i], strict=False)))
-                    if position is None
-                    else position
-                    for i, position in enumerate(known)
-                ],
-                dtype=np.intp,
-            )
-        else:
-            rows = np.array([self._position(config) for config in configs], dtype=np.intp)
-        codes = self._status[rows, :, level]
-        worst = _worst(codes, which)
-        self._refuse_absent(rows, worst, level, which)
+        """Return many rows at once. See `Benchmark.query_many`.
 
-        def read(array: NDArray[np.float64]) -> NDArray[np.float64]:
-            return _over_seeds(array[rows, :, level], codes, which)
+        An array of whole numbers names rows of `configurations()`: the fastest way.
+        """
+        level = self._level(fidelity)
+        page = self._page(level, seed)
+        positions = self._lookup.find_many(configs)
+        codes = page.status[positions]
+        absent = np.flatnonzero((codes < 0) | (positions < 0)).tolist()
+        if absent:
+            row = absent[0]
+            raise self._absent(int(positions[row]), _config_at(configs, row), level, seed)
+        answers = page.values.take(positions, axis=0)[:, : len(self._answers)]
+        frame = pd.DataFrame(answers, columns=self._answers, copy=False)
+        frame.insert(len(self.metrics), "status", _STATUSES.take(codes))
+        for constraint in self.constraints:
+            values = page.values[positions, self._cells.columns[constraint.name]]
+            frame[f"{CONSTRAINT}{constraint.name}"] = constraint.excesses(values)
+        return frame
 
-        columns: dict[str, object] = {name: read(a) for name, a in self._values.items()}
-        columns["status"] = np.array(STATUSES, dtype=object)[worst.astype(np.intp)]
-        columns["cost_seconds"] = read(self._cost)
-        columns["tokens"] = read(self._tokens)
-        return pd.DataFrame(columns)
+    def measures(self) -> dict[str, str]:
+        """Return the metrics and the measured costs, such as `peak_memory_bytes`, with units."""
+        costs = measures_of(list(self._cells.columns))
+        return {metric.name: metric.unit for metric in self.metrics.values()} | costs
 
     def configurations(self) -> pd.DataFrame:
         """Return the table's configurations: `config_id` and one column for each axis."""
-        frame = pd.DataFrame(self._configs, columns=list(self.space.names))
-        frame.insert(0, "config_id", [self.space.config_id(config) for config in self._configs])
-        return frame
-
-    def optimum(self, metric: str) -> tuple[Configuration, float]:
-        """Return the configuration whose mean over seeds is best in full, and that mean."""
-        (chosen,) = select(self.metrics, (metric,), self.name)
-        losses = self._losses(metric)
-        best = int(np.argmin(losses))
-        return dict(self._configs[best]), chosen.from_loss(float(losses[best]))
-
-    def pareto_front(self, metrics: Sequence[str]) -> pd.DataFrame:
-        """Return the configurations that no other beats in all metrics (means over seeds)."""
-        select(self.metrics, tuple(metrics), self.name)
-        losses = np.column_stack([self._losses(name) for name in metrics])
-        no_worse = np.all(losses[None, :, :] <= losses[:, None, :], axis=2)
-        better = np.any(losses[None, :, :] < losses[:, None, :], axis=2)
-        front = ~np.any(no_worse & better, axis=1)
-        found = self.configurations().join(self.query_many(self._configs)[list(metrics)])
-        return pd.DataFrame(found[front]).reset_index(drop=True)
+        return self._frame(self._lookup.configs)
 
     def noise(self, metric: str) -> float:
         """Return the standard deviation between seeds of a good run in full, own units.
@@ -151,148 +126,138 @@ class TabularBenchmark(Benchmark):
         optimizer has to decide, and in it over those with at least two seeds; NaN where there is
         none.
         """
-        select(self.metrics, (metric,), self.name)
-        losses = self._losses(metric)
-        usable_configs = int((_worst(self._status[:, :, -1], -1) == STATUSES.index("ok")).sum())
-        good = np.argsort(losses, kind="stable")[: max(1, usable_configs // 4)]
-        values = self._values[metric][good, :, -1]
-        usable = np.isfinite(values)
-        counts = usable.sum(axis=1, keepdims=True)
-        means = np.where(usable, values, 0.0).sum(axis=1, keepdims=True) / np.maximum(counts, 1)
-        squares = (np.where(usable, values - means, 0.0) ** 2).sum()
-        freedom = np.maximum(counts - 1, 0).sum()
-        return float(np.sqrt(squares / freedom)) if freedom else float("nan")
+        (chosen,) = select(self.metrics, (metric,), self.name)
+        page = self._page(self._full, None)
+        mean_values = page.values[:, self._columns[metric]]
+        means = mean_values * chosen.to_loss(1.0)
+        ok = np.flatnonzero((page.status == _OK) & np.isfinite(means))
+        order = ok[np.argsort(means[ok], kind="stable")]
+        good = np.zeros(len(means), dtype=np.bool_)
+        good[order[: max(1, len(ok) // 4)]] = True
+        positions, values = self._cells.column(metric, self._full)
+        used = good[positions] & np.isfinite(values)
+        apart = values[used] - mean_values[positions[used]]
+        freedom = int(used.sum()) - len(np.unique(positions[used]))
+        return float(np.sqrt((apart**2).sum() / freedom)) if freedom else float("nan")
 
-    def snap(self, config: Configuration) -> Configuration:
-        """Return the table's configuration nearest in the unit encoding."""
-        canonical = self.space.canonical(config)
-        if tuple(canonical.values()) in self._index:
-            return canonical
-        distance = ((self._units - self.space.to_unit([canonical])) ** 2).sum(axis=1)
-        return dict(self._configs[int(np.argmin(distance))])
-
-    def _losses(self, metric: str) -> NDArray[np.float64]:
-        """Return `(configurations,)` in full, lower is better, a failed run at its worst."""
-        answers = self.query_many(self._configs)
-        worst = self.metrics[metric].to_loss(self.metrics[metric].worst)
-        signed = answers[metric].to_numpy() * self.metrics[metric].to_loss(1.0)
-        usable = (answers["status"] == "ok").to_numpy() & np.isfinite(signed)
-        return np.where(usable, signed, worst)
-
-    def _position(self, config: Mapping[str, object]) -> int:
-        try:
-            key = tuple(config[name] for name in self.space.names)
-            position = self._index.get(key) if len(config) == len(key) else None
-        except (KeyError, TypeError):
-            position = None
-        if position is None:
-            canonical = self.space.canonical(config)
-            position = self._index.get(tuple(canonical.values()))
-            if position is None:
-                raise NotInTableError(
-                    f"{self.name}: {canonical} was not measured; nearest: {self.snap(canonical)}"
-                )
-        return position
-
-    def _seed(self, seed: int | None) -> int:
-        if seed is None:
-            return -1
-        if seed not in self._seed_positions:
-            raise NotInTableError(
-                f"{self.name}: seed {seed!r} was not measured; measured: {list(self.seeds)}, "
-                "or None for their mean"
-            )
-        return self._seed_positions[seed]
-
-    def _fidelity(self, fidelity: FidelityValues | None) -> int:
-        if fidelity is None:
-            return len(self._levels) - 1
-        (value,) = self.fidelity_levels(fidelity)
-        if value not in self._levels:
-            near = min(self._levels, key=lambda known: abs(known - value))
-            raise NotInTableError(
-                f"{self.name}: {self._axes[0]} = {value!r} was not measured; nearest: {near} "
-                f"of {sorted(self._levels)}"
-            )
-        return self._levels[value]
-
-    def _answer(self, position: int, which: int, level: int) -> Evaluation:
-        codes = self._status[position, :, level]
-        worst = _worst(codes, which)
-        self._refuse_absent(np.array([position]), np.array([worst]), level, which)
-
-        def read(array: NDArray[np.float64]) -> float:
-            return float(_over_seeds(array[position, :, level], codes, which))
-
-        values = {name: read(array) for name, array in self._values.items()}
-        status: Status = STATUSES[int(worst)]
-        return Evaluation(
-            metrics=MappingProxyType({k: v for k, v in values.items() if np.isfinite(v)}),
-            cost_seconds=read(self._cost),
-            status=status,
-            tokens=read(self._tokens),
-        )
-
-    def _refuse_absent(
-        self, rows: NDArray[np.intp], codes: NDArray[np.float64], level: int, which: int
-    ) -> None:
-        if np.isnan(codes).any():
-            config = self._configs[int(rows[int(np.argmax(np.isnan(codes)))])]
-            seeds = "all seeds" if which < 0 else f"seed {self.seeds[which]}"
-            step = sorted(self._levels)[level]
-            raise NotInTableError(
-                f"{self.name}: {config} was not measured for {seeds} at {self._axes[0]} = {step}"
-            )
-
-    def _only(
+    def snap(
         self,
-        answer: Evaluation,
-        metrics: Sequence[str],
-        config: Mapping[str, object],
-        fidelity: FidelityValues | None,
-    ) -> Evaluation:
-        select(self.metrics, tuple(metrics), self.name)
-        for name in metrics:
-            if name not in answer.metrics and answer.status == "ok":
-                values = self._values[name]
-                steps = [
-                    step for step, i in self._levels.items() if np.isfinite(values[..., i]).any()
-                ]
-                raise NotMeasuredError(
-                    f"{self.name}: {name} was not measured at {dict(fidelity or {})}; "
-                    f"measured at {self._axes[0]} = {steps}"
-                )
-        return Evaluation(
-            metrics=MappingProxyType(
-                {name: answer.metrics[name] for name in metrics if name in answer.metrics}
-            ),
-            cost_seconds=answer.cost_seconds,
-            status=answer.status,
-            tokens=answer.tokens,
+        config: Configuration,
+        *,
+        fidelity: FidelityValues | None = None,
+        seed: int | None = None,
+    ) -> Configuration:
+        """Return the configuration nearest in the unit encoding that was measured there.
+
+        Raises:
+            NotInTableError: none was.
+        """
+        canonical = self.space.canonical(config)
+        level = self._level(fidelity)
+        known = self._page(level, seed).status >= 0
+        position = self._lookup.find(canonical)
+        if position >= 0 and known[position]:
+            return canonical
+        position = self._lookup.nearest(canonical, known)
+        if position < 0:
+            raise NotInTableError(f"{self.name}: nothing was measured{self._where(level, seed)}")
+        return dict(self._lookup.configs[position])
+
+    def _candidates(self) -> list[Configuration]:
+        known = np.flatnonzero(self._page(self._full, None).status >= 0).tolist()
+        return [self._lookup.configs[position] for position in known]
+
+    def _level(self, fidelity: FidelityValues | None) -> Level:
+        if fidelity is None:
+            return self._full
+        if len(fidelity) == 1 and len(self.fidelities) == 1:  # the common case, at once
+            value = fidelity.get(self.fidelities[0].name, float("nan"))
+            if type(value) in (int, float) and (value,) in self._cells.levels:
+                return (value,)
+        level = self.fidelity_levels(fidelity)
+        if level not in self._cells.levels:
+            for number, (axis, value) in enumerate(zip(self.fidelities, level, strict=True)):
+                known = sorted({other[number] for other in self._cells.levels})
+                if value not in known:
+                    near = min(known, key=lambda other: abs(other - value))
+                    raise NotInTableError(
+                        f"{self.name}: {axis.name} = {value!r} was not measured; nearest: {near} "
+                        f"of {known}"
+                    )
+        return level
+
+    def _page(self, level: Level, seed: int | None) -> Page:
+        which = None if seed is None else self._seed(seed)
+        if level not in self._cells.levels:
+            raise NotInTableError(
+                f"{self.name}: nothing was measured{self._where(level, None)}; measured at: "
+                f"{', '.join(self._spell(other) for other in self._cells.levels)}"
+            )
+        return self._cells.page(level, which)
+
+    def _seed(self, seed: int) -> int:
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+            raise ConfigurationError(
+                f"{self.name}: seed: a whole number or None is expected, got {seed!r}"
+            )
+        if seed not in self.seeds:
+            near = min(self.seeds, key=lambda known: abs(known - seed))
+            raise NotInTableError(
+                f"{self.name}: seed {seed} was not measured; measured: {list(self.seeds)}, "
+                f"nearest: {near}, or None for their mean"
+            )
+        return int(seed)
+
+    def _wanted(self, metrics: Sequence[str]) -> dict[str, int]:
+        try:
+            return {name: self._columns[name] for name in metrics}
+        except KeyError:
+            select(self.metrics, tuple(metrics), self.name)
+            raise
+
+    def _absent(
+        self, position: int, config: Mapping[str, object], level: Level, seed: int | None
+    ) -> NotInTableError:
+        if position < 0:
+            canonical = self.space.canonical(config)
+            near = self._lookup.nearest(
+                canonical, np.ones(len(self._lookup.configs), dtype=np.bool_)
+            )
+            return NotInTableError(
+                f"{self.name}: {canonical} was not measured; nearest: {self._lookup.configs[near]}"
+            )
+        levels = self._cells.levels_of(position, seed)
+        there = ", ".join(self._spell(other) for other in levels if other)
+        return NotInTableError(
+            f"{self.name}: {self._lookup.configs[position]} was not measured"
+            f"{self._where(level, seed)}" + (f"; its run was measured at {there}" if there else "")
+        )
+
+    def _not_measured(self, name: str, level: Level) -> NotMeasuredError:
+        levels = self._cells.levels_with(name)
+        found = "; ".join(
+            f"{axis.name} = {sorted({other[number] for other in levels})}"
+            for number, axis in enumerate(self.fidelities)
+        )
+        return NotMeasuredError(
+            f"{self.name}: {name} was not measured{self._where(level, None)}; "
+            + (f"measured at {found}" if levels else "it was measured nowhere")
+        )
+
+    def _where(self, level: Level, seed: int | None) -> str:
+        seeds = "" if seed is None else f" for seed {seed}"
+        return seeds + (f" at {self._spell(level)}" if level else "")
+
+    def _spell(self, level: Level) -> str:
+        return " and ".join(
+            f"{axis.name} = {value}" for axis, value in zip(self.fidelities, level, strict=True)
         )
 
 
-def _distinct(
-    frame: pd.DataFrame, names: list[str]
-) -> tuple[list[Configuration], list[tuple[object, ...]]]:
-    rows = frame[names].drop_duplicates().to_dict("records")
-    return [{str(k): v for k, v in row.items()} for row in rows], [tuple(r.values()) for r in rows]
-
-
-def _worst(codes: NDArray[np.float64], which: int) -> NDArray[np.float64]:
-    """Return the worst status code over the last axis, the seeds; NaN where none was measured."""
-    if which >= 0:
-        return codes[..., which]
-    known = np.where(np.isnan(codes), -1.0, codes).max(axis=-1)
-    worst: NDArray[np.float64] = np.where(known < 0, np.nan, known)
-    return worst
-
-
-def _over_seeds(
-    values: NDArray[np.float64], codes: NDArray[np.float64], which: int
-) -> NDArray[np.float64]:
-    """Return the mean over the seeds that were measured (the last axis), or that of `which`."""
-    if which >= 0:
-        return values[..., which]
-    mean: NDArray[np.float64] = np.mean(values, axis=-1, where=~np.isnan(codes))
-    return mean
+def _config_at(
+    configs: Sequence[Mapping[str, object]] | pd.DataFrame | NDArray[np.integer], row: int
+) -> Mapping[str, object]:
+    """Return a row as a mapping; of an array, whose positions are known, there is none to name."""
+    if isinstance(configs, pd.DataFrame):
+        return {str(k): v for k, v in configs.iloc[row].items() if k != "config_id"}
+    return {} if isinstance(configs, np.ndarray) else configs[row]

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hpobench_llm.benchmarks.base import Benchmark, FidelityValues
+from hpobench_llm.errors import ConfigurationError
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import Fidelity, Metric, select
 from hpobench_llm.space import Configuration, Float, Ordinal, Space
@@ -45,6 +46,11 @@ class ToyBenchmark(Benchmark):
         """Evaluate the closed form; the seed changes nothing, one step costs one second."""
         canonical = self.space.canonical(config)
         (step,) = self.fidelity_levels(fidelity)
+        lowest, full = self.fidelities[0].values[0], self.fidelities[0].full
+        if not lowest <= step <= full:
+            raise ConfigurationError(
+                f"{self.name}: fidelity `step` = {step!r} is outside its range [{lowest}, {full}]"
+            )
         loss = float(((self.space.to_unit([canonical]) - _CENTRE) ** 2).sum()) + 1.0 / step
         values = {"val_loss": loss, "score_toy": -loss}
         wanted = select(self.metrics, tuple(metrics or self.metrics), self.name)
@@ -52,10 +58,22 @@ class ToyBenchmark(Benchmark):
             metrics={metric.name: values[metric.name] for metric in wanted},
             cost_seconds=float(step),
             tokens=float(step),
+            constraints=self._excesses(values | {"cost_seconds": float(step)}),
         )
 
+    def measures(self) -> dict[str, str]:
+        """Return the metrics and the cost, with units."""
+        return {m.name: m.unit for m in self.metrics.values()} | {"cost_seconds": "s"}
+
+    def noise(self, metric: str) -> float:
+        """Return 0: a seed changes nothing."""
+        select(self.metrics, (metric,), self.name)
+        return 0.0
+
     def optimum(self, metric: str) -> tuple[Configuration, float]:
-        """Return the configuration nearest the optimum of every axis."""
+        """Return the configuration nearest the optimum of every axis; see `Benchmark.optimum`."""
+        if self.constraints:
+            return super().optimum(metric)
         select(self.metrics, (metric,), self.name)
         best = self.space.from_unit(np.full((1, len(self.space)), _CENTRE))[0]
         return best, self.query(best).metrics[metric]

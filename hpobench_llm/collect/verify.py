@@ -14,7 +14,7 @@ from hpobench_llm.collect.engines.workbench import Workbench
 from hpobench_llm.collect.executors.collector import open_bench
 from hpobench_llm.collect.verification import MAIN, Chosen, Difference, Verification, Verified
 from hpobench_llm.errors import IntegrityError
-from hpobench_llm.tables.schema import STEP
+from hpobench_llm.tables.schema import IMPORTED, STEP
 from hpobench_llm.tables.table import Table
 
 
@@ -24,7 +24,12 @@ def choose_runs(table: Table, count: int, seed: int) -> list[Chosen]:
     Half are incumbents, best by mean validation loss of those whose runs all ended ok; the others
     are drawn from all the rest, diverged ones too. One of each configuration's
     seeds is drawn.
+
+    Raises:
+        IntegrityError: the table was imported: there is nothing to train it again with.
     """
+    if IMPORTED in table.metadata.provenance:
+        raise IntegrityError(f"{table.folder}: was imported, so its runs cannot be trained again")
     full = at_the_end(table)
     groups = full.groupby("config_id")
     good = groups["status"].agg(lambda statuses: bool((statuses == "ok").all()))

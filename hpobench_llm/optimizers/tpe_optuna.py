@@ -46,7 +46,7 @@ class OptunaSpace:
 
     def __init__(self, space: Space) -> None:
         self._space = space
-        self.distributions = {d.name: _distribution(d) for d in space}
+        self.distributions = distributions(space)
 
     def from_params(self, params: Mapping[str, Any]) -> Configuration:
         """Return the configuration of Optuna's parameters."""
@@ -143,6 +143,11 @@ class Motpe(_Tpe):
         MissingDependencyError: optuna is not installed.
         OptimizerError: a seed outside [0, 2**32 - 1].
     """
+
+
+def distributions(space: Space) -> dict[str, BaseDistribution]:
+    """Return a space as Optuna has it: an ordinal axis is its index."""
+    return {dimension.name: _distribution(dimension) for dimension in space}
 
 
 def _distribution(dimension: Dimension) -> BaseDistribution:

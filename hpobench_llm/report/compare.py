@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from hpobench_llm.artefacts import sha256_of_file, write_json
 from hpobench_llm.benchmarks.base import Benchmark
-from hpobench_llm.benchmarks.catalogue import load
 from hpobench_llm.benchmarks.tabular import TabularBenchmark
-from hpobench_llm.errors import IntegrityError
+from hpobench_llm.errors import IntegrityError, NotMeasuredError
 from hpobench_llm.metrics import Metric, select
 from hpobench_llm.optimizers.registry import list_optimizers
 from hpobench_llm.report.page import BenchmarkFacts, write_report
@@ -16,7 +17,8 @@ from hpobench_llm.report.summary import summarise
 from hpobench_llm.report.words import interval
 from hpobench_llm.studies.comparison import Comparison
 from hpobench_llm.studies.statistics import compare_trajectories
-from hpobench_llm.studies.study import TRAJECTORIES, read_trajectories
+from hpobench_llm.studies.study import TRAJECTORIES, load_as, read_trajectories
+from hpobench_llm.tables.schema import IMPORTED
 
 COMPARISON_FILE, REPORT_FILE = "comparison.json", "report.html"
 
@@ -60,13 +62,18 @@ def compare(folder: str | Path) -> Result:
     folder = Path(folder)
     header, frame = read_trajectories(folder)
     objective = header["study"]["objective"]
-    benchmarks = [load(name, where=str(folder)) for name in header["study"]["benchmarks"]]
+    kind = header["study"].get("kind", "table")
+    poor = header["study"].get("allow_poor", False)
+    benchmarks = [
+        load_as(name, kind, where=str(folder), allow_poor=poor)
+        for name in header["study"]["benchmarks"]
+    ]
     problems = {}
     for benchmark in benchmarks:
         _check_table(benchmark, header, folder)
         (metric,) = select(benchmark.metrics, (objective,), benchmark.name)
         noise = benchmark.noise(objective) if isinstance(benchmark, TabularBenchmark) else None
-        problems[benchmark.name] = (metric, benchmark.optimum(objective)[1], noise)
+        problems[benchmark.name] = (metric, _optimum(benchmark, metric, frame), noise)
     comparison = compare_trajectories(frame, problems)
     write_json(folder / COMPARISON_FILE, comparison.to_json())
     write_report(
@@ -89,6 +96,17 @@ def compare(folder: str | Path) -> Result:
     return Result(comparison, folder / REPORT_FILE)
 
 
+def _optimum(benchmark: Benchmark, metric: Metric, frame: pd.DataFrame) -> float:
+    """Return the benchmark's optimum; where it is not known, the best that any trial found."""
+    try:
+        return benchmark.optimum(metric.name)[1]
+    except NotMeasuredError:
+        rows = frame[(frame["benchmark"] == benchmark.name) & (frame["status"] == "ok")]
+        if not rows[metric.name].notna().any():
+            raise
+        return metric.from_loss(float((rows[metric.name] * metric.to_loss(1.0)).min()))
+
+
 def _check_table(benchmark: Benchmark, header: dict[str, Any], folder: Path) -> None:
     if isinstance(benchmark, TabularBenchmark):
         now = benchmark.table.metadata.table_sha256
@@ -105,7 +123,7 @@ def _facts(benchmark: TabularBenchmark, metric: Metric) -> BenchmarkFacts:
     configurations = benchmark.configurations()[list(benchmark.space.names)]
     scores = [m for name, m in benchmark.metrics.items() if name.startswith("score_")]
     finer = [m for m in scores if m.name.endswith("_margin")]
-    origin = metadata.provenance
+    levels = [f"{len(axis.values)} values of {axis.name}" for axis in metadata.fidelities]
     return BenchmarkFacts(
         name=benchmark.name,
         space=benchmark.space,
@@ -115,19 +133,31 @@ def _facts(benchmark: TabularBenchmark, metric: Metric) -> BenchmarkFacts:
         base_values=metadata.untrained,
         provenance={
             "table": f"{metadata.name} {metadata.version}, sha256 {metadata.table_sha256}",
-            "size": f"{len(configurations)} configurations, {len(metadata.seeds)} seeds, "
-            f"{len(metadata.fidelities[0].values)} checkpoints",
-            "base": origin["sources"]["base"],
-            "data": origin["sources"]["data"]["sources"],
-            "rows": origin["sources"]["data"]["rows"],
-            "scores": origin["sources"]["scores"],
-            "recipe": f"sha256 {origin['recipe_sha256']}",
-            "trained by": origin["commits"],
-            "device": origin["devices"],
-            "versions": origin["versions"],
+            "size": ", ".join(
+                [f"{len(configurations)} configurations", f"{len(metadata.seeds)} seeds", *levels]
+            ),
+            **_origin(metadata.provenance),
         },
         notes=(metadata.description, metadata.context),
     )
+
+
+def _origin(provenance: dict[str, Any]) -> dict[str, object]:
+    if IMPORTED in provenance:
+        imported = provenance[IMPORTED]
+        files = {file["path"]: f"sha256 {file['sha256']}" for file in imported["files"]}
+        return {"imported by": imported["importer"], "on": imported["date"], "files": files}
+    sources = provenance["sources"]
+    return {
+        "base": sources["base"],
+        "data": sources["data"]["sources"],
+        "rows": sources["data"]["rows"],
+        "scores": sources["scores"],
+        "recipe": f"sha256 {provenance['recipe_sha256']}",
+        "trained by": provenance["commits"],
+        "device": provenance["devices"],
+        "versions": provenance["versions"],
+    }
 
 
 def _libraries(header: dict[str, Any]) -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 The clock jumps from one finished trial to the next and is fed by the benchmark's costs alone, so
 equal arguments give equal trials, whatever else the machine is doing. Trials that finish together
-are told in the order in which they were begun.
+are told in the order in which they were begun. A trial whose cost is not known (NaN, as in a table
+without columns of seconds) takes one unit of time.
 """
 
 import heapq
@@ -11,12 +12,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from hpobench_llm.benchmarks.base import Benchmark
 from hpobench_llm.errors import OptimizerError
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import Metric
 from hpobench_llm.optimizers.base import Optimizer, Trial
 from hpobench_llm.studies.budget import EVALUATIONS, SECONDS, TOKENS, Budget
+
+UNKNOWN_COST = 1.0  # units of time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,9 +114,14 @@ class Clock:
             return False
         if self._rules.count_optimizer_seconds:
             self._now += seconds
-        config = self._problem.snap(asked.config)
-        trial = Trial(asked.number, config, asked.fidelity, asked.resumes)
-        before = self._checked(trial)
+        config = self._problem.snap(
+            asked.config, fidelity=asked.fidelity, seed=self._rules.table_seed
+        )
+        before = self._checked(asked)
+        if before is not None and before.trial.config != config:
+            before = None  # it was not measured that far: the nearest one that was begins anew
+        resumes = None if before is None else before.trial.number
+        trial = Trial(asked.number, config, asked.fidelity, resumes)
         evaluation = self._problem.query(
             config, fidelity=trial.fidelity, seed=self._rules.table_seed, metrics=self._names
         )
@@ -128,11 +138,11 @@ class Clock:
     ) -> Run:
         cost, tokens = evaluation.cost_seconds, evaluation.tokens
         if before is not None and self._rules.checkpoint_seconds is not None:
-            cost = max(0.0, cost - before.evaluation.cost_seconds) + self._rules.checkpoint_seconds
-            tokens = max(0.0, tokens - before.evaluation.tokens)
+            added = np.maximum(0.0, cost - before.evaluation.cost_seconds)  # NaN stays NaN
+            cost = float(added) + self._rules.checkpoint_seconds
+            tokens = float(np.maximum(0.0, tokens - before.evaluation.tokens))
         return Run(
-            # Where no cost is known, each trial takes as long as any other.
-            finished=self._now + (1.0 if math.isnan(cost) else cost),
+            finished=self._now + (UNKNOWN_COST if math.isnan(cost) else cost),
             order=len(self._asked),
             worker=-1,
             started=self._now,
@@ -159,7 +169,7 @@ class Clock:
         return self._spent > self._budget.amount
 
     def _checked(self, trial: Trial) -> Run | None:
-        """Check a trial's number and what it resumes; return the latter's run."""
+        """Check a trial's number and what it resumes, as it was asked for; return that run."""
         name = type(self._solver).__name__
         if trial.number in self._asked:
             raise OptimizerError(f"{name}: two trials are numbered {trial.number}")

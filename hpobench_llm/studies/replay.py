@@ -32,7 +32,8 @@ def replay(
     A suggestion is snapped to the nearest configuration that the benchmark can evaluate, and the
     optimizer is told of that one. A configuration that is suggested again is a trial like any
     other: it costs and counts, and gets the same answer. An optimizer that ends early leaves a
-    shorter trajectory.
+    shorter trajectory. Where costs are not known, each trial takes one unit of time: its
+    `cost_seconds` stays NaN, and `started_seconds` and `finished_seconds` count these units.
 
     Args:
         benchmark: a benchmark, or the name of one.

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
 from hpobench_llm.artefacts import read_json, write_json
-from hpobench_llm.benchmarks.catalogue import load
+from hpobench_llm.benchmarks.base import Benchmark
+from hpobench_llm.benchmarks.catalogue import KINDS, Kind, load
+from hpobench_llm.benchmarks.surrogate import SurrogateBenchmark
 from hpobench_llm.benchmarks.tabular import TabularBenchmark
-from hpobench_llm.errors import HpobenchError, IntegrityError, SpecError
+from hpobench_llm.errors import HpobenchError, IntegrityError, SpecError, nearest
 from hpobench_llm.metrics import select
 from hpobench_llm.optimizers.registry import build, check_name, list_optimizers
 from hpobench_llm.provenance import git_revision, versions
@@ -30,7 +32,12 @@ TRAJECTORIES, STUDY = "trajectories.parquet", "study.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudySpec:
-    """Who competes on what (`studies/<name>.toml`). The seeds 0, 1, ... are shared by all."""
+    """Who competes on what (`studies/<name>.toml`). The seeds 0, 1, ... are shared by all.
+
+    `kind` is that of all benchmarks (`table`, `surrogate` or `live`), or by name of some, where
+    the others are tables. A live benchmark is loaded, and so trained, anew for every replay. With
+    `allow_poor` a surrogate is taken too that did not pass its ranking check.
+    """
 
     name: str
     title: str
@@ -40,6 +47,8 @@ class StudySpec:
     budget: int
     objective: str = "val_loss"
     workers: int = 1
+    kind: str | dict[str, str] = "table"
+    allow_poor: bool = False
 
     def __post_init__(self) -> None:
         for key in ("seeds", "budget", "workers"):
@@ -49,6 +58,25 @@ class StudySpec:
             names = getattr(self, key)
             if not names or len(set(names)) < len(names):
                 raise ValueError(f"`{key}` must be distinct and not empty: {list(names)}")
+        given = self.kind if isinstance(self.kind, dict) else {"": self.kind}
+        for name, kind in given.items():
+            key = f"kind.{name}" if name else "kind"
+            if name and name not in self.benchmarks:
+                raise ValueError(f"`{key}`: no such benchmark{nearest(name, self.benchmarks)}")
+            if kind not in KINDS:
+                raise ValueError(f"`{key}`: unknown kind {kind!r}{nearest(kind, KINDS)}")
+
+    def load(self, name: str, where: str = "") -> Benchmark:
+        """Return one of the benchmarks, of its kind. See `catalogue.load`."""
+        return load_as(name, self.kind, where, allow_poor=self.allow_poor)
+
+
+def load_as(
+    name: str, kind: str | dict[str, str], where: str = "", *, allow_poor: bool = False
+) -> Benchmark:
+    """Return a benchmark of the kind that a study's `kind` gives it."""
+    found = kind.get(name, "table") if isinstance(kind, dict) else kind
+    return load(name, kind=cast("Kind", found), where=where, allow_poor=allow_poor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +112,16 @@ def read_study(path: Path) -> StudySpec:
     spec = read_spec(path, StudySpec)
     for name in spec.optimizers:
         check_name(name, f"{path}: `optimizers`")
+        if list_optimizers()[name].fidelity:
+            raise SpecError(
+                path,
+                "optimizers",
+                f"{name} trains in part, and a study's statistics are of trials in full: they "
+                f"cannot judge it yet; hpobench_llm.replay(...) runs it",
+            )
     names = set()
     for name in spec.benchmarks:
-        benchmark = load(name, where=f"{path}: `benchmarks`")
+        benchmark = spec.load(name, f"{path}: `benchmarks`")
         if benchmark.name in names:
             raise SpecError(path, "benchmarks", f"two benchmarks are called {benchmark.name!r}")
         names.add(benchmark.name)
@@ -169,9 +204,11 @@ def _header(spec: StudySpec) -> dict[str, Any]:
     used = [libraries[name] for name in spec.optimizers if libraries[name]]
     tables = {}
     for name in spec.benchmarks:
-        benchmark = load(name)
+        benchmark = spec.load(name)
         if isinstance(benchmark, TabularBenchmark):
             tables[benchmark.name] = benchmark.table.metadata.table_sha256
+        elif isinstance(benchmark, SurrogateBenchmark):
+            tables[benchmark.name] = benchmark.surrogate.table_sha256
     plain = {
         key: list(value) if isinstance(value, tuple) else value
         for key, value in dataclasses.asdict(spec).items()
@@ -202,7 +239,7 @@ def _claim(out: Path, header: dict[str, Any]) -> None:
 
 def _run(cell: Replay, spec: StudySpec, parts: Path) -> None:
     trajectory = replay(
-        cell.benchmark,
+        spec.load(cell.benchmark),
         cell.optimizer,
         budget=spec.budget,
         seed=cell.seed,

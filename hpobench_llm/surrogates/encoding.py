@@ -1,13 +1,21 @@
-"""How a surrogate sees a configuration and a fidelity: one row of features in [0, 1]."""
+"""How a surrogate sees configurations and fidelities: rows of numbers in [0, 1]."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from hpobench_llm.errors import ConfigurationError
 from hpobench_llm.metrics import Fidelity
-from hpobench_llm.space import Float, Integer, Ordinal, Space
+from hpobench_llm.space import Categorical, Float, Integer, Ordinal, Space
+
+FloatArray = NDArray[np.float64]
+
+_PLAIN = {int, float, np.float64, np.int64}
 
 
 def relaxed(space: Space) -> Space:
@@ -23,11 +31,140 @@ def relaxed(space: Space) -> Space:
     return Space(tuple(dimensions))
 
 
-def encode_fidelities(
-    fidelities: Sequence[Fidelity], values: NDArray[np.float64]
-) -> NDArray[np.float64]:
+class Encoder:
+    """From configurations of one space to checked numbers, and from those to features.
+
+    The numbers of a configuration are its values, a name counted by its place. The features are
+    the unit encoding, with one 0-1 column for each name of a categorical axis of three or more.
+    One row or a thousand go through the same arithmetic, so that they agree to the bit.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+        dims = space.dimensions
+        bounds = [_bounds(d) for d in dims]
+        self._log = columns_of([i for i, d in enumerate(dims) if getattr(d, "log", False)])
+        self._low, self._high = np.array(bounds, dtype=np.float64).T
+        self._whole = np.array([isinstance(d, Integer) for d in dims])
+        self._names = {
+            i: {name: float(place) for place, name in enumerate(d.values)}
+            for i, d in enumerate(dims)
+            if isinstance(d, Categorical)
+        }
+        self._spread = [i for i, known in self._names.items() if len(known) > 2]
+        self._kept = [i for i in range(len(dims)) if i not in self._spread]
+        self._any_log = any(getattr(d, "log", False) for d in dims)
+        self._offset = self._scaled(self._low)
+        span = self._scaled(self._high) - self._offset
+        self._factor = 1.0 / np.where(span > 0, span, 1.0)
+        self.width = len(self._kept) + sum(len(self._names[i]) for i in self._spread)
+
+    def numbers(self, config: Mapping[str, object]) -> FloatArray:
+        """Return `(1, d)` checked numbers of one configuration.
+
+        Raises:
+            ConfigurationError: it does not lie in the space.
+        """
+        canonical = self.space.canonical(config)
+        row: list[Any] = list(canonical.values())
+        for i, known in self._names.items():
+            row[i] = known[row[i]]
+        return np.array([row], dtype=np.float64) + 0.0  # + 0.0: there is one zero, without a sign
+
+    def numbers_of_many(
+        self, configs: Sequence[Mapping[str, object]] | pd.DataFrame
+    ) -> FloatArray:
+        """Return `(n, d)` checked numbers; the same errors as `numbers`, for the first bad row."""
+        if isinstance(configs, pd.DataFrame):
+            array = self._usual_frame(configs)
+        else:
+            array = self._usual_rows(configs)
+        if array is not None:
+            array = array + 0.0
+            inside = (array >= self._low) & (array <= self._high)
+            inside &= ~self._whole | (array == np.rint(array))
+            if inside.all():
+                return array
+        # Something is unusual or wrong: one at a time, which says what.
+        rows: Any = configs.to_dict("records") if isinstance(configs, pd.DataFrame) else configs
+        checked = [self.numbers(config) for config in rows]
+        return np.concatenate(checked) if checked else np.empty((0, len(self.space)))
+
+    def _usual_rows(self, configs: Sequence[Mapping[str, object]]) -> FloatArray | None:
+        """Return the rows as numbers if they have the right keys and plain values."""
+        names = self.space.names
+        try:
+            rows: list[list[Any]] = [[config[name] for name in names] for config in configs]
+            for i, known in self._names.items():
+                for row in rows:
+                    row[i] = known[row[i]]
+        except (KeyError, TypeError):
+            return None
+        plain = set(map(type, chain.from_iterable(rows))) <= _PLAIN
+        if not plain or any(len(config) != len(names) for config in configs):
+            return None
+        return np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
+
+    def _usual_frame(self, frame: pd.DataFrame) -> FloatArray | None:
+        """Return a frame as numbers if it has the right columns and all of them are numeric."""
+        names = list(self.space.names)
+        if self._names or set(frame.columns) != set(names) or len(frame.columns) != len(names):
+            return None
+        if any(frame[name].dtype.kind not in "iuf" for name in names):
+            return None
+        return np.column_stack([frame[name].to_numpy(dtype=np.float64) for name in names])
+
+    def features(self, numbers: FloatArray) -> FloatArray:
+        """Return `(n, width)` features of `(n, d)` numbers."""
+        units: FloatArray = (self._scaled(numbers) - self._offset) * self._factor
+        if not self._spread:
+            return units
+        parts = [units[:, self._kept]]
+        parts += [np.eye(len(self._names[i]))[numbers[:, i].astype(np.intp)] for i in self._spread]
+        return np.hstack(parts)
+
+    def _scaled(self, numbers: FloatArray) -> FloatArray:
+        if not self._any_log:
+            return numbers
+        scaled = numbers.copy()
+        scaled[..., self._log] = np.log(numbers[..., self._log])
+        return scaled
+
+
+def columns_of(chosen: Sequence[int]) -> slice | NDArray[np.intp]:
+    """Return an index of columns: a slice where they follow each other, which is faster."""
+    if chosen and list(chosen) == list(range(chosen[0], chosen[-1] + 1)):
+        return slice(chosen[0], chosen[-1] + 1)
+    return np.array(chosen, dtype=np.intp)
+
+
+def _bounds(d: Float | Integer | Ordinal | Categorical) -> tuple[float, float]:
+    if isinstance(d, Categorical):
+        return 0.0, float(len(d.values) - 1)
+    if isinstance(d, Ordinal):
+        return float(d.values[0]), float(d.values[-1])
+    return float(d.low), float(d.high)
+
+
+def encode_fidelities(fidelities: Sequence[Fidelity], values: FloatArray) -> FloatArray:
     """Map fidelity values `(n, axes)` to [0, 1]: `log(1 + v)` over the measured range."""
     low = np.array([math.log1p(axis.values[0]) for axis in fidelities])
     high = np.array([math.log1p(axis.full) for axis in fidelities])
-    encoded: NDArray[np.float64] = (np.log1p(values) - low) / np.where(high > low, high - low, 1.0)
+    encoded: FloatArray = (np.log1p(values) - low) / np.where(high > low, high - low, 1.0)
     return encoded
+
+
+def check_fidelity(
+    fidelities: Sequence[Fidelity], levels: Sequence[int | float], where: str
+) -> None:
+    """Refuse a fidelity outside the measured range.
+
+    Raises:
+        ConfigurationError: naming the axis, the value and the range.
+    """
+    for axis, value in zip(fidelities, levels, strict=True):
+        if not axis.values[0] <= value <= axis.full:
+            raise ConfigurationError(
+                f"{where}: fidelity `{axis.name}` = {value!r} is outside the measured "
+                f"range [{axis.values[0]}, {axis.full}]"
+            )

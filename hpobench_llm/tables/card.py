@@ -8,14 +8,22 @@ from scipy.stats import kendalltau
 
 from hpobench_llm.artefacts import write_atomically
 from hpobench_llm.metrics import Metric
+from hpobench_llm.space import Categorical, Ordinal
 from hpobench_llm.tables.difficulty import random_search_regret
-from hpobench_llm.tables.schema import BY_NAME, CARD_FILE, STEP
+from hpobench_llm.tables.origin import (
+    collected_column,
+    collected_origin,
+    imported_column,
+    imported_origin,
+)
+from hpobench_llm.tables.schema import CARD_FILE, IMPORTED
 from hpobench_llm.tables.table import Table
 
 if TYPE_CHECKING:
     from pandas.core.groupby import SeriesGroupBy
 
 TRIALS = (20, 50, 100)
+MANY = 20  # values that a line of the card still lists
 
 
 def write_card(table: Table) -> None:
@@ -42,11 +50,7 @@ def _head(table: Table) -> list[str]:
     full = _full(table)
     bad = (full["status"] == "diverged").sum()
     lacking = (~full["status"].isin(["ok", "diverged"])).sum()
-    alone = (
-        "amortised_train_seconds" not in full
-        or (full["train_seconds"] != full["amortised_train_seconds"]).all()
-    )
-    hours = full[["train_seconds", "eval_seconds"]].to_numpy().sum() / 3600
+    early = len(runs) - len(full.drop_duplicates(["config_id", "seed"]))
     seeds = runs.groupby("config_id").size().value_counts().sort_index(ascending=False)
     parts = ", ".join(f"{count} with {n}" for n, count in seeds.items())
     absent = meta.provenance.get("missing_runs", 0)
@@ -58,25 +62,69 @@ def _head(table: Table) -> list[str]:
         meta.context,
         "",
         f"{len(runs)} runs of {runs['config_id'].nunique()} configurations (seeds: {parts}), "
-        f"{len(meta.fidelities[0].values)} checkpoints each "
-        f"({', '.join(map(str, meta.fidelities[0].values))}; {meta.fidelities[0].unit}), "
-        f"{len(frame)} rows; {f'{absent} runs of the campaign are missing; ' if absent else ''}"
+        f"{_checkpoints(table)}{len(frame)} rows; "
+        f"{f'{absent} runs of the campaign are missing; ' if absent else ''}"
+        f"{f'{early} runs end before the last checkpoint; ' if early else ''}"
         f"{f'{lacking} runs ended out of memory or failed; ' if lacking else ''}{bad} runs "
-        f"ended diverged (more than {meta.provenance['diverged_factor']} times the untrained "
-        f"base's validation loss, or not finite). {hours:.2f} hours of computing, "
-        f"{'each run' if alone else 'some runs not yet'} counted as trained alone.",
+        f"ended diverged{_rule(table)}.{_hours(table)}",
         "",
         f"Licence of the table: {meta.licence}. The text that the runs learned from is not part "
         "of it.",
     ]
 
 
+def _checkpoints(table: Table) -> str:
+    """Say how many values each fidelity axis has, and which where they are few."""
+    parts = []
+    for axis in table.metadata.fidelities:
+        count = len(axis.values)
+        shown = f"{', '.join(map(str, axis.values))}; " if count <= MANY else ""
+        kind = "checkpoints" if len(table.metadata.fidelities) == 1 else f"values of {axis.name}"
+        parts.append(
+            f"{'' if shown else 'up to '}{count} {kind}{' each' if shown else ''} "
+            f"({shown}{axis.unit}), "
+        )
+    return "".join(parts)
+
+
+def _rule(table: Table) -> str:
+    factor = table.metadata.provenance.get("diverged_factor")
+    if factor is None:
+        return ""
+    return f" (more than {factor} times the untrained base's validation loss, or not finite)"
+
+
+def _hours(table: Table) -> str:
+    """Say what the runs cost, where that is known."""
+    last = table.frame.drop_duplicates(["config_id", "seed"], keep="last")
+    costs = [name for name in ("train_seconds", "eval_seconds") if name in last]
+    if not costs or not last[costs].notna().any(axis=None):
+        return " What the runs cost is not known."
+    hours = last[costs].fillna(0.0).to_numpy(dtype=float).sum() / 3600
+    if _imported(table):
+        return f" {hours:.2f} hours of computing, where known."
+    full = _full(table)
+    alone = (
+        "amortised_train_seconds" not in full
+        or (full["train_seconds"] != full["amortised_train_seconds"]).all()
+    )
+    counted = "each run" if alone else "some runs not yet"
+    return f" {hours:.2f} hours of computing, {counted} counted as trained alone."
+
+
 def _axes(table: Table) -> list[str]:
     lines = ["## Axes", "", "| axis | values |", "|---|---|"]
-    for name in table.metadata.space.names:
-        values = sorted(table.frame[name].unique())
-        lines.append(f"| {name} | {', '.join(map(_shown, values))} |")
-    fixed = {k: v for k, v in table.metadata.provenance["defaults"].items() if v != "axis"}
+    for dimension in table.metadata.space:
+        values = sorted(table.frame[dimension.name].unique())
+        if isinstance(dimension, Ordinal | Categorical) and len(values) <= MANY:
+            shown = ", ".join(map(_shown, values))
+        else:
+            shown = f"{len(values)} values from {_shown(values[0])} to {_shown(values[-1])}"
+        lines.append(f"| {dimension.name} | {shown} |")
+    defaults = table.metadata.provenance.get("defaults")
+    if defaults is None:
+        return lines
+    fixed = {k: v for k, v in defaults.items() if v != "axis"}
     lines += ["", "Fixed: " + ", ".join(f"{k} {v}" for k, v in fixed.items()) + "."]
     return lines
 
@@ -85,15 +133,17 @@ def _findings(table: Table) -> list[str]:
     """What the rows say: best configurations, seeds against configurations, losses and scores."""
     meta = table.metadata
     axes = list(meta.space.names)
-    full = _full(table)
-    good = full[(full["status"] == "ok").groupby(full["config_id"]).transform("all")]
+    good = _good(table)
+    measured = [m for m in meta.metrics.values() if good[m.name].notna().any()]
+    if not measured:
+        return ["## What it says", "", "No run ended ok in full."]
     lines = [
         "## What it says",
         "",
-        "Means over seeds, in full. Untrained base in the last line.",
+        "Means over seeds, in full."
+        + (" Untrained base in the last line." if meta.untrained else ""),
         "",
     ]
-    measured = [m for m in meta.metrics.values() if good[m.name].notna().any()]
     lines += [
         f"| best by | {' | '.join(axes)} | {' | '.join(m.name for m in measured)} |",
         "|---" * (1 + len(axes) + len(measured)) + "|",
@@ -106,10 +156,11 @@ def _findings(table: Table) -> list[str]:
             f"| {metric.name} | {' | '.join(_shown(best[a]) for a in axes)} | "
             f"{' | '.join(f'{best[m.name]:.4f}' for m in measured)} |"
         )
-    lines.append(
-        f"| untrained | {' | '.join('' for _ in axes)} | "
-        f"{' | '.join(f'{meta.untrained[m.name]:.4f}' for m in measured)} |"
-    )
+    if meta.untrained:
+        lines.append(
+            f"| untrained | {' | '.join('' for _ in axes)} | "
+            f"{' | '.join(f'{meta.untrained[m.name]:.4f}' for m in measured)} |"
+        )
     lines += [
         "",
         "| metric | unit | over seeds | over seeds, best quarter | over configurations |",
@@ -123,9 +174,19 @@ def _findings(table: Table) -> list[str]:
         "configurations: of their means.",
         "",
     ]
-    scores = [metric.name for metric in measured if metric.name.startswith("score_")]
-    quarter = means.nsmallest(max(3, len(means) // 4), "val_loss")
-    return [*lines, *_agreement(means, scores, "all"), *_agreement(quarter, scores, "the best")]
+    main = _main(table)
+    if _imported(table):
+        others = [metric.name for metric in measured if metric is not main]
+    else:
+        others = [metric.name for metric in measured if metric.name.startswith("score_")]
+        others.append("test_loss")
+    count = max(3, len(means) // 4)
+    quarter = means.iloc[np.argsort(means[main.name] * main.to_loss(1.0))[:count]]
+    return [
+        *lines,
+        *_agreement(means, main, others, "all"),
+        *_agreement(quarter, main, others, "the best"),
+    ]
 
 
 def _spread(good: pd.DataFrame, axes: list[str], metric: Metric) -> str:
@@ -151,20 +212,20 @@ def _pooled(groups: "SeriesGroupBy[float, Any]", which: pd.Index | None = None) 
 
 def _difficulty(table: Table) -> list[str]:
     """What random search is expected to miss, beside the noise between seeds."""
-    metric = table.metadata.metrics["val_loss"]
-    full = _full(table).assign(
-        loss=lambda f: f["val_loss"].where(f["status"] == "ok", metric.worst)
-    )
+    metric = _main(table)
+    sign = metric.to_loss(1.0)
+    full = _full(table)
+    usable = (full["status"] == "ok") & full[metric.name].notna()
+    full = full.assign(loss=sign * full[metric.name].where(usable, metric.worst))
     losses = full.groupby("config_id")["loss"].mean()
-    good = full[(full["status"] == "ok").groupby(full["config_id"]).transform("all")]
-    groups = good.groupby("config_id")["val_loss"]
-    best = groups.mean().nsmallest(max(1, groups.ngroups // 4)).index
+    groups = _good(table).groupby("config_id")[metric.name]
+    best = (sign * groups.mean()).nsmallest(max(1, groups.ngroups // 4)).index
     noise = _pooled(groups, best)
     regrets = random_search_regret(losses.to_numpy(), TRIALS)
     return [
         "## How hard it is",
         "",
-        f"Expected regret of random search in val_loss (exact, without repetition, over "
+        f"Expected regret of random search in {metric.name} (exact, without repetition, over "
         f"{len(losses)} configurations; a diverged one counts as {metric.worst:.4f}): "
         + ", ".join(f"{r:.4f} after {n} trials" for n, r in zip(TRIALS, regrets, strict=True))
         + f". Standard deviation between seeds in the best quarter: {_figure(noise)}.",
@@ -179,74 +240,52 @@ def _shown(value: object) -> str:
     return value if isinstance(value, str) else f"{value:g}"
 
 
-def _agreement(means: pd.DataFrame, scores: list[str], which: str) -> list[str]:
-    """Return Kendall's tau between validation loss and the rest, over some configurations."""
-    if len(means) < 3:
+def _agreement(means: pd.DataFrame, main: Metric, others: list[str], which: str) -> list[str]:
+    """Return Kendall's tau between the main metric and others, over some configurations."""
+    if len(means) < 3 or not others:
         return []
-    lines = [f"Kendall's tau with validation loss over {which} {len(means)} configurations:", ""]
-    for name in [*scores, "test_loss"]:
-        tau, p = kendalltau(means["val_loss"], means[name])
+    said = "validation loss" if main.name == "val_loss" else main.name
+    lines = [f"Kendall's tau with {said} over {which} {len(means)} configurations:", ""]
+    for name in others:
+        both = means[[main.name, name]].dropna()
+        tau, p = kendalltau(both[main.name], both[name])
         if np.isfinite(tau):
             lines.append(f"- {name}: {tau:+.2f} (p = {p:.1g})")
     return [*lines, ""]
 
 
 def _columns(table: Table) -> list[str]:
+    column = imported_column if _imported(table) else collected_column
     lines = ["## Columns", "", "| column | unit | meaning |", "|---|---|---|"]
     for name in table.frame.columns:
-        if name in BY_NAME:
-            unit, meaning = BY_NAME[name].unit, BY_NAME[name].meaning
-        else:
-            unit, meaning = _score_column(table, name)
+        unit, meaning = column(table.metadata, name)
         lines.append(f"| {name} | {unit} | {meaning} |")
     return lines
 
 
-def _score_column(table: Table, name: str) -> tuple[str, str]:
-    for metric in table.metadata.metrics.values():
-        if name == metric.name:
-            if name.startswith("val_loss_"):
-                rows = name.removeprefix("val_loss_")
-                return metric.unit, f"loss on the first {rows} of the validation rows"
-            if name.endswith("_margin"):
-                return metric.unit, (
-                    "log-likelihood of the right answer, less the best wrong one's where there "
-                    "are choices"
-                )
-            return metric.unit, "benchmark score, empty where it was not measured"
-        if name == metric.stderr:
-            return metric.unit, f"standard error of {metric.name} over the benchmark's items"
-    return "", ""
-
-
 def _origin(table: Table) -> list[str]:
-    origin = table.metadata.provenance
-    lines = ["## Where it comes from", ""]
-    lines += [f"- base: {_flat(origin['sources']['base'])}"]
-    data = origin["sources"]["data"]
-    lines += [f"- data `{name}`: {_flat(source)}" for name, source in data["sources"].items()]
-    lines += [f"- rows: {_flat(data['rows'])}, {origin['split']}"]
-    lines += [f"- rows not used: {_flat(data['unused']) or 'none'}"]
-    lines += [
-        f"- score `{name}`: {_flat(source)}"
-        for name, source in origin["sources"]["scores"].items()
-    ]
-    lines += [
-        f"- code: {', '.join(origin['commits'])}",
-        f"- device: {', '.join(origin['devices'])}; {_flat(origin['versions'])}",
-        f"- recipe sha256 {origin['recipe_sha256']}",
-        f"- table.parquet sha256 {table.metadata.table_sha256}",
-    ]
-    return lines
+    origin = imported_origin if _imported(table) else collected_origin
+    return ["## Where it comes from", "", *origin(table.metadata)]
 
 
-def _flat(mapping: dict[str, object]) -> str:
-    parts = [
-        f"{key} ({_flat(value)})" if isinstance(value, dict) else f"{key} {value}"
-        for key, value in mapping.items()
-    ]
-    return ", ".join(parts)
+def _imported(table: Table) -> bool:
+    return IMPORTED in table.metadata.provenance
+
+
+def _main(table: Table) -> Metric:
+    """Return the metric that runs are compared by: the validation loss, or else the first."""
+    metrics = table.metadata.metrics
+    return metrics.get("val_loss", next(iter(metrics.values())))
 
 
 def _full(table: Table) -> pd.DataFrame:
-    return table.frame[table.frame[STEP] == table.metadata.fidelities[0].full]
+    frame = table.frame
+    for axis in table.metadata.fidelities:
+        frame = frame[frame[axis.name] == axis.full]
+    return frame
+
+
+def _good(table: Table) -> pd.DataFrame:
+    """Return the rows in full of the configurations whose runs all ended ok."""
+    full = _full(table)
+    return full[(full["status"] == "ok").groupby(full["config_id"]).transform("all")]

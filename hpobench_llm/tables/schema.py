@@ -1,5 +1,6 @@
 """What a table on disk looks like: the columns of `table.parquet` and the keys of `table.json`."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,8 @@ FORMAT = 1
 TABLE_FILE, METADATA_FILE, CARD_FILE = "table.parquet", "table.json", "CARD.md"
 STEP = "step"
 EXAMPLES_FILE = "examples.parquet"
+IMPORTED = "imported"  # the key of an imported table's provenance
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_+-]|\.(?!\.))*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,20 @@ COLUMNS = (
 BY_NAME = {column.name: column for column in COLUMNS}
 
 
+def check_name(name: object) -> str:
+    """Return a table's name if it can be that of a folder, and of no other than its own.
+
+    Raises:
+        ValueError: it is empty or holds a slash, `..` or another odd character.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(
+            f"{name!r} cannot name a table: letters, digits and single . _ + - are allowed, "
+            "a letter or digit first"
+        )
+    return name
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metadata:
     """`table.json`: everything about a table that is not a row.
@@ -163,7 +180,7 @@ class Metadata:
         try:
             metrics = [Metric.from_json(metric) for metric in raw["metrics"]]
             return Metadata(
-                name=raw["name"],
+                name=check_name(raw["name"]),
                 version=raw["version"],
                 description=raw["description"],
                 context=raw["context"],

@@ -19,6 +19,7 @@ from hpobench_llm.artefacts import (
 from hpobench_llm.errors import ConfigurationError, IntegrityError
 from hpobench_llm.evaluation import STATUSES
 from hpobench_llm.space import config_id
+from hpobench_llm.tables.parquet import check_parquet
 from hpobench_llm.tables.schema import (
     BY_NAME,
     COLUMNS,
@@ -27,6 +28,8 @@ from hpobench_llm.tables.schema import (
     TABLE_FILE,
     Metadata,
 )
+
+LARGEST_BYTES = 4 * 2**30  # of a table's rows when decoded; the sum in table.json proves no size
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +95,11 @@ def _read_parquet(path: Path, expected: str) -> pd.DataFrame:
             f"{path}: sha256 is {digest}, but {METADATA_FILE} says {expected}; "
             "the file was changed or only partly copied"
         )
+    stream = io.BytesIO(content)
     try:
-        frame: pd.DataFrame = pq.read_table(io.BytesIO(content)).to_pandas()
-    except (pa.ArrowException, OSError) as error:
+        check_parquet(stream, LARGEST_BYTES)
+        frame: pd.DataFrame = pq.read_table(stream).to_pandas()
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise IntegrityError(f"{path}: not a Parquet file: {error}") from None
     return frame
 

@@ -16,12 +16,14 @@ def blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", TEXT, flags=re.DOTALL)
 
 
-def test_the_first_example_prints_what_the_readme_says():
-    program, said = re.search(r"```python\n(.*?)```\n+```text\n(.*?)```", TEXT, re.DOTALL).groups()
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out):
-        exec(compile(program, "README.md", "exec"), {})
-    assert out.getvalue() == said
+def test_every_example_prints_what_the_readme_says():
+    pairs = re.findall(r"```python\n(.*?)```\n+```text\n(.*?)```", TEXT, re.DOTALL)
+    assert len(pairs) == len(blocks("python")) >= 2
+    for program, said in pairs:
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            exec(compile(program, "README.md", "exec"), {})
+        assert out.getvalue() == said
 
 
 def test_every_command_of_the_command_lines_works(tmp_path):

@@ -10,9 +10,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hpobench_llm.errors import IntegrityError, OptimizerError, SpecError, UnknownNameError
+from hpobench_llm.errors import (
+    IntegrityError,
+    OptimizerError,
+    PoorSurrogateError,
+    SpecError,
+    UnknownNameError,
+)
+from hpobench_llm.report.compare import compare
 from hpobench_llm.studies import study
 from hpobench_llm.studies.study import read_study, read_trajectories, run_study
+from hpobench_llm.surrogates.fit import fit
+from hpobench_llm.tables.table import Table
 
 SPEC = """
 name = "toys"
@@ -112,11 +121,31 @@ def test_a_replay_that_fails_stops_no_other(spec_file, tmp_path, monkeypatch):
     ("old", "new", "error", "words"),
     [
         ('"random"', '"radnom"', UnknownNameError, "`optimizers`: unknown optimizer 'radnom'"),
+        ('"random"', '"asha"', SpecError, "`optimizers`: asha trains in part"),
         ('"toy-bowl"', '"toy-bawl"', UnknownNameError, "`benchmarks`: unknown benchmark"),
         ("seeds = 4", "seeds = 0", SpecError, "`seeds` must be at least 1, got 0"),
         ("seeds = 4", 'seeds = "4"', SpecError, "`seeds`: expected an integer, got '4'"),
         ("budget = 6", "bugdet = 6", SpecError, "`bugdet`: unknown key; did you mean 'budget'"),
         ("budget = 6", 'budget = 6\nobjective = "x"', UnknownNameError, "`objective`: unknown"),
+        (
+            "budget = 6",
+            'budget = 6\nkind = "tabel"',
+            SpecError,
+            "kind 'tabel'; did you mean 'table'",
+        ),
+        ("budget = 6", "budget = 6\nkind = 3", SpecError, "`kind`: expected"),
+        (
+            "budget = 6",
+            'budget = 6\nkind = {toy-bawl = "table"}',
+            SpecError,
+            "`kind.toy-bawl`: no such benchmark; did you mean 'toy-bowl'",
+        ),
+        (
+            "budget = 6",
+            'budget = 6\nkind = "surrogate"',
+            UnknownNameError,
+            "`benchmarks`: unknown surrogate 'toy-bowl'",
+        ),
         ('["random", "tpe-nni"]', "[]", SpecError, "`optimizers` must be distinct and not empty"),
     ],
 )
@@ -127,6 +156,30 @@ def test_a_bad_study_is_named(tmp_path, old, new, error, words):
         read_study(path)
     assert words in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+def test_the_same_study_runs_on_table_and_surrogate(tmp_path, monkeypatch, rows, seal_rows):
+    folder = seal_rows(tmp_path / "tables" / "small", rows)
+    fit(Table.load(folder), folds=2).write(tmp_path / "surrogates" / "small")
+    monkeypatch.setenv("HPOBENCH_LLM_DATA", str(tmp_path))
+    text = SPEC.replace('["toy-bowl"]', '["small", "toy-bowl"]').replace("seeds = 4", "seeds = 2")
+    path = tmp_path / "study.toml"
+    found = {}
+    path.write_text(f'{text}kind = {{small = "surrogate"}}\n')
+    with pytest.raises(PoorSurrogateError, match="ranking check"):
+        read_study(path)
+    for kind in ('"table"', '{small = "surrogate"}'):
+        path.write_text(f"{text}kind = {kind}\nallow_poor = true\n")
+        out = tmp_path / str(len(found))
+        run_study(read_study(path), out, processes=2)
+        frame = read_trajectories(out)[1]
+        found[kind] = frame[frame["benchmark"] == "small"]
+        result = compare(out)
+        assert len(result.comparison.benchmarks) == 2
+    on_table, on_surrogate = found.values()
+    grid = set(rows["lr"])
+    assert set(on_table["lr"]) <= grid
+    assert not set(on_surrogate["lr"]) <= grid
 
 
 def test_a_folder_without_a_study_is_named(tmp_path):

@@ -53,7 +53,7 @@ def seal(campaign: Campaign, ledger: Ledger, folder: Path, *, partial: bool = Fa
                 values=campaign.checkpoints,
             ),
         ),
-        metrics=_metrics(campaign, header, frame),
+        metrics=metrics_of(campaign, header, frame),
         seeds=tuple(sorted({run.seed for run in present})),
         untrained=header["untrained"],
         provenance=_provenance(campaign, header, records) | {"missing_runs": len(missing)},
@@ -131,8 +131,12 @@ def _examples(records: list[dict[str, Any]], val_rows: list[dict[str, Any]]) -> 
     return pd.DataFrame(rows, columns=columns)
 
 
-def _metrics(campaign: Campaign, header: dict[str, Any], frame: pd.DataFrame) -> dict[str, Metric]:
-    """A failed run counts as one that is just diverged, its score as chance or lower.
+def metrics_of(
+    campaign: Campaign, header: dict[str, Any], frame: pd.DataFrame
+) -> dict[str, Metric]:
+    """Return a campaign's metrics, from a ledger's header and the rows that there are.
+
+    A failed run counts as one that is just diverged, its score as chance or lower.
 
     The margin has no chance level: there a failed run counts as the lowest that was measured.
     """

@@ -1,0 +1,145 @@
+"""A table's rows as arrays, and what they say of all configurations at one fidelity."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hpobench_llm.evaluation import STATUSES
+from hpobench_llm.metrics import Fidelity
+from hpobench_llm.tables.schema import BY_NAME
+
+COST, TOKENS = "cost_seconds", "tokens"
+Level = tuple[int | float, ...]
+_COSTS = ("train_seconds", "eval_seconds")
+_MEASURES = (
+    *_COSTS,
+    "train_wall_seconds",
+    "peak_memory_bytes",
+    "tokens_seen",
+    "label_tokens_seen",
+    "trainable_parameters",
+)
+_PAGES = 256  # kept at a time; one takes a millisecond for a thousand configurations
+
+
+def measures_of(columns: Sequence[str]) -> dict[str, str]:
+    """Return what was measured of a run beside its metrics, with units."""
+    measured = [name for name in _MEASURES if name in columns]
+    return {COST: "s"} | {name: BY_NAME[name].unit for name in measured}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """All configurations at one fidelity, for one seed or as the mean over those they have.
+
+    `values` is `(configurations, columns)`, the columns those of the cells. `status` is
+    `(configurations,)`, a place in `STATUSES`: over several seeds the worst, and -1 where no row
+    is.
+    """
+
+    values: NDArray[np.float64]
+    status: NDArray[np.intp]
+
+
+class Cells:
+    """The rows of a table, sorted by fidelity, configuration and seed.
+
+    Rows are kept as they come, so that a configuration may have seeds of its own, a run may end
+    early, and a fidelity may have any number of axes, none too.
+
+    Args:
+        frame: a table's rows, or rows of its columns.
+        positions: `(rows,)` the configuration of each row.
+        count: how many configurations there are.
+        fidelities: the axes; a level is one value of each.
+        metrics: the columns to answer with.
+
+    Attributes:
+        columns: where what stands in a page: the metrics, the cost, the tokens, the measures.
+        levels: the fidelities at which anything was measured, by number.
+    """
+
+    def __init__(
+        self,
+        frame: pd.DataFrame,
+        positions: NDArray[np.intp],
+        count: int,
+        fidelities: Sequence[Fidelity],
+        metrics: Sequence[str],
+    ) -> None:
+        self._count = count
+        costs = [_floats(frame, name) for name in _COSTS if name in frame.columns]
+        unknown = np.full(len(frame), np.nan)
+        cost = sum(costs[1:], costs[0]) if costs else unknown
+        tokens = _floats(frame, "tokens_seen") if "tokens_seen" in frame.columns else unknown
+        values = {name: _floats(frame, name) for name in metrics} | {COST: cost, TOKENS: tokens}
+        values |= {n: _floats(frame, n) for n in measures_of(list(frame.columns)) if n != COST}
+        self.columns = {name: number for number, name in enumerate(values)}
+        codes = {status: code for code, status in enumerate(STATUSES)}
+        status = frame["status"].map(codes).to_numpy(dtype=np.intp)
+        seeds = frame["seed"].to_numpy(dtype=np.int64)
+        axes = np.empty((len(frame), len(fidelities)))
+        for number, axis in enumerate(fidelities):
+            axes[:, number] = _floats(frame, axis.name)
+        found, level = np.unique(axes, axis=0, return_inverse=True)
+        self.levels = {_spelled(row, fidelities): number for number, row in enumerate(found)}
+        order = np.lexsort((seeds, positions, level))
+        self._bounds = np.searchsorted(level[order], np.arange(len(found) + 1))
+        self._positions, self._seeds, self._status = positions[order], seeds[order], status[order]
+        self._values = np.column_stack(list(values.values()))[order]
+        self.page = lru_cache(maxsize=_PAGES)(self._page)
+
+    def rows(self, level: Level, seed: int | None = None) -> NDArray[np.intp]:
+        """Return which of the sorted rows belong to a level, and to a seed unless None."""
+        number = self.levels[level]
+        rows = np.arange(self._bounds[number], self._bounds[number + 1])
+        return rows if seed is None else rows[self._seeds[rows] == seed]
+
+    def column(self, name: str, level: Level) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """Return the configurations and values of one column in all rows of a level."""
+        rows = self.rows(level)
+        return self._positions[rows], self._values[rows, self.columns[name]]
+
+    def levels_with(self, name: str) -> list[Level]:
+        """Return the levels at which any row has a value in one of the columns."""
+        return [level for level in self.levels if np.isfinite(self.column(name, level)[1]).any()]
+
+    def levels_of(self, position: int, seed: int | None) -> list[Level]:
+        """Return the levels at which a configuration has a row."""
+        return [
+            level
+            for level in self.levels
+            if (self._positions[self.rows(level, seed)] == position).any()
+        ]
+
+    def _page(self, level: Level, seed: int | None) -> Page:
+        rows = self.rows(level, seed)
+        positions = self._positions[rows]
+        starts = np.flatnonzero(np.diff(positions, prepend=-1))
+        made = Page(
+            values=np.full((self._count, self._values.shape[1]), np.nan),
+            status=np.full(self._count, -1, dtype=np.intp),
+        )
+        if not len(rows):
+            return made
+        which = positions[starts]
+        counts = np.diff(np.append(starts, len(rows)))[:, None]
+        made.values[which] = np.add.reduceat(self._values[rows], starts, axis=0) / counts
+        made.status[which] = np.maximum.reduceat(self._status[rows], starts)
+        return made
+
+
+def _floats(frame: pd.DataFrame, name: str) -> NDArray[np.float64]:
+    return frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _spelled(row: NDArray[np.float64], fidelities: Sequence[Fidelity]) -> Level:
+    """Return a level in the axes' own spelling, `8` rather than `8.0`."""
+    spelled: list[Mapping[float, int | float]] = [
+        {float(value): value for value in axis.values} for axis in fidelities
+    ]
+    return tuple(known.get(float(v), float(v)) for known, v in zip(spelled, row, strict=True))

@@ -1,0 +1,148 @@
+"""A campaign as a benchmark: what is asked for is trained, here and now.
+
+torch is loaded when a benchmark is made, not with this module.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import pandas as pd
+
+from hpobench_llm.benchmarks.base import Benchmark, FidelityValues
+from hpobench_llm.benchmarks.cells import COST, TOKENS, Cells, measures_of
+from hpobench_llm.collect.campaign.plan import EngineName
+from hpobench_llm.collect.campaign.spec import Run, read_campaign
+from hpobench_llm.errors import ConfigurationError, NotMeasuredError
+from hpobench_llm.evaluation import STATUSES, Evaluation
+from hpobench_llm.metrics import Fidelity, select
+from hpobench_llm.space import Configuration
+from hpobench_llm.tables.schema import STEP
+
+_MEASURED = ("train_seconds", "eval_seconds", "peak_memory_bytes", "trainable_parameters")
+
+
+class LiveBenchmark(Benchmark):
+    """Trains a campaign's configurations, each (configuration, seed) once, and keeps their rows.
+
+    `seed=None` trains all seeds of the campaign and answers with their mean, as a table does; an
+    integer from 0 up is the one seed to train with, whether the campaign names it or not. A run
+    is trained to its end whichever fidelity is asked for, since its learning rate follows from
+    the last step; its cost is that up to the fidelity. Runs are trained one at a time, so that
+    what else was asked for changes no number.
+
+    The metrics are pure: on one device with one set of library versions, equal arguments train
+    equal runs. The costs are measured, so another process finds other ones.
+
+    Args:
+        campaign: the file that describes it.
+        engine: the training loop; `packed` packs one run.
+        device: `auto`, `cpu` or `cuda`.
+        run_generated_code: allows scores that run code which the model wrote.
+
+    Raises:
+        SpecError, DataError: the campaign's base, data or scores cannot be used.
+    """
+
+    def __init__(
+        self,
+        campaign: str | Path,
+        *,
+        engine: EngineName = "packed",
+        device: str = "auto",
+        run_generated_code: bool = False,
+    ) -> None:
+        from hpobench_llm.collect.engines.registry import engine as find_engine
+        from hpobench_llm.collect.executors.collector import open_bench
+        from hpobench_llm.collect.ledger.seal import metrics_of
+
+        file = Path(campaign)
+        self.campaign = read_campaign(file)
+        self.name = self.campaign.name
+        self.space = self.campaign.space
+        self.seeds = self.campaign.seeds
+        self.fidelities = (
+            Fidelity(
+                name=STEP,
+                unit=f"steps of {self.campaign.step_rows} rows",
+                values=self.campaign.checkpoints,
+            ),
+        )
+        self._bench = open_bench(self.campaign, file, device, run_generated_code)
+        self._train = find_engine(engine)
+        untrained = pd.DataFrame([self._bench.untrained])
+        self.metrics = metrics_of(self.campaign, self._bench.header(), untrained)
+        self._runs: dict[str, pd.DataFrame] = {}
+
+    def query(
+        self,
+        config: Mapping[str, object],
+        *,
+        fidelity: FidelityValues | None = None,
+        seed: int | None = None,
+        metrics: Sequence[str] | None = None,
+    ) -> Evaluation:
+        """Train one configuration. See `Benchmark.query`."""
+        wanted = select(self.metrics, tuple(metrics or self.metrics), self.name)
+        canonical = self.space.canonical(config)
+        level = self._level(fidelity)
+        rows = pd.concat([self._rows(Run(canonical, s)) for s in self._seeds(seed)])
+        cells = Cells(
+            rows, np.zeros(len(rows), dtype=np.intp), 1, self.fidelities, list(self.metrics)
+        )
+        page = cells.page(level, None)
+        found = dict(zip(cells.columns, page.values[0].tolist(), strict=True))
+        values = {m.name: found[m.name] for m in wanted if math.isfinite(found[m.name])}
+        return Evaluation(
+            metrics=MappingProxyType(values),
+            cost_seconds=found[COST],
+            status=STATUSES[page.status[0]],
+            tokens=found[TOKENS],
+            constraints=self._excesses(found),
+        )
+
+    def measures(self) -> dict[str, str]:
+        """Return the metrics and the costs that are measured, with units."""
+        return {m.name: m.unit for m in self.metrics.values()} | measures_of(_MEASURED)
+
+    def _candidates(self) -> list[Configuration]:
+        """Refuse to look for an optimum or a front: only the whole campaign, trained, would tell.
+
+        Raises:
+            NotMeasuredError: always.
+        """
+        raise NotMeasuredError(
+            f"{self.name}: the best of a live benchmark is not known; that of its table is, once "
+            "`collect-grid` has made one"
+        )
+
+    def _rows(self, run: Run) -> pd.DataFrame:
+        if run.run_id not in self._runs:
+            (record,) = self._train(self._bench, [run], lambda _: None)
+            rows = pd.DataFrame(record["rows"]).assign(
+                seed=run.seed, trainable_parameters=record["trainable_parameters"]
+            )
+            absent = [n for n in (*self.metrics, *_MEASURED) if n not in rows.columns]
+            self._runs[run.run_id] = rows.assign(**dict.fromkeys(absent, np.nan))
+        return self._runs[run.run_id]
+
+    def _seeds(self, seed: int | None) -> tuple[int, ...]:
+        if seed is None:
+            return self.seeds
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+            raise ConfigurationError(
+                f"{self.name}: seed: a whole number from 0 up or None is expected, got {seed!r}"
+            )
+        return (int(seed),)
+
+    def _level(self, fidelity: FidelityValues | None) -> tuple[int | float, ...]:
+        (step,) = self.fidelity_levels(fidelity)
+        if step not in self.campaign.checkpoints:
+            near = min(self.campaign.checkpoints, key=lambda known: abs(known - step))
+            raise ConfigurationError(
+                f"{self.name}: {STEP} = {step!r} is no checkpoint of the campaign; nearest: "
+                f"{near} of {list(self.campaign.checkpoints)}"
+            )
+        return (step,)

@@ -1,0 +1,162 @@
+"""Where a table's configurations stand: one found by its values, many as columns at once."""
+
+from collections.abc import Mapping, Sequence
+from itertools import chain, repeat
+from operator import itemgetter
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hpobench_llm.benchmarks.base import as_rows
+from hpobench_llm.errors import ConfigurationError, nearest
+from hpobench_llm.space import Categorical, Configuration, Space
+
+Positions = NDArray[np.intp]
+# Values of these types are equal to a table's only if they mean the same: of the others `True` is
+# equal to 1 too. They are looked at one by one.
+_PLAIN = frozenset({int, float, str})
+
+
+class Lookup:
+    """The positions of distinct, canonical configurations: -1 stands for one that is not there."""
+
+    def __init__(self, space: Space, configs: Sequence[Configuration]) -> None:
+        self.space = space
+        self.configs = configs
+        names = space.names
+        self._read = itemgetter(*names) if len(names) > 1 else lambda c: (c[names[0]],)
+        self._index = {tuple(config.values()): number for number, config in enumerate(configs)}
+        self._levels = {
+            d.name: pd.Index(d.values) for d in space.dimensions if isinstance(d, Categorical)
+        }
+        self._nominal = np.array([isinstance(d, Categorical) for d in space.dimensions])
+        self._units = np.ascontiguousarray(space.to_unit(configs).T)  # a row a dimension: faster
+        frame = pd.DataFrame(list(configs), columns=list(names))
+        self._matrix = self._columns(frame)
+        self._order, self._steps = _descent(self._matrix)
+
+    def find(self, config: Mapping[str, object]) -> int:
+        """Return a configuration's position.
+
+        Raises:
+            ConfigurationError: it does not lie in the space.
+        """
+        try:
+            key = self._read(config)
+            if len(config) == len(key) and _PLAIN.issuperset(map(type, key)):
+                return self._index[key]
+        except (KeyError, TypeError):
+            pass  # another spelling, or an error that `canonical` words
+        return self._index.get(tuple(self.space.canonical(config).values()), -1)
+
+    def find_many(
+        self, configs: Sequence[Mapping[str, object]] | pd.DataFrame | NDArray[np.integer]
+    ) -> Positions:
+        """Return `(n,)` positions of mappings, of a frame's rows, or of positions themselves.
+
+        Raises:
+            ConfigurationError: one does not lie in the space.
+        """
+        if isinstance(configs, pd.DataFrame):
+            return self._find_frame(configs)
+        if isinstance(configs, np.ndarray):
+            return self._check_positions(configs)
+        try:
+            keys = list(map(self._read, configs))
+        except (KeyError, TypeError):
+            keys = []
+        same = {*map(len, configs)} == {len(self.space)} if keys else not len(configs)
+        if same and _PLAIN.issuperset(map(type, chain.from_iterable(keys))):
+            found = np.fromiter(map(self._index.get, keys, repeat(-1)), np.intp, len(keys))
+            for row in np.flatnonzero(found < 0).tolist():
+                found[row] = self.find(configs[row])
+            return found
+        return np.array([self.find(config) for config in configs], dtype=np.intp)
+
+    def nearest(self, config: Configuration, among: NDArray[np.bool_]) -> int:
+        """Return the position of the nearest configuration in the unit encoding, -1 for none.
+
+        Two different names of a categorical dimension are as far apart as its ends.
+        """
+        if not among.any():
+            return -1
+        apart = self._units - self.space.to_unit([config]).T
+        if self._nominal.any():
+            apart[self._nominal] = apart[self._nominal] != 0
+        return int(np.argmin(np.where(among, (apart * apart).sum(axis=0), np.inf)))
+
+    def _find_frame(self, frame: pd.DataFrame) -> Positions:
+        names = self.space.names
+        missing = [name for name in names if name not in frame.columns]
+        if missing:
+            raise ConfigurationError(f"hyperparameters missing: {', '.join(missing)}")
+        for column in frame.columns:
+            if column not in names and column != "config_id":
+                raise ConfigurationError(
+                    f"unknown hyperparameter {column!r}{nearest(column, names)}"
+                )
+        matrix = self._columns(frame)
+        prefix = np.zeros(len(frame), dtype=np.intp)
+        for values, (on_axis, prefixes) in zip(matrix.T, self._steps, strict=False):
+            prefix = _place(prefixes, prefix * len(on_axis) + _place(on_axis, values))
+        found = self._order[prefix]
+        known = (self._matrix[found] == matrix).all(axis=1)
+        strange = np.flatnonzero(~known)
+        if len(strange):  # another spelling, an unknown one, or an error to be worded
+            rows = as_rows(frame.iloc[strange])
+            found[strange] = [self.find(row) for row in rows]
+        return found
+
+    def _columns(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+        """Return `(n, dimensions)`: numbers as they are, names as levels, NaN for what is none."""
+        matrix = np.full((len(frame), len(self.space)), np.nan)
+        for number, name in enumerate(self.space.names):
+            column = frame[name]
+            if name in self._levels:
+                matrix[:, number] = self._levels[name].get_indexer(pd.Index(column))
+            elif column.dtype.kind in "iuf":
+                plain = isinstance(column.dtype, np.dtype)  # `na_value` makes a copy of it
+                matrix[:, number] = column if plain else column.to_numpy(float, na_value=np.nan)
+        return matrix
+
+    def _check_positions(self, array: NDArray[np.integer]) -> Positions:
+        if array.ndim != 1 or array.dtype.kind not in "iu":
+            raise ConfigurationError(
+                "an array of configurations must hold whole numbers, rows of `configurations()`, "
+                f"in one dimension; got {array.dtype} of shape {array.shape}"
+            )
+        outside = np.flatnonzero((array < 0) | (array >= len(self.configs)))
+        if len(outside):
+            raise ConfigurationError(
+                f"configuration {array[outside[0]]} (element {outside[0]}) is none of the rows "
+                f"0 to {len(self.configs) - 1} of `configurations()`"
+            )
+        return array.astype(np.intp)
+
+
+def _descent(
+    matrix: NDArray[np.float64],
+) -> tuple[Positions, list[tuple[NDArray[np.float64], Positions]]]:
+    """Return how to find the rows of `(n, d)` column by column, as in a sorted tree.
+
+    A step holds the values on its axis and which pairs (prefix so far, value) exist; the number of
+    such a pair is the prefix of the next step. At the end it is the place in the order returned:
+    where columns are left, no two rows have one prefix any more. A row that is not among them ends
+    anywhere.
+    """
+    prefix = np.zeros(len(matrix), dtype=np.intp)
+    steps: list[tuple[NDArray[np.float64], Positions]] = []
+    for column in matrix.T:
+        if steps and len(steps[-1][1]) == len(matrix):
+            break
+        on_axis, code = np.unique(column, return_inverse=True)
+        prefixes, prefix = np.unique(prefix * len(on_axis) + code, return_inverse=True)
+        steps.append((on_axis, prefixes))
+    return np.argsort(prefix, kind="stable"), steps
+
+
+def _place(ordered: NDArray[np.generic], values: NDArray[np.generic]) -> Positions:
+    """Return where values would stand among the ordered ones, clipped to their range."""
+    place: Positions = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
+    return place

@@ -1,0 +1,216 @@
+"""Compare model families on held-out configurations, and fit the winners.
+
+Targets that were measured on the same rows form a group: one model of a family learns them
+together, which costs little more than one of them, and each target takes the family that
+predicts it best.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpobench_llm.errors import ConfigurationError
+from hpobench_llm.surrogates.encoding import FloatArray
+from hpobench_llm.surrogates.models import FAMILIES, Family, Model
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """A model with the mean and the spread of what it learned; `columns` are those it answers."""
+
+    family: str
+    columns: tuple[int, ...]
+    model: Model
+    kept: NDArray[np.intp]
+    offset: FloatArray
+    scale: FloatArray
+
+    def predict(self, features: FloatArray) -> FloatArray:
+        """Return `(n, columns)` on the fitted scale."""
+        answer = self.model.predict(features)
+        if len(self.kept) < answer.shape[1]:
+            answer = answer[:, self.kept]
+        return answer * self.scale + self.offset
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Held-out predictions of each column's winner, and every family's held-out error.
+
+    `predicted` is `(n, columns)` on the fitted scale; `errors[column][family]` the mean squared
+    error over configurations as a share of the variance, so that 1 is no better than the mean.
+    """
+
+    predicted: FloatArray
+    winners: tuple[str, ...]
+    errors: tuple[dict[str, float], ...]
+
+
+def folds_of(configurations: int, folds: int, seed: int) -> NDArray[np.intp]:
+    """Return `(configurations,)` the fold in which each configuration is held out."""
+    order = np.random.default_rng(seed).permutation(configurations)
+    return (order % folds).astype(np.intp)
+
+
+def groups_of(use: NDArray[np.bool_]) -> list[tuple[int, ...]]:
+    """Return the columns of `(n, columns)` that are usable on the very same rows."""
+    found: dict[bytes, list[int]] = {}
+    for column in range(use.shape[1]):
+        found.setdefault(use[:, column].tobytes(), []).append(column)
+    return [tuple(columns) for columns in found.values()]
+
+
+def compare(
+    features: FloatArray,
+    values: FloatArray,
+    use: NDArray[np.bool_],
+    configuration: NDArray[np.intp],
+    fold: NDArray[np.intp],
+    *,
+    seed: int,
+    families: Sequence[Family] = tuple(FAMILIES.values()),
+    judge: Callable[[FloatArray], FloatArray] = lambda predicted: predicted,
+    on_fit: Report = lambda _: None,
+) -> Comparison:
+    """Predict every configuration by models that never saw it, in each family.
+
+    All rows of a configuration, its seeds and fidelities, are held out together. The winner is
+    the cheapest family to ask (their order) whose error exceeds the smallest by no
+    more than one standard error of that difference over the configurations.
+
+    Args:
+        features: `(n, d)`.
+        values: `(n, columns)` on the fitted scale.
+        use: `(n, columns)` which values are learned.
+        configuration: `(n,)`.
+        fold: `(configurations,)`.
+        seed: of the fits.
+        families: which compete, the cheapest to ask first.
+        judge: what is done to `(n, columns)` predictions before they are answered (clipping).
+        on_fit: told what was fitted.
+
+    Raises:
+        ConfigurationError: a column was measured for too few configurations.
+    """
+    chosen = np.full(values.shape, np.nan)
+    winners = [""] * values.shape[1]
+    errors: list[dict[str, float]] = [{} for _ in winners]
+    spread = np.array([max(values[use[:, c], c].var(), 1e-300) for c in range(len(winners))])
+    for columns in groups_of(use):
+        rows = use[:, columns[0]]
+        held = {
+            family.name: held_out(
+                family, features, values, rows, columns, configuration, fold, seed, on_fit
+            )
+            for family in competitors(int(rows.sum()), families)
+        }
+        for place, column in enumerate(columns):
+            per_configuration = {}
+            for name, predicted in held.items():
+                everywhere = np.zeros_like(values)
+                everywhere[:, column] = predicted[:, place]
+                wrong = (judge(everywhere)[rows, column] - values[rows, column]) ** 2
+                total = np.bincount(configuration[rows], wrong, len(fold))
+                count = np.bincount(configuration[rows], minlength=len(fold))
+                per_configuration[name] = total[count > 0] / count[count > 0] / spread[column]
+                errors[column][name] = float(per_configuration[name].mean())
+            winners[column] = _winner(per_configuration)
+            chosen[rows, column] = held[winners[column]][rows, place]
+    return Comparison(chosen, tuple(winners), tuple(errors))
+
+
+def competitors(rows: int, families: Sequence[Family] = tuple(FAMILIES.values())) -> list[Family]:
+    """Return the families that take part with that many rows to learn from."""
+    return [family for family in families if family.takes(rows)]
+
+
+def fit_winners(
+    features: FloatArray,
+    values: FloatArray,
+    use: NDArray[np.bool_],
+    winners: Sequence[str],
+    *,
+    seed: int,
+    on_fit: Report = lambda _: None,
+) -> tuple[Fitted, ...]:
+    """Fit each group once for each family that won a column of it."""
+    fitted = []
+    for columns in groups_of(use):
+        rows = use[:, columns[0]]
+        for name in dict.fromkeys(winners[c] for c in columns):
+            kept = [place for place, c in enumerate(columns) if winners[c] == name]
+            fitted.append(_fit(FAMILIES[name], features[rows], values[rows], columns, kept, seed))
+            on_fit(name)
+    return tuple(fitted)
+
+
+def predict(fitted: Sequence[Fitted], features: FloatArray, columns: int) -> FloatArray:
+    """Return `(n, columns)` on the fitted scale; a column that no model answers is NaN."""
+    answer = np.full((len(features), columns), np.nan)
+    for part in fitted:
+        answer[:, part.columns] = part.predict(features)
+    return answer
+
+
+def held_out(
+    family: Family,
+    features: FloatArray,
+    values: FloatArray,
+    rows: NDArray[np.bool_],
+    columns: tuple[int, ...],
+    configuration: NDArray[np.intp],
+    fold: NDArray[np.intp],
+    seed: int,
+    on_fit: Report = lambda _: None,
+) -> FloatArray:
+    """Return `(n, len(columns))` predictions, each by a model that lacked the configuration."""
+    predicted = np.full((len(features), len(columns)), np.nan)
+    places = list(range(len(columns)))
+    for number in range(int(fold.max()) + 1):
+        out = fold[configuration] == number
+        train, test = rows & ~out, rows & out
+        if not train.any():
+            raise ConfigurationError(
+                "a quantity was measured for too few configurations to be held out: all of them "
+                "are in one fold; lower the number of folds or leave the quantity out"
+            )
+        if test.any():
+            model = _fit(family, features[train], values[train], columns, places, seed)
+            predicted[test] = model.predict(features[test])
+        on_fit(family.name)
+    return predicted
+
+
+def _fit(
+    family: Family,
+    features: FloatArray,
+    values: FloatArray,
+    columns: tuple[int, ...],
+    kept: list[int],
+    seed: int,
+) -> Fitted:
+    group = values[:, columns]
+    offset, scale = group.mean(axis=0), group.std(axis=0)
+    scale = np.where(scale > 0, scale, 1.0)
+    model = family.fit(features, (group - offset) / scale, seed)
+    return Fitted(
+        family.name,
+        tuple(columns[place] for place in kept),
+        model,
+        np.array(kept, dtype=np.intp),
+        offset[kept],
+        scale[kept],
+    )
+
+
+def _winner(errors: dict[str, FloatArray]) -> str:
+    best = min(errors, key=lambda name: float(errors[name].mean()))
+    for name, mine in errors.items():  # the cheapest to ask comes first
+        excess = mine - errors[best]
+        if excess.mean() <= excess.std(ddof=1) / np.sqrt(len(excess)) or name == best:
+            return name
+    return best

@@ -1,0 +1,136 @@
+"""Seconds and tokens: a rate for each configuration times a shape for each fidelity axis.
+
+`resource = rate(configuration) * shape_1(fidelity_1) * shape_2(fidelity_2) ...`, where a shape is
+positive, never falls, is 1 in full, and is linear between the measured levels. So costs are
+positive and never fall along a fidelity, whichever family fits the rate.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
+
+from hpobench_llm.metrics import Fidelity
+from hpobench_llm.surrogates.encoding import FloatArray
+
+SECONDS, TOKENS = ("train_seconds", "eval_seconds"), "tokens_seen"
+LEAST = 1e-6  # what a table calls 0 (the untrained base) is this share of a run in full
+
+_SWEEPS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How one resource grows along the fidelity axes: for each axis, levels and factors."""
+
+    name: str
+    levels: tuple[tuple[float, ...], ...]
+    factors: tuple[tuple[float, ...], ...]
+
+    def at(self, level: Sequence[float]) -> float:
+        """Return the factor at a fidelity; 1 in full."""
+        product = 1.0
+        for value, levels, factors in zip(level, self.levels, self.factors, strict=True):
+            product *= float(np.interp(value, levels, factors))
+        return product
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "name": self.name,
+            "levels": [list(axis) for axis in self.levels],
+            "factors": [list(axis) for axis in self.factors],
+        }
+
+    @staticmethod
+    def from_json(raw: dict[str, Any]) -> "Shape":
+        """Rebuild a shape from `to_json`."""
+        levels, factors = (tuple(tuple(a) for a in raw[key]) for key in ("levels", "factors"))
+        return Shape(str(raw["name"]), levels, factors)
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """The shapes, and `(configurations, resources)` log rates, NaN where none was measured."""
+
+    shapes: tuple[Shape, ...]
+    rates: FloatArray
+
+
+def resources_of(
+    frame: pd.DataFrame,
+    fidelities: Sequence[Fidelity],
+    levels: FloatArray,
+    configuration: NDArray[np.intp],
+) -> Resources:
+    """Split the resources of a table into shapes and rates.
+
+    A resource whose column the table lacks, or never fills, is left out. `levels` is `(n, axes)`,
+    `configuration` `(n,)`.
+    """
+    shapes, rates = [], []
+    for name in (*SECONDS, TOKENS):
+        if name in frame.columns:
+            amount = frame[name].to_numpy(dtype=np.float64)
+            if (np.isfinite(amount) & (amount > 0)).any():
+                shape, rate = _split(name, amount, fidelities, levels, configuration)
+                shapes.append(shape)
+                rates.append(rate)
+    count = int(configuration.max()) + 1
+    return Resources(tuple(shapes), np.array(rates).reshape(len(rates), count).T)
+
+
+def _split(
+    name: str,
+    amount: FloatArray,
+    fidelities: Sequence[Fidelity],
+    levels: FloatArray,
+    configuration: NDArray[np.intp],
+) -> tuple[Shape, FloatArray]:
+    """Fit `log amount = rate + sum over axes of a step function`, by turns, in least squares."""
+    use = np.isfinite(amount) & (amount > 0)
+    log, who = np.log(amount[use]), configuration[use]
+    places = [
+        np.searchsorted(axis.values, levels[use, number]) for number, axis in enumerate(fidelities)
+    ]
+    factors = [np.zeros(len(axis.values)) for axis in fidelities]
+    count = int(configuration.max()) + 1
+    rate = _mean(log, who, count)
+    for _ in range(_SWEEPS if fidelities else 0):
+        for number, place in enumerate(places):
+            rest = log - rate[who] - _total(factors, places, len(log)) + factors[number][place]
+            factors[number] = _rising(rest, place, len(factors[number]))
+        rate = _mean(log - _total(factors, places, len(log)), who, count)
+    shape = Shape(
+        name,
+        tuple(tuple(map(float, axis.values)) for axis in fidelities),
+        tuple(
+            tuple(np.maximum(np.exp(factor - factor[-1]), LEAST).tolist()) for factor in factors
+        ),
+    )
+    return shape, rate + sum(float(factor[-1]) for factor in factors)
+
+
+def _total(factors: list[FloatArray], places: list[NDArray[np.intp]], rows: int) -> FloatArray:
+    return sum((f[p] for f, p in zip(factors, places, strict=True)), np.zeros(rows))
+
+
+def _mean(values: FloatArray, who: NDArray[np.intp], count: int) -> FloatArray:
+    number = np.bincount(who, minlength=count)
+    total = np.bincount(who, values, count)
+    return np.where(number > 0, total / np.maximum(number, 1), np.nan)
+
+
+def _rising(values: FloatArray, place: NDArray[np.intp], count: int) -> FloatArray:
+    """Return the mean at each level, made to rise; a level without a value costs next to none."""
+    number = np.bincount(place, minlength=count)
+    known = np.flatnonzero(number)
+    means = _mean(values, place, count)[known]
+    rising = isotonic_regression(means, weights=number[known]).x
+    factor = np.interp(np.arange(count), known, rising)
+    factor[: known[0]] = -np.inf
+    return factor

@@ -1,0 +1,236 @@
+"""What a surrogate learns from: a table's rows as features, and one target for each quantity."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hpobench_llm.errors import ConfigurationError
+from hpobench_llm.evaluation import STATUSES
+from hpobench_llm.metrics import Fidelity, Metric
+from hpobench_llm.space import Space
+from hpobench_llm.surrogates.encoding import Encoder, FloatArray, encode_fidelities, relaxed
+from hpobench_llm.tables.table import Table
+
+Level = tuple[float, ...]
+Kind = Literal["metric", "probability"]
+PROBABILITY = "probability_"
+
+_SAME = 1e-6  # relative: base models evaluated on two machines may differ in the last digits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One quantity of a run: a metric, or the probability of a status that is not `ok`.
+
+    `log` says that the logarithm is fitted. `measured_at` holds the fidelity levels with at least
+    one value; `fixed` the levels at which every configuration has the same (the untrained base),
+    which is then answered as it is. `when_failed`: a run that was not `ok` has values, too.
+    """
+
+    name: str
+    kind: Kind
+    log: bool
+    low: float
+    high: float
+    measured_at: tuple[Level, ...]
+    fixed: dict[Level, float]
+    when_failed: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values; an infinite bound becomes None."""
+        return asdict(self) | {
+            "low": self.low if np.isfinite(self.low) else None,
+            "high": self.high if np.isfinite(self.high) else None,
+            "fixed": [[list(level), value] for level, value in self.fixed.items()],
+        }
+
+    @staticmethod
+    def from_json(raw: dict[str, Any]) -> "Target":
+        """Rebuild a target from `to_json`."""
+        return Target(
+            **raw
+            | {
+                "low": -np.inf if raw["low"] is None else raw["low"],
+                "high": np.inf if raw["high"] is None else raw["high"],
+                "measured_at": tuple(tuple(level) for level in raw["measured_at"]),
+                "fixed": {tuple(level): value for level, value in raw["fixed"]},
+            }
+        )
+
+    def answers(self, level: Level, fidelities: Sequence[Fidelity]) -> bool:
+        """Say whether the target may be answered at a fidelity.
+
+        It may where every corner of the cell of levels around the fidelity was measured: between
+        a score of the untrained base and one of the finished run, nothing is known.
+        """
+        corners: list[Level] = [()]
+        for axis, value in zip(fidelities, level, strict=True):
+            below = max(v for v in axis.values if v <= value)
+            above = min(v for v in axis.values if v >= value)
+            corners = [(*c, float(v)) for c in corners for v in {below, above}]
+        return all(corner in self.measured_at for corner in corners)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """A table's rows, ready to be fitted.
+
+    `features` is `(n, d)`, those of the configuration first (`width` of them); `levels`
+    `(n, axes)`; `configuration` `(n,)` numbers from 0; `values` `(n, targets)` on the fitted
+    scale, NaN where nothing was measured.
+    """
+
+    space: Space
+    fidelities: tuple[Fidelity, ...]
+    encoder: Encoder
+    features: FloatArray
+    levels: FloatArray
+    configuration: NDArray[np.intp]
+    full: NDArray[np.bool_]
+    targets: tuple[Target, ...]
+    values: FloatArray
+    frame: pd.DataFrame
+
+    @property
+    def configurations(self) -> int:
+        """How many configurations there are."""
+        return int(self.configuration.max()) + 1
+
+    def in_units(self, fitted: FloatArray) -> FloatArray:
+        """Return `(n, targets)` of the fitted scale in the targets' own units, inside bounds."""
+        return in_units(self.targets, fitted)
+
+    def judged(self) -> NDArray[np.bool_]:
+        """Return `(n, targets)`: measured, and not a value that every configuration shares."""
+        judged = np.isfinite(self.values)
+        for column, target in enumerate(self.targets):
+            for level in target.fixed:
+                judged[np.all(self.levels == level, axis=1), column] = False
+        return judged
+
+    def learned(self) -> NDArray[np.bool_]:
+        """Return `(n, targets)`: what is fitted.
+
+        A shared value is fitted only where it is one end of a cell that is interpolated.
+        """
+        learned = np.isfinite(self.values)
+        for column, target in enumerate(self.targets):
+            for level in target.fixed:
+                if not _has_neighbour(level, target.measured_at, self.fidelities):
+                    learned[np.all(self.levels == level, axis=1), column] = False
+        return learned
+
+
+def rows_of(table: Table) -> Rows:
+    """Return the rows of a table as features and targets.
+
+    Raises:
+        ConfigurationError: no metric was measured.
+    """
+    metadata, frame = table.metadata, table.frame
+    space = relaxed(metadata.space)
+    encoder = Encoder(space)
+    names = list(space.names)
+    numbers = encoder.numbers_of_many(
+        [dict(zip(names, row, strict=True)) for row in frame[names].itertuples(index=False)]
+    )
+    axes = [fidelity.name for fidelity in metadata.fidelities]
+    levels = frame[axes].to_numpy(dtype=np.float64).reshape(len(frame), len(axes))
+    statuses = frame["status"].to_numpy()
+    targets, columns = [], []
+    for metric in metadata.metrics.values():
+        measured = frame[metric.name].to_numpy(dtype=np.float64)
+        if np.isfinite(measured).any():
+            made = _metric_target(metric, measured, statuses)
+            targets.append(_placed(made, measured, levels))
+            columns.append(np.log(measured) if made.log else measured)
+    for status in STATUSES[1:]:
+        happened = (statuses == status).astype(np.float64)
+        if happened.any():
+            made = Target(
+                name=PROBABILITY + status,
+                kind="probability",
+                log=False,
+                low=0.0,
+                high=1.0,
+                measured_at=(),
+                fixed={},
+                when_failed=True,
+            )
+            targets.append(_placed(made, happened, levels))
+            columns.append(happened)
+    if not any(target.kind == "metric" for target in targets):
+        raise ConfigurationError(
+            f"{metadata.name}: no metric has a finite value in any row: {list(metadata.metrics)}"
+        )
+    values = np.column_stack(columns)
+    return Rows(
+        space=space,
+        fidelities=metadata.fidelities,
+        encoder=encoder,
+        features=np.hstack(
+            [encoder.features(numbers), encode_fidelities(metadata.fidelities, levels)]
+        ),
+        levels=levels,
+        configuration=pd.factorize(frame["config_id"])[0].astype(np.intp),
+        full=np.all(levels == [f.full for f in metadata.fidelities], axis=1),
+        targets=tuple(targets),
+        values=np.where(np.isfinite(values), values, np.nan),
+        frame=frame,
+    )
+
+
+def in_units(targets: Sequence[Target], fitted: FloatArray) -> FloatArray:
+    """Return `(n, targets)` of the fitted scale in the targets' own units, inside their bounds."""
+    log = np.array([target.log for target in targets])
+    units = fitted.copy()
+    units[:, log] = np.exp(fitted[:, log])
+    clipped: FloatArray = np.clip(units, [t.low for t in targets], [t.high for t in targets])
+    return clipped
+
+
+def _metric_target(metric: Metric, measured: FloatArray, statuses: NDArray[np.object_]) -> Target:
+    finite = np.isfinite(measured)
+    # A loss is fitted as its logarithm: a run that went wrong has many times a good one's.
+    positive = metric.direction == "minimize" and metric.low >= 0 and measured[finite].min() > 0
+    return Target(
+        name=metric.name,
+        kind="metric",
+        log=bool(positive),
+        low=metric.low,
+        high=metric.high,
+        measured_at=(),
+        fixed={},
+        when_failed=bool((finite & (statuses != "ok")).any()),
+    )
+
+
+def _placed(target: Target, measured: FloatArray, levels: FloatArray) -> Target:
+    """Add the levels at which the target was measured, and those at which it never differs."""
+    finite = np.isfinite(measured)
+    found: list[Level] = [tuple(map(float, level)) for level in np.unique(levels, axis=0)]
+    measured_at, fixed = [], {}
+    for level in found:
+        here = measured[finite & np.all(levels == level, axis=1)]
+        if len(here):
+            measured_at.append(level)
+            if len(found) > 1 and len(here) > 1 and np.ptp(here) <= _SAME * abs(here.mean()):
+                fixed[level] = float(here.mean())
+    return replace(target, measured_at=tuple(measured_at), fixed=fixed)
+
+
+def _has_neighbour(
+    level: Level, measured_at: tuple[Level, ...], fidelities: Sequence[Fidelity]
+) -> bool:
+    for number, axis in enumerate(fidelities):
+        place = axis.values.index(level[number])
+        for near in axis.values[max(0, place - 1) : place + 2]:
+            if near != level[number]:
+                other = (*level[:number], float(near), *level[number + 1 :])
+                if other in measured_at:
+                    return True
+    return False

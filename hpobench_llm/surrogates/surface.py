@@ -1,0 +1,289 @@
+"""Ask a fitted surrogate: rows of configurations at one fidelity, all quantities at once."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from hpobench_llm.evaluation import STATUSES
+from hpobench_llm.surrogates.artefact import Surrogate
+from hpobench_llm.surrogates.compare import Fitted
+from hpobench_llm.surrogates.encoding import (
+    Encoder,
+    FloatArray,
+    check_fidelity,
+    columns_of,
+    encode_fidelities,
+)
+from hpobench_llm.surrogates.models.network import Network, joined
+from hpobench_llm.surrogates.resources import SECONDS, TOKENS
+from hpobench_llm.surrogates.rows import PROBABILITY, Level
+
+Columns = slice | NDArray[np.intp]
+
+_LEVELS_KEPT = 1024
+_ROWS_AT_ONCE = 256  # the intermediate arrays of a chunk stay in the cache
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What the surrogate says of `n` configurations at one fidelity, in own units.
+
+    `values` is `(n, metrics)`, NaN where a metric is not answered; `status` `(n,)` indices into
+    `STATUSES`; `seconds` and `tokens` `(n,)`, NaN where the table knew none.
+    """
+
+    values: FloatArray
+    status: NDArray[np.intp]
+    seconds: FloatArray
+    tokens: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class _At:
+    """What depends on the fidelity alone."""
+
+    features: FloatArray
+    answered: NDArray[np.bool_]
+    unanswered: NDArray[np.intp]
+    fixed: NDArray[np.intp]
+    fixed_values: FloatArray
+    growth: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """Models of some columns: `network` answers the first of them at once, `others` the rest."""
+
+    columns: Columns
+    network: Network | None
+    others: tuple[tuple[Columns, Fitted], ...]
+    complete: bool
+
+    def predict(self, features: FloatArray, width: int) -> FloatArray:
+        """Return `(n, width)` on the fitted scale, NaN in columns that are not planned for."""
+        answer = np.empty((len(features), width))
+        if not self.complete:
+            answer.fill(np.nan)
+        if self.network is not None:
+            answer[:, self.columns] = self.network.predict(features)
+        for columns, part in self.others:
+            answer[:, columns] = part.predict(features)
+        return answer
+
+
+def _planned(models: Iterable[Fitted], width: int) -> _Plan:
+    """Join the networks among the models; `width` is how many columns there are in all."""
+    joinable, others = [], []
+    columns: list[int] = []
+    for part in models:
+        if isinstance(part.model, Network):
+            joinable.append((part.model, part.kept, part.offset, part.scale))
+            columns += part.columns
+        else:
+            others.append((columns_of(part.columns), part))
+    network = joined(joinable) if joinable else None
+    known = len(columns) + sum(len(part.columns) for _, part in others)
+    return _Plan(columns_of(columns), network, tuple(others), known == width)
+
+
+class Surface:
+    """Evaluates one surrogate; equal arguments give equal answers, alone or among others."""
+
+    def __init__(self, surrogate: Surrogate) -> None:
+        self.surrogate = surrogate
+        self.encoder = Encoder(surrogate.space)
+        self._targets = surrogate.targets
+        kinds = [target.kind for target in self._targets]
+        self.metrics = kinds.count("metric")
+        self.names = tuple(target.name for target in self._targets[: self.metrics])
+        log = [column for column, target in enumerate(self._targets) if target.log]
+        self._log = columns_of(log) if log else None
+        self._low = np.array([target.low for target in self._targets])
+        self._high = np.array([target.high for target in self._targets])
+        self._only_ok = np.flatnonzero(
+            [not target.when_failed for target in self._targets[: self.metrics]]
+        )
+        statuses = [t.name.removeprefix(PROBABILITY) for t in self._targets[self.metrics :]]
+        codes = {str(status): code for code, status in enumerate(STATUSES)}
+        self._codes = np.array([codes[status] for status in statuses], dtype=np.intp)
+        first = surrogate.metrics[self.names[0]]
+        self._towards_worse = 1.0 if first.direction == "minimize" else -1.0
+        names = [shape.name for shape in surrogate.shapes]
+        self._seconds = [c for c, name in enumerate(names) if name in SECONDS]
+        self._tokens = [c for c, name in enumerate(names) if name == TOKENS]
+        self._levels: dict[Level, _At] = {}
+        self._everything = _planned(surrogate.models, len(self._targets))
+        self._rates = _planned(surrogate.rates, len(surrogate.shapes))
+        self._plans: dict[frozenset[int], _Plan] = {}
+
+    def answered(self, level: Level) -> NDArray[np.bool_]:
+        """Return `(metrics,)` which metrics are answered at a fidelity."""
+        return self._at(level).answered[: self.metrics]
+
+    def ask(
+        self,
+        numbers: FloatArray,
+        level: Level,
+        seed: int | None,
+        wanted: Collection[int] | None = None,
+    ) -> Answers:
+        """Answer `(n, d)` checked numbers of configurations at one checked fidelity.
+
+        Args:
+            numbers: from the encoder.
+            level: a value for each fidelity axis.
+            seed: None for the expectation, an integer for one draw.
+            wanted: columns of the metrics to answer, None for all; the others may be NaN.
+        """
+        if len(numbers) <= _ROWS_AT_ONCE:
+            return self._ask(numbers, level, seed, wanted)
+        starts = range(0, len(numbers), _ROWS_AT_ONCE)
+        parts = [self._ask(numbers[s : s + _ROWS_AT_ONCE], level, seed, wanted) for s in starts]
+        return Answers(
+            np.concatenate([part.values for part in parts]),
+            np.concatenate([part.status for part in parts]),
+            np.concatenate([part.seconds for part in parts]),
+            np.concatenate([part.tokens for part in parts]),
+        )
+
+    def _ask(
+        self,
+        numbers: FloatArray,
+        level: Level,
+        seed: int | None,
+        wanted: Collection[int] | None,
+    ) -> Answers:
+        at = self._at(level)
+        units = self.encoder.features(numbers)
+        fitted = self._predict(units, at, wanted)
+        if seed is None:
+            normals = None
+        else:
+            normals = self.surrogate.noise.normals(numbers, units, seed)
+            features = self._features(units, at)
+            fitted[:, : self.metrics] += self.surrogate.noise.residuals(features, normals)
+        values = self._in_units(fitted, at)
+        status = self._status(values[:, self.metrics :], normals)
+        values = values[:, : self.metrics]
+        if len(self._only_ok):
+            values[np.ix_(status != 0, self._only_ok)] = np.nan
+        seconds, tokens = self._costs(units, at)
+        return Answers(values, status, seconds, tokens)
+
+    def interval(
+        self, numbers: FloatArray, level: Level, coverage: float
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the ends `(n, metrics)` between which a run lies with that probability."""
+        at = self._at(level)
+        units = self.encoder.features(numbers)
+        expected = self._predict(units, at, None)
+        ends = []
+        for residuals in self.surrogate.noise.interval(self._features(units, at), coverage):
+            end = expected.copy()
+            end[:, : self.metrics] += residuals
+            ends.append(self._in_units(end, at)[:, : self.metrics])
+        return ends[0], ends[1]
+
+    def _at(self, level: Level) -> _At:
+        at = self._levels.get(level)
+        if at is None:
+            if len(self._levels) >= _LEVELS_KEPT:
+                self._levels.clear()
+            at = self._levels[level] = self._made(level)
+        return at
+
+    def _made(self, level: Level) -> _At:
+        surrogate = self.surrogate
+        check_fidelity(surrogate.fidelities, level, surrogate.name)
+        exact = tuple(float(value) for value in level)
+        fixed = [c for c, target in enumerate(self._targets) if exact in target.fixed]
+        answered = np.array([t.answers(exact, surrogate.fidelities) for t in self._targets])
+        return _At(
+            features=encode_fidelities(surrogate.fidelities, np.array([exact], dtype=np.float64)),
+            answered=answered,
+            unanswered=np.flatnonzero(~answered),
+            fixed=np.array(fixed, dtype=np.intp),
+            fixed_values=np.array([self._targets[c].fixed[exact] for c in fixed]),
+            growth=np.array([shape.at(exact) for shape in surrogate.shapes]),
+        )
+
+    def _features(self, units: FloatArray, at: _At) -> FloatArray:
+        if not at.features.shape[1]:
+            return units
+        rows = np.empty((len(units), units.shape[1] + at.features.shape[1]))
+        rows[:, : units.shape[1]] = units
+        rows[:, units.shape[1] :] = at.features
+        return rows
+
+    def _predict(self, units: FloatArray, at: _At, wanted: Collection[int] | None) -> FloatArray:
+        return self._plan(wanted).predict(self._features(units, at), len(self._targets))
+
+    def _plan(self, wanted: Collection[int] | None) -> _Plan:
+        """Leave out models that hold no wanted metric; the joined network stays as it is.
+
+        Joined otherwise, it might answer the same metric with another last bit.
+        """
+        if wanted is None or not self._everything.others:
+            return self._everything
+        key = frozenset(wanted)
+        plan = self._plans.get(key)
+        if plan is None:
+            needed = key | set(range(self.metrics, len(self._targets)))
+            others = tuple(o for o in self._everything.others if needed & set(o[1].columns))
+            plan = replace(self._everything, others=others, complete=False)
+            self._plans[key] = plan
+        return plan
+
+    def _in_units(self, fitted: FloatArray, at: _At) -> FloatArray:
+        if self._log is not None:
+            fitted[:, self._log] = np.exp(fitted[:, self._log])
+        np.maximum(fitted, self._low, out=fitted)
+        np.minimum(fitted, self._high, out=fitted)
+        if len(at.fixed):
+            fitted[:, at.fixed] = at.fixed_values
+        if len(at.unanswered):
+            fitted[:, at.unanswered] = np.nan
+        return fitted
+
+    def _status(self, probabilities: FloatArray, normals: FloatArray | None) -> NDArray[np.intp]:
+        """Return the likeliest status, or the one that a draw ends in.
+
+        The same normal number decides on the status and on the first metric: the runs that
+        diverge are those whose loss came out high.
+        """
+        status = np.zeros(len(probabilities), dtype=np.intp)
+        if not len(self._codes):
+            return status
+        # A status that cannot be told at a fidelity (NaN) was not measured around it.
+        if normals is None and len(self._codes) == 1:
+            status[probabilities[:, 0] > 0.5] = self._codes[0]
+            return status
+        chances = np.where(np.isnan(probabilities), 0.0, probabilities)
+        if normals is None:
+            failed = chances.sum(axis=1) > 0.5
+            status[failed] = self._codes[chances.argmax(axis=1)[failed]]
+            return status
+        place = ndtr(-self._towards_worse * normals[:, 0])  # 0 is the bad end
+        upper = np.cumsum(chances, axis=1)
+        for column in reversed(range(len(self._codes))):
+            status[place < upper[:, column]] = self._codes[column]
+        return status
+
+    def _costs(self, units: FloatArray, at: _At) -> tuple[FloatArray, FloatArray]:
+        surrogate = self.surrogate
+        nothing = np.full(len(units), np.nan)
+        if not surrogate.shapes:
+            return nothing, nothing
+        amounts = np.exp(self._rates.predict(units, len(surrogate.shapes))) * at.growth
+        seconds = _sum(amounts, self._seconds) if self._seconds else nothing
+        return seconds, amounts[:, self._tokens[0]] if self._tokens else nothing
+
+
+def _sum(amounts: FloatArray, columns: list[int]) -> FloatArray:
+    total = amounts[:, columns[0]]
+    for column in columns[1:]:
+        total = total + amounts[:, column]
+    return total

@@ -1,0 +1,1 @@
+"""Bring published tuning results in as tables: one module per upstream source, one generic."""

@@ -1,0 +1,53 @@
+"""`hpobench-llm import`: from a source's name, or a spec, to sealed tables."""
+
+import os
+from pathlib import Path
+
+from hpobench_llm.errors import HpobenchError
+from hpobench_llm.tables.importers import steplaw, tinker_sft, tribes
+from hpobench_llm.tables.importers.draft import seal_all
+from hpobench_llm.tables.importers.generic.build import drafts_of_spec
+from hpobench_llm.tables.table import Table
+
+GENERIC = "generic"
+_UPSTREAM = {module.NAME: module.drafts for module in (tribes, tinker_sft, steplaw)}
+SOURCES = (*_UPSTREAM, GENERIC)
+
+
+def import_tables(
+    source: str,
+    *,
+    spec: Path | None = None,
+    given: Path | None = None,
+    out: Path | None = None,
+    allow_changed: bool = False,
+) -> list[Table]:
+    """Import a source into folders of `out`, by default of `$HPOBENCH_LLM_DATA/tables`.
+
+    `given` is the folder with the upstream files (they are downloaded without one), for `generic`
+    the file that takes the place of the spec's, or the folder that it lies in.
+
+    Raises:
+        HpobenchError: an option is missing or does not fit, a file cannot be used, or the tables
+            cannot be placed; nothing is written then.
+    """
+    shelf = out or _default_shelf()
+    if source == GENERIC:
+        if spec is None:
+            raise HpobenchError("import generic: --spec SPEC.toml is required")
+        if allow_changed:
+            raise HpobenchError("--allow-changed is for sources with a pinned sum, not generic")
+        return seal_all(drafts_of_spec(spec, given), shelf)
+    if spec is not None:
+        raise HpobenchError(f"import {source}: --spec is for `import generic` alone")
+    return seal_all(_UPSTREAM[source](given, allow_changed=allow_changed), shelf)
+
+
+def _default_shelf() -> Path:
+    own = os.environ.get("HPOBENCH_LLM_DATA")
+    if not own:
+        raise HpobenchError(
+            "import: where to? Set HPOBENCH_LLM_DATA to the folder of your tables (they are then "
+            "found by name), or give --out DIR"
+        )
+    return Path(own) / "tables"

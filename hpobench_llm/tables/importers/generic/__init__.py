@@ -1,0 +1,1 @@
+"""Import any CSV, JSONL or Parquet file of tuning results that a spec describes."""

@@ -1,0 +1,249 @@
+"""Which rows are one run, how each run ended, what it cost, and which seed it is.
+
+The frames here have the columns of `curves.checkpoints`, and `task`, `config` (integers, one for
+each distinct task and configuration), `given_seed` (an integer for each combination of the seed
+columns) and `stated` (the status that the file states, or empty).
+"""
+
+import numpy as np
+import pandas as pd
+
+from hpobench_llm.errors import DataError
+from hpobench_llm.tables.importers.draft import noted
+from hpobench_llm.tables.importers.generic.cells import Records
+from hpobench_llm.tables.importers.generic.curves import ROW
+from hpobench_llm.tables.importers.generic.spec import ImportSpec
+
+RUN, SEED, SOURCE_SEED, END = "run", "seed", "source_seed", "added_after_end"
+
+
+def identify(frame: pd.DataFrame, records: Records, spec: ImportSpec) -> pd.DataFrame:
+    """Add `run` and order the rows by run and fidelity.
+
+    Raises:
+        DataError: rows of one run contradict each other, or two rows measure one cell and the
+            spec does not call them repeats.
+    """
+    axes = list(spec.fidelity_names.values())
+    key = ["task", "config", "given_seed"]
+    if spec.run or spec.layout != "rows":
+        names = records.columns[spec.run] if spec.run else range(len(records))
+        label = pd.Series([str(names[row]) for row in frame[ROW]], index=frame.index)
+        if spec.run and spec.layout != "rows":
+            _refuse(frame, records, label[~frame.duplicated(ROW)].duplicated(), "name one run")
+        for name in key:
+            _refuse(
+                frame,
+                records,
+                frame[name] != frame.groupby(label)[name].transform("first"),
+                "contradict each other: one run, but another " + _SAID[name],
+            )
+        twice = frame.assign(label=label).duplicated(["label", *axes])
+        _refuse(frame, records, twice, "measure one run at one checkpoint", label)
+        runs = frame.assign(label=label)
+        groups = runs.drop_duplicates("label")
+        repeat = groups.groupby(key).cumcount()
+        repeat.index = pd.Index(groups["label"])
+        frame = frame.assign(repeat=label.map(repeat).to_numpy())
+    else:
+        frame = frame.assign(repeat=frame.groupby([*key, *axes]).cumcount())
+    if spec.duplicates == "error" and (frame["repeat"] > 0).any():
+        _refuse_repeat(frame, records, spec)
+    frame[RUN] = frame.groupby([*key, "repeat"], sort=False).ngroup()
+    return frame.sort_values([RUN, *axes], kind="stable", ignore_index=True)
+
+
+_SAID = {"task": "task", "config": "configuration", "given_seed": "seed"}
+
+
+def _refuse(
+    frame: pd.DataFrame,
+    records: Records,
+    wrong: "pd.Series[bool]",
+    problem: str,
+    label: "pd.Series[str] | None" = None,
+) -> None:
+    if not wrong.any():
+        return
+    run = f" (run {label.iloc[_first(wrong)]})" if label is not None else ""
+    where = records.where(_record(frame, wrong))
+    raise DataError(f"{where}{run}: this row and an earlier one {problem}")
+
+
+def _first(wrong: "pd.Series[bool]") -> int:
+    return int(np.argmax(wrong.to_numpy()))
+
+
+def _record(frame: pd.DataFrame, wrong: "pd.Series[bool]") -> int:
+    """Return the record of the first row that is wrong."""
+    return int(frame[ROW].to_numpy()[_first(wrong)])
+
+
+def _refuse_repeat(frame: pd.DataFrame, records: Records, spec: ImportSpec) -> None:
+    axes = list(spec.fidelity_names.values())
+    second = frame[frame["repeat"] > 0].iloc[0]
+    same = (
+        frame[["task", "config", "given_seed"]] == second[["task", "config", "given_seed"]]
+    ).all(axis=1)
+    earlier = frame[same & (frame["repeat"] == second["repeat"] - 1)]
+    level = earlier[(earlier[axes] == second[axes]).all(axis=1)] if axes else earlier
+    first = (level if len(level) else earlier).iloc[0]
+    metrics = list(spec.metric_names.values())
+    equal = [(first[name] == second[name]) or (first[name] != first[name]) for name in metrics]
+    verb = "repeats" if all(equal) else "contradicts"
+    place = records.places[int(first[ROW])]
+    raise DataError(
+        f"{records.where(int(second[ROW]))}: {verb} {records.unit} {place}: the same "
+        "configuration, seed and fidelity; set duplicates = 'repeats' if they are runs of their "
+        "own, name the column that tells them apart (`run`, `seed`, `task`), or remove one"
+    )
+
+
+def add_statuses(frame: pd.DataFrame, spec: ImportSpec) -> pd.DataFrame:
+    """Turn missing and non-finite values into statuses, and infinities into NaN.
+
+    The first metric: not finite is diverged; missing is failed, unless the run has a later value,
+    for then it was not measured there. Other metrics: infinite or NaN is diverged too where the
+    file writes it, missing is not measured.
+    """
+    diverged = pd.Series(False, index=frame.index)
+    failed = pd.Series(False, index=frame.index)
+    last = ~frame.duplicated(RUN, keep="last")
+    for place, (column, metric) in enumerate(spec.metrics.items()):
+        name = spec.metric_names[column]
+        values = frame[name]
+        diverged |= np.isinf(values)
+        meaning = metric.missing or ("failed" if place == 0 else "not_measured")
+        missing = values.isna()
+        if not metric.missing:
+            later = values.notna()[::-1].groupby(frame[RUN][::-1]).cummax()[::-1]
+            missing &= ~later
+        if metric.per_run:
+            missing &= last
+        failed |= missing & (meaning == "failed")
+        diverged |= missing & (meaning == "diverged")
+        frame[name] = values.where(~np.isinf(values))
+        if metric.stderr:
+            frame[metric.stderr] = frame[metric.stderr].where(~np.isinf(frame[metric.stderr]))
+    stated = frame["stated"].where((spec.layout == "rows") | last, "")
+    found = np.select([diverged, failed], ["diverged", "failed"], default="ok")
+    frame["status"] = stated.where(~stated.isin(["", "ok"]), found)
+    return frame
+
+
+def add_costs(frame: pd.DataFrame, records: Records, spec: ImportSpec) -> pd.DataFrame:
+    """Turn every cost into what a run had cost so far at each row; unknown is NaN."""
+    last = ~frame.duplicated(RUN, keep="last")
+    for column, cost in spec.costs.items():
+        values, groups = frame[cost.name], frame.groupby(RUN)[cost.name]
+        if cost.counts == "since_last":
+            known = values.notna().groupby(frame[RUN]).cummin()
+            frame[cost.name] = groups.cumsum().where(known)
+        elif cost.counts.startswith("whole_run"):
+            whole = groups.transform("last")
+            wrong = values.notna() & (values != whole)
+            if wrong.any():
+                raise DataError(
+                    f"{records.where(_record(frame, wrong), column)}: the cost of a whole run "
+                    "differs within the run; is it 'so_far' or 'since_last'?"
+                )
+            if cost.counts == "whole_run" or not spec.fidelities:
+                frame[cost.name] = whole.where(last)
+            else:
+                (axis,) = spec.fidelity_names.values()
+                share = frame[axis] / frame.groupby(RUN)[axis].transform("last")
+                frame[cost.name] = whole * share
+    return frame
+
+
+def end_runs(
+    frame: pd.DataFrame, records: Records, spec: ImportSpec
+) -> tuple[pd.DataFrame, list[dict[str, object]], list[str]]:
+    """Apply `keep` and `short_curves`; return the frame, what was dropped, and notes.
+
+    A run that broke stays broken: at the checkpoints after its end it gets rows with its status
+    and the cost of its end, without values. No value is ever carried on.
+
+    Raises:
+        DataError: a run ends early and the spec calls that an error.
+    """
+    frame[END] = False
+    if len(spec.fidelities) != 1:
+        return frame, [], []
+    (axis,) = spec.fidelity_names.values()
+    last = ~frame.duplicated(RUN, keep="last")
+    if spec.keep == "last":
+        return frame[last].reset_index(drop=True), [], [f"Of each run the last {axis} alone."]
+    ends = frame[last]
+    short = ends[axis] < ends.groupby("task")[axis].transform("max")
+    sound = short & (ends["status"] == "ok")
+    dropped: list[dict[str, object]] = []
+    notes: list[str] = []
+    if sound.any() and spec.short_curves == "error":
+        raise DataError(
+            f"{records.where(_record(ends, sound))}: the run ends at {axis} "
+            f"{ends[axis].to_numpy()[_first(sound)]:g}, before others; `short_curves` in the spec "
+            "can say what that means"
+        )
+    if sound.any() and spec.short_curves == "drop":
+        places = [records.places[int(row)] for row in ends.loc[sound, ROW]]
+        dropped.append(noted("runs of the file", places, f"they end before the last {axis}"))
+        frame = frame[~frame[RUN].isin(ends.loc[sound, RUN])]
+    elif sound.any() and spec.short_curves != "unmeasured":
+        ends.loc[sound, "status"] = spec.short_curves
+        notes.append(
+            f"{int(sound.sum())} runs end before the last {axis} without saying why: "
+            f"{spec.short_curves} at the later checkpoints, as the spec says."
+        )
+    elif sound.any():
+        notes.append(
+            f"{int(sound.sum())} runs end before the last {axis}; nothing is known of them beyond."
+        )
+    broken = ends[(ends["status"] != "ok") & short]
+    added = _after_end(frame, broken, axis, spec)
+    if len(added):
+        notes.append(
+            f"{added[RUN].nunique()} runs that broke have rows without values at the later "
+            f"checkpoints, marked {END}."
+        )
+        frame = pd.concat([frame, added], ignore_index=True)
+    return frame.reset_index(drop=True), dropped, notes
+
+
+def _after_end(
+    frame: pd.DataFrame, broken: pd.DataFrame, axis: str, spec: ImportSpec
+) -> pd.DataFrame:
+    levels = frame[["task", axis]].drop_duplicates().rename(columns={axis: "level"})
+    if len(broken) * levels.groupby("task").size().max() > spec.limits.rows:
+        raise DataError(
+            f"more than {spec.limits.rows} rows would be added for runs that broke, because their "
+            f"{axis} values hardly meet; round {axis} first, or raise `limits.rows` in the spec"
+        )
+    added = broken.merge(levels, on="task")
+    added = added[added["level"] > added[axis]].drop(columns=axis).rename(columns={"level": axis})
+    values = list(spec.metric_names.values())
+    values += [metric.stderr for metric in spec.metrics.values() if metric.stderr]
+    added[values] = np.nan
+    return added.assign(**{END: True})
+
+
+def add_seeds(frame: pd.DataFrame, seeds: list[int] | None) -> tuple[pd.DataFrame, list[str]]:
+    """Add `seed`: that of the file where it tells runs apart, else a number for each repeat.
+
+    `seeds` are the integers behind `given_seed`, None where the file has no single column of
+    integers.
+    """
+    repeated = bool((frame["repeat"] > 0).any())
+    if seeds is not None and not repeated:
+        frame[SEED] = frame["given_seed"].map(dict(enumerate(seeds)))
+        return frame, []
+    pairs = sorted(set(zip(frame["given_seed"], frame["repeat"], strict=True)))
+    numbers = {pair: number for number, pair in enumerate(pairs)}
+    keys = zip(frame["given_seed"], frame["repeat"], strict=True)
+    frame[SEED] = [numbers[pair] for pair in keys]
+    if not repeated:
+        return frame, []
+    return frame, [
+        "Runs of one configuration (and seed) are repeats: `seed` numbers them in the file's "
+        "order and is no random seed."
+    ]

@@ -1,0 +1,68 @@
+"""Spaces as ConfigSpace has them."""
+
+import subprocess
+import sys
+
+import pytest
+
+from hpobench_llm.benchmarks.catalogue import load
+from hpobench_llm.space import Categorical, Float, Integer, Ordinal, Space
+
+ConfigSpace = pytest.importorskip("ConfigSpace")
+
+MIXED = Space(
+    (
+        Float("lr", 1e-5, 1e-1, log=True, unit="1"),
+        Float("dropout", 0.0, 0.5),
+        Integer("rank", 1, 512, log=True),
+        Ordinal("alpha_ratio", (0.5, 2.0, 8.0), log=True),
+        Ordinal("batch", (8, 16)),
+        Categorical("target", ("q", "qv", "all")),
+    )
+)
+
+
+def test_what_it_samples_lies_in_the_space():
+    made = MIXED.to_configspace(seed=0)
+    assert list(made) != []
+    for configuration in made.sample_configuration(50):
+        canonical = MIXED.canonical(dict(configuration))
+        assert isinstance(canonical["rank"], int)
+        assert isinstance(canonical["target"], str)
+
+
+def test_every_dimension_keeps_bounds_scale_values_and_unit():
+    made = MIXED.to_configspace()
+    assert set(made) == set(MIXED.names)
+    for d in MIXED:
+        theirs = made[d.name]
+        assert theirs.meta["unit"] == d.unit
+        if isinstance(d, Float | Integer):
+            assert (theirs.lower, theirs.upper, theirs.log) == (d.low, d.high, d.log)
+        else:
+            values = theirs.sequence if isinstance(d, Ordinal) else theirs.choices
+            assert tuple(values) == d.values
+    assert made["alpha_ratio"].meta["log"]
+    assert not made["batch"].meta["log"]
+
+
+def test_a_seed_repeats_its_samples():
+    one, other = (MIXED.to_configspace(seed=3).sample_configuration(5) for _ in range(2))
+    assert [dict(c) for c in one] == [dict(c) for c in other]
+
+
+def test_a_table_answers_its_configurations():
+    bench = load("lora-nano")
+    for configuration in bench.space.to_configspace(seed=0).sample_configuration(20):
+        plain = {name: configuration[name] for name in bench.space.names}
+        assert bench.query(configuration) == bench.query(plain) == bench.query(dict(configuration))
+
+
+def test_without_the_library_the_extra_is_named():
+    program = (
+        "import sys; sys.modules['ConfigSpace'] = None\n"
+        "import hpobench_llm\n"
+        "hpobench_llm.load('toy-bowl').space.to_configspace()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "pip install 'hpobench-llm[configspace]'" in done.stderr

@@ -1,0 +1,192 @@
+"""The contract of every kind of benchmark: pure, one as many, bad input named."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hpobench_llm.benchmarks.base import Benchmark
+from hpobench_llm.benchmarks.catalogue import load
+from hpobench_llm.benchmarks.surrogate import SurrogateBenchmark
+from hpobench_llm.benchmarks.tabular import TabularBenchmark
+from hpobench_llm.errors import ConfigurationError, HpobenchError, UnknownNameError
+from hpobench_llm.surrogates.fit import fit
+from hpobench_llm.tables.table import Table
+from tests.conftest import closed_form_rows, write_table
+from tests.problems import FINITE, REAL, SHARE, STEP, points, table
+
+GRID = list(FINITE.configurations())
+
+
+def _surrogate(folder):
+    return SurrogateBenchmark(fit(Table.load(write_table(folder, closed_form_rows())), folds=2))
+
+
+KINDS = {
+    "toy-bowl": lambda _: load("toy-bowl"),
+    "toy-sphere": lambda _: load("toy-sphere"),
+    "shipped table": lambda _: load("lora-nano"),
+    "table": lambda f: TabularBenchmark(table(f, FINITE, GRID)),
+    "no fidelity": lambda f: TabularBenchmark(table(f, FINITE, GRID, ())),
+    "two fidelities": lambda f: TabularBenchmark(table(f, FINITE, GRID, (STEP, SHARE))),
+    "no costs": lambda f: TabularBenchmark(table(f, FINITE, GRID, costs=False)),
+    "no grid": lambda f: TabularBenchmark(table(f, REAL, points(REAL, 30))),
+    "surrogate": _surrogate,
+}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def bench(request, tmp_path_factory) -> Benchmark:
+    return KINDS[request.param](tmp_path_factory.mktemp("b") / "t")
+
+
+def some(bench, count=6):
+    rng = np.random.default_rng(1)
+    return [bench.snap(bench.space.sample(rng)) for _ in range(count)]
+
+
+def test_equal_arguments_give_equal_answers(bench):
+    for config in some(bench):
+        one, other = bench.query(config), bench.query(dict(reversed(config.items())))
+        assert str(one) == str(other)  # NaN costs too
+        assert set(one.metrics) <= set(bench.metrics)
+        assert one.constraints == {}
+        assert one.feasible
+
+
+def test_many_are_as_one(bench):
+    configs = some(bench)
+    lowest = {axis.name: axis.values[0] for axis in bench.fidelities}
+    for fidelity in (None, lowest, dict(list(lowest.items())[:1])):
+        many = bench.query_many(configs, fidelity=fidelity)
+        pd.testing.assert_frame_equal(
+            bench.query_many(pd.DataFrame(configs), fidelity=fidelity), many
+        )
+        assert list(many.columns) == [*bench.metrics, "status", "cost_seconds", "tokens"]
+        for row, config in enumerate(configs):
+            one = bench.query(config, fidelity=fidelity)
+            found = [one.metrics.get(name, math.nan) for name in bench.metrics]
+            expected = many.loc[row, list(bench.metrics)].to_numpy(dtype=float)
+            assert found == pytest.approx(expected, rel=1e-12, nan_ok=True)
+            assert one.status == many["status"][row]
+            assert one.cost_seconds == pytest.approx(many["cost_seconds"][row], nan_ok=True)
+            assert one.tokens == pytest.approx(many["tokens"][row], nan_ok=True)
+
+
+def test_nothing_asked_for_is_no_row(bench):
+    assert len(bench.query_many([])) == 0
+
+
+def test_an_axis_that_is_not_named_is_in_full(bench):
+    (config,) = some(bench, 1)
+    full = {axis.name: axis.full for axis in bench.fidelities}
+    assert str(bench.query(config, fidelity=full)) == str(bench.query(config))
+    for name, value in full.items():
+        assert str(bench.query(config, fidelity={name: value})) == str(bench.query(config))
+        by_numpy = bench.query(config, fidelity={name: np.float64(value)})
+        assert str(by_numpy) == str(bench.query(config))
+
+
+def test_only_the_metrics_asked_for(bench):
+    (config,) = some(bench, 1)
+    for name in bench.metrics:
+        assert set(bench.query(config, metrics=[name]).metrics) <= {name}
+    with pytest.raises(UnknownNameError, match="unknown metric 'val_los'; did you mean"):
+        bench.query(config, metrics=["val_los"])
+
+
+def test_nothing_is_better_than_the_optimum(bench):
+    for metric in bench.metrics.values():
+        config, value = bench.optimum(metric.name)
+        answer = bench.query(config)
+        assert answer.loss(metric) == pytest.approx(metric.to_loss(value))
+        for other in some(bench, 20):
+            assert bench.query(other).loss(metric) >= metric.to_loss(value) - 1e-9
+
+
+def test_as_hpobench_has_it(bench):
+    (config,) = some(bench, 1)
+    found = bench.objective_function(config)
+    answer = bench.query(config)
+    assert set(found) == {"function_value", "cost", "info"}
+    assert found["function_value"] == answer.loss(bench.metrics["val_loss"])
+    assert found["cost"] == pytest.approx(answer.cost_seconds, nan_ok=True)
+    assert found["info"]["fidelity"] == {axis.name: axis.full for axis in bench.fidelities}
+    if "test_loss" in bench.metrics:
+        assert bench.objective_function_test(config)["function_value"] == pytest.approx(
+            answer.loss(bench.metrics["test_loss"])
+        )
+    else:
+        with pytest.raises(UnknownNameError, match="unknown metric 'test_loss'"):
+            bench.objective_function_test(config)
+
+
+def test_the_reference_point_is_the_worst_of_each_metric(bench):
+    names = list(bench.metrics)[:2]
+    assert bench.reference_point(names) == {n: bench.metrics[n].worst for n in names}
+    assert bench.hypervolume(names, [bench.reference_point(names)]) == 0.0
+    assert bench.hypervolume(names, []) == 0.0
+
+
+BAD = ["missing", "extra", True, "3", math.nan, math.inf, -1e9, None, [1], b"1", 1j]
+
+
+@pytest.mark.parametrize("bad", BAD, ids=repr)
+def test_a_bad_configuration_is_named(bench, bad):
+    (config,) = some(bench, 1)
+    name = bench.space.names[0]
+    config = dict(config)
+    if bad == "missing":
+        del config[name]
+    elif bad == "extra":
+        config["rnak"] = 1
+    else:
+        config[name] = bad
+    word = "rnak" if bad == "extra" else name
+    with pytest.raises(ConfigurationError, match=word):
+        bench.query(config)
+    with pytest.raises(ConfigurationError, match=word):
+        bench.query_many([*some(bench, 2), config])
+    good = some(bench, 2)
+    frame = pd.DataFrame([config]) if bad in ("missing", "extra") else pd.DataFrame(good)
+    if bad not in ("missing", "extra"):
+        frame[name] = pd.Series([good[0][name], bad], dtype=object)
+    with pytest.raises(ConfigurationError, match=word):
+        bench.query_many(frame)
+
+
+@pytest.mark.parametrize("bad", [True, "1", math.nan, math.inf, None, [1]], ids=repr)
+def test_a_bad_fidelity_is_named(bench, bad):
+    (config,) = some(bench, 1)
+    for axis in bench.fidelities:
+        with pytest.raises(ConfigurationError, match=axis.name):
+            bench.query(config, fidelity={axis.name: bad})
+    with pytest.raises(UnknownNameError, match="unknown fidelity 'stpe'"):
+        bench.query(config, fidelity={"stpe": 1})
+
+
+def test_a_fidelity_beyond_the_range_is_refused(bench):
+    (config,) = some(bench, 1)
+    for axis in bench.fidelities:
+        with pytest.raises(HpobenchError, match=axis.name):
+            bench.query(config, fidelity={axis.name: 2 * axis.full})
+
+
+def test_numpy_numbers_are_numbers(bench):
+    (config,) = some(bench, 1)
+    spelled = {
+        name: value if isinstance(value, str) else np.float64(value)
+        for name, value in config.items()
+    }
+    assert str(bench.query(spelled)) == str(bench.query(config))
+    assert str(bench.query_many([spelled])) == str(bench.query_many([config]))
+
+
+def test_what_cannot_be_bounded_is_named(bench):
+    with pytest.raises(UnknownNameError, match="quantity to bound 'peak_memry'"):
+        bench.constrained({"peak_memry": 1.0})
+    for name in list(bench.measures())[:1]:
+        for bad in (math.nan, math.inf, True, "1"):
+            with pytest.raises(ConfigurationError, match=name):
+                bench.constrained({name: bad})

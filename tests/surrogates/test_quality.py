@@ -1,0 +1,89 @@
+"""Figures of quality and shapes of cost in closed form."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hpobench_llm.metrics import Fidelity
+from hpobench_llm.surrogates.compare import compare, folds_of
+from hpobench_llm.surrogates.models import FAMILIES
+from hpobench_llm.surrogates.quality import figures, probability_figures
+from hpobench_llm.surrogates.resources import LEAST, Shape, resources_of
+
+
+def test_figures_in_closed_form():
+    truth = np.array([1.0, 3.0, 4.0, 6.0, 9.0, 11.0])  # three cells of two seeds
+    predicted = np.array([2.0, 2.0, 4.0, 4.0, 10.0, 10.0])
+    cell = np.array([0, 0, 1, 1, 2, 2])
+    held = {0.5: np.array([True, True, False, False, True, False])}
+    found = figures(truth, predicted, cell, held)
+    means = np.array([2.0, 5.0, 10.0])
+    assert found["r2"] == pytest.approx(1 - (1 / 3) / means.var())
+    assert found["kendall_tau"] == found["spearman"] == pytest.approx(1.0)
+    assert found["mean_absolute_error"] == pytest.approx(1 / 3)
+    assert found["seed_standard_deviation"] == pytest.approx(np.sqrt(2))
+    assert found["r2_ceiling"] == pytest.approx(1 - 2 * 0.5 / means.var())
+    assert found["kendall_tau_between_seeds"] == pytest.approx(1.0)
+    assert found["coverage"] == {"0.5": 0.5}
+    assert (found["runs"], found["cells"]) == (6, 3)
+
+
+def test_a_figure_that_does_not_exist_is_none():
+    found = figures(np.array([1.0]), np.array([2.0]), np.array([0]))
+    assert found["r2"] is found["kendall_tau"] is found["seed_standard_deviation"] is None
+    assert figures(np.zeros(0), np.zeros(0), np.zeros(0, dtype=int))["r2"] is None
+    assert figures(np.ones(5), np.arange(5.0), np.arange(5))["kendall_tau"] is None
+
+
+def test_a_perfect_prediction_does_not_pass_the_ceiling_by_much():
+    rng = np.random.default_rng(0)
+    truth = np.repeat(rng.normal(size=500), 2)
+    runs = truth + rng.normal(0, 0.5, 1000)
+    found = figures(runs, truth, np.repeat(np.arange(500), 2))
+    assert found["r2"] == pytest.approx(found["r2_ceiling"], abs=0.03)
+
+
+def test_probabilities_in_closed_form():
+    found = probability_figures(np.array([1.0, 0.0, 0.0, 1.0]), np.array([1.0, 0.0, 0.5, 0.5]))
+    assert found["brier"] == pytest.approx(0.125)
+    assert found["brier_of_the_share"] == pytest.approx(0.25)
+    assert found["auc"] == pytest.approx(3.5 / 4)  # one tie
+    assert probability_figures(np.zeros(3), np.zeros(3))["auc"] is None
+
+
+def test_a_product_of_rate_and_shape_is_found_again():
+    rates = np.array([2.0, 5.0, 1.0, 3.0])
+    steps = (0, 4, 8, 32)
+    axis = Fidelity(name="step", unit="", values=steps)
+    frame = pd.DataFrame([{"train_seconds": r * s, "step": s} for r in rates for s in steps])
+    levels = frame[["step"]].to_numpy(dtype=float)
+    found = resources_of(frame, (axis,), levels, np.repeat(np.arange(4), 4))
+    (shape,) = found.shapes
+    assert np.exp(found.rates[:, 0]) == pytest.approx(rates * 32)
+    assert [shape.at((s,)) for s in (4, 6, 32)] == pytest.approx([4 / 32, 6 / 32, 1.0])
+    assert shape.at((0,)) == LEAST
+    assert Shape.from_json(shape.to_json()) == shape
+
+
+def test_a_column_that_is_not_there_or_empty_is_left_out():
+    frame = pd.DataFrame({"eval_seconds": [np.nan, np.nan], "tokens_seen": [5, 10]})
+    found = resources_of(frame, (), np.zeros((2, 0)), np.arange(2))
+    assert [shape.name for shape in found.shapes] == ["tokens_seen"]
+    assert np.exp(found.rates[:, 0]) == pytest.approx([5.0, 10.0])
+    nothing = resources_of(frame[["eval_seconds"]], (), np.zeros((2, 0)), np.arange(2))
+    assert nothing.shapes == ()
+    assert nothing.rates.shape == (2, 0)
+
+
+def test_the_cheapest_family_that_is_as_good_wins():
+    rng = np.random.default_rng(0)
+    x = rng.random((60, 2))
+    y = np.column_stack([x[:, 0] + rng.normal(0, 0.1, 60), np.sin(25 * x[:, 0])])
+    families = [FAMILIES["ridge"], FAMILIES["process"]]
+    found = compare(
+        x, y, np.full(y.shape, True), np.arange(60), folds_of(60, 5, 0), seed=0, families=families
+    )
+    assert found.winners == ("ridge", "process")
+    assert found.errors[1]["process"] < 0.5 < found.errors[1]["ridge"]
+    held = folds_of(60, 5, 0)
+    assert sorted(np.bincount(held)) == [12] * 5

@@ -149,18 +149,28 @@ def _ls(options: argparse.Namespace) -> int:
     if options.what in (None, "optimizers"):
         from hpobench_llm.optimizers.registry import list_optimizers
 
-        listed["optimizers"] = {
-            name: f"{entry.family}: {entry.summary} ({entry.library or 'our own'})"
-            for name, entry in list_optimizers().items()
-        }
+        listed["optimizers"] = {n: entry.columns() for n, entry in list_optimizers().items()}
     if options.json:
         print(json.dumps(listed, indent=2))
         return 0
     for kind, entries in listed.items():
         print(kind)
-        for name, text in entries.items():
-            print(f"  {name:<12} {text}")
+        rows = [[name, *_cells(shown)] for name, shown in entries.items()]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            print(f"  {'  '.join(cells)}".rstrip())
     return 0
+
+
+def _cells(shown: str | dict[str, Any]) -> list[str]:
+    """Return what a listing has beside a name: a text, or columns with names for what is true."""
+    if isinstance(shown, str):
+        return [shown]
+    true = [name for name, value in shown.items() if value is True]
+    library = f"{shown['library']} {shown['installed'] or '(not installed)'}".strip()
+    what = library if shown["library"] else "our own"
+    return [shown["family"], shown["objectives"], ", ".join(true) or "-", what, shown["summary"]]
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -8,7 +8,18 @@ import pytest
 from importlinter.cli import lint_imports
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ("torch", "transformers", "peft", "nni", "optuna", "lightgbm", "sklearn", "datasets")
+HEAVY = (
+    "torch",
+    "transformers",
+    "peft",
+    "nni",
+    "optuna",
+    "lightgbm",
+    "sklearn",
+    "datasets",
+    "cmaes",
+    "pymoo",
+)
 
 
 def test_imports_point_one_way():

@@ -238,5 +238,21 @@ def test_listing_is_data_on_stdout(tmp_path):
     done = run(MAIN, "ls", "--json")
     listed = json.loads(done.stdout)
     assert {"nomad", "random", "tpe-nni", "tpe-optuna"} <= set(listed["optimizers"])
+    shown = listed["optimizers"]["nomad"]
+    assert (shown["family"], shown["objectives"], shown["library"], shown["sequential"]) == (
+        "direct search",
+        "one",
+        "PyNomadBBO",
+        True,
+    )
     assert "toy-bowl" in listed["benchmarks"]
     assert done.stderr == ""
+
+
+def test_a_listing_of_optimizers_has_aligned_columns():
+    heading, *rows = run(MAIN, "ls", "optimizers").stdout.splitlines()
+    assert heading == "optimizers"
+    summary = next(row.index("mesh adaptive") for row in rows if "mesh adaptive" in row)
+    assert all(row[summary - 1] == " " and row[summary] != " " for row in rows)
+    (asha,) = [row.split() for row in rows if row.split()[0] == "asha"]
+    assert asha[:6] == ["asha", "multi-fidelity", "one", "fidelity", "our", "own"]

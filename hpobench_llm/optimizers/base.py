@@ -1,10 +1,12 @@
 """The contract of every optimizer: ask for a trial, be told its evaluation.
 
 An optimizer sees a space, the objectives' names and directions, the fidelities and a budget. It
-never sees a benchmark or a table.
+never sees a benchmark or a table. A method writes `suggest` and `learn`; numbers, budget, the
+initial design and what runs are kept here, in the same way for all.
 """
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,14 +16,30 @@ from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import Fidelity, Metric
 from hpobench_llm.space import Configuration, Space
 
+FidelityLevel = dict[str, int | float]
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """What a method wants evaluated: a configuration, and the fidelity (None: in full).
+
+    `resumes` is the number of a finished trial of the same configuration at a lower fidelity,
+    which is trained on from there: how a method pauses, promotes and continues.
+    """
+
+    config: Configuration
+    fidelity: FidelityLevel | None = None
+    resumes: int | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One suggestion: a canonical configuration, and the fidelity to run it at (None: in full)."""
+    """A suggestion with its number; the configuration is canonical."""
 
     number: int
     config: Configuration
-    fidelity: dict[str, int | float] | None = None
+    fidelity: FidelityLevel | None = None
+    resumes: int | None = None
 
 
 class Optimizer(ABC):
@@ -34,6 +52,7 @@ class Optimizer(ABC):
         budget: how many trials will be asked for at most.
         seed: the only source of randomness.
         sources: results on related tasks, for methods that transfer; None for the rest.
+        initial: configurations that are asked for first, in full, before the method's own.
     """
 
     def __init__(
@@ -44,6 +63,7 @@ class Optimizer(ABC):
         budget: int,
         seed: int,
         sources: Any = None,
+        initial: Sequence[Configuration] = (),
     ) -> None:
         if len(objectives) < 1:
             raise OptimizerError(f"{type(self).__name__} needs at least one objective")
@@ -53,6 +73,9 @@ class Optimizer(ABC):
         self.budget = budget
         self.seed = seed
         self.sources = sources
+        self._design = deque(space.canonical(config) for config in initial)
+        self._asked = 0
+        self._running: set[int] = set()
         self.check()
         self.set_up()
 
@@ -63,12 +86,41 @@ class Optimizer(ABC):
         """Build the optimizer's own state; the arguments above are attributes by now."""
 
     @abstractmethod
-    def ask(self) -> Trial | None:
-        """Return the next trial, or None: wait for a running trial, or, if none runs, the end."""
+    def suggest(self, number: int) -> Suggestion | None:
+        """Return what trial `number` is to be; None: wait for a running one, or, if none, end."""
 
     @abstractmethod
+    def learn(self, trial: Trial, evaluation: Evaluation) -> None:
+        """Learn a trial's outcome; its configuration is the one that was really evaluated.
+
+        It may be one that was never suggested: of the initial design.
+        """
+
+    def ask(self) -> Trial | None:
+        """Return the next trial, or None: wait for a running trial, or, if none runs, the end."""
+        if self._asked >= self.budget:
+            return None
+        if self._design:
+            wanted: Suggestion | None = Suggestion(self._design.popleft())
+        else:
+            wanted = self.suggest(self._asked)
+        if wanted is None:
+            return None
+        trial = Trial(self._asked, wanted.config, wanted.fidelity, wanted.resumes)
+        self._running.add(trial.number)
+        self._asked += 1
+        return trial
+
     def tell(self, trial: Trial, evaluation: Evaluation) -> None:
-        """Learn a trial's outcome; its configuration is the one that was really evaluated."""
+        """Pass on a trial's outcome; its configuration is the one that was really evaluated.
+
+        Raises:
+            OptimizerError: the trial does not run.
+        """
+        if trial.number not in self._running:
+            raise OptimizerError(f"{type(self).__name__}: trial {trial.number} is not running")
+        self._running.remove(trial.number)
+        self.learn(trial, evaluation)
 
     def close(self) -> None:  # noqa: B027 - optional: most optimizers hold nothing to give back
         """Give back what the optimizer holds (a process, say); called once, also after errors."""

@@ -12,7 +12,8 @@ import json
 import math
 import os
 import sys
-from collections.abc import Mapping
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from selectors import EVENT_READ, DefaultSelector
@@ -25,7 +26,12 @@ import numpy as np
 
 from hpobench_llm.errors import MissingDependencyError, OptimizerError
 from hpobench_llm.evaluation import Evaluation
-from hpobench_llm.optimizers.base import SingleObjectiveOptimizer, Trial
+from hpobench_llm.optimizers.base import (
+    Optimizer,
+    SingleObjectiveOptimizer,
+    Suggestion,
+    Trial,
+)
 from hpobench_llm.space import (
     Categorical,
     Configuration,
@@ -66,7 +72,108 @@ class _Variable:
                 return min(max(value, number.low), number.high)
 
 
-class Nomad(SingleObjectiveOptimizer):
+class NomadOptimizer(Optimizer):
+    """What NOMAD's optimizers share: the space as it sees it, and the exchange with its process.
+
+    A subclass says which parameters NOMAD gets.
+    """
+
+    name: ClassVar[str]
+    timeout_seconds: ClassVar[float] = 600.0
+
+    def set_up(self) -> None:
+        """Build the optimizer's own state."""
+        if find_spec("PyNomad") is None:
+            raise MissingDependencyError("PyNomadBBO", "", f"the optimizer '{self.name}'")
+        if not 0 <= self.seed <= 2**31 - 2:  # beyond, NOMAD crashes or takes the seed modulo 2**32
+            raise OptimizerError(
+                f"{self.name}: the seed must lie in [0, 2**31 - 2], got {self.seed}"
+            )
+        self._start = self.space.sample(np.random.default_rng(self.seed))
+        self._variables = [v for d in self.space if (v := _variable(d)) is not None]
+        self._points = math.prod(
+            int(v.upper - v.lower) + 1 if v.kind == "I" else math.inf for v in self._variables
+        )
+        self._suggested: int | None = None
+        self._known: list[tuple[list[float], Configuration]] = []  # of an initial design
+        self._ended = False
+        self._process: _Process | None = None
+
+    def suggest(self, number: int) -> Suggestion | None:
+        """Return the next point that NOMAD wants, None while one is running or after the end."""
+        # NOMAD repeats no point, but would search its cache for long before it gave up.
+        if number >= self._points:
+            self._ended = True
+        if self._ended or self._running:
+            return None
+        if self._known and self._process is None:
+            losses, self._start = self._known[self.best([losses for losses, _ in self._known])]
+            if self._variables and self._next_configuration() is not None:
+                # The start point's, known already.
+                self._process_of_now().send({"losses": losses})
+        config = self._next_configuration() if self._variables else self._start
+        if config is None:
+            self._ended = True
+            return None
+        self._suggested = number
+        return Suggestion(self.space.canonical(config))
+
+    def learn(self, trial: Trial, evaluation: Evaluation) -> None:
+        """Give NOMAD the losses of the point that it waits for."""
+        losses = [evaluation.loss(metric) for metric in self.objectives]
+        if trial.number != self._suggested:
+            self._known.append((losses, trial.config))
+        elif self._process is not None:
+            self._process.send({"losses": losses})
+
+    @abstractmethod
+    def best(self, losses: Sequence[Sequence[float]]) -> int:
+        """Return the index of the losses at which NOMAD is to start."""
+
+    @abstractmethod
+    def parameters(self, kinds: Sequence[str]) -> list[str]:
+        """Return NOMAD's parameters beside those of all, for variables of the kinds I and R."""
+
+    def close(self) -> None:
+        """End NOMAD's process; afterwards `ask` gives None."""
+        self._ended = True
+        if self._process is not None:
+            self._process.close()
+            self._process = None
+
+    def _next_configuration(self) -> Configuration | None:
+        message = self._process_of_now().receive()
+        if "point" in message:
+            coordinates = zip(self._variables, message["point"], strict=True)
+            return self._start | {v.dimension.name: v.decode(c) for v, c in coordinates}
+        if message["flag"] < 0:
+            raise OptimizerError(f"NOMAD ended with flag {message['flag']}: {message['end']}")
+        return None
+
+    def _process_of_now(self) -> "_Process":
+        if self._process is None:
+            self._process = _Process(self.timeout_seconds)
+            self._process.send(self._problem())
+        return self._process
+
+    def _problem(self) -> dict[str, Any]:
+        kinds = [v.kind for v in self._variables]
+        return {
+            "start": [v.encode(self._start[v.dimension.name]) for v in self._variables],
+            "lower": [v.lower for v in self._variables],
+            "upper": [v.upper for v in self._variables],
+            "parameters": [
+                f"BB_INPUT_TYPE ( {' '.join(kinds)} )",
+                f"BB_OUTPUT_TYPE {' '.join(['OBJ'] * len(self.objectives))}",
+                *self.parameters(kinds),
+                f"MAX_BB_EVAL {self.budget}",
+                f"SEED {self.seed + 1}",  # 0 is already in force, and would not restart anything
+                "DISPLAY_DEGREE 0",
+            ],
+        }
+
+
+class Nomad(NomadOptimizer, SingleObjectiveOptimizer):
     """NOMAD 4 through PyNomad, with NOMAD's defaults except where they crash.
 
     Defaults kept: frames start at a tenth of the range, speculative, quadratic-model and
@@ -84,9 +191,10 @@ class Nomad(SingleObjectiveOptimizer):
     may be the same configuration. PyNomad has no categorical type: a categorical axis is its
     index too, in the order in which the space lists it. An axis with a single value is left out.
 
-    NOMAD needs a start point. It is drawn uniformly from the space by the seed, and so is the
-    point that random search starts with. A fixed one would leave seeds little to differ by:
-    NOMAD's seed s is one and the same random stream without its first s draws (a start costs
+    NOMAD needs a start point: the best of the initial design, where there is one, whose loss it
+    is told without another trial. Otherwise it is drawn uniformly from the space by the seed, and
+    so is the point that random search starts with. A fixed one would leave seeds little to differ
+    by: NOMAD's seed s is one and the same random stream without its first s draws (a start costs
     1 s per 10**8 of them).
 
     NOMAD is sequential: `ask` gives None while a trial runs, however many workers there are. It
@@ -104,83 +212,16 @@ class Nomad(SingleObjectiveOptimizer):
             `timeout_seconds`.
     """
 
-    timeout_seconds: ClassVar[float] = 600.0
+    name = "nomad"
 
-    def set_up(self) -> None:
-        """Build the optimizer's own state."""
-        if find_spec("PyNomad") is None:
-            raise MissingDependencyError("PyNomadBBO", "", "the optimizer 'nomad'")
-        if not 0 <= self.seed <= 2**31 - 2:  # beyond, NOMAD crashes or takes the seed modulo 2**32
-            raise OptimizerError(f"nomad: the seed must lie in [0, 2**31 - 2], got {self.seed}")
-        self._start = self.space.sample(np.random.default_rng(self.seed))
-        self._variables = [v for d in self.space if (v := _variable(d)) is not None]
-        self._points = math.prod(
-            int(v.upper - v.lower) + 1 if v.kind == "I" else math.inf for v in self._variables
-        )
-        self._asked = 0
-        self._running: int | None = None
-        self._ended = False
-        self._process: _Process | None = None
+    def best(self, losses: Sequence[Sequence[float]]) -> int:
+        """Return the index of the lowest loss."""
+        return min(range(len(losses)), key=lambda index: losses[index][0])
 
-    def ask(self) -> Trial | None:
-        """Return the next point that NOMAD wants, None while one is running or after the end."""
-        # NOMAD repeats no point, but would search its cache for long before it gave up.
-        if self._asked >= min(self.budget, self._points):
-            self._ended = True
-        if self._ended or self._running is not None:
-            return None
-        config = self._next_configuration() if self._variables else self._start
-        if config is None:
-            self._ended = True
-            return None
-        trial = Trial(self._asked, self.space.canonical(config))
-        self._running = trial.number
-        self._asked += 1
-        return trial
-
-    def tell(self, trial: Trial, evaluation: Evaluation) -> None:
-        """Give NOMAD the loss of the running trial."""
-        if trial.number != self._running:
-            raise OptimizerError(f"nomad: trial {trial.number} is not running")
-        self._running = None
-        if self._process is not None:
-            self._process.send({"loss": evaluation.loss(self.objective)})
-
-    def close(self) -> None:
-        """End NOMAD's process; afterwards `ask` gives None."""
-        self._ended = True
-        if self._process is not None:
-            self._process.close()
-            self._process = None
-
-    def _next_configuration(self) -> Configuration | None:
-        if self._process is None:
-            self._process = _Process(self.timeout_seconds)
-            self._process.send(self._problem())
-        message = self._process.receive()
-        if "point" in message:
-            coordinates = zip(self._variables, message["point"], strict=True)
-            return self._start | {v.dimension.name: v.decode(c) for v, c in coordinates}
-        if message["flag"] < 0:
-            raise OptimizerError(f"NOMAD ended with flag {message['flag']}: {message['end']}")
-        return None
-
-    def _problem(self) -> dict[str, Any]:
-        kinds = [v.kind for v in self._variables]
+    def parameters(self, kinds: Sequence[str]) -> list[str]:
+        """Return the poll's directions."""
         quad_crashes = "R" not in kinds or len(kinds) == 1
-        return {
-            "start": [v.encode(self._start[v.dimension.name]) for v in self._variables],
-            "lower": [v.lower for v in self._variables],
-            "upper": [v.upper for v in self._variables],
-            "parameters": [
-                f"BB_INPUT_TYPE ( {' '.join(kinds)} )",
-                "BB_OUTPUT_TYPE OBJ",
-                f"DIRECTION_TYPE ORTHO N+1 {'NEG' if quad_crashes else 'QUAD'}",
-                f"MAX_BB_EVAL {self.budget}",
-                f"SEED {self.seed + 1}",  # 0 is already in force, and would not restart anything
-                "DISPLAY_DEGREE 0",
-            ],
-        }
+        return [f"DIRECTION_TYPE ORTHO N+1 {'NEG' if quad_crashes else 'QUAD'}"]
 
 
 class _Process:

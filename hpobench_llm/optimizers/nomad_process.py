@@ -1,8 +1,8 @@
 """NOMAD in a process of its own: the other end of `hpobench_llm.optimizers.nomad`.
 
 The first line read from stdin is the problem. From then on every line written to stdout is either
-a point that NOMAD wants evaluated or, once, how the run ended; every further line read is the
-loss of the last point. All lines are JSON. The module imports nothing but the standard library
+a point that NOMAD wants evaluated or, once, how the run ended; every further line read has the
+losses of the last point. All lines are JSON. The module imports nothing but the standard library
 and PyNomad, so that a run starts in a tenth of a second.
 """
 
@@ -31,7 +31,7 @@ def main() -> None:
             line = lines.readline()
             if not line:  # the parent is gone, or has closed this optimizer
                 os._exit(0)
-            x.setBBO(repr(float(json.loads(line)["loss"])).encode())
+            x.setBBO(" ".join(repr(float(v)) for v in json.loads(line)["losses"]).encode())
         except BaseException:
             traceback.print_exc()
             os._exit(1)

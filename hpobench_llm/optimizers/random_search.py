@@ -6,7 +6,7 @@ A finite axis is drawn uniformly over its levels, a continuous one over its unit
 import numpy as np
 
 from hpobench_llm.evaluation import Evaluation
-from hpobench_llm.optimizers.base import Optimizer, Trial
+from hpobench_llm.optimizers.base import Optimizer, Suggestion, Trial
 
 
 class RandomSearch(Optimizer):
@@ -15,14 +15,10 @@ class RandomSearch(Optimizer):
     def set_up(self) -> None:
         """Build the optimizer's own state."""
         self._rng = np.random.default_rng(self.seed)
-        self._asked = 0
 
-    def ask(self) -> Trial | None:
-        """Return an independent uniform draw, None once the budget is asked for."""
-        if self._asked == self.budget:
-            return None
-        self._asked += 1
-        return Trial(self._asked - 1, self.space.sample(self._rng))
+    def suggest(self, number: int) -> Suggestion:
+        """Return an independent uniform draw."""
+        return Suggestion(self.space.sample(self._rng))
 
-    def tell(self, trial: Trial, evaluation: Evaluation) -> None:
+    def learn(self, trial: Trial, evaluation: Evaluation) -> None:
         """Ignore the outcome."""

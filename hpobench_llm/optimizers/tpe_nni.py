@@ -10,9 +10,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from hpobench_llm.errors import MissingDependencyError, OptimizerError
+from hpobench_llm.errors import MissingDependencyError
 from hpobench_llm.evaluation import Evaluation
-from hpobench_llm.optimizers.base import SingleObjectiveOptimizer, Trial
+from hpobench_llm.optimizers.base import SingleObjectiveOptimizer, Suggestion, Trial
 from hpobench_llm.space import (
     Categorical,
     Configuration,
@@ -54,8 +54,8 @@ class TpeNni(SingleObjectiveOptimizer):
     configurations, 4 to 11 among 1680. With a real axis nothing is compared.
 
     NNI learns the number that it drew, before its rounding. A configuration that was moved
-    before it was evaluated is learned as it was evaluated. A trial that failed has the metric's
-    worst value.
+    before it was evaluated, or is of an initial design, is learned as it was evaluated. A trial
+    that failed has the metric's worst value.
 
     Raises:
         MissingDependencyError: nni is not installed.
@@ -66,27 +66,20 @@ class TpeNni(SingleObjectiveOptimizer):
         """Build the optimizer's own state."""
         self._tuner = TpeTuner("minimize", seed=self.seed)
         self._tuner.update_search_space({d.name: _search_space(d) for d in self.space})
-        self._asked = 0
-        self._running: dict[int, Configuration] = {}
+        self._suggested: dict[int, Configuration] = {}
 
-    def ask(self) -> Trial | None:
-        """Return the next suggestion, None once the budget or the space is exhausted."""
-        if self._asked >= self.budget:
-            return None
+    def suggest(self, number: int) -> Suggestion | None:
+        """Return the next suggestion, None once the space is exhausted."""
         try:
-            suggestion = self._tuner.generate_parameters(self._asked)
+            suggestion = self._tuner.generate_parameters(number)
         except nni.NoMoreTrialError:
             return None
-        trial = Trial(self._asked, self._decode(suggestion))
-        self._running[trial.number] = trial.config
-        self._asked += 1
-        return trial
+        config = self._suggested[number] = self._decode(suggestion)
+        return Suggestion(config)
 
-    def tell(self, trial: Trial, evaluation: Evaluation) -> None:
+    def learn(self, trial: Trial, evaluation: Evaluation) -> None:
         """Give NNI the loss of a trial and the configuration that was evaluated."""
-        if trial.number not in self._running:
-            raise OptimizerError(f"tpe-nni: trial {trial.number} is not running")
-        if trial.config != self._running.pop(trial.number):
+        if trial.config != self._suggested.pop(trial.number, None):
             # NNI ignores the configuration of a result and looks its own up by the number.
             self._tuner._running_params[trial.number] = format_parameters(
                 {d.name: _encode(d, trial.config) for d in self.space}, self._tuner.space

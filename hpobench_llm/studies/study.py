@@ -112,6 +112,13 @@ def read_study(path: Path) -> StudySpec:
     spec = read_spec(path, StudySpec)
     for name in spec.optimizers:
         check_name(name, f"{path}: `optimizers`")
+        if list_optimizers()[name].fidelity:
+            raise SpecError(
+                path,
+                "optimizers",
+                f"{name} trains in part, and a study's statistics are of trials in full: they "
+                f"cannot judge it yet; hpobench_llm.replay(...) runs it",
+            )
     names = set()
     for name in spec.benchmarks:
         benchmark = spec.load(name, f"{path}: `benchmarks`")

@@ -1,11 +1,17 @@
 """The trials of one optimizer and seed on one benchmark, in the order in which they finished."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from hpobench_llm.artefacts import write_frame
+from hpobench_llm.benchmarks.base import Benchmark
+from hpobench_llm.metrics import Metric
+from hpobench_llm.space import Value
+from hpobench_llm.studies.clock import Run
 
 KEYS = ("benchmark", "optimizer", "seed")
 MEASURED = "optimizer_seconds"
@@ -17,13 +23,53 @@ class Trajectory:
 
     Its columns:
 
-    `benchmark, optimizer, seed, trial, worker, config_id`, the hyperparameters, one column for
-    each fidelity axis, `status`, one column for each objective (own units), `cost_seconds`,
-    `tokens`, `started_seconds` and `finished_seconds` on the simulated clock, and
+    `benchmark, optimizer, seed, trial, resumes` (the trial that it continues, if any), `worker,
+    config_id`, the hyperparameters, one column for each fidelity axis, `status`, one column for
+    each objective (own units), `cost_seconds` and `tokens` of this trial alone, less what it
+    resumed, `started_seconds` and `finished_seconds` on the simulated clock, and
     `optimizer_seconds`, the optimizer's own measured time for suggesting and learning the trial.
     """
 
     frame: pd.DataFrame
+
+    @staticmethod
+    def of(
+        problem: Benchmark,
+        optimizer: str,
+        seed: int,
+        objectives: Sequence[Metric],
+        runs: list[Run],
+    ) -> "Trajectory":
+        """Return the trajectory of runs in the order in which they finished."""
+        ids: dict[tuple[Value, ...], str] = {}
+        for run in runs:
+            values = tuple(run.trial.config.values())
+            if values not in ids:
+                ids[values] = problem.space.config_id(run.trial.config)
+        axes = [axis.name for axis in problem.fidelities]
+        trials = [run.trial for run in runs]
+        columns: dict[str, object] = {
+            "benchmark": problem.name,
+            "optimizer": optimizer,
+            "seed": seed,
+            "trial": [trial.number for trial in trials],
+            "resumes": pd.array([trial.resumes for trial in trials], dtype="Int64"),
+            "worker": [run.worker for run in runs],
+            "config_id": [ids[tuple(trial.config.values())] for trial in trials],
+        }
+        columns |= {name: [t.config[name] for t in trials] for name in problem.space.names}
+        columns |= {name: [run.levels[i] for run in runs] for i, name in enumerate(axes)}
+        columns["status"] = [run.evaluation.status for run in runs]
+        columns |= {
+            metric.name: [run.evaluation.metrics.get(metric.name, math.nan) for run in runs]
+            for metric in objectives
+        }
+        columns["cost_seconds"] = [run.seconds for run in runs]
+        columns["tokens"] = [run.tokens for run in runs]
+        columns["started_seconds"] = [run.started for run in runs]
+        columns["finished_seconds"] = [run.finished for run in runs]
+        columns[MEASURED] = [run.optimizer_seconds for run in runs]
+        return Trajectory(pd.DataFrame(columns))
 
     def to_frame(self) -> pd.DataFrame:
         """Return a copy of the trials as a frame."""

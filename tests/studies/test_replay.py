@@ -12,7 +12,7 @@ from hpobench_llm.benchmarks.toy import toy_bowl
 from hpobench_llm.errors import ConfigurationError, UnknownNameError
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.optimizers import registry
-from hpobench_llm.optimizers.base import Optimizer, Trial
+from hpobench_llm.optimizers.base import Optimizer, Suggestion
 from hpobench_llm.studies.replay import replay
 from hpobench_llm.tables.table import Table
 
@@ -68,10 +68,10 @@ class Recorder(Optimizer):
 
     told: list = []  # noqa: RUF012 - read by the test after the replay
 
-    def ask(self):
-        return Trial(len(self.told), {"rank": 4, "lr": 1e-3})
+    def suggest(self, number):
+        return Suggestion({"rank": 4, "lr": 1e-3})
 
-    def tell(self, trial, evaluation):
+    def learn(self, trial, evaluation):
         self.told.append((trial, evaluation))
 
 
@@ -91,8 +91,8 @@ def test_the_optimizer_is_told_the_snapped_configuration(tmp_path, rows, seal_ro
     assert frame["finished_seconds"].iloc[-1] == pytest.approx(3 * frame["cost_seconds"].iloc[0])
 
 
-def _recorder(*, space, objectives, fidelities, budget, seed):
-    return Recorder(space, objectives, fidelities, budget, seed)
+def _recorder(*, space, objectives, fidelities, budget, seed, initial):
+    return Recorder(space, objectives, fidelities, budget, seed, initial=initial)
 
 
 def test_a_failed_run_is_recorded_with_its_cost(table_folder):

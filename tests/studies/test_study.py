@@ -121,6 +121,7 @@ def test_a_replay_that_fails_stops_no_other(spec_file, tmp_path, monkeypatch):
     ("old", "new", "error", "words"),
     [
         ('"random"', '"radnom"', UnknownNameError, "`optimizers`: unknown optimizer 'radnom'"),
+        ('"random"', '"asha"', SpecError, "`optimizers`: asha trains in part"),
         ('"toy-bowl"', '"toy-bawl"', UnknownNameError, "`benchmarks`: unknown benchmark"),
         ("seeds = 4", "seeds = 0", SpecError, "`seeds` must be at least 1, got 0"),
         ("seeds = 4", 'seeds = "4"', SpecError, "`seeds`: expected an integer, got '4'"),

@@ -1,0 +1,90 @@
+"""ASHA: asynchronous successive halving, by promotion or by stopping. Our own code.
+
+Li, Jamieson, Rostamizadeh, Gonina, Ben-tzur, Hardt, Recht and Talwalkar, "A system for massively
+parallel hyperparameter tuning", MLSys 2020 (promotion). The stopping rule is that of Ray Tune and
+Syne Tune (Klein et al., "Model-based asynchronous hyperparameter and neural architecture search",
+arXiv 2003.10865, section 3).
+"""
+
+from abc import abstractmethod
+from collections import deque
+
+from hpobench_llm.evaluation import Evaluation
+from hpobench_llm.optimizers.base import Suggestion, Trial
+from hpobench_llm.optimizers.rungs import Member, MultiFidelityOptimizer, RungOptimizer, best
+
+
+class Promotion(RungOptimizer):
+    """Promotes whatever is among the best `1 / eta` of a rung, the highest rung first."""
+
+    def set_up(self) -> None:
+        """Build the optimizer's own state."""
+        super().set_up()
+        self._rung_of: dict[int, int] = {}
+        self._done: list[list[Member]] = [[] for _ in self.rungs]
+        self._left: list[set[int]] = [set() for _ in self.rungs]  # promoted from the rung
+
+    def suggest(self, number: int) -> Suggestion:
+        """Return a promotion if there is one, else a new configuration at the lowest rung."""
+        chosen = self._next()
+        rung = 0 if chosen is None else self._rung_of[chosen.number] + 1
+        self._rung_of[number] = rung
+        return self.on_rung(rung, chosen)
+
+    def learn(self, trial: Trial, evaluation: Evaluation) -> None:
+        """Enter the trial into its rung."""
+        rung = self._rung_of.setdefault(trial.number, len(self.rungs) - 1)
+        self._done[rung].append(self.member(trial, evaluation))
+
+    def _next(self) -> Member | None:
+        for rung in range(len(self.rungs) - 2, -1, -1):
+            done, left = self._done[rung], self._left[rung]
+            for member in self.best(done, len(done) // self.eta):
+                if member.number not in left:
+                    left.add(member.number)
+                    return member
+        return None
+
+    @abstractmethod
+    def best(self, rung: list[Member], count: int) -> list[Member]:
+        """Return the `count` best of a rung that did not fail, or as many as there are."""
+
+
+class Asha(Promotion, MultiFidelityOptimizer):
+    """Promotes whatever is among the best third of a rung, the highest rung first.
+
+    Defaults of the paper: reduction factor `eta` = 3 (its experiments use 4), early-stopping rate
+    0, so that every configuration begins at the lowest rung. A failed trial is never promoted; it
+    counts as a member of its rung. Trials of an initial design are in full: members of the
+    highest rung.
+    """
+
+    def best(self, rung: list[Member], count: int) -> list[Member]:
+        """Return those of the lowest loss, ties by age."""
+        return best(rung, count)
+
+
+class AshaStopping(Asha):
+    """Trains a configuration on while it is among the best third of each rung that it reaches.
+
+    Where a rung holds fewer than `eta` runs, the run goes on if none there is better: the first
+    always does. What is stopped is never taken up again.
+    """
+
+    def set_up(self) -> None:
+        """Build the optimizer's own state."""
+        super().set_up()
+        self._going_on: deque[Member] = deque()
+
+    def learn(self, trial: Trial, evaluation: Evaluation) -> None:
+        """Decide whether the trial goes on: that is what the next `ask` returns."""
+        super().learn(trial, evaluation)
+        rung = self._rung_of[trial.number]
+        done = self._done[rung]
+        if rung + 1 < len(self.rungs) and done[-1] in self.best(
+            done, max(1, len(done) // self.eta)
+        ):
+            self._going_on.append(done[-1])
+
+    def _next(self) -> Member | None:
+        return self._going_on.popleft() if self._going_on else None

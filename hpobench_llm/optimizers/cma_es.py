@@ -1,0 +1,156 @@
+"""CMA-ES with margin, restarted with a larger population when it has converged.
+
+Hamano, Saito, Nomura and Shirakawa, "CMA-ES with margin: lower-bounding marginal probability for
+mixed-integer black-box optimization", GECCO 2022, as the library `cmaes` has it (Nomura and
+Shibata, "cmaes: a simple yet practical Python library for CMA-ES", arXiv 2402.01373). Restarts:
+Auger and Hansen, "A restart CMA evolution strategy with increasing population size", CEC 2005.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hpobench_llm.errors import MissingDependencyError
+from hpobench_llm.evaluation import Evaluation
+from hpobench_llm.optimizers.base import SingleObjectiveOptimizer, Suggestion, Trial
+from hpobench_llm.optimizers.encoding import Point
+from hpobench_llm.space import Categorical, Configuration, Dimension, Integer, Ordinal, Value
+
+try:
+    from cmaes import CMAwM
+except ModuleNotFoundError as error:
+    if error.name != "cmaes":
+        raise
+    raise MissingDependencyError("cmaes", "cmaes", "the optimizer 'cmaes'") from None
+
+SIGMA = 0.3  # of the range: Hansen, "The CMA evolution strategy: a tutorial", arXiv 1604.00772
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """A dimension as CMA-ES sees it: [0, 1], with `levels` equally spaced values, or real."""
+
+    dimension: Dimension
+    levels: int | None
+
+    def encode(self, value: Value) -> float:
+        """Return the coordinate of a value."""
+        if self.levels is None:
+            return min(max(self.dimension.to_unit(value), 0.0), 1.0)
+        if isinstance(self.dimension, Ordinal | Categorical):
+            return self.dimension.level(value) / (self.levels - 1)
+        return self.dimension.to_unit(value)
+
+    def decode(self, coordinate: float) -> Value:
+        """Return the value at a coordinate."""
+        if isinstance(self.dimension, Ordinal | Categorical):
+            return self.dimension.values[round(coordinate * (len(self.dimension.values) - 1))]
+        return self.dimension.from_unit(min(max(coordinate, 0.0), 1.0))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A suggestion that runs: of which restart, its configuration, and the library's vector."""
+
+    restart: int
+    config: Configuration
+    point: Point
+
+
+class CmaEs(SingleObjectiveOptimizer):
+    """`cmaes.CMAwM` on the unit cube with the library's defaults.
+
+    These are `4 + floor(3 ln d)` trials a generation and a margin of one over d times that. The
+    first mean is the best of the initial design, where there is one (`ask` waits for it), else a
+    uniform draw, and the first step size 0.3, both as in Hansen's tutorial. When the library says
+    that it should stop, it starts again from another draw with twice the population.
+
+    Encoding: the values of an ordinal axis and of an integer range are equally spaced steps with
+    a margin; an integer range with log is a real axis that is rounded; so is a real range, of the
+    logarithm where the dimension says log. An axis with a single value is left out.
+
+    Deviations: a categorical axis is treated as an ordinal one, in the order of the space, since
+    CMA-ES needs one. With one axis a second is added that nothing depends on, for the library
+    takes no less than two. A generation is complete when as many outcomes are known, whichever
+    generation they were asked in: no worker waits. On an axis where a configuration was moved
+    before it was evaluated, the vector is too. A failed trial has the metric's worst value.
+
+    Raises:
+        MissingDependencyError: cmaes is not installed.
+        OptimizerError: more than one objective.
+    """
+
+    def set_up(self) -> None:
+        """Build the optimizer's own state."""
+        self._rng = np.random.default_rng(self.seed)
+        self._axes = [axis for d in self.space if (axis := _axis(d)) is not None]
+        self._start = self.space.sample(self._rng)
+        self._known = float("inf")  # the loss at the start, if it is the best of a design
+        self._cma: CMAwM | None = None
+        self._restarts = 0
+        self._under_way: dict[int, _Asked] = {}
+        self._told: list[tuple[Point, float]] = []
+
+    def suggest(self, number: int) -> Suggestion | None:
+        """Return a draw from the distribution; None while an initial design runs."""
+        if not self._axes:
+            return Suggestion(self._start)
+        if self._cma is None:
+            if self._running:
+                return None
+            mean = [axis.encode(self._start[axis.dimension.name]) for axis in self._axes]
+            self._cma = self._begin(np.array(mean), None)
+        values, point = self._cma.ask()
+        config = self._start | {
+            axis.dimension.name: axis.decode(float(value))
+            for axis, value in zip(self._axes, values, strict=False)  # the dummy axis is left
+        }
+        self._under_way[number] = _Asked(self._restarts, config, point)
+        return Suggestion(config)
+
+    def learn(self, trial: Trial, evaluation: Evaluation) -> None:
+        """Collect a generation, then move the distribution."""
+        loss = evaluation.loss(self.objective)
+        asked = self._under_way.pop(trial.number, None)
+        if asked is None and loss < self._known:  # of an initial design
+            self._start, self._known = trial.config, loss
+        if asked is None or self._cma is None or asked.restart != self._restarts:
+            return
+        point = asked.point.copy()
+        for index, axis in enumerate(self._axes):
+            name = axis.dimension.name
+            if trial.config[name] != asked.config[name]:
+                point[index] = axis.encode(trial.config[name])
+        self._told.append((point, loss))
+        if len(self._told) < self._cma.population_size:
+            return
+        self._cma.tell(self._told)
+        self._told = []
+        if self._cma.should_stop():
+            self._restarts += 1
+            draw = self._rng.random(len(self._axes))
+            self._cma = self._begin(draw, 2 * self._cma.population_size)
+
+    def _begin(self, mean: Point, population: int | None) -> CMAwM:
+        steps = [0.0 if axis.levels is None else 1.0 / (axis.levels - 1) for axis in self._axes]
+        if len(steps) == 1:
+            steps, mean = [*steps, 0.0], np.append(mean, 0.5)
+        return CMAwM(
+            mean=mean,
+            sigma=SIGMA,
+            bounds=np.tile([0.0, 1.0], (len(steps), 1)),
+            steps=np.array(steps),
+            population_size=population,
+            seed=int(self._rng.integers(2**31)),
+        )
+
+
+def _axis(dimension: Dimension) -> _Axis | None:
+    match dimension:
+        case Ordinal() | Categorical():
+            levels = len(dimension.values)
+            return _Axis(dimension, levels) if levels > 1 else None
+        case Integer(log=False):
+            return _Axis(dimension, dimension.high - dimension.low + 1)
+        case _:
+            return _Axis(dimension, None)

@@ -1,0 +1,77 @@
+"""The unit cube with equal cells: how methods that only know real vectors see any space.
+
+A finite axis and an integer range are cut into one cell a value, all of equal length (for an
+integer range with log: equal in the logarithm of `value - 0.5 ... value + 0.5`), so that a uniform
+point gives every value its chance, the first and last included. `Space.to_unit` has no cells: it
+puts the first value at 0 and the last at 1, where rounding leaves them half a chance.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpobench_llm.space import (
+    Categorical,
+    Configuration,
+    Dimension,
+    Integer,
+    Ordinal,
+    Space,
+    Value,
+)
+
+Point = NDArray[np.float64]
+
+
+def decode(space: Space, point: Sequence[float] | Point) -> Configuration:
+    """Return the configuration in whose cell a point `(d,)` of the unit cube lies."""
+    pairs = zip(space, point, strict=True)
+    return {d.name: _decode(d, min(max(float(u), 0.0), 1.0)) for d, u in pairs}
+
+
+def encode(space: Space, config: Mapping[str, Value]) -> Point:
+    """Return the point `(d,)` of a configuration: the centre of its cell on a finite axis."""
+    return np.array([_encode(d, config[d.name]) for d in space], dtype=np.float64)
+
+
+def as_evaluated(space: Space, point: Point, config: Configuration) -> Point:
+    """Return the point if `config` is what it decodes to, else the point of `config`.
+
+    So a method keeps its own real vector, unless the configuration was moved before it was
+    evaluated.
+    """
+    return point if decode(space, point) == config else encode(space, config)
+
+
+def _decode(dimension: Dimension, unit: float) -> Value:
+    match dimension:
+        case Ordinal() | Categorical():
+            levels = len(dimension.values)
+            return dimension.values[min(int(unit * levels), levels - 1)]
+        case Integer():
+            low, width = _integer_cells(dimension)
+            edge = low + unit * width
+            number = round(math.exp(edge) if dimension.log else edge)
+            return min(max(number, dimension.low), dimension.high)
+        case _:
+            return dimension.from_unit(unit)
+
+
+def _encode(dimension: Dimension, value: Value) -> float:
+    match dimension:
+        case Ordinal() | Categorical():
+            return (dimension.level(value) + 0.5) / len(dimension.values)
+        case Integer():
+            low, width = _integer_cells(dimension)
+            return ((math.log(float(value)) if dimension.log else float(value)) - low) / width
+        case _:
+            return min(max(dimension.to_unit(value), 0.0), 1.0)
+
+
+def _integer_cells(dimension: Integer) -> tuple[float, float]:
+    low, high = dimension.low - 0.5, dimension.high + 0.5
+    if dimension.log:
+        low, high = math.log(low), math.log(high)
+    return low, high - low

@@ -1,0 +1,39 @@
+"""MO-ASHA: asynchronous successive halving for several objectives. Our own code.
+
+Schmucker, Donini, Zafar, Salinas and Archambeau, "Multi-objective asynchronous successive
+halving", arXiv 2106.12639, 2021; the order of a rung is that of Salinas, Perrone, Cruchant and
+Archambeau, "A multi-objective perspective on jointly tuning hardware and hyperparameters", NAS
+workshop at ICLR 2021 (EpsNet).
+"""
+
+import numpy as np
+
+from hpobench_llm.optimizers.asha import Promotion
+from hpobench_llm.optimizers.pareto import epsilon_net, fronts
+from hpobench_llm.optimizers.rungs import Member
+
+
+class MoAsha(Promotion):
+    """ASHA that ranks a rung by non-dominated fronts, and within a front by an epsilon-net.
+
+    Defaults of Syne Tune and of `Asha`: reduction factor 3, all begin at the lowest rung. Runs
+    are promoted as in `Asha`, where Syne Tune stops them. With one objective it is ASHA. A failed
+    trial is never promoted; it counts as a member of its rung.
+
+    Deviation: within a front the objectives are scaled to [0, 1] before distances are taken, so
+    that their units do not matter; the first of a front is the best in the first objective, as in
+    Syne Tune.
+    """
+
+    def best(self, rung: list[Member], count: int) -> list[Member]:
+        """Return the `count` first in the order of the fronts."""
+        able = [member for member in rung if member.ok]
+        chosen: list[Member] = []
+        losses = np.array([member.losses for member in able]).reshape(
+            len(able), len(self.objectives)
+        )
+        for front in fronts(losses) if count else ():
+            chosen += [able[front[i]] for i in epsilon_net(losses[front])]
+            if len(chosen) >= count:
+                break
+        return chosen[:count]

@@ -1,0 +1,54 @@
+"""What a replay may spend: evaluations, simulated seconds, tokens, or steps of a fidelity axis."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from hpobench_llm.errors import ConfigurationError, UnknownNameError
+from hpobench_llm.metrics import Fidelity
+
+EVALUATIONS, SECONDS, TOKENS = "evaluations", "seconds", "tokens"
+UNITS = (EVALUATIONS, SECONDS, TOKENS)
+# What an optimizer is told that is limited otherwise: more trials than any replay will ask for.
+MANY_TRIALS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """An `amount` of a `unit`: one of `UNITS`, or a fidelity axis (steps, epochs).
+
+    Trials of all workers are added up. Seconds are those of the simulated clock, not the sum over
+    the workers: when they have passed, all that still runs is ended and counts for nothing. In
+    every other unit a trial that would overrun the budget is not begun, and none after it.
+    """
+
+    unit: str
+    amount: float
+
+    @staticmethod
+    def of(given: object, fidelities: Sequence[Fidelity] = ()) -> "Budget":
+        """Return a budget: a whole number counts evaluations, a mapping names another unit.
+
+        Raises:
+            ConfigurationError: it is not a positive amount of one unit.
+            UnknownNameError: there is no such unit.
+        """
+        if not isinstance(given, Mapping):
+            given = {EVALUATIONS: given}
+        if len(given) != 1:
+            raise ConfigurationError(f"`budget`: one unit is expected, got {dict(given)!r}")
+        ((unit, amount),) = given.items()
+        axes = [axis.name for axis in fidelities]
+        if unit not in UNITS and unit not in axes:
+            raise UnknownNameError("unit", unit, [*UNITS, *axes], "`budget`")
+        whole = unit == EVALUATIONS
+        kinds = int if whole else int | float
+        if isinstance(amount, bool) or not isinstance(amount, kinds) or not 0 < amount < math.inf:
+            what = "a whole number of at least 1" if whole else f"more than 0 {unit}"
+            raise ConfigurationError(f"`budget`: {what}, got {amount!r}")
+        return Budget(str(unit), amount)
+
+    @property
+    def trials(self) -> int:
+        """How many trials an optimizer is told that it may ask for."""
+        return int(self.amount) if self.unit == EVALUATIONS else MANY_TRIALS

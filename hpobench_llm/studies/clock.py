@@ -1,0 +1,191 @@
+"""The simulated clock: workers that train what an optimizer asks for, in no time.
+
+The clock jumps from one finished trial to the next and is fed by the benchmark's costs alone, so
+equal arguments give equal trials, whatever else the machine is doing. Trials that finish together
+are told in the order in which they were begun. A trial whose cost is not known (NaN, as in a table
+without columns of seconds) takes one unit of time.
+"""
+
+import heapq
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hpobench_llm.benchmarks.base import Benchmark
+from hpobench_llm.errors import OptimizerError
+from hpobench_llm.evaluation import Evaluation
+from hpobench_llm.metrics import Metric
+from hpobench_llm.optimizers.base import Optimizer, Trial
+from hpobench_llm.studies.budget import EVALUATIONS, SECONDS, TOKENS, Budget
+
+UNKNOWN_COST = 1.0  # units of time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """How trials are run.
+
+    `workers` train at a time. A trial that resumes another begins at its checkpoint, which takes
+    `checkpoint_seconds`; None: there are no checkpoints, and it begins anew. `table_seed` None
+    answers with the mean over the benchmark's seeds, an integer with that seed's run. With
+    `count_optimizer_seconds` the optimizer's own time passes on the clock too, and no two replays
+    are equal.
+    """
+
+    workers: int = 1
+    table_seed: int | None = None
+    checkpoint_seconds: float | None = 0.0
+    count_optimizer_seconds: bool = False
+
+
+@dataclass(order=True, slots=True)
+class Run:
+    """A trial on a worker; the earliest to finish comes first, then the earliest to begin.
+
+    `seconds` and `tokens` are what this trial took, less what it resumed; `evaluation` is of all.
+    """
+
+    finished: float
+    order: int
+    worker: int = field(compare=False)
+    started: float = field(compare=False)
+    trial: Trial = field(compare=False)
+    levels: tuple[int | float, ...] = field(compare=False)
+    evaluation: Evaluation = field(compare=False)
+    seconds: float = field(compare=False)
+    tokens: float = field(compare=False)
+    optimizer_seconds: float = field(compare=False)
+
+
+class Clock:
+    """Runs an optimizer against a benchmark until the budget is spent or it asks for no more."""
+
+    def __init__(
+        self,
+        problem: Benchmark,
+        solver: Optimizer,
+        objectives: Sequence[Metric],
+        budget: Budget,
+        rules: Rules,
+    ) -> None:
+        self._problem, self._solver, self._rules = problem, solver, rules
+        self._names = [metric.name for metric in objectives]
+        self._budget, self._spent = budget, 0.0
+        self._axes = [axis.name for axis in problem.fidelities]
+        self._idle = list(range(rules.workers))  # a heap: the lowest number works first
+        self._running: list[Run] = []
+        self._done: dict[int, Run] = {}
+        self._asked: set[int] = set()
+        self._now = 0.0
+        self._ended = False
+
+    def run(self) -> list[Run]:
+        """Return the trials in the order in which they finished.
+
+        Raises:
+            OptimizerError: a trial that cannot be run: a number twice, or one that resumes what
+                it cannot.
+        """
+        while True:
+            while self._idle and not self._ended and self._begin():
+                pass
+            if not self._running:
+                break
+            done = heapq.heappop(self._running)
+            if self._budget.unit == SECONDS and done.finished > self._budget.amount:
+                break  # time is up for all that still runs: it would finish later still
+            self._now = done.finished
+            heapq.heappush(self._idle, done.worker)
+            self._done[done.trial.number] = done
+            started = time.perf_counter()
+            self._solver.tell(done.trial, done.evaluation)
+            done.optimizer_seconds += time.perf_counter() - started
+        return list(self._done.values())
+
+    def _begin(self) -> bool:
+        """Begin the next trial; False if there is none now."""
+        started = time.perf_counter()
+        asked = self._solver.ask()
+        seconds = time.perf_counter() - started
+        if asked is None:
+            return False
+        if self._rules.count_optimizer_seconds:
+            self._now += seconds
+        config = self._problem.snap(
+            asked.config, fidelity=asked.fidelity, seed=self._rules.table_seed
+        )
+        before = self._checked(asked)
+        if before is not None and before.trial.config != config:
+            before = None  # it was not measured that far: the nearest one that was begins anew
+        resumes = None if before is None else before.trial.number
+        trial = Trial(asked.number, config, asked.fidelity, resumes)
+        evaluation = self._problem.query(
+            config, fidelity=trial.fidelity, seed=self._rules.table_seed, metrics=self._names
+        )
+        run = self._price(trial, evaluation, before, seconds)
+        if self._overruns(run, before):
+            self._ended = True
+            return False
+        run.worker = heapq.heappop(self._idle)
+        heapq.heappush(self._running, run)
+        return True
+
+    def _price(
+        self, trial: Trial, evaluation: Evaluation, before: Run | None, seconds: float
+    ) -> Run:
+        cost, tokens = evaluation.cost_seconds, evaluation.tokens
+        if before is not None and self._rules.checkpoint_seconds is not None:
+            added = np.maximum(0.0, cost - before.evaluation.cost_seconds)  # NaN stays NaN
+            cost = float(added) + self._rules.checkpoint_seconds
+            tokens = float(np.maximum(0.0, tokens - before.evaluation.tokens))
+        return Run(
+            finished=self._now + (UNKNOWN_COST if math.isnan(cost) else cost),
+            order=len(self._asked),
+            worker=-1,
+            started=self._now,
+            trial=trial,
+            levels=self._problem.fidelity_levels(trial.fidelity),
+            evaluation=evaluation,
+            seconds=cost,
+            tokens=tokens,
+            optimizer_seconds=seconds,
+        )
+
+    def _overruns(self, run: Run, before: Run | None) -> bool:
+        unit = self._budget.unit
+        if unit == SECONDS:
+            return False
+        if unit == EVALUATIONS:
+            self._spent += 1
+        elif unit == TOKENS:
+            self._spent += run.tokens
+        else:
+            axis = self._axes.index(unit)
+            kept = before is not None and self._rules.checkpoint_seconds is not None
+            self._spent += run.levels[axis] - (before.levels[axis] if before and kept else 0)
+        return self._spent > self._budget.amount
+
+    def _checked(self, trial: Trial) -> Run | None:
+        """Check a trial's number and what it resumes, as it was asked for; return that run."""
+        name = type(self._solver).__name__
+        if trial.number in self._asked:
+            raise OptimizerError(f"{name}: two trials are numbered {trial.number}")
+        self._asked.add(trial.number)
+        if trial.resumes is None:
+            return None
+        before = self._done.get(trial.resumes)
+        if before is None:
+            raise OptimizerError(
+                f"{name}: trial {trial.number} resumes trial {trial.resumes}, which is not done"
+            )
+        levels = self._problem.fidelity_levels(trial.fidelity)
+        lower = any(new < old for new, old in zip(levels, before.levels, strict=True))
+        if before.trial.config != trial.config or lower:
+            raise OptimizerError(
+                f"{name}: trial {trial.number} ({trial.config} at {levels}) cannot resume trial "
+                f"{trial.resumes} ({before.trial.config} at {before.levels})"
+            )
+        return before

@@ -1,0 +1,195 @@
+"""Methods along a fidelity axis: their rungs, who is promoted, and what they save."""
+
+import math
+from statistics import fmean
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpobench_llm.benchmarks.toy import ToyBenchmark, toy_sphere
+from hpobench_llm.errors import OptimizerError
+from hpobench_llm.evaluation import Evaluation
+from hpobench_llm.metrics import Fidelity
+from hpobench_llm.optimizers.registry import build, list_optimizers
+from hpobench_llm.optimizers.rungs import rung_values
+from hpobench_llm.space import Float, Space
+from hpobench_llm.studies.replay import replay
+
+METHODS = tuple(name for name, entry in list_optimizers().items() if entry.fidelity)
+SPACE = Space((Float("x", 0.0, 1.0),))
+NINE = (Fidelity(name="epoch", unit="epochs", values=(1, 3, 9)),)
+
+
+def made(name, fidelities=NINE, budget=1000):
+    metric = toy_sphere().metrics["val_loss"]
+    return build(
+        name, space=SPACE, objectives=[metric], fidelities=fidelities, budget=budget, seed=0
+    )
+
+
+def outcome(loss, status="ok"):
+    metrics = {"val_loss": loss} if status == "ok" else {}
+    return Evaluation(metrics=metrics, cost_seconds=1.0, status=status)
+
+
+@pytest.mark.parametrize(
+    ("values", "eta", "rungs"),
+    [
+        ((1, 3, 9, 27), 3, (1, 3, 9, 27)),
+        ((0, 8, 16, 32, 64, 128), 3, (8, 32, 128)),  # 24 and 72 are not measured: the next are
+        ((0, 8, 16, 32, 64, 128), 2, (8, 16, 32, 64, 128)),
+        (tuple(range(1, 53)), 3, (1, 3, 9, 27, 52)),
+        ((0.5, 1.0), 3, (0.5, 1.0)),
+        ((7,), 3, (7,)),
+    ],
+)
+def test_the_rungs_of_an_axis(values, eta, rungs):
+    assert rung_values(Fidelity(name="step", unit="", values=values), eta) == rungs
+
+
+@given(st.sets(st.integers(1, 500), min_size=1), st.integers(2, 5))
+def test_rungs_increase_among_the_measured_values_to_the_full_one(values, eta):
+    axis = Fidelity(name="step", unit="", values=tuple(sorted(values)))
+    rungs = rung_values(axis, eta)
+    assert set(rungs) <= values
+    assert list(rungs) == sorted(set(rungs))
+    assert (rungs[0], rungs[-1]) == (min(values), max(values))
+
+
+def test_asha_promotes_the_best_third_as_soon_as_it_can():
+    asha = made("asha")
+    first = [asha.ask() for _ in range(3)]  # three workers
+    assert [trial.fidelity for trial in first] == [{"epoch": 1}] * 3
+    asha.tell(first[0], outcome(0.2))
+    asha.tell(first[1], outcome(0.1))
+    assert asha.ask().resumes is None  # one of two is no third yet
+    asha.tell(first[2], outcome(0.3))
+    promoted = asha.ask()
+    assert (promoted.resumes, promoted.config) == (first[1].number, first[1].config)
+    assert promoted.fidelity == {"epoch": 3}
+    more = [asha.ask() for _ in range(3)]
+    assert [trial.resumes for trial in more] == [None] * 3  # it is promoted once
+    for trial, loss in zip(more, (0.15, 0.05, 0.4), strict=True):
+        asha.tell(trial, outcome(loss))
+    # Six at the lowest rung: two go up, of which one is up already.
+    asha.tell(promoted, outcome(0.1))
+    assert [asha.ask().resumes, asha.ask().resumes] == [more[1].number, None]
+
+
+def test_asha_looks_at_the_highest_rung_first():
+    asha = made("asha")
+    low = [asha.ask() for _ in range(9)]
+    for trial in low:
+        asha.tell(trial, outcome(trial.number))
+    ups = [asha.ask() for _ in range(3)]
+    assert [trial.fidelity["epoch"] for trial in ups] == [3, 3, 3]
+    more = [asha.ask() for _ in range(3)]
+    assert [trial.fidelity["epoch"] for trial in more] == [1, 1, 1]
+    for trial in [*more, *ups]:
+        asha.tell(trial, outcome(-1.0))
+    assert asha.ask().fidelity == {"epoch": 9}
+    assert asha.ask().fidelity == {"epoch": 3}
+
+
+def test_asha_by_stopping_goes_on_at_once_or_never():
+    asha = made("asha-stopping")
+    first = asha.ask()
+    asha.tell(first, outcome(0.5))
+    second = asha.ask()
+    assert (second.resumes, second.fidelity) == (first.number, {"epoch": 3})
+    worse = asha.ask()
+    asha.tell(worse, outcome(0.6))
+    assert asha.ask().resumes is None
+    better = asha.ask()
+    asha.tell(better, outcome(0.4))
+    assert asha.ask().resumes == better.number
+    asha.tell(second, outcome(0.5))
+    assert asha.ask().fidelity == {"epoch": 9}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_failed_is_never_trained_on(name):
+    method = made(name)
+    asked = [method.ask() for _ in range(9)]
+    for trial in asked:
+        method.tell(trial, outcome(0.0, "diverged"))
+    later = [method.ask() for _ in range(5)]
+    assert all(trial is not None and trial.resumes is None for trial in later)
+
+
+def brackets(name, count):
+    """Return how many trials each rung of each bracket has when all losses are distinct."""
+    method, sizes, last = made(name), [], None
+    for loss in range(count):
+        trial = method.ask()
+        here = (trial.fidelity["epoch"], trial.resumes is None)
+        if here != last:
+            sizes.append([*here, 0])
+        sizes[-1][2] += 1
+        last = here
+        method.tell(trial, outcome(loss))
+    return [tuple(size) for size in sizes]
+
+
+def test_hyperband_s_brackets_are_those_of_the_paper():
+    # eta = 3 and R = 9: 9, 5 and 3 configurations at 1, 3 and 9 (Li et al., Algorithm 1).
+    one_round = [(1, True, 9), (3, False, 3), (9, False, 1), (3, True, 5), (9, False, 1)]
+    assert brackets("hyperband", 22 + 22) == [
+        *(*one_round, (9, True, 3)),
+        *(*one_round, (9, True, 3)),
+    ]
+
+
+def test_successive_halving_repeats_its_bracket():
+    one_round = [(1, True, 9), (3, False, 3), (9, False, 1)]
+    assert brackets("successive-halving", 26) == one_round * 2
+
+
+def test_synchronous_methods_wait_for_the_last_trials_of_a_rung():
+    method = made("successive-halving")
+    asked = [method.ask() for _ in range(9)]
+    assert method.ask() is None
+    for trial in asked[:-1]:
+        method.tell(trial, outcome(trial.number))
+        assert method.ask() is None
+    method.tell(asked[-1], outcome(0.5))
+    assert method.ask().resumes == 0
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("workers", [1, 4])
+def test_more_configurations_are_tried_for_the_same_steps(name, workers):
+    budget = {"step": 8 * 30}
+    problem = ToyBenchmark("s", toy_sphere().space)
+    optimum = problem.optimum("val_loss")[1]
+
+    def regret(method):
+        found = []
+        for seed in range(10):
+            frame = replay(problem, method, budget=budget, seed=seed, workers=workers).to_frame()
+            assert frame["step"].sum() >= 8 * 30 - 100
+            found.append(frame.loc[frame["step"] == 8, "val_loss"].min() - optimum)
+        return fmean(found)
+
+    # 1/step is the same for all configurations: the lowest rung ranks as the full one does.
+    assert regret(name) < regret("random")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_benchmark_without_fidelities_is_refused(name):
+    for fidelities in ((), (Fidelity(name="epoch", unit="epochs", values=(0, 9)),)):
+        with pytest.raises(OptimizerError, match="no fidelity below the full one"):
+            made(name, fidelities)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_step_is_paid_once(name):
+    frame = replay("toy-sphere", name, budget={"step": 400}, seed=1, workers=3).to_frame()
+    resumed = frame.dropna(subset="resumes")
+    assert len(resumed) > 3
+    steps = frame.set_index("trial")["step"]
+    below = steps.loc[resumed["resumes"].astype(int)].to_numpy()
+    assert (resumed["cost_seconds"].to_numpy() == resumed["step"].to_numpy() - below).all()
+    assert math.isclose(frame["cost_seconds"].sum(), frame["tokens"].sum())
+    assert frame["cost_seconds"].sum() <= 400

@@ -131,7 +131,10 @@ def scattered(rng: np.random.Generator) -> TabularBenchmark:
 
 
 def of_syne_tune(bench: TabularBenchmark, rng: np.random.Generator) -> Iterator[Case]:
-    """Yield Syne Tune's own table on the very rows of ours, and our table behind its interface."""
+    """Yield Syne Tune's own table on the very rows of ours, and our table behind its interface.
+
+    Its table knows no gaps: the rows are those of the first seed, which every configuration has.
+    """
     from syne_tune.blackbox_repository.blackbox_tabular import BlackboxTabular
 
     from hpobench_llm.adapters.syne_tune import SyneTuneBlackbox
@@ -142,19 +145,13 @@ def of_syne_tune(bench: TabularBenchmark, rng: np.random.Generator) -> Iterator[
     steps = [step for step in axis.values if step > 0]
     cells = np.stack(
         [
-            np.stack(
-                [
-                    bench.query_many(configs, fidelity={axis.name: step}, seed=seed)[
-                        [*bench.metrics, "cost_seconds"]
-                    ].to_numpy()
-                    for step in steps
-                ],
-                axis=1,
-            )
-            for seed in bench.seeds
+            bench.query_many(configs, fidelity={axis.name: step}, seed=bench.seeds[0])[
+                [*bench.metrics, "cost_seconds"]
+            ].to_numpy()
+            for step in steps
         ],
         axis=1,
-    )
+    )[:, None]
     theirs = BlackboxTabular(
         hyperparameters=configs,
         configuration_space=ours.configuration_space,

@@ -215,7 +215,8 @@ def cases(options: argparse.Namespace) -> list[Case]:
     if not isinstance(bench, TabularBenchmark):
         raise SystemExit(f"{options.table} is no table")
     found = [*of_table(bench, rng), *of_table(scattered(rng), rng)]
-    for name in options.surrogate or list_artefacts("surrogates"):
+    shipped = list(list_artefacts("surrogates"))
+    for name in shipped if options.surrogate is None else options.surrogate:
         surrogate = load(name, kind="surrogate")
         drawn = surrogate.space.from_unit(rng.random((ROWS, len(surrogate.space))))
         found += of_benchmark(f"{surrogate.name}, surrogate", surrogate, drawn)
@@ -257,7 +258,7 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     made.add_argument("--table", default="lora-nano", help="name or folder")
-    made.add_argument("--surrogate", nargs="*", help="names or folders; default: all shipped")
+    made.add_argument("--surrogate", nargs="*", help="names or folders, or none; default: all shipped")
     made.add_argument("--repeats", type=int, default=15)
     made.add_argument("--json", type=Path, metavar="FILE")
     return made

@@ -258,7 +258,9 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     made.add_argument("--table", default="lora-nano", help="name or folder")
-    made.add_argument("--surrogate", nargs="*", help="names or folders, or none; default: all shipped")
+    made.add_argument(
+        "--surrogate", nargs="*", help="names, folders or none; default: all shipped"
+    )
     made.add_argument("--repeats", type=int, default=15)
     made.add_argument("--json", type=Path, metavar="FILE")
     return made

@@ -168,8 +168,8 @@ def _cells(shown: str | dict[str, Any]) -> list[str]:
     if isinstance(shown, str):
         return [shown]
     true = [name for name, value in shown.items() if value is True]
-    library = f"{shown['library']} {shown['installed'] or '(not installed)'}".strip()
-    what = library if shown["library"] else "our own"
+    library = f"{shown['distribution']} {shown['installed'] or '(not installed)'}".strip()
+    what = library if shown["distribution"] else "our own"
     return [shown["family"], shown["objectives"], ", ".join(true) or "-", what, shown["summary"]]
 
 

@@ -239,7 +239,7 @@ def test_listing_is_data_on_stdout(tmp_path):
     listed = json.loads(done.stdout)
     assert {"nomad", "random", "tpe-nni", "tpe-optuna"} <= set(listed["optimizers"])
     shown = listed["optimizers"]["nomad"]
-    assert (shown["family"], shown["objectives"], shown["library"], shown["sequential"]) == (
+    assert (shown["family"], shown["objectives"], shown["distribution"], shown["sequential"]) == (
         "direct search",
         "one",
         "PyNomadBBO",

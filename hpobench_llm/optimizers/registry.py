@@ -23,7 +23,7 @@ class Entry:
     Args:
         target: module and class.
         family: how it searches; `random` never learns from an outcome.
-        library: the distribution that does the work; empty if the code is our own.
+        distribution: the library that does the work; empty if the code is our own.
         summary: a few words for a listing.
         objectives: `one`: exactly one; `several`: any number from one on.
         fidelity: it runs trials in part, so the benchmark needs a fidelity axis.
@@ -35,7 +35,7 @@ class Entry:
 
     target: str
     family: Family
-    library: str
+    distribution: str
     summary: str
     objectives: Literal["one", "several"] = "one"
     fidelity: bool = False
@@ -46,9 +46,9 @@ class Entry:
 
     @property
     def installed(self) -> str | None:
-        """The installed version of `library`; None if it is not installed, or there is none."""
+        """The installed version of `distribution`; None if there is none, or not installed."""
         try:
-            return version(self.library) if self.library else None
+            return version(self.distribution) if self.distribution else None
         except PackageNotFoundError:
             return None
 

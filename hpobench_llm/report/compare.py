@@ -164,7 +164,7 @@ def _libraries(header: dict[str, Any]) -> dict[str, str]:
     """Return each optimizer's library and version; our own code has the package's version."""
     found = {}
     for name in header["study"]["optimizers"]:
-        library = list_optimizers()[name].library or "hpobench-llm"
+        library = list_optimizers()[name].distribution or "hpobench-llm"
         version = header["versions"].get(library)
         if version is None:
             raise IntegrityError(f"the study's header has no version of {library}")

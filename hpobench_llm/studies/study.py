@@ -200,7 +200,7 @@ def read_trajectories(out: Path) -> tuple[dict[str, Any], pd.DataFrame]:
 
 
 def _header(spec: StudySpec) -> dict[str, Any]:
-    libraries = {name: entry.library for name, entry in list_optimizers().items()}
+    libraries = {name: entry.distribution for name, entry in list_optimizers().items()}
     used = [libraries[name] for name in spec.optimizers if libraries[name]]
     tables = {}
     for name in spec.benchmarks:

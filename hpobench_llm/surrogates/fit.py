@@ -68,7 +68,7 @@ def fit(
         ConfigurationError: fewer configurations than folds, or nothing was measured.
         MissingDependencyError: LightGBM or scikit-learn is not installed.
     """
-    for library in ("threadpoolctl", *(family.library for family in FAMILIES.values())):
+    for library in ("threadpoolctl", *(family.module for family in FAMILIES.values())):
         _check_installed(library)
     from threadpoolctl import threadpool_limits
 

@@ -423,9 +423,11 @@ def test_a_trial_that_does_not_run_cannot_be_told(name):
             optimizer.tell(trial, evaluation)
 
 
-@pytest.mark.parametrize("name", [n for n, e in ENTRIES.items() if e.library not in ALWAYS_THERE])
+@pytest.mark.parametrize(
+    "name", [n for n, e in ENTRIES.items() if e.distribution not in ALWAYS_THERE]
+)
 def test_a_missing_library_is_named(name, monkeypatch):
-    library = ENTRIES[name].library
+    library = ENTRIES[name].distribution
     code = (file for file in files(library) or () if file.suffix in (".py", ".so"))
     top = {file.parts[0].partition(".")[0] for file in code if not file.parts[0].startswith(".")}
     for module in [*sys.modules]:
@@ -445,8 +447,8 @@ def test_a_missing_library_is_named(name, monkeypatch):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_registry_knows_the_installed_version(name):
     entry = ENTRIES[name]
-    assert entry.installed == (version(entry.library) if entry.library else None)
-    assert replace(entry, library="no-such-distribution").installed is None
+    assert entry.installed == (version(entry.distribution) if entry.distribution else None)
+    assert replace(entry, distribution="no-such-distribution").installed is None
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ class Family:
     """How models of one kind are fitted and read.
 
     `fit` takes features `(n, d)`, targets `(n, t)` that are finite and of mean 0 and variance 1,
-    and a seed; `read` takes what `files` gave. `library` is what `fit` imports. A family with more
+    and a seed; `read` takes what `files` gave. `module` is what `fit` imports. A family with more
     than `most_rows` rows to learn from does not compete.
     """
 
@@ -38,7 +38,7 @@ class Family:
     summary: str
     fit: Callable[[FloatArray, FloatArray, int], Model]
     read: Callable[[Files], Model]
-    library: str
+    module: str
     most_rows: int | None = None
 
     def takes(self, rows: int) -> bool:

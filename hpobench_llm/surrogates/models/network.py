@@ -117,5 +117,5 @@ NETWORK = Family(
     f"{MEMBERS} perceptrons of two layers of {WIDTH}, tanh",
     fit=fit_network,
     read=lambda files: Network(*unpack(files, *Network.__slots__)),
-    library="sklearn",
+    module="sklearn",
 )

@@ -58,6 +58,6 @@ PROCESS = Family(
     "Gaussian process, Matern 5/2, one length a feature",
     fit=fit_process,
     read=lambda files: Process(*unpack(files, *Process.__slots__)),
-    library="sklearn",
+    module="sklearn",
     most_rows=MOST_ROWS,
 )

@@ -70,5 +70,5 @@ RIDGE = Family(
     f"polynomial of degree {DEGREE}, ridge penalty",
     fit=lambda x, y, _: fit_polynomial(x, y, DEGREE),
     read=_read,
-    library="numpy",
+    module="numpy",
 )

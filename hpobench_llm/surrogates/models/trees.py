@@ -78,5 +78,5 @@ TREES = Family(
     f"gradient-boosted trees, {ROUNDS} rounds of {SETTINGS['num_leaves']} leaves",
     fit=fit_trees,
     read=_read,
-    library="lightgbm",
+    module="lightgbm",
 )

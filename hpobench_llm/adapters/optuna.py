@@ -58,7 +58,7 @@ class OptunaObjective:
         Raises:
             MissingDependencyError: optuna is not installed.
         """
-        from hpobench_llm.optimizers.tpe_optuna import distributions
+        from hpobench_llm.optimizers.model_based.tpe_optuna import distributions
 
         return distributions(self.benchmark.space)
 

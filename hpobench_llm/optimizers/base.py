@@ -8,9 +8,10 @@ initial design and what runs are kept here, in the same way for all.
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
+from hpobench_llm.constraints import Constraint
 from hpobench_llm.errors import OptimizerError
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import Fidelity, Metric
@@ -42,8 +43,26 @@ class Trial:
     resumes: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is known of a related task: its evaluations in full, in the order of its table.
+
+    Args:
+        name: the benchmark that they are of.
+        configs: canonical configurations of the space that is searched.
+        evaluations: one for each of them, with the objectives that are optimized.
+    """
+
+    name: str
+    configs: tuple[Configuration, ...]
+    evaluations: tuple[Evaluation, ...]
+
+
 class Optimizer(ABC):
     """Base of all optimizers; every source of randomness derives from `seed`.
+
+    Where a benchmark has constraints, an optimizer that does not take them is told that an
+    infeasible trial failed: the extreme barrier, which counts each of its losses as the worst.
 
     Args:
         space: what to search.
@@ -51,9 +70,19 @@ class Optimizer(ABC):
         fidelities: the axes along which a trial may be run in part; empty if there is none.
         budget: how many trials will be asked for at most.
         seed: the only source of randomness.
-        sources: results on related tasks, for methods that transfer; None for the rest.
+        sources: results on related tasks, the most recent last; only methods that transfer look.
         initial: configurations that are asked for first, in full, before the method's own.
+        constraints: what `evaluation.constraints` will speak of; empty if there is none.
+
+    Attributes:
+        takes_constraints: whether the method sees by how much a constraint is broken.
+        startup_trials: how many trials it draws before a model or a population says where.
+        liar: what it takes a running trial's loss for; `none`: it does not look at them.
     """
+
+    takes_constraints: ClassVar[bool] = False
+    startup_trials: int = 0
+    liar: str = "none"
 
     def __init__(
         self,
@@ -62,8 +91,9 @@ class Optimizer(ABC):
         fidelities: Sequence[Fidelity],
         budget: int,
         seed: int,
-        sources: Any = None,
+        sources: Sequence[Source] = (),
         initial: Sequence[Configuration] = (),
+        constraints: Sequence[Constraint] = (),
     ) -> None:
         if len(objectives) < 1:
             raise OptimizerError(f"{type(self).__name__} needs at least one objective")
@@ -72,7 +102,8 @@ class Optimizer(ABC):
         self.fidelities = tuple(fidelities)
         self.budget = budget
         self.seed = seed
-        self.sources = sources
+        self.sources = tuple(sources)
+        self.constraints = tuple(constraints)
         self._design = deque(space.canonical(config) for config in initial)
         self._asked = 0
         self._running: set[int] = set()
@@ -120,6 +151,8 @@ class Optimizer(ABC):
         if trial.number not in self._running:
             raise OptimizerError(f"{type(self).__name__}: trial {trial.number} is not running")
         self._running.remove(trial.number)
+        if not (self.takes_constraints or evaluation.feasible):
+            evaluation = replace(evaluation, status="failed")
         self.learn(trial, evaluation)
 
     def close(self) -> None:  # noqa: B027 - optional: most optimizers hold nothing to give back

@@ -10,8 +10,8 @@ from scipy.stats import ks_2samp
 from hpobench_llm.benchmarks.toy import toy_sphere
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import Metric
-from hpobench_llm.optimizers.differential_evolution import DifferentialEvolution
-from hpobench_llm.optimizers.regularized_evolution import RegularizedEvolution
+from hpobench_llm.optimizers.evolutionary.differential_evolution import DifferentialEvolution
+from hpobench_llm.optimizers.evolutionary.regularized_evolution import RegularizedEvolution
 from hpobench_llm.space import Categorical, Float, Integer, Ordinal, Space
 
 METRIC = toy_sphere().metrics["val_loss"]
@@ -130,7 +130,7 @@ def test_the_oldest_dies_however_good():
 
 
 cmaes = pytest.importorskip("cmaes")
-from hpobench_llm.optimizers.cma_es import CmaEs  # noqa: E402 - needs the library
+from hpobench_llm.optimizers.evolutionary.cma_es import CmaEs  # noqa: E402 - needs the library
 
 
 def test_cma_es_begins_at_the_best_of_the_design():

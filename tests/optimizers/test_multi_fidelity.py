@@ -11,8 +11,8 @@ from hpobench_llm.benchmarks.toy import ToyBenchmark, toy_sphere
 from hpobench_llm.errors import OptimizerError
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import Fidelity
+from hpobench_llm.optimizers.multi_fidelity.rungs import rung_values
 from hpobench_llm.optimizers.registry import build, list_optimizers
-from hpobench_llm.optimizers.rungs import rung_values
 from hpobench_llm.space import Float, Space
 from hpobench_llm.studies.replay import replay
 

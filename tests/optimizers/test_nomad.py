@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from hpobench_llm.benchmarks.toy import ToyBenchmark, toy_bowl, toy_sphere
 from hpobench_llm.errors import OptimizerError
-from hpobench_llm.optimizers.nomad import Nomad, _variable
+from hpobench_llm.optimizers.direct_search.nomad import Nomad, _variable
 from hpobench_llm.optimizers.registry import build
 from hpobench_llm.space import Categorical, Float, Integer, Ordinal, Space
 
@@ -113,7 +113,7 @@ def test_a_parent_that_dies_takes_its_child_along():
     script = (
         "import os, signal, sys\n"
         "from hpobench_llm.benchmarks.toy import toy_sphere\n"
-        "from hpobench_llm.optimizers.nomad import Nomad\n"
+        "from hpobench_llm.optimizers.direct_search.nomad import Nomad\n"
         "problem = toy_sphere()\n"
         "optimizer = Nomad(problem.space, [problem.metrics['val_loss']], (), 9, 0)\n"
         "optimizer.ask()\n"

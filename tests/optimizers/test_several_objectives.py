@@ -9,8 +9,8 @@ import pytest
 from hpobench_llm.benchmarks.toy import ToyBenchmark, toy_sphere
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import Fidelity, Metric
-from hpobench_llm.optimizers.local_search import LocalSearchMo
-from hpobench_llm.optimizers.nomad_mo import NomadMo
+from hpobench_llm.optimizers.direct_search.nomad_mo import NomadMo
+from hpobench_llm.optimizers.evolutionary.local_search import LocalSearchMo
 from hpobench_llm.optimizers.registry import build
 from hpobench_llm.space import Categorical, Float, Integer, Ordinal, Space
 
@@ -92,7 +92,7 @@ def test_local_search_leaves_a_failure_out_of_the_front():
 
 def test_nsga2_obeys_deb_s_rules():
     pytest.importorskip("pymoo")
-    from hpobench_llm.optimizers.nsga2 import Nsga2
+    from hpobench_llm.optimizers.evolutionary.nsga2 import Nsga2
 
     class Constrained(Nsga2):
         def violation(self, evaluation):
@@ -112,7 +112,7 @@ def test_nsga2_obeys_deb_s_rules():
 
 def test_nsga2_begins_with_the_design_and_waits_for_generations():
     pytest.importorskip("pymoo")
-    from hpobench_llm.optimizers.nsga2 import Nsga2
+    from hpobench_llm.optimizers.evolutionary.nsga2 import Nsga2
 
     design = [{"x": x, "y": 0.5} for x in np.linspace(0.0, 1.0, 5)]
     optimizer = Nsga2(SPACE, BOTH, (), 1000, 0, initial=design)
@@ -145,7 +145,7 @@ def test_random_scalarisation_looks_at_both_ends():
 
 def test_parego_s_weights_are_a_lattice():
     pytest.importorskip("sklearn")
-    from hpobench_llm.optimizers.parego import lattice
+    from hpobench_llm.optimizers.model_based.parego import lattice
 
     assert lattice(1, 10).tolist() == [[1.0]]
     assert np.allclose(lattice(2, 10), [[i / 10, 1 - i / 10] for i in range(11)])
@@ -157,7 +157,7 @@ def test_parego_s_weights_are_a_lattice():
 
 def test_parego_counts_a_design_among_its_first_trials_and_repeats_nothing():
     pytest.importorskip("sklearn")
-    from hpobench_llm.optimizers.parego import Parego
+    from hpobench_llm.optimizers.model_based.parego import Parego
 
     grid = Space((Ordinal("x", (0.0, 0.25, 0.5, 0.75)), Categorical("y", ("a", "b", "c"))))
 
@@ -177,7 +177,7 @@ def test_parego_counts_a_design_among_its_first_trials_and_repeats_nothing():
 
 def test_parego_looks_where_improvement_is_to_be_expected():
     pytest.importorskip("sklearn")
-    from hpobench_llm.optimizers.parego import Parego
+    from hpobench_llm.optimizers.model_based.parego import Parego
 
     trials = run(Parego(SPACE, BOTH, (), 45, 0), trade_off)
     first, late = trials[:21], trials[21:]

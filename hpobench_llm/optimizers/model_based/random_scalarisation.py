@@ -8,8 +8,8 @@ import numpy as np
 
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.optimizers.base import Optimizer, Suggestion, Trial
+from hpobench_llm.optimizers.model_based.tpe_optuna import Finished, OptunaSpace, quiet_study
 from hpobench_llm.optimizers.scalarisation import chebyshev, normalised
-from hpobench_llm.optimizers.tpe_optuna import Finished, OptunaSpace, quiet_study
 
 
 class RandomScalarisation(Optimizer):
@@ -27,6 +27,8 @@ class RandomScalarisation(Optimizer):
     Raises:
         MissingDependencyError: optuna is not installed.
     """
+
+    startup_trials = 10
 
     def set_up(self) -> None:
         """Build the optimizer's own state."""

@@ -62,8 +62,9 @@ class Parego(Optimizer):
     def set_up(self) -> None:
         """Build the optimizer's own state."""
         self._rng = np.random.default_rng(self.seed)
-        count = 11 * len(self.space) - 1
-        points = LatinHypercube(len(self.space), rng=self._rng).random(count)
+        self.startup_trials = 11 * len(self.space) - 1
+        cube = LatinHypercube(len(self.space), rng=self._rng)
+        points = cube.random(self.startup_trials)
         self._first = deque(decode(self.space, point) for point in points)
         self._weights = lattice(len(self.objectives), self.divisions)
         self._kernel: Kernel | None = None  # as it was fitted last

@@ -29,6 +29,7 @@ class RegularizedEvolution(SingleObjectiveOptimizer):
     """
 
     population: ClassVar[int] = 100
+    startup_trials = population
     sample: ClassVar[int] = 10
 
     def set_up(self) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.optimizers.base import Suggestion, Trial
-from hpobench_llm.optimizers.rungs import Member, MultiFidelityOptimizer, best
+from hpobench_llm.optimizers.multi_fidelity.rungs import Member, MultiFidelityOptimizer, best
 
 
 @dataclass(slots=True)

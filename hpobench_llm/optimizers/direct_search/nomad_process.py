@@ -1,4 +1,4 @@
-"""NOMAD in a process of its own: the other end of `hpobench_llm.optimizers.nomad`.
+"""NOMAD in a process of its own: the other end of `hpobench_llm.optimizers.direct_search.nomad`.
 
 The first line read from stdin is the problem. From then on every line written to stdout is either
 a point that NOMAD wants evaluated or, once, how the run ended; every further line read has the

@@ -49,6 +49,7 @@ class Nsga2(Optimizer):
     """
 
     population: ClassVar[int] = 20
+    startup_trials = population
 
     def set_up(self) -> None:
         """Build the optimizer's own state."""

@@ -11,7 +11,12 @@ from collections import deque
 
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.optimizers.base import Suggestion, Trial
-from hpobench_llm.optimizers.rungs import Member, MultiFidelityOptimizer, RungOptimizer, best
+from hpobench_llm.optimizers.multi_fidelity.rungs import (
+    Member,
+    MultiFidelityOptimizer,
+    RungOptimizer,
+    best,
+)
 
 
 class Promotion(RungOptimizer):

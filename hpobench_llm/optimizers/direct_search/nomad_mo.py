@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hpobench_llm.optimizers.nomad import NomadOptimizer
+from hpobench_llm.optimizers.direct_search.nomad import NomadOptimizer
 from hpobench_llm.optimizers.pareto import fronts, unit_scaled
 
 

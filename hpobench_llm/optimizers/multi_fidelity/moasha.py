@@ -8,9 +8,9 @@ workshop at ICLR 2021 (EpsNet).
 
 import numpy as np
 
-from hpobench_llm.optimizers.asha import Promotion
+from hpobench_llm.optimizers.multi_fidelity.asha import Promotion
+from hpobench_llm.optimizers.multi_fidelity.rungs import Member
 from hpobench_llm.optimizers.pareto import epsilon_net, fronts
-from hpobench_llm.optimizers.rungs import Member
 
 
 class MoAsha(Promotion):

@@ -62,6 +62,9 @@ class TpeNni(SingleObjectiveOptimizer):
         OptimizerError: more than one objective.
     """
 
+    startup_trials = 20
+    liar = "best loss so far"
+
     def set_up(self) -> None:
         """Build the optimizer's own state."""
         self._tuner = TpeTuner("minimize", seed=self.seed)

@@ -29,6 +29,7 @@ class DifferentialEvolution(SingleObjectiveOptimizer):
     """
 
     members: ClassVar[int] = 20
+    startup_trials = members
     scale: ClassVar[float] = 0.5
     crossover: ClassVar[float] = 0.5
 

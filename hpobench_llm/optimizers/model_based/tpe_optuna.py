@@ -83,6 +83,9 @@ def quiet_study(seed: int, objectives: int = 1) -> optuna.Study:
 class _Tpe(Optimizer):
     """One study of Optuna and its `TPESampler`, whatever the number of objectives."""
 
+    startup_trials = 10
+    liar = "a bad trial"
+
     def set_up(self) -> None:
         """Build the optimizer's own state."""
         if not 0 <= self.seed <= 2**32 - 1:

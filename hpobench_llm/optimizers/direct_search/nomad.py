@@ -233,7 +233,7 @@ class _Process:
         self._printed = TemporaryFile()  # noqa: SIM115 - lives as long as the child
         self._child = Popen(
             # -P and PYTHONPATH: the child imports what this process would, from anywhere.
-            [sys.executable, "-P", "-m", "hpobench_llm.optimizers.nomad_process"],
+            [sys.executable, "-P", "-m", "hpobench_llm.optimizers.direct_search.nomad_process"],
             stdin=PIPE,
             stdout=PIPE,
             stderr=self._printed,

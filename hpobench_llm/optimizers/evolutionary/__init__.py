@@ -1,0 +1,1 @@
+"""Optimizers that vary what survived."""

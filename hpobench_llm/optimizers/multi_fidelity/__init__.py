@@ -1,0 +1,1 @@
+"""Optimizers that train in part, and only the promising in full."""

@@ -1,0 +1,1 @@
+"""Optimizers that never learn from an outcome."""

@@ -1,8 +1,9 @@
 """How a surrogate sees configurations and fidelities: rows of numbers in [0, 1]."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,7 @@ class Encoder:
         }
         self._spread = [i for i, known in self._names.items() if len(known) > 2]
         self._kept = [i for i in range(len(dims)) if i not in self._spread]
+        self._values = _getter(space.names)
         self._any_log = any(getattr(d, "log", False) for d in dims)
         self._offset = self._scaled(self._low)
         span = self._scaled(self._high) - self._offset
@@ -92,18 +94,16 @@ class Encoder:
 
     def _usual_rows(self, configs: Sequence[Mapping[str, object]]) -> FloatArray | None:
         """Return the rows as numbers if they have the right keys and plain values."""
-        names = self.space.names
+        width = len(self.space)
         try:
-            rows: list[list[Any]] = [[config[name] for name in names] for config in configs]
+            flat = list(chain.from_iterable(map(self._values, configs)))
             for i, known in self._names.items():
-                for row in rows:
-                    row[i] = known[row[i]]
+                flat[i::width] = [known[name] for name in flat[i::width]]
         except (KeyError, TypeError):
             return None
-        plain = set(map(type, chain.from_iterable(rows))) <= _PLAIN
-        if not plain or any(len(config) != len(names) for config in configs):
+        if not set(map(type, flat)) <= _PLAIN or set(map(len, configs)) - {width}:
             return None
-        return np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
+        return np.fromiter(flat, np.float64, len(flat)).reshape(-1, width)
 
     def _usual_frame(self, frame: pd.DataFrame) -> FloatArray | None:
         """Return a frame as numbers if it has the right columns and all of them are numeric."""
@@ -129,6 +129,13 @@ class Encoder:
         scaled = numbers.copy()
         scaled[..., self._log] = np.log(numbers[..., self._log])
         return scaled
+
+
+def _getter(names: Sequence[str]) -> Callable[[Mapping[str, object]], Sequence[Any]]:
+    """Return what gives a mapping's values of these names."""
+    if len(names) == 1:  # of one name an itemgetter gives no sequence
+        return lambda config: (config[names[0]],)
+    return itemgetter(*names)
 
 
 def columns_of(chosen: Sequence[int]) -> slice | NDArray[np.intp]:

@@ -75,4 +75,4 @@ def test_joined_networks_answer_what_each_does_alone(quick):
     alone = np.column_stack(
         [one.predict(X)[:, 1] * 2.0 + 3.0, other.predict(X) * [1.0, 0.5] + [0.0, -1.0]]
     )
-    assert both.predict(X) == pytest.approx(alone, abs=1e-12)
+    assert both.predict(X) == pytest.approx(alone, abs=2e-5)  # in single precision

@@ -55,11 +55,14 @@ class _At:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """Models of some columns: `network` answers the first of them at once, `others` the rest."""
+    """Models of some columns: `network` answers the first of them at once, `others` the rest.
+
+    Each of the others sees the first so many features.
+    """
 
     columns: Columns
     network: Network | None
-    others: tuple[tuple[Columns, Fitted], ...]
+    others: tuple[tuple[Columns, int, Fitted], ...]
     complete: bool
 
     def predict(self, features: FloatArray, width: int) -> FloatArray:
@@ -69,23 +72,26 @@ class _Plan:
             answer.fill(np.nan)
         if self.network is not None:
             answer[:, self.columns] = self.network.predict(features)
-        for columns, part in self.others:
-            answer[:, columns] = part.predict(features)
+        for columns, inputs, part in self.others:
+            answer[:, columns] = part.predict(features[:, :inputs])
         return answer
 
 
-def _planned(models: Iterable[Fitted], width: int) -> _Plan:
-    """Join the networks among the models; `width` is how many columns there are in all."""
+def _planned(models: Iterable[tuple[Fitted, int]], width: int) -> _Plan:
+    """Join the networks among the models; `width` is how many columns there are in all.
+
+    With each model comes how many features it sees: those of the configuration come first.
+    """
     joinable, others = [], []
     columns: list[int] = []
-    for part in models:
+    for part, inputs in models:
         if isinstance(part.model, Network):
             joinable.append((part.model, part.kept, part.offset, part.scale))
             columns += part.columns
         else:
-            others.append((columns_of(part.columns), part))
+            others.append((columns_of(part.columns), inputs, part))
     network = joined(joinable) if joinable else None
-    known = len(columns) + sum(len(part.columns) for _, part in others)
+    known = len(columns) + sum(len(part.columns) for _, _, part in others)
     return _Plan(columns_of(columns), network, tuple(others), known == width)
 
 
@@ -115,8 +121,15 @@ class Surface:
         self._seconds = [c for c, name in enumerate(names) if name in SECONDS]
         self._tokens = [c for c, name in enumerate(names) if name == TOKENS]
         self._levels: dict[Level, _At] = {}
-        self._everything = _planned(surrogate.models, len(self._targets))
-        self._rates = _planned(surrogate.rates, len(surrogate.shapes))
+        # Behind the targets come the logarithms of the resources' rates.
+        self._width = len(self._targets) + len(surrogate.shapes)
+        inputs, axes = self.encoder.width, len(surrogate.fidelities)
+        behind = [
+            replace(rate, columns=tuple(len(self._targets) + c for c in rate.columns))
+            for rate in surrogate.rates
+        ]
+        models = [(part, inputs + axes) for part in surrogate.models]
+        self._everything = _planned([*models, *((rate, inputs) for rate in behind)], self._width)
         self._plans: dict[frozenset[int], _Plan] = {}
 
     def answered(self, level: Level) -> NDArray[np.bool_]:
@@ -158,7 +171,8 @@ class Surface:
     ) -> Answers:
         at = self._at(level)
         units = self.encoder.features(numbers)
-        fitted = self._predict(units, at, wanted)
+        predicted = self._predict(units, at, wanted)
+        fitted, rates = predicted[:, : len(self._targets)], predicted[:, len(self._targets) :]
         if seed is None:
             normals = None
         else:
@@ -170,7 +184,7 @@ class Surface:
         values = values[:, : self.metrics]
         if len(self._only_ok):
             values[np.ix_(status != 0, self._only_ok)] = np.nan
-        seconds, tokens = self._costs(units, at)
+        seconds, tokens = self._costs(rates, at)
         return Answers(values, status, seconds, tokens)
 
     def interval(
@@ -179,7 +193,7 @@ class Surface:
         """Return the ends `(n, metrics)` between which a run lies with that probability."""
         at = self._at(level)
         units = self.encoder.features(numbers)
-        expected = self._predict(units, at, None)
+        expected = self._predict(units, at, None)[:, : len(self._targets)]
         ends = []
         for residuals in self.surrogate.noise.interval(self._features(units, at), coverage):
             end = expected.copy()
@@ -219,7 +233,7 @@ class Surface:
         return rows
 
     def _predict(self, units: FloatArray, at: _At, wanted: Collection[int] | None) -> FloatArray:
-        return self._plan(wanted).predict(self._features(units, at), len(self._targets))
+        return self._plan(wanted).predict(self._features(units, at), self._width)
 
     def _plan(self, wanted: Collection[int] | None) -> _Plan:
         """Leave out models that hold no wanted metric; the joined network stays as it is.
@@ -231,8 +245,8 @@ class Surface:
         key = frozenset(wanted)
         plan = self._plans.get(key)
         if plan is None:
-            needed = key | set(range(self.metrics, len(self._targets)))
-            others = tuple(o for o in self._everything.others if needed & set(o[1].columns))
+            needed = key | set(range(self.metrics, self._width))
+            others = tuple(o for o in self._everything.others if needed & set(o[2].columns))
             plan = replace(self._everything, others=others, complete=False)
             self._plans[key] = plan
         return plan
@@ -272,12 +286,12 @@ class Surface:
             status[place < upper[:, column]] = self._codes[column]
         return status
 
-    def _costs(self, units: FloatArray, at: _At) -> tuple[FloatArray, FloatArray]:
-        surrogate = self.surrogate
-        nothing = np.full(len(units), np.nan)
-        if not surrogate.shapes:
+    def _costs(self, rates: FloatArray, at: _At) -> tuple[FloatArray, FloatArray]:
+        nothing = np.full(len(rates), np.nan)
+        if not self.surrogate.shapes:
             return nothing, nothing
-        amounts = np.exp(self._rates.predict(units, len(surrogate.shapes))) * at.growth
+        amounts = np.exp(rates)
+        amounts *= at.growth
         seconds = _sum(amounts, self._seconds) if self._seconds else nothing
         return seconds, amounts[:, self._tokens[0]] if self._tokens else nothing
 

@@ -65,11 +65,12 @@ _ARRAYS = tuple(field.name for field in fields(Network))
 def joined(
     parts: Sequence[tuple[Network, NDArray[np.intp], FloatArray, FloatArray]],
 ) -> Network:
-    """Return one network that answers what several of the same features do, side by side.
+    """Return one network that answers what several do, side by side.
 
-    Each part is a network, the targets of it that are kept, and the offset and the scale `(kept,)`
-    of its answers, which become part of the last layer. Asking it costs little more than asking
-    one of them.
+    One that was fitted to fewer features than others sees the first of theirs. Each part is a
+    network, the targets of it that are kept, and the offset and the scale `(kept,)` of its
+    answers, which become part of the last layer. Asking it costs little more than asking one of
+    them.
     """
     width = sum(len(kept) for _, kept, _, _ in parts)
     rows = sum(len(network.last) for network, _, _, _ in parts)
@@ -81,8 +82,9 @@ def joined(
         bias[column:to_column] = network.last_bias[kept] * scale + offset
         row, column = to_row, to_column
     networks = [network for network, _, _, _ in parts]
+    inputs = max(len(network.first) for network in networks)
     return Network(
-        np.hstack([network.first for network in networks]),
+        np.hstack([np.pad(n.first, ((0, inputs - len(n.first)), (0, 0))) for n in networks]),
         np.hstack([network.first_bias for network in networks]),
         np.concatenate([network.middle for network in networks]),
         np.concatenate([network.middle_bias for network in networks]),

@@ -77,6 +77,15 @@ def of_benchmark(name: str, bench: Benchmark, configs: list[dict[str, Any]]) -> 
     yield Case(name, "query_many(frame)", lambda: bench.query_many(frame))
 
 
+def of_surrogate(bench: Benchmark, configs: list[dict[str, Any]]) -> Iterator[Case]:
+    """Yield our calls on a surrogate: expectations, then draws."""
+    name = f"{bench.name}, surrogate"
+    yield from of_benchmark(name, bench, configs)
+    frame = pd.DataFrame(configs)
+    yield Case(name, "query(config, seed)", one_by_one(lambda c: bench.query(c, seed=1), configs))
+    yield Case(name, "query_many(frame, seed)", lambda: bench.query_many(frame, seed=1))
+
+
 def of_table(bench: TabularBenchmark, rng: np.random.Generator) -> Iterator[Case]:
     """Yield our calls on a table, and the floor: a dict, an array, and no check."""
     name = f"{bench.name}, {len(bench.configurations())} configurations"
@@ -217,9 +226,9 @@ def cases(options: argparse.Namespace) -> list[Case]:
     found = [*of_table(bench, rng), *of_table(scattered(rng), rng)]
     shipped = list(list_artefacts("surrogates"))
     for name in shipped if options.surrogate is None else options.surrogate:
-        surrogate = load(name, kind="surrogate")
+        surrogate = load(name, kind="surrogate", allow_poor=True)
         drawn = surrogate.space.from_unit(rng.random((ROWS, len(surrogate.space))))
-        found += of_benchmark(f"{surrogate.name}, surrogate", surrogate, drawn)
+        found += of_surrogate(surrogate, drawn)
     return [*found, *peers(bench, rng)]
 
 

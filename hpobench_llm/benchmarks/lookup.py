@@ -110,6 +110,10 @@ class Lookup:
 
     def _columns(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """Return `(n, dimensions)`: numbers as they are, names as levels, NaN for what is none."""
+        if not self._levels and frame.columns.tolist() == list(self.space.names):
+            array = frame.to_numpy()  # at once is ten times as fast as one by one
+            if array.dtype.kind in "iuf":
+                return array.astype(np.float64)
         matrix = np.full((len(frame), len(self.space)), np.nan)
         for number, name in enumerate(self.space.names):
             column = frame[name]

@@ -1,10 +1,10 @@
 """The predictive distribution of a run: how wide, of which shape, and one draw for each seed.
 
 Width: a polynomial of the features for the logarithm of the held-out residuals' size, so that it
-differs from place to place. Shape: the quantiles of the residuals in units of that width, widened
-for the finite number of configurations (split conformal prediction; Papadopoulos et al., 2002;
-Lei et al., 2018). Residuals come from cross-validation, so they hold the model's error and the
-seeds' noise together.
+differs from place to place. Shape: the quantiles of the residuals in units of that width (as it
+would be said of a configuration that it has not seen), widened for the finite number of
+configurations (split conformal prediction; Papadopoulos et al., 2002; Lei et al., 2018). Residuals
+come from cross-validation, so they hold the model's error and the seeds' noise together.
 
 Draw: a plausible course of events for a seed, not white noise of the whole width. The model errs
 alike for neighbouring configurations, while seeds differ from run to run; so the normal number
@@ -34,6 +34,7 @@ STEP, REACH = 0.2, 2.6  # of the quantiles' grid, in standard deviations of a no
 GRID = np.round(np.arange(-REACH, REACH + STEP / 2, STEP), 10)
 WAVES, LENGTH = 32, 0.3  # of the field: how many, and how far it reaches in unit encoding
 
+_FOLDS = 10  # of the configurations, to scale residuals by widths that did not see them
 _SMALLEST = 1e-3  # a residual counts as at least this share of the median one
 _SEEDS_KEPT = 256
 
@@ -155,21 +156,17 @@ def fit_noise(
     count = residuals.shape[1]
     weights, ranges, scaled = [], [], np.full(residuals.shape, np.nan)
     for column in range(count):
-        known = np.isfinite(residuals[:, column])
-        if not known.any():  # every run has the same value: nothing is uncertain
+        known = np.flatnonzero(np.isfinite(residuals[:, column]))
+        if not len(known):  # every run has the same value: nothing is uncertain
             ranges.append(np.zeros(2))
             weights.append(np.zeros((1 + features.shape[1] * (features.shape[1] + 3) // 2, 1)))
             continue
-        size = np.abs(residuals[known, column])
-        floor = max(float(np.median(size)) * _SMALLEST, 1e-12)
-        target = np.log(np.maximum(size, floor))[:, None]
-        enough = int(known.sum()) >= 10 * (1 + features.shape[1])
-        degree = 2 if enough else 0
-        polynomial = fit_polynomial(features[known], target, degree, penalty=1.0)
-        logs = polynomial.predict(features[known])[:, 0]
-        ranges.append(np.quantile(logs, [0.01, 0.99]))
-        scaled[known, column] = residuals[known, column] / np.exp(np.clip(logs, *ranges[-1]))
+        polynomial, low, high = _fit_width(features[known], residuals[known, column])
+        ranges.append(np.array([low, high]))
         weights.append(_padded(polynomial, features.shape[1]))
+        scaled[known, column] = _scaled(
+            features[known], residuals[known, column], configuration[known]
+        )
     rng = np.random.default_rng(0)
     return Noise(
         width=Polynomial(np.hstack(weights), 2),
@@ -180,6 +177,36 @@ def fit_noise(
         waves=rng.normal(size=(units_width, WAVES)) / LENGTH,
         phases=rng.uniform(0.0, 2.0 * np.pi, WAVES),
     )
+
+
+def _fit_width(features: FloatArray, residuals: FloatArray) -> tuple[Polynomial, float, float]:
+    """Return a polynomial for the logarithm of the residuals' size, and the range it may say."""
+    size = np.abs(residuals)
+    floor = max(float(np.median(size)) * _SMALLEST, 1e-12)
+    target = np.log(np.maximum(size, floor))[:, None]
+    enough = len(size) >= 10 * (1 + features.shape[1])
+    polynomial = fit_polynomial(features, target, 2 if enough else 0, penalty=1.0)
+    low, high = np.quantile(polynomial.predict(features)[:, 0], [0.01, 0.99])
+    return polynomial, float(low), float(high)
+
+
+def _scaled(
+    features: FloatArray, residuals: FloatArray, configuration: NDArray[np.intp]
+) -> FloatArray:
+    """Return the residuals in units of widths that were fitted to other configurations.
+
+    In units of their own fit they would come out too small, and so the intervals.
+    """
+    who = np.unique(configuration, return_inverse=True)[1]
+    fold = np.random.default_rng(0).permutation(int(who.max()) + 1)[who] % _FOLDS
+    scaled = np.empty(len(residuals))
+    for number in np.unique(fold):
+        out = fold == number
+        others = np.full(len(out), True) if out.all() else ~out
+        polynomial, low, high = _fit_width(features[others], residuals[others])
+        logs = np.clip(polynomial.predict(features[out])[:, 0], low, high)
+        scaled[out] = residuals[out] / np.exp(logs)
+    return scaled
 
 
 def seed_shares(residuals: FloatArray, cell: NDArray[np.intp]) -> list[float]:

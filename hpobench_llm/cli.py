@@ -188,7 +188,8 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _import(options: argparse.Namespace) -> int:
-    from hpobench_llm.tables.importers.command import import_tables
+    from hpobench_llm.tables.importers.command import GENERIC, import_tables
+    from hpobench_llm.tables.schema import IMPORTED
 
     tables = import_tables(
         options.source,
@@ -199,6 +200,9 @@ def _import(options: argparse.Namespace) -> int:
     )
     for table in tables:
         print(f"{table.folder}: {len(table.frame)} rows, sha256 {table.metadata.table_sha256}")
+        if options.source == GENERIC:  # what was decided for the user, who may decide otherwise
+            for note in table.metadata.provenance[IMPORTED]["notes"]:
+                print(f"  {note}", file=sys.stderr)
     return 0
 
 

@@ -101,7 +101,10 @@ def number_list(records: Records, row: int, column: str) -> list[float | None]:
                 f"{records.where(row, column)}: a JSON list is expected, got {_short(cell)}"
             ) from None
     if not isinstance(cell, Sequence) or isinstance(cell, str):
-        raise DataError(f"{records.where(row, column)}: a list is expected, got {_short(cell)}")
+        raise DataError(
+            f"{records.where(row, column)}: a list is expected, got {_short(cell)}; a metric with "
+            "one value a run says so with `per_run = true`"
+        )
     try:
         return [number(value) for value in cell]
     except (ValueError, OverflowError) as error:

@@ -196,8 +196,14 @@ def end_runs(
             f"{spec.short_curves} at the later checkpoints, as the spec says."
         )
     elif sound.any():
+        reach, broke = (
+            int(((ends["status"] == "ok") & ~short).sum()),
+            int((ends["status"] != "ok").sum()),
+        )
         notes.append(
-            f"{int(sound.sum())} runs end before the last {axis}; nothing is known of them beyond."
+            f"{int(sound.sum())} runs end ok before the last {axis}; nothing is known of them "
+            f"beyond. In full there are {reach} sound runs and all {broke} that broke; "
+            '`keep = "last"` would compare each run at its own end.'
         )
     broken = ends[(ends["status"] != "ok") & short]
     added = _after_end(frame, broken, axis, spec)

@@ -84,7 +84,8 @@ def build(
         MissingDependencyError: its library is not installed.
         OptimizerError: it cannot take this space or these objectives, is no optimizer, or failed.
     """
-    entry, cls = entry_of(optimizer), _class_of(optimizer)
+    cls = _class_of(optimizer)
+    entry = entry_of(optimizer)
     name = optimizer if isinstance(optimizer, str) else cls.__name__
     if entry.transfer and not sources:
         raise OptimizerError(f"{name} learns from related tasks: it needs at least one source")
@@ -102,11 +103,12 @@ def _class_of(optimizer: str | type[Optimizer]) -> type[Optimizer]:
     if not isinstance(optimizer, str):
         cls = optimizer
         if not (isinstance(cls, type) and issubclass(cls, Optimizer)):
-            raise OptimizerError(f"the name or the class of an optimizer is expected, got {cls!r}")
+            raise OptimizerError(f"a name or class of an optimizer is expected, got {cls!r}")
     elif optimizer in ENTRIES:
         module, _, attribute = ENTRIES[optimizer].target.partition(":")
         cls = getattr(import_module(f"{_HOME}{module}"), attribute)
     else:
+        check_name(optimizer)
         cls = _REGISTRY.plugins[optimizer].load()
     if cls.ask is not Optimizer.ask or cls.tell is not Optimizer.tell:
         raise OptimizerError(

@@ -27,7 +27,7 @@ class ToyProblem(ToyBenchmark):
 
     def __init__(self, name: str, space: Space, shift: float = 0.0) -> None:
         super().__init__(name, space)
-        self._shift = shift
+        self.shift = shift
         worst = float(len(space)) + 1.0
         far = Metric(name="far", unit="1", direction="minimize", worst=worst, low=0.0)
         self.metrics = self.metrics | {"far": far}
@@ -42,7 +42,7 @@ class ToyProblem(ToyBenchmark):
     ) -> Evaluation:
         """Evaluate the closed form, always with all metrics."""
         told = super().query(config, fidelity=fidelity, seed=seed, metrics=("val_loss",))
-        unit = self.space.to_unit([self.space.canonical(config)]) - self._shift
+        unit = self.space.to_unit([self.space.canonical(config)]) - self.shift
         loss = float(((unit - 0.3) ** 2).sum()) + 1.0 / told.cost_seconds
         values = {"val_loss": loss, "score_toy": -loss, "far": float(((unit - 0.7) ** 2).sum())}
         excesses = dict(self._excesses(values | {"cost_seconds": told.cost_seconds}))
@@ -54,7 +54,8 @@ def related(problem: ToyProblem) -> tuple[Source, ...]:
     rng = np.random.default_rng(0)
     drawn = [problem.space.sample(rng) for _ in range(_KNOWN)]
     configs = tuple({problem.space.config_id(config): config for config in drawn}.values())
-    tasks = [ToyProblem(f"{problem.name}{shift:+}", problem.space, shift) for shift in _SHIFTS]
+    shifts = [problem.shift + shift for shift in _SHIFTS]
+    tasks = [ToyProblem(f"{problem.name}{shift:+}", problem.space, shift) for shift in shifts]
     return tuple(
         Source(task.name, configs, tuple(task.query(config) for config in configs))
         for task in tasks

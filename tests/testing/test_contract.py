@@ -1,6 +1,9 @@
 """The shipped contract fails whoever breaks it, at the promise that was broken, and no other."""
 
+import os
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ import pytest
 from hpobench_llm.optimizers.base import Optimizer, SingleObjectiveOptimizer, Suggestion
 from hpobench_llm.optimizers.entry import Entry
 from hpobench_llm.testing import OptimizerContract
+from hpobench_llm.testing.elsewhere import FORBIDDEN
 
 PROMISES = [name for name in dir(OptimizerContract) if name.startswith("test_")]
 
@@ -201,3 +205,34 @@ def test_a_class_inside_a_function_cannot_be_found_by_another_process():
 
     (said,) = broken_by(Hidden).values()
     assert "made inside a function" in said
+
+
+def test_neither_pytest_nor_a_benchmark_is_imported_with_the_contract():
+    code = "import sys, hpobench_llm.testing; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+    assert "hpobench_llm.testing.contract" in loaded
+    assert "pytest" not in loaded
+    assert not [name for name in loaded if name.startswith(FORBIDDEN)]
+
+
+def test_unittest_runs_it_too(tmp_path):
+    (tmp_path / "test_mine.py").write_text(
+        "import unittest\n"
+        "from hpobench_llm.optimizers.random.random_search import RandomSearch\n"
+        "from hpobench_llm.optimizers.entry import Entry\n"
+        "from hpobench_llm.testing import OptimizerContract\n"
+        "class Mine(RandomSearch):\n"
+        "    entry = Entry(family='random', objectives='several')\n"
+        "class TestMine(OptimizerContract, unittest.TestCase):\n"
+        "    optimizer = Mine\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "unittest", "test_mine"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"Ran {len(PROMISES)} tests" in done.stderr

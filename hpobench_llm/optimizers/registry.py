@@ -52,7 +52,7 @@ def check_name(name: str, where: str = "") -> None:
         raise UnknownNameError("optimizer", name, _REGISTRY, where)
 
 
-def entry_of(optimizer: str | type[Optimizer]) -> Entry:
+def entry(optimizer: str | type[Optimizer]) -> Entry:
     """Return what an optimizer can do, by its name or its class.
 
     Raises:
@@ -85,9 +85,8 @@ def build(
         OptimizerError: it cannot take this space or these objectives, is no optimizer, or failed.
     """
     cls = _class_of(optimizer)
-    entry = entry_of(optimizer)
     name = optimizer if isinstance(optimizer, str) else cls.__name__
-    if entry.transfer and not sources:
+    if entry(optimizer).transfer and not sources:
         raise OptimizerError(f"{name} learns from related tasks: it needs at least one source")
     try:
         return cls(space, objectives, fidelities, budget, seed, sources, initial, constraints)

@@ -23,7 +23,7 @@ from hpobench_llm.errors import OptimizerError
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.optimizers.base import Optimizer, Trial
 from hpobench_llm.optimizers.entry import Entry
-from hpobench_llm.optimizers.registry import build, entry_of
+from hpobench_llm.optimizers.registry import build, entry
 from hpobench_llm.testing.drive import Outcome, arguments, configs, made, recorded, trials
 from hpobench_llm.testing.elsewhere import repeat
 
@@ -46,7 +46,7 @@ class OptimizerContract:
     @property
     def entry(self) -> Entry:
         """What the optimizer says it can do."""
-        return entry_of(self.optimizer)
+        return entry(self.optimizer)
 
     def test_trials_are_numbered_and_stay_in_the_space(self) -> None:
         """Trials are numbered from 0, in canonical configurations of the space."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.optimizers.base import Optimizer, Source, Trial
-from hpobench_llm.optimizers.registry import build, entry_of
+from hpobench_llm.optimizers.registry import build, entry
 from hpobench_llm.space import Configuration
 from hpobench_llm.testing.elsewhere import Asked, Record, Told
 
@@ -33,10 +33,10 @@ def arguments(
     """
     from hpobench_llm.testing.problems import related
 
-    entry = entry_of(optimizer)
-    chosen = metrics[:1] if entry.objectives == "one" else metrics
+    takes = entry(optimizer)
+    chosen = metrics[:1] if takes.objectives == "one" else metrics
     if sources is None:
-        sources = related(problem) if entry.transfer else ()
+        sources = related(problem) if takes.transfer else ()
     return {
         "space": problem.space,
         "objectives": [problem.metrics[name] for name in chosen],

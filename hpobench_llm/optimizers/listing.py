@@ -9,7 +9,8 @@ from hpobench_llm.optimizers.registry import list_optimizers
 _HEADINGS = ("", "objectives", "fidelity", "constr.", "transfer", "library", "time", "summary")
 _FLAGS = ("fidelity", "constraints", "transfer")
 _FOOT = """\
-objectives: 1, or 1+ for any number. constr.: sees by how much a constraint is broken.
+objectives: 1, or 1+ for any number. constr.: takes constraints into account; to the others a trial
+that breaks one has failed.
 time: of a suggestion, in a run of 100 trials on lora-nano, one thread; - where the installed
 library version was not measured."""
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))

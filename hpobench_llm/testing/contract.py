@@ -149,15 +149,14 @@ class OptimizerContract:
             "`evaluation.loss(metric)` is lower-is-better for both",
         )
 
-    def test_one_worker_or_several(self) -> None:
+    def test_several_workers_are_kept_busy(self) -> None:
         """Four trials are asked for at once, one if `sequential`; 8 workers use the budget up."""
         with closing(made(self.optimizer, toy("sphere"), budget=30)) as solver:
             count = sum(solver.ask() is not None for _ in range(4))
         wanted = 1 if self.entry.sequential else 4
         promise(count == wanted, f"{count} of 4 trials at once, its entry says {wanted}")
-        for workers in (1, 8):
-            count = len(trials(self.optimizer, toy("sphere"), workers=workers, budget=45))
-            promise(count == 45, f"{count} of 45 trials with {workers} workers")
+        count = len(trials(self.optimizer, toy("sphere"), workers=8, budget=45))
+        promise(count == 45, f"{count} of 45 trials with 8 workers")
 
     def test_configurations_may_be_moved_before_they_are_evaluated(self) -> None:
         """On a table the nearest measured configuration is evaluated, and told."""
@@ -235,8 +234,8 @@ class OptimizerContract:
                     told, constraints={"far": excess}
                 )
 
-            count = len(trials(self.optimizer, problem, outcome=outcome, budget=25))
-            promise(count == 25, f"{count} of 25 trials under a constraint")
+            count = len(trials(self.optimizer, problem, outcome=outcome, budget=15))
+            promise(count == 15, f"{count} of 15 trials under a constraint")
 
     def test_sources_are_used_as_its_entry_says(self) -> None:
         """`transfer`: other related tasks, other trials, and refused without any."""
@@ -245,7 +244,7 @@ class OptimizerContract:
         problem = toy("sphere")
         near, far = related(problem), related(ToyProblem("far", problem.space, 0.4))
         run, other = (
-            configs(self.optimizer, problem, sources=tasks, budget=20) for tasks in (near, far)
+            configs(self.optimizer, problem, sources=tasks, budget=12) for tasks in (near, far)
         )
         if self.entry.transfer:
             promise(run != other, "its entry says `transfer`, and other sources changed nothing")

@@ -166,7 +166,7 @@ BROKEN = {
 # Most break one promise alone; these break others too, that need the whole budget, say.
 FURTHER = {
     OffTheSpace: 7,
-    Impatient: 8,
+    Impatient: 7,
     NeedsAWinner: 2,
     ChangesItsDesign: 2,
     SaysEnds: 1,

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -147,30 +148,22 @@ def _ls(options: argparse.Namespace) -> int:
             listed["benchmarks"][name] = f"table {metadata.version}: {axes}; {folder}"
         listed["benchmarks"] |= dict.fromkeys(TOYS, "closed form, for tests")
     if options.what in (None, "optimizers"):
-        from hpobench_llm.optimizers.registry import list_optimizers
+        from hpobench_llm.optimizers.listing import columns, lines
 
-        listed["optimizers"] = {n: entry.columns() for n, entry in list_optimizers().items()}
+        listed["optimizers"] = columns()
     if options.json:
         print(json.dumps(listed, indent=2))
         return 0
-    for kind, entries in listed.items():
-        print(kind)
-        rows = [[name, *_cells(shown)] for name, shown in entries.items()]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for row in rows:
-            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            print(f"  {'  '.join(cells)}".rstrip())
+    if "benchmarks" in listed:
+        print("benchmarks")
+        widest = max(map(len, listed["benchmarks"]))
+        for name, about in listed["benchmarks"].items():
+            print(f"  {name.ljust(widest)}  {about}")
+    if "optimizers" in listed:
+        print("optimizers")
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        print("\n".join(lines(listed["optimizers"], width)))
     return 0
-
-
-def _cells(shown: str | dict[str, Any]) -> list[str]:
-    """Return what a listing has beside a name: a text, or columns with names for what is true."""
-    if isinstance(shown, str):
-        return [shown]
-    true = [name for name, value in shown.items() if value is True]
-    library = f"{shown['distribution']} {shown['installed'] or '(not installed)'}".strip()
-    what = library if shown["distribution"] else "our own"
-    return [shown["family"], shown["objectives"], ", ".join(true) or "-", what, shown["summary"]]
 
 
 def _check(options: argparse.Namespace) -> int:

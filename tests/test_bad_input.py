@@ -247,12 +247,3 @@ def test_listing_is_data_on_stdout(tmp_path):
     )
     assert "toy-bowl" in listed["benchmarks"]
     assert done.stderr == ""
-
-
-def test_a_listing_of_optimizers_has_aligned_columns():
-    heading, *rows = run(MAIN, "ls", "optimizers").stdout.splitlines()
-    assert heading == "optimizers"
-    summary = next(row.index("mesh adaptive") for row in rows if "mesh adaptive" in row)
-    assert all(row[summary - 1] == " " and row[summary] != " " for row in rows)
-    (asha,) = [row.split() for row in rows if row.split()[0] == "asha"]
-    assert asha[:6] == ["asha", "multi-fidelity", "one", "fidelity", "our", "own"]

@@ -5,17 +5,20 @@ never sees a benchmark or a table. A method writes `suggest` and `learn`; number
 initial design and what runs are kept here, in the same way for all.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from reprlib import repr as shortened
+from typing import ClassVar, final
 
 from hpobench_llm.constraints import Constraint
-from hpobench_llm.errors import OptimizerError
+from hpobench_llm.errors import ConfigurationError, HpobenchError, OptimizerError
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import Fidelity, Metric
-from hpobench_llm.space import Configuration, Space
+from hpobench_llm.optimizers.entry import Entry
+from hpobench_llm.space import Configuration, Space, is_number
 
 FidelityLevel = dict[str, int | float]
 
@@ -61,6 +64,10 @@ class Source:
 class Optimizer(ABC):
     """Base of all optimizers; every source of randomness derives from `seed`.
 
+    A subclass writes `suggest` and `learn`, and `check`, `set_up` and `close` where it needs them.
+    What these raise becomes an `OptimizerError` that says where; what `suggest` returns is checked
+    against the space, so that its configuration need not be canonical.
+
     Where a benchmark has constraints, an optimizer that does not take them is told that an
     infeasible trial failed: the extreme barrier, which counts each of its losses as the worst.
 
@@ -75,11 +82,13 @@ class Optimizer(ABC):
         constraints: what `evaluation.constraints` will speak of; empty if there is none.
 
     Attributes:
+        entry: what it can do; of those that come with the package the catalogue says it.
         takes_constraints: whether the method sees by how much a constraint is broken.
         startup_trials: how many trials it draws before a model or a population says where.
         liar: what it takes a running trial's loss for; `none`: it does not look at them.
     """
 
+    entry: ClassVar[Entry] = Entry()
     takes_constraints: ClassVar[bool] = False
     startup_trials: int = 0
     liar: str = "none"
@@ -127,36 +136,104 @@ class Optimizer(ABC):
         It may be one that was never suggested: of the initial design.
         """
 
+    @final
     def ask(self) -> Trial | None:
-        """Return the next trial, or None: wait for a running trial, or, if none runs, the end."""
+        """Return the next trial, or None: wait for a running trial, or, if none runs, the end.
+
+        Raises:
+            OptimizerError: the method failed, or wants what cannot be run.
+        """
         if self._asked >= self.budget:
             return None
         if self._design:
-            wanted: Suggestion | None = Suggestion(self._design.popleft())
+            trial = Trial(self._asked, self._design.popleft())
         else:
-            wanted = self.suggest(self._asked)
-        if wanted is None:
-            return None
-        trial = Trial(self._asked, wanted.config, wanted.fidelity, wanted.resumes)
+            try:
+                wanted = self.suggest(self._asked)
+            except HpobenchError:
+                raise
+            except (Exception, SystemExit) as error:
+                raise self._failed("suggest", self._asked, error) from error
+            if wanted is None:
+                return None
+            trial = self._trial(wanted)
         self._running.add(trial.number)
         self._asked += 1
         return trial
 
+    @final
     def tell(self, trial: Trial, evaluation: Evaluation) -> None:
         """Pass on a trial's outcome; its configuration is the one that was really evaluated.
 
+        The method gets copies: what it does to them changes nobody's record of the trial.
+
         Raises:
-            OptimizerError: the trial does not run.
+            OptimizerError: the trial does not run, or the method failed.
         """
         if trial.number not in self._running:
             raise OptimizerError(f"{type(self).__name__}: trial {trial.number} is not running")
         self._running.remove(trial.number)
-        if not (self.takes_constraints or evaluation.feasible):
-            evaluation = replace(evaluation, status="failed")
-        self.learn(trial, evaluation)
+        barred = not (self.takes_constraints or evaluation.feasible)
+        own = Trial(trial.number, dict(trial.config), trial.fidelity, trial.resumes)
+        outcome = Evaluation(
+            metrics=dict(evaluation.metrics),
+            cost_seconds=evaluation.cost_seconds,
+            status="failed" if barred else evaluation.status,
+            tokens=evaluation.tokens,
+            constraints=dict(evaluation.constraints),
+        )
+        try:
+            self.learn(own, outcome)
+        except HpobenchError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise self._failed("learn", trial.number, error) from error
 
     def close(self) -> None:  # noqa: B027 - optional: most optimizers hold nothing to give back
         """Give back what the optimizer holds (a process, say); called once, also after errors."""
+
+    def _trial(self, wanted: object) -> Trial:
+        """Return what `suggest` returned as the next trial, once it can be one."""
+        problem = ""
+        if not isinstance(wanted, Suggestion):
+            problem = f"`suggest` has to return a Suggestion or None, got {_shown(wanted)}"
+        elif not isinstance(wanted.config, Mapping):
+            problem = f"a configuration is a dict of values by name, got {_shown(wanted.config)}"
+        elif wanted.resumes is not None and type(wanted.resumes) is not int:
+            problem = f"`resumes` is the number of a trial, got {_shown(wanted.resumes)}"
+        elif wanted.fidelity is not None:
+            problem = self._refused(wanted.fidelity)
+        if not problem and isinstance(wanted, Suggestion):
+            try:
+                config = self.space.canonical(wanted.config)
+                level = None if wanted.fidelity is None else dict(wanted.fidelity)
+                return Trial(self._asked, config, level, wanted.resumes)
+            except ConfigurationError as error:
+                problem = str(error)
+            except Exception as error:  # values that cannot even be compared, such as arrays
+                problem = f"{_shown(wanted.config)}: {error}"
+        raise OptimizerError(f"{type(self).__name__}: trial {self._asked}: {problem}")
+
+    def _refused(self, fidelity: object) -> str:
+        """Return why nothing can be run at this fidelity; empty if something can."""
+        if not isinstance(fidelity, Mapping):
+            return f"a fidelity is a dict of values by axis, got {_shown(fidelity)}"
+        axes = {axis.name: axis for axis in self.fidelities}
+        for name, value in fidelity.items():
+            if name not in axes:
+                return f"no fidelity axis {_shown(name)}; known: {', '.join(axes) or 'none'}"
+            low, full = axes[name].values[0], axes[name].full
+            if not (is_number(value) and math.isfinite(value) and low <= value <= full):
+                return f"fidelity `{name}`: {_shown(value)} is not within [{low}, {full}]"
+        return ""
+
+    def _failed(self, method: str, number: int, error: BaseException) -> OptimizerError:
+        said = f"{type(error).__name__}: {error}"
+        return OptimizerError(f"{type(self).__name__}: `{method}` of trial {number} raised {said}")
+
+
+def _shown(value: object) -> str:
+    return f"{type(value).__name__} {shortened(value)}"
 
 
 class SingleObjectiveOptimizer(Optimizer):

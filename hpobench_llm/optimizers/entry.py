@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Literal
+from typing import Literal, get_args
 
 Family = Literal[
-    "random", "direct search", "evolutionary", "model-based", "multi-fidelity", "transfer"
+    "random", "direct search", "evolutionary", "model-based", "multi-fidelity", "transfer", "other"
 ]
+Objectives = Literal["one", "several"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,9 +15,10 @@ class Entry:
     """Where an optimizer lives and what it can do.
 
     Args:
-        target: module and class.
+        target: `module:class`; empty where the class itself holds the entry.
         family: how it searches; `random` never learns from an outcome.
-        distribution: the library that does the work; empty if the code is our own.
+        distribution: the library that does the work; empty if the code is our own. Of a plug-in
+            that names none it is the plug-in's.
         summary: a few words for a listing.
         objectives: `one`: exactly one; `several`: any number from one on.
         fidelity: it runs trials in part, so the benchmark needs a fidelity axis.
@@ -24,18 +26,28 @@ class Entry:
         transfer: it learns from `sources`.
         sequential: it asks for one trial at a time, however many workers there are.
         ends: it repeats no configuration of a finite space and asks for nothing when none is left.
+        broken: why a plug-in cannot be used; empty if it can.
+
+    Raises:
+        ValueError: a family or a number of objectives that there is not.
     """
 
-    target: str
-    family: Family
-    distribution: str
-    summary: str
-    objectives: Literal["one", "several"] = "one"
+    target: str = ""
+    family: Family = "other"
+    distribution: str = ""
+    summary: str = ""
+    objectives: Objectives = "one"
     fidelity: bool = False
     constraints: bool = False
     transfer: bool = False
     sequential: bool = False
     ends: bool = False
+    broken: str = ""
+
+    def __post_init__(self) -> None:
+        for value, known in ((self.family, Family), (self.objectives, Objectives)):
+            if value not in get_args(known):
+                raise ValueError(f"unknown {value!r}; known: {', '.join(get_args(known))}")
 
     @property
     def installed(self) -> str | None:

@@ -7,6 +7,7 @@ from hpobench_llm.benchmarks.base import Benchmark
 from hpobench_llm.benchmarks.catalogue import load
 from hpobench_llm.errors import ConfigurationError, OptimizerError
 from hpobench_llm.metrics import select
+from hpobench_llm.optimizers.base import Optimizer
 from hpobench_llm.optimizers.registry import build
 from hpobench_llm.space import Configuration
 from hpobench_llm.studies.budget import Budget
@@ -16,7 +17,7 @@ from hpobench_llm.studies.trajectory import Trajectory
 
 def replay(
     benchmark: str | Benchmark,
-    optimizer: str,
+    optimizer: str | type[Optimizer],
     *,
     budget: int | Mapping[str, float],
     seed: int,
@@ -37,7 +38,7 @@ def replay(
 
     Args:
         benchmark: a benchmark, or the name of one.
-        optimizer: a name in the registry.
+        optimizer: a name in the registry, or a class of your own, whose name it then has.
         budget: how many trials, or an amount of another unit: `{"seconds": 3600}` of the simulated
             clock, `{"tokens": 1e6}`, or steps of a fidelity axis, `{"step": 4096}`. See `Budget`.
         seed: the optimizer's only source of randomness.
@@ -80,6 +81,7 @@ def replay(
         runs = Clock(problem, solver, chosen, allowed, rules).run()
     finally:
         solver.close()
+    name = optimizer if isinstance(optimizer, str) else optimizer.__name__
     if not runs:
-        raise OptimizerError(f"{optimizer}: no trial was finished within the budget of {budget}")
-    return Trajectory.of(problem, optimizer, seed, chosen, runs)
+        raise OptimizerError(f"{name}: no trial was finished within the budget of {budget}")
+    return Trajectory.of(problem, name, seed, chosen, runs)

@@ -200,8 +200,8 @@ def read_trajectories(out: Path) -> tuple[dict[str, Any], pd.DataFrame]:
 
 
 def _header(spec: StudySpec) -> dict[str, Any]:
-    libraries = {name: entry.distribution for name, entry in list_optimizers().items()}
-    used = [libraries[name] for name in spec.optimizers if libraries[name]]
+    libraries = [list_optimizers()[name].distribution for name in spec.optimizers]
+    used = [library for library in libraries if library]
     tables = {}
     for name in spec.benchmarks:
         benchmark = spec.load(name)

@@ -22,8 +22,23 @@ def test_every_example_prints_what_the_readme_says():
     for program, said in pairs:
         out = io.StringIO()
         with contextlib.redirect_stdout(out):
-            exec(compile(program, "README.md", "exec"), {})
+            exec(compile(program, "README.md", "exec"), {"__name__": "__main__"})
         assert out.getvalue() == said
+
+
+def test_the_optimizer_of_your_own_keeps_the_contract(tmp_path):
+    (program,) = [block for block in blocks("python") if "OptimizerContract" in block]
+    assert len([line for line in program.splitlines() if line.strip()]) <= 22
+    (tmp_path / "my_optimizer.py").write_text(program, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "my_optimizer.py"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"\b(\d+) passed", done.stdout)
 
 
 def test_every_command_of_the_command_lines_works(tmp_path):

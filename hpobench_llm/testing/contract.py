@@ -1,0 +1,317 @@
+"""The promises of every optimizer, whatever its method, as its `entry` words them.
+
+What cannot be tested here: that a method is any good, and that it never opens a table's file by
+itself. What is tested is that its module imports nothing that knows the answers, and that it makes
+the same trials in a process that has none of it.
+"""
+
+import copy
+import json
+import math
+import random
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from hpobench_llm.errors import OptimizerError
+from hpobench_llm.evaluation import Evaluation
+from hpobench_llm.optimizers.base import Optimizer, Trial
+from hpobench_llm.optimizers.entry import Entry
+from hpobench_llm.optimizers.registry import build, entry
+from hpobench_llm.testing.drive import Outcome, arguments, configs, made, recorded, trials
+from hpobench_llm.testing.elsewhere import repeat
+
+if TYPE_CHECKING:  # an optimizer's module may import this one, and must not import a benchmark
+    from hpobench_llm.testing.problems import ToyProblem
+
+
+class OptimizerContract:
+    """Tests of one optimizer, for pytest or (beside `unittest.TestCase`) for unittest.
+
+    Attributes:
+        optimizer: the class, at the top level of its module, or the name in the registry.
+        budget: in how many trials it has left its start behind: its random draws, or its first
+            population.
+    """
+
+    optimizer: ClassVar[str | type[Optimizer]]
+    budget: ClassVar[int] = 45
+
+    @property
+    def entry(self) -> Entry:
+        """What the optimizer says it can do."""
+        return entry(self.optimizer)
+
+    def test_trials_are_numbered_and_stay_in_the_space(self) -> None:
+        """Trials are numbered from 0, in canonical configurations of the space."""
+        for problem in problems():
+            run = trials(self.optimizer, problem)
+            promise(bool(run), f"{problem.name}: it asked for nothing")
+            self._in_order(run, problem)
+
+    def test_the_whole_budget_is_used_where_the_space_is_large(self) -> None:
+        """The budget is used up to its last trial."""
+        for problem in (toy("sphere"), toy("mixed")):
+            count = len(trials(self.optimizer, problem, budget=20))
+            promise(count == 20, f"{problem.name}: {count} of 20 trials")
+
+    def test_nothing_is_asked_beyond_the_budget(self) -> None:
+        """No more trials than the budget says, none of a budget of 0."""
+        for workers in (1, 3):
+            for budget in (7, 0):
+                run = trials(
+                    self.optimizer, toy("sphere"), budget=budget, workers=workers, asks=100
+                )
+                promise(len(run) == budget, f"{len(run)} trials of a budget of {budget}")
+
+    def test_a_finite_space_is_searched_to_its_end_or_over_and_over(self) -> None:
+        """`ends`: each of 8 configurations once; otherwise the budget is used up."""
+        run = configs(self.optimizer, toy("tiny"), budget=50)
+        if self.entry.ends:
+            distinct = {json.dumps(config) for config in run}
+            promise(
+                len(distinct) == len(run) == 8,
+                f"`ends`: {len(run)} trials of 8 configurations, {len(distinct)} distinct",
+            )
+        else:
+            promise(len(run) == 50, f"{len(run)} of 50 trials; does its entry lack `ends`?")
+
+    def test_one_configuration_is_enough(self) -> None:
+        """A space of a single configuration is asked for, once (`ends`) or over and over."""
+        run = configs(self.optimizer, toy("single"), budget=40)
+        wanted = [{"rank": 8, "modules": "qv"}] * (1 if self.entry.ends else 40)
+        promise(run == wanted, f"one configuration: {len(run)} trials, {len(wanted)} expected")
+
+    def test_another_process_repeats_the_trials_without_a_benchmark(self) -> None:
+        """The same seed gives the same trials where nothing that knows the answers is imported.
+
+        Nor is anything printed there, nor a file left behind.
+        """
+        bounded = toy("sphere").constrained({"far": 0.5})
+        records = [recorded(self.optimizer, problem, budget=15) for problem in problems()]
+        records.append(recorded(self.optimizer, toy("sphere"), workers=4, budget=45))
+        records.append(recorded(self.optimizer, bounded, budget=15))
+        with tempfile.TemporaryDirectory() as folder:
+            answers = repeat(self.optimizer, records, Path(folder))
+        for record, answer in zip(records, answers, strict=True):
+            asked = [c["trial"] for c in record.to_json()["calls"] if "evaluation" not in c]
+            for here, there in zip(asked, answer, strict=False):
+                # repr, since 2 == 2.0 and 0.0 == -0.0
+                promise(
+                    repr(here) == repr(there),
+                    f"another process asked for {there} where this one asked for {here}",
+                )
+
+    def test_the_global_generators_are_left_alone(self) -> None:
+        """All randomness is the optimizer's own."""
+        before = generators()
+        trials(self.optimizer, toy("mixed"))
+        for name, state in generators().items():
+            promise(before.get(name, state) == state, f"it used the global generator of {name}")
+
+    def test_ties_are_survived(self) -> None:
+        """All trials may have the same outcome."""
+        same = Evaluation(metrics=dict.fromkeys(toy("sphere").metrics, 1.0), cost_seconds=1.0)
+        self._survives(lambda trial, _: (trial, same), "ties")
+
+    def test_failed_trials_are_survived(self) -> None:
+        """All trials may fail, or every kind of outcome may come in turn."""
+        failed = Evaluation(metrics={}, cost_seconds=1.0, status="diverged")
+        self._survives(lambda trial, _: (trial, failed), "failed trials")
+
+        def mixture(trial: Trial, told: Evaluation) -> tuple[Trial, Evaluation]:
+            kinds = (
+                told,
+                Evaluation(metrics={}, cost_seconds=math.nan, status="out_of_memory"),
+                replace(told, metrics=dict.fromkeys(told.metrics, math.nan)),
+                replace(told, status="failed"),
+                replace(told, metrics=dict.fromkeys(told.metrics, math.inf)),
+            )
+            return trial, kinds[trial.number % len(kinds)]
+
+        self._survives(mixture, "outcomes of every kind")
+
+    def test_maximising_a_score_is_minimising_its_negative(self) -> None:
+        """The metrics' directions are obeyed."""
+        runs = [
+            configs(self.optimizer, toy("mixed"), metrics=(name, "far"), budget=30)
+            for name in ("score_toy", "val_loss")
+        ]
+        promise(
+            runs[0] == runs[1],
+            "maximising a score asked for other trials than minimising its negative; "
+            "`evaluation.loss(metric)` is lower-is-better for both",
+        )
+
+    def test_several_workers_are_kept_busy(self) -> None:
+        """Four trials are asked for at once, one if `sequential`; 8 workers use the budget up."""
+        with closing(made(self.optimizer, toy("sphere"), budget=30)) as solver:
+            count = sum(solver.ask() is not None for _ in range(4))
+        wanted = 1 if self.entry.sequential else 4
+        promise(count == wanted, f"{count} of 4 trials at once, its entry says {wanted}")
+        count = len(trials(self.optimizer, toy("sphere"), workers=8, budget=45))
+        promise(count == 45, f"{count} of 45 trials with 8 workers")
+
+    def test_configurations_may_be_moved_before_they_are_evaluated(self) -> None:
+        """On a table the nearest measured configuration is evaluated, and told."""
+        problem = toy("sphere")
+
+        def outcome(trial: Trial, _: Evaluation) -> tuple[Trial, Evaluation]:
+            moved: Any = {a: round(float(v) * 4) / 4 for a, v in trial.config.items()}
+            return replace(trial, config=moved), problem.query(moved, fidelity=trial.fidelity)
+
+        self._in_order(self._survives(outcome, "moved configurations", workers=2), problem)
+
+    def test_an_initial_design_comes_first_and_counts(self) -> None:
+        """The given configurations are the first trials, in full, and part of the budget."""
+        rng = np.random.default_rng(1)
+        for problem in (toy("bowl"), toy("sphere"), toy("mixed")):
+            design = [problem.space.sample(rng) for _ in range(4)]
+            run = trials(self.optimizer, problem, initial=design, budget=12)
+            first = [trial.config for trial in run[:4] if trial.fidelity is None]
+            promise(first == design, f"{problem.name}: the initial design did not come first")
+            promise(len(run) == 12, f"{problem.name}: {len(run)} of 12 trials")
+            self._in_order(run, problem)
+
+    def test_an_initial_design_is_survived_by_several_workers(self) -> None:
+        """A design may be shorter or longer than the method's own start."""
+        problem, rng = toy("mixed"), np.random.default_rng(1)
+        for size in (1, 25):
+            design = [problem.space.sample(rng) for _ in range(size)]
+            run = trials(self.optimizer, problem, initial=design, budget=40, workers=8)
+            promise(len(run) == 40, f"{len(run)} of 40 trials after a design of {size}")
+            first = [trial.config for trial in run[:size]]
+            promise(first == design, "the initial design did not come first")
+
+    def test_objectives_are_taken_as_its_entry_says(self) -> None:
+        """`objectives`: one is always taken, two and three only if it takes `several`."""
+        problem = toy("sphere")
+        given = arguments(self.optimizer, problem, budget=self.budget)
+        names = ("val_loss", "far", "score_toy")
+        if self.entry.objectives == "several":
+            for count, budget in ((1, self.budget), (3, 10)):
+                run = trials(self.optimizer, problem, metrics=names[:count], budget=budget)
+                promise(len(run) == budget, f"{len(run)} trials of {count} objectives")
+        else:
+            given["objectives"] = [problem.metrics[name] for name in names[:2]]
+            with refused("two objectives, and its entry says that it takes one"):
+                build(self.optimizer, **given).close()
+
+    def test_fidelities_are_used_as_its_entry_says(self) -> None:
+        """`fidelity`: trials in part, and refused without an axis; otherwise all in full."""
+        run = trials(self.optimizer, toy("sphere"), budget=30)
+        levels = {json.dumps(trial.fidelity) for trial in run}
+        given = arguments(self.optimizer, toy("sphere"), budget=5) | {"fidelities": ()}
+        if self.entry.fidelity:
+            promise(len(levels) > 1, "its entry says `fidelity`, and all trials had the same")
+            with refused("a problem without fidelities, and its entry says that it needs one"):
+                build(self.optimizer, **given).close()
+        else:
+            promise(levels == {"null"}, f"its entry lacks `fidelity`, and it asked for {levels}")
+            with closing(build(self.optimizer, **given)) as solver:
+                promise(solver.ask() is not None, "without fidelities it asked for nothing")
+
+    def test_constraints_are_taken_as_its_entry_says(self) -> None:
+        """`constraints`: it sees by how much they are broken. None may be kept, too."""
+        problem = toy("sphere").constrained({"far": 0.5})
+        with closing(made(self.optimizer, problem, budget=5)) as solver:
+            promise(
+                solver.takes_constraints == self.entry.constraints,
+                "`takes_constraints` of the class and `constraints` of its entry differ",
+            )
+        for excess in (None, math.inf):
+
+            def outcome(
+                trial: Trial, told: Evaluation, excess: float | None = excess
+            ) -> tuple[Trial, Evaluation]:
+                return trial, told if excess is None else replace(
+                    told, constraints={"far": excess}
+                )
+
+            count = len(trials(self.optimizer, problem, outcome=outcome, budget=15))
+            promise(count == 15, f"{count} of 15 trials under a constraint")
+
+    def test_sources_are_used_as_its_entry_says(self) -> None:
+        """`transfer`: other related tasks, other trials, and refused without any."""
+        from hpobench_llm.testing.problems import ToyProblem, related
+
+        problem = toy("sphere")
+        near, far = related(problem), related(ToyProblem("far", problem.space, 0.4))
+        run, other = (
+            configs(self.optimizer, problem, sources=tasks, budget=12) for tasks in (near, far)
+        )
+        if self.entry.transfer:
+            promise(run != other, "its entry says `transfer`, and other sources changed nothing")
+            with refused("no source, and its entry says that it needs one"):
+                made(self.optimizer, problem, sources=(), budget=5).close()
+        else:
+            promise(run == other, "its entry lacks `transfer`, and other sources changed trials")
+
+    def test_what_it_was_given_is_left_as_it_was(self) -> None:
+        """The initial design and the sources are other optimizers' too."""
+        problem, rng = toy("mixed"), np.random.default_rng(1)
+        design = [problem.space.sample(rng) for _ in range(3)]
+        given = arguments(self.optimizer, problem, budget=self.budget, initial=design)
+        shared = {"initial": design, "sources": given["sources"]}
+        before = copy.deepcopy(shared)
+        trials(self.optimizer, problem, budget=self.budget, **shared)
+        promise(before == shared, "it changed its initial design or its sources")
+
+    def _survives(self, outcome: Outcome, what: str, workers: int = 1) -> list[Trial]:
+        run = trials(
+            self.optimizer, toy("sphere"), budget=self.budget, outcome=outcome, workers=workers
+        )
+        promise(len(run) == self.budget, f"{what}: {len(run)} of {self.budget} trials")
+        return run
+
+    def _in_order(self, run: list[Trial], problem: "ToyProblem") -> None:
+        numbers = [trial.number for trial in run]
+        promise(numbers == list(range(len(run))), f"{problem.name}: numbered {numbers}")
+        for trial in run:
+            # repr, since 2 == 2.0 and 0.0 == -0.0
+            canonical = repr(problem.space.canonical(trial.config))
+            promise(canonical == repr(trial.config), f"not canonical: {trial.config}")
+            promise("-0.0," not in canonical, f"a negative zero: {trial.config}")
+
+
+def promise(kept: bool, otherwise: str) -> None:
+    """Raise `AssertionError`, also under `python -O`, unless a promise was kept."""
+    if not kept:
+        raise AssertionError(otherwise)
+
+
+@contextmanager
+def refused(what: str) -> Iterator[None]:
+    """Raise `AssertionError` unless an `OptimizerError` is raised inside."""
+    try:
+        yield
+    except OptimizerError:
+        return
+    raise AssertionError(f"it took {what}")
+
+
+def generators() -> dict[str, str]:
+    """Return the states of the global random generators; torch's where it is loaded."""
+    states = {"random": repr(random.getstate()), "numpy": repr(np.random.get_state())}  # noqa: NPY002 - they are what is watched
+    if "torch" in sys.modules:
+        states["torch"] = repr(sys.modules["torch"].get_rng_state().tolist())
+    return states
+
+
+def toy(name: str) -> "ToyProblem":
+    """Return a problem by name."""
+    from hpobench_llm.testing import problems as known
+
+    found: ToyProblem = getattr(known, name)()
+    return found
+
+
+def problems() -> list["ToyProblem"]:
+    """Return the problems that every optimizer has to take."""
+    return [toy(name) for name in ("bowl", "sphere", "mixed", "single")]

@@ -1,0 +1,114 @@
+"""Build an optimizer for a toy problem, and run it in an order that is hard on it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from hpobench_llm.evaluation import Evaluation
+from hpobench_llm.optimizers.base import Optimizer, Source, Trial
+from hpobench_llm.optimizers.registry import build, entry
+from hpobench_llm.space import Configuration
+from hpobench_llm.testing.elsewhere import Asked, Record, Told
+
+if TYPE_CHECKING:  # an optimizer's module may import this one, and must not import a benchmark
+    from hpobench_llm.testing.problems import ToyProblem
+
+Outcome = Callable[[Trial, Evaluation], tuple[Trial, Evaluation]]
+
+
+def arguments(
+    optimizer: str | type[Optimizer],
+    problem: "ToyProblem",
+    *,
+    budget: int,
+    seed: int = 0,
+    metrics: Sequence[str] = ("val_loss", "far"),
+    initial: Sequence[Configuration] = (),
+    sources: Sequence[Source] | None = None,
+) -> dict[str, Any]:
+    """Return the arguments of `build`, by what the optimizer's entry says it takes.
+
+    One that takes a single objective gets the first of `metrics`. `sources` None: two related
+    tasks for one that learns from them, otherwise nothing.
+    """
+    from hpobench_llm.testing.problems import related
+
+    takes = entry(optimizer)
+    chosen = metrics[:1] if takes.objectives == "one" else metrics
+    if sources is None:
+        sources = related(problem) if takes.transfer else ()
+    return {
+        "space": problem.space,
+        "objectives": [problem.metrics[name] for name in chosen],
+        "fidelities": problem.fidelities,
+        "budget": budget,
+        "seed": seed,
+        "sources": sources,
+        "initial": initial,
+        "constraints": problem.constraints,
+    }
+
+
+def made(optimizer: str | type[Optimizer], problem: "ToyProblem", **kwargs: Any) -> Optimizer:
+    """Return an optimizer of a problem; the other arguments are those of `arguments`."""
+    return build(optimizer, **arguments(optimizer, problem, **kwargs))
+
+
+def unchanged(trial: Trial, evaluation: Evaluation) -> tuple[Trial, Evaluation]:
+    """Return what the problem answers as it is."""
+    return trial, evaluation
+
+
+def recorded(
+    optimizer: str | type[Optimizer],
+    problem: "ToyProblem",
+    *,
+    workers: int = 1,
+    asks: int | None = None,
+    outcome: Outcome = unchanged,
+    budget: int = 20,
+    **kwargs: Any,
+) -> Record:
+    """Run an optimizer until it asks for no more; of the running trials the newest is told first.
+
+    Args:
+        optimizer: by name or class.
+        problem: what answers.
+        workers: how many trials run at a time.
+        asks: after how many trials none is asked for; None: after `budget`.
+        outcome: what is told instead of a trial and its evaluation.
+        budget: what the optimizer is built with.
+        **kwargs: further ones of `arguments`.
+    """
+    given = arguments(optimizer, problem, budget=budget, **kwargs)
+    calls: list[Asked | Told] = []
+    running: list[Trial] = []
+    count, most = 0, budget if asks is None else asks
+    with closing(build(optimizer, **given)) as solver:
+        while True:
+            while len(running) < workers and count < most:
+                trial = solver.ask()
+                calls.append(Asked(trial))
+                if trial is None:
+                    break
+                count += 1
+                running.append(trial)
+            if not running:
+                return Record(given, calls)
+            trial = running.pop()
+            told = Told(*outcome(trial, problem.query(trial.config, fidelity=trial.fidelity)))
+            calls.append(told)
+            solver.tell(told.trial, told.evaluation)
+
+
+def trials(optimizer: str | type[Optimizer], problem: "ToyProblem", **kwargs: Any) -> list[Trial]:
+    """Return the trials of a run; the arguments are those of `recorded`."""
+    calls = recorded(optimizer, problem, **kwargs).calls
+    return [call.trial for call in calls if isinstance(call, Asked) and call.trial is not None]
+
+
+def configs(
+    optimizer: str | type[Optimizer], problem: "ToyProblem", **kwargs: Any
+) -> list[Mapping[str, Any]]:
+    """Return the configurations of `trials`."""
+    return [trial.config for trial in trials(optimizer, problem, **kwargs)]

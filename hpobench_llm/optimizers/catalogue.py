@@ -100,6 +100,18 @@ ENTRIES = {
         "",
         "Gaussian process, log expected improvement",
     ),
+    "bore": Entry(
+        "model_based.bore:Bore",
+        "model-based",
+        "lightgbm",
+        "classifier of the best quarter, 6 random starts",
+    ),
+    "cqr": Entry(
+        "model_based.cqr:Cqr",
+        "model-based",
+        "lightgbm",
+        "conformal quantile regression, Thompson sampling",
+    ),
     "parego": Entry(
         "model_based.parego:Parego",
         "model-based",

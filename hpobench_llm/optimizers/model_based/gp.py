@@ -10,7 +10,7 @@ from scipy.stats.qmc import Sobol
 from hpobench_llm.optimizers.encoding import decode
 from hpobench_llm.optimizers.model_based.candidates import best_unseen
 from hpobench_llm.optimizers.model_based.improvement_search import ImprovementSearch
-from hpobench_llm.optimizers.model_based.searcher import ModelBased
+from hpobench_llm.optimizers.model_based.base import ModelBased
 from hpobench_llm.space import Configuration
 
 
@@ -52,5 +52,4 @@ class Gp(ModelBased):
         known = self.history
         candidates = self.search.candidates(known.points[known.losses.argmin()])
         scores = self.search.scores(known.points, known.losses, known.running, candidates)
-        found = best_unseen(self.space, candidates, scores, known.seen)
-        return found or self.space.sample(self.rng)
+        return best_unseen(self.space, candidates, scores, known.seen, self.rng)

@@ -100,6 +100,19 @@ ENTRIES = {
         "",
         "Gaussian process, log expected improvement",
     ),
+    "cei": Entry(
+        "model_based.cei:Cei",
+        "model-based",
+        "",
+        "gp times the probability of being feasible",
+        constraints=True,
+    ),
+    "smac-rf": Entry(
+        "model_based.smac:SmacRf",
+        "model-based",
+        "scikit-learn",
+        "random forest, as SMAC3's hyperparameter facade",
+    ),
     "bore": Entry(
         "model_based.bore:Bore",
         "model-based",
@@ -118,6 +131,20 @@ ENTRIES = {
         "",
         "Gaussian process on random weights",
         objectives="several",
+    ),
+    "asha-bore": Entry(
+        "multi_fidelity.asha_by_model:AshaBore",
+        "multi-fidelity",
+        "lightgbm",
+        "ASHA, new configurations by bore",
+        fidelity=True,
+    ),
+    "asha-cqr": Entry(
+        "multi_fidelity.asha_by_model:AshaCqr",
+        "multi-fidelity",
+        "lightgbm",
+        "ASHA, new configurations by cqr",
+        fidelity=True,
     ),
     "successive-halving": Entry(
         "multi_fidelity.successive_halving:SuccessiveHalving",

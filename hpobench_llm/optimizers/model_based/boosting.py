@@ -47,7 +47,10 @@ def fit(
         rounds: how many trees each has.
     """
     rows = lightgbm.Dataset(inputs, targets, params=_ALWAYS, free_raw_data=False)
-    boosters = [lightgbm.train(dict(_ALWAYS | s), rows, num_boost_round=rounds) for s in settings]
+    boosters = [
+        lightgbm.train(_ALWAYS | dict(setting), rows, num_boost_round=rounds)
+        for setting in settings
+    ]
     return [_predictor(booster) for booster in boosters]
 
 

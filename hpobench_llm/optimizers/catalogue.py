@@ -160,6 +160,13 @@ ENTRIES = {
         "synchronous brackets, eta 3",
         fidelity=True,
     ),
+    "bohb": Entry(
+        "multi_fidelity.bohb:Bohb",
+        "multi-fidelity",
+        "",
+        "hyperband, configurations by kernel densities",
+        fidelity=True,
+    ),
     "asha": Entry(
         "multi_fidelity.asha:Asha",
         "multi-fidelity",

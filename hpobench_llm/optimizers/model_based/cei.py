@@ -85,8 +85,9 @@ class Cei(Gp):
 
     def _able(self) -> NDArray[np.bool_]:
         """Return which trials may be the best, `(n,)`."""
-        ok = np.array([*self._ok.values()], dtype=np.bool_)
-        able: NDArray[np.bool_] = np.vstack((ok, self._columns() <= 0.0)).all(axis=0)
+        able = np.array([*self._ok.values()], dtype=np.bool_)
+        for column in self._columns():
+            able &= column <= 0.0
         return able
 
 

@@ -503,6 +503,17 @@ def test_quantiles_are_equivariant_and_do_not_cross():
     assert np.allclose(moved, 7.0 * plain - 30.0, atol=1e-3)
 
 
+def test_a_draw_is_any_of_the_quantiles():
+    inputs, losses = smooth(60)
+    model = Quantiles.fit(inputs, losses, np.random.default_rng(2))
+    others = np.repeat(inputs[:3], 1000, axis=0)
+    drawn = model.draw(others, np.random.default_rng(3)).reshape(3, 1000)
+    for values, quantiles in zip(drawn, model.predict(inputs[:3]), strict=True):
+        counts = [np.isclose(values, quantile).sum() for quantile in quantiles]
+        assert np.isclose(values[:, None], quantiles).any(axis=1).all()
+        assert min(counts) > 150  # of 200 each, more where two are equal
+
+
 def test_one_wild_loss_leaves_the_median_where_it_is():
     inputs, losses = smooth(30)
     wild = losses.copy()

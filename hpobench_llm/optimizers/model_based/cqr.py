@@ -44,9 +44,9 @@ class Cqr(ModelBased):
 
     Deviations: that code takes the quantile of the held-out errors at `p / (1 + 1 / n)`, which
     covers less than the share p for small n; this takes the `ceil((n + 1) p)`-th smallest, which
-    covers at least p. The trees are LightGBM's, for speed. Quantiles that cross are sorted. No
-    configuration comes again while there are others. Running trials are not looked at: the draws
-    keep workers apart. A failed trial has the worst loss of those that did not fail.
+    covers at least p. The trees are LightGBM's, for speed. No configuration comes again while
+    there are others. Running trials are not looked at: the draws keep workers apart. A failed
+    trial has the worst loss of those that did not fail.
 
     Raises:
         MissingDependencyError: LightGBM is not installed.
@@ -66,8 +66,7 @@ def by_thompson_sampling(
     """Return the candidate whose drawn outcome is the lowest."""
     model = Quantiles.fit(columns(space, history.points), history.losses, rng)
     candidates = uniform(space, DRAWS, rng)
-    values = model.predict(columns(space, candidates))
-    drawn = values[np.arange(len(values)), rng.integers(len(LEVELS), size=len(values))]
+    drawn = model.draw(columns(space, candidates), rng)
     return best_unseen(space, candidates, -drawn, history.seen, rng)
 
 
@@ -91,15 +90,26 @@ class Quantiles:
         models = [_scaled(fit, centre, scale) for fit in fits]
         shifts = np.zeros(len(LEVELS))
         if held:
-            raw = Quantiles(models, shifts).predict(inputs[out])
+            raw = np.column_stack([model(inputs[out]) for model in models])
             shifts = conformal_shifts(raw, losses[out])
         return Quantiles(models, shifts)
 
     def predict(self, inputs: Points) -> np.ndarray:
-        """Return the quantiles `(m, levels)` at `inputs (m, d)`, increasing in each row."""
-        values = np.sort(np.column_stack([model(inputs) for model in self.models]), axis=1)
-        # A negative shift may let the bands cross again.
+        """Return the quantiles `(m, levels)` at `inputs (m, d)`; those that cross are sorted."""
+        values = np.column_stack([model(inputs) for model in self.models])
         return np.sort(values + self.shifts, axis=1)
+
+    def draw(self, inputs: Points, rng: np.random.Generator) -> np.ndarray:
+        """Return one of the quantiles `(m,)` at each of `inputs (m, d)`, every level as likely.
+
+        Only that one is computed. Whether quantiles cross makes no difference to the draw.
+        """
+        drawn = np.empty(len(inputs))
+        levels = rng.integers(len(LEVELS), size=len(inputs))
+        for level, (model, shift) in enumerate(zip(self.models, self.shifts, strict=True)):
+            rows = levels == level
+            drawn[rows] = model(inputs[rows]) + shift if rows.any() else 0.0
+        return drawn
 
 
 def conformal_shifts(predicted: np.ndarray, losses: Losses) -> np.ndarray:

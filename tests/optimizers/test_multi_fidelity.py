@@ -11,6 +11,9 @@ from hpobench_llm.benchmarks.toy import ToyBenchmark, toy_sphere
 from hpobench_llm.errors import OptimizerError
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import Fidelity
+from hpobench_llm.optimizers.model_based.density import Density
+from hpobench_llm.optimizers.multi_fidelity import bohb
+from hpobench_llm.optimizers.multi_fidelity.bohb import sizes
 from hpobench_llm.optimizers.multi_fidelity.rungs import rung_values
 from hpobench_llm.optimizers.registry import build, list_optimizers
 from hpobench_llm.space import Float, Space
@@ -21,10 +24,10 @@ SPACE = Space((Float("x", 0.0, 1.0),))
 NINE = (Fidelity(name="epoch", unit="epochs", values=(1, 3, 9)),)
 
 
-def made(name, fidelities=NINE, budget=1000):
+def made(name, fidelities=NINE, budget=1000, seed=0):
     metric = toy_sphere().metrics["val_loss"]
     return build(
-        name, space=SPACE, objectives=[metric], fidelities=fidelities, budget=budget, seed=0
+        name, space=SPACE, objectives=[metric], fidelities=fidelities, budget=budget, seed=seed
     )
 
 
@@ -193,3 +196,90 @@ def test_every_step_is_paid_once(name):
     assert (resumed["cost_seconds"].to_numpy() == resumed["step"].to_numpy() - below).all()
     assert math.isclose(frame["cost_seconds"].sum(), frame["tokens"].sum())
     assert frame["cost_seconds"].sum() <= 400
+
+
+# configurations by a model
+
+
+@pytest.mark.parametrize("name", ["asha-bore", "asha-cqr"])
+def test_the_model_learns_the_last_value_of_a_configuration_whatever_its_rung(name):
+    pytest.importorskip("lightgbm")
+    asha = made(name)
+    first = [asha.ask() for _ in range(3)]
+    for trial, loss in zip(first, (0.3, 0.2, 0.9), strict=True):
+        asha.tell(trial, outcome(loss))
+    promoted = asha.ask()
+    assert promoted.resumes == first[1].number
+    asha.tell(promoted, outcome(0.1))
+    assert asha.history.losses.tolist() == [0.3, 0.1, 0.9]
+    xs = asha.history.points[:, 0]
+    assert xs == pytest.approx([trial.config["x"] for trial in first])
+    failed = asha.ask()
+    asha.tell(failed, outcome(0.0, "diverged"))
+    assert asha.history.losses.tolist() == [0.3, 0.1, 0.9, 0.9]
+
+
+@pytest.mark.parametrize("name", ["asha-bore", "asha-cqr", "bohb"])
+def test_a_model_asks_for_better_configurations_than_chance(name):
+    pytest.importorskip("lightgbm")
+    late = []
+    for seed in range(3):
+        method = made(name, seed=seed)
+        for _ in range(60):
+            trial = method.ask()
+            loss = abs(trial.config["x"] - 0.8) + 1.0 / trial.fidelity["epoch"]
+            method.tell(trial, outcome(loss))
+            if trial.number >= 30 and trial.resumes is None:
+                late.append(abs(trial.config["x"] - 0.8))
+    # The mean distance of uniform draws is 0.34; a third of those of BOHB are uniform.
+    assert fmean(late) < (0.2 if name != "bohb" else 0.25)
+
+
+def test_bohb_s_good_and_bad_trials_are_as_many_as_in_the_paper():
+    # d = 3: no fewer than 4 of either, and 15 % are good.
+    assert sizes(6, 3, 0.15) == (4, 4)
+    assert sizes(20, 3, 0.15) == (4, 16)
+    assert sizes(100, 3, 0.15) == (15, 85)
+
+
+def test_bohb_models_the_highest_rung_with_enough_trials():
+    method = made("bohb")  # one axis: four trials are enough
+    for number in range(9):
+        trial = method.ask()
+        method.tell(trial, outcome(float(number)))
+    for loss in range(3):
+        trial = method.ask()
+        assert trial.fidelity["epoch"] == 3
+        method.tell(trial, outcome(float(loss)))
+    assert [len(known) for known in method._known] == [9, 3, 0]
+    fits = []
+
+    class Watched(Density):
+        @staticmethod
+        def fit(centres, names, least):
+            fits.append(len(centres))
+            return Density.fit(centres, names, least)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bohb, "Density", Watched)
+        patch.setattr(method, "random_share", 0.0)
+        method.sample()
+        assert fits == [2, 7]  # of the 9 at the lowest rung
+        method._known[1].append(method._known[1][0])
+        method.sample()
+    assert fits[2:] == [2, 2]  # of the 4 at the next
+
+
+def test_bohb_draws_a_third_at_random():
+    method = made("bohb")
+    for _ in range(9):
+        trial = method.ask()
+        method.tell(trial, outcome(abs(trial.config["x"] - 0.5)))
+    assert method.random_share == 1 / 3
+    calls = []
+    uniform = Space.sample
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Space, "sample", lambda *args: calls.append(1) or uniform(*args))
+        for _ in range(600):
+            method.sample()
+    assert 160 < len(calls) < 240

@@ -21,8 +21,8 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    ls = commands.add_parser("ls", help="list benchmarks and optimizers")
-    ls.add_argument("what", choices=("benchmarks", "optimizers"), nargs="?")
+    ls = commands.add_parser("ls", help="list benchmarks, optimizers and their wrappers")
+    ls.add_argument("what", choices=("benchmarks", "optimizers", "wrappers"), nargs="?")
     ls.add_argument("--json", action="store_true", help="as JSON")
     ls.set_defaults(run=_ls)
 
@@ -150,6 +150,10 @@ def _ls(options: argparse.Namespace) -> int:
         from hpobench_llm.optimizers.registry import list_optimizers
 
         listed["optimizers"] = {n: entry.columns() for n, entry in list_optimizers().items()}
+    if options.what in (None, "wrappers"):
+        from hpobench_llm.optimizers.registry import list_wrappers
+
+        listed["wrappers"] = {n: wrapper.columns() for n, wrapper in list_wrappers().items()}
     if options.json:
         print(json.dumps(listed, indent=2))
         return 0
@@ -167,6 +171,9 @@ def _cells(shown: str | dict[str, Any]) -> list[str]:
     """Return what a listing has beside a name: a text, or columns with names for what is true."""
     if isinstance(shown, str):
         return [shown]
+    if "value" in shown:  # a wrapper
+        default = "must be given" if shown["default"] is None else f"default {shown['default']}"
+        return [f"{shown['value']}; {default}", shown["summary"]]
     true = [name for name, value in shown.items() if value is True]
     library = f"{shown['distribution']} {shown['installed'] or '(not installed)'}".strip()
     what = library if shown["distribution"] else "our own"

@@ -11,7 +11,7 @@ from hpobench_llm.benchmarks.base import Benchmark
 from hpobench_llm.benchmarks.tabular import TabularBenchmark
 from hpobench_llm.errors import IntegrityError, NotMeasuredError
 from hpobench_llm.metrics import Metric, select
-from hpobench_llm.optimizers.registry import list_optimizers
+from hpobench_llm.optimizers.registry import entry
 from hpobench_llm.report.page import BenchmarkFacts, write_report
 from hpobench_llm.report.summary import summarise
 from hpobench_llm.report.words import interval
@@ -164,7 +164,7 @@ def _libraries(header: dict[str, Any]) -> dict[str, str]:
     """Return each optimizer's library and version; our own code has the package's version."""
     found = {}
     for name in header["study"]["optimizers"]:
-        library = list_optimizers()[name].distribution or "hpobench-llm"
+        library = entry(name).distribution or "hpobench-llm"
         version = header["versions"].get(library)
         if version is None:
             raise IntegrityError(f"the study's header has no version of {library}")

@@ -101,10 +101,16 @@ ENTRIES = {
         "new weights for every trial, then TPE",
         objectives="several",
     ),
+    "gp": Entry(
+        "model_based.gp:Gp",
+        "model-based",
+        "",
+        "Gaussian process, log expected improvement",
+    ),
     "parego": Entry(
         "model_based.parego:Parego",
         "model-based",
-        "scikit-learn",
+        "",
         "Gaussian process on random weights",
         objectives="several",
     ),

@@ -23,6 +23,7 @@ from hpobench_llm.space import (
 )
 
 Point = NDArray[np.float64]
+Points = NDArray[np.float64]
 
 
 def decode(space: Space, point: Sequence[float] | Point) -> Configuration:
@@ -43,6 +44,42 @@ def as_evaluated(space: Space, point: Point, config: Configuration) -> Point:
     evaluated.
     """
     return point if decode(space, point) == config else encode(space, config)
+
+
+def snap(space: Space, points: Points) -> Points:
+    """Return points `(n, d)` of the cube, each at the centre of its cell on a finite axis.
+
+    That is `encode(decode(point))` for all of them at once.
+    """
+    columns = np.clip(points, 0.0, 1.0).T
+    return np.array([_snap(d, u) for d, u in zip(space, columns, strict=True)]).T
+
+
+def columns(space: Space, points: Points) -> Points:
+    """Return points `(n, d)` as `(n, columns)`: a categorical axis is one of 0 and 1 a name."""
+    found = []
+    for d, u in zip(space, points.T, strict=True):
+        if isinstance(d, Categorical):
+            levels = len(d.values)
+            found += list((np.floor(u * levels) == np.arange(levels)[:, None]).astype(np.float64))
+        else:
+            found.append(u)
+    return np.array(found).T
+
+
+def _snap(dimension: Dimension, units: Point) -> Point:
+    match dimension:
+        case Ordinal() | Categorical():
+            levels = len(dimension.values)
+            return (np.minimum(np.floor(units * levels), levels - 1) + 0.5) / levels
+        case Integer():
+            low, width = _integer_cells(dimension)
+            edges = low + units * width
+            numbers = np.rint(np.exp(edges) if dimension.log else edges)
+            numbers = np.clip(numbers, dimension.low, dimension.high)
+            return ((np.log(numbers) if dimension.log else numbers) - low) / width
+        case _:
+            return units
 
 
 def _decode(dimension: Dimension, unit: float) -> Value:

@@ -1,0 +1,93 @@
+"""The search of a Gaussian process for the largest expected improvement.
+
+How `gp`, `cei` and `parego` fit a process to what was evaluated and look for the next trial.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpobench_llm.optimizers.encoding import Point, Points, columns
+from hpobench_llm.optimizers.model_based.candidates import around, uniform
+from hpobench_llm.optimizers.model_based.expected_improvement import log_expected_improvement
+from hpobench_llm.optimizers.model_based.gaussian_process import (
+    GaussianProcess,
+    Hyperparameters,
+)
+from hpobench_llm.optimizers.model_based.history import Losses, warped
+from hpobench_llm.space import Space
+
+DRAWS = 2000
+NEIGHBOURS = 250
+STEPS = 250
+MODELLED = 200
+
+
+class FittedAnew:
+    """A process on the points of a space, whose fits go on from the last one's or from the start.
+
+    The process sees the unit cube with equal cells, a categorical axis as one column a name.
+    Its hyperparameters are those of the larger likelihood.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+        self._last: Hyperparameters | None = None
+
+    def fit(self, points: Points, targets: Losses) -> GaussianProcess:
+        """Return the process fitted to targets `(n,)` at `points (n, d)`."""
+        inputs = columns(self._space, points)
+        starts = [Hyperparameters.default(inputs.shape[1])]
+        if self._last is not None:
+            starts.append(self._last)
+        fits = [GaussianProcess.fit(inputs, targets, start) for start in starts]
+        best = max(fits, key=lambda process: process.evidence)
+        self._last = best.fitted
+        return best
+
+
+class ImprovementSearch:
+    """Fits a process and scores candidates by the logarithm of their expected improvement."""
+
+    def __init__(self, space: Space, rng: np.random.Generator) -> None:
+        self._space, self._rng = space, rng
+        self._model = FittedAnew(space)
+
+    def candidates(self, best: Point) -> Points:
+        """Return 2000 uniform draws, or the whole space if it is smaller, and 500 near `best`."""
+        drawn = uniform(self._space, DRAWS, self._rng)
+        return np.vstack((drawn, around(self._space, best, NEIGHBOURS, STEPS, self._rng)))
+
+    def scores(
+        self, points: Points, losses: Losses, running: Points, candidates: Points
+    ) -> NDArray[np.float64]:
+        """Return the logarithm of each candidate's expected improvement, `(m,)`.
+
+        It is that over the lowest mean among the trials, since outcomes are noisy. Losses are
+        `warped`; a running trial counts as if its outcome were the mean (kriging believer).
+        Beyond 200 trials the process sees the 100 best and 100 random others.
+
+        Args:
+            points: what was evaluated, `(n, d)`.
+            losses: lower is better, `(n,)`.
+            running: what is being evaluated, `(k, d)`.
+            candidates: `(m, d)`.
+        """
+        chosen = thinned(losses, self._rng)
+        process = self._model.fit(points[chosen], warped(losses)[chosen])
+        if len(running):
+            process = process.believing(columns(self._space, running))
+        best = float(process.predict(process.inputs)[0].min())
+        mean, deviation = process.predict(columns(self._space, candidates))
+        return log_expected_improvement(best, mean, deviation)
+
+
+def thinned(losses: Losses, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Return the indices of the trials that a process is fitted to: at most `MODELLED`.
+
+    All if there are no more, else the best half of as many, and random others.
+    """
+    order = np.argsort(losses, kind="stable")
+    if len(order) <= MODELLED:
+        return order
+    half = MODELLED // 2
+    return np.concatenate((order[:half], rng.choice(order[half:], half, replace=False)))

@@ -22,8 +22,8 @@ def sources_of(
 
     A source is every configuration that was measured in full (of a space that cannot be listed
     256 draws from the seed 0), with its mean over the benchmark's seeds; failed runs are among
-    them, but not those that lack an objective. Configurations outside the space that is searched are left out, and not moved into it: a
-    loss would then stand where it was never measured.
+    them, but not those that lack an objective. Configurations outside the space that is searched
+    are left out, and not moved into it: a loss would then stand where it was never measured.
 
     Raises:
         UnknownNameError: there is no such benchmark, or it has no such objective.
@@ -35,7 +35,7 @@ def sources_of(
         source = load(given) if isinstance(given, str) else given
         if source.name == problem.name:
             raise ConfigurationError(
-                f"{problem.name} cannot be its own source: the optimizer would see what it searches"
+                f"{problem.name} cannot be its own source: an optimizer would see what it searches"
             )
         if source.name in found:
             raise ConfigurationError(f"{problem.name}: the source {source.name} stands twice")

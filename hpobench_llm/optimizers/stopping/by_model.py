@@ -20,10 +20,9 @@ from hpobench_llm.errors import OptimizerError
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.optimizers.base import Trial
 from hpobench_llm.optimizers.encoding import Points, columns
-from hpobench_llm.optimizers.model_based.candidates import around, uniform
 from hpobench_llm.optimizers.model_based.expected_improvement import log_expected_improvement
-from hpobench_llm.optimizers.model_based.gaussian_process import GaussianProcess, Hyperparameters
 from hpobench_llm.optimizers.model_based.history import History
+from hpobench_llm.optimizers.model_based.improvement_search import FittedAnew, ImprovementSearch
 from hpobench_llm.optimizers.stopping.rule import StoppingRule
 
 Array = NDArray[np.float64]
@@ -56,8 +55,7 @@ class RuleByModel(StoppingRule):
 
     As in Syne Tune the process sees the best half of the trials, 20 at least: the bound is about
     the good region, and bad trials would widen it. A failed or infeasible trial counts as the
-    worst that did not fail, a trial in part not at all. The candidates are 2000 uniform draws, or
-    the whole space if it is smaller, and 500 points around the best trial.
+    worst that did not fail, a trial in part not at all. The candidates are those of `Gp`.
 
     Raises:
         OptimizerError: more than one objective.
@@ -65,8 +63,6 @@ class RuleByModel(StoppingRule):
 
     warm_up: ClassVar[int] = 10
     least: ClassVar[int] = 20  # of the best trials that the process sees
-    draws: ClassVar[int] = 2000
-    near: ClassVar[int] = 250  # candidates around the best on one axis, and as many on all
 
     def check(self) -> None:
         """Refuse several objectives."""
@@ -76,11 +72,12 @@ class RuleByModel(StoppingRule):
 
     def set_up(self) -> None:
         """Build the rule's own state."""
-        self._rng = np.random.default_rng([self.seed, 1])  # apart from the optimizer's own draws
+        rng = np.random.default_rng([self.seed, 1])  # apart from the optimizer's own draws
         self._history = History(self.space)
-        self._fitted: Hyperparameters | None = None
+        self._model = FittedAnew(self.space)
+        self._search = ImprovementSearch(self.space, rng)
         self._judged = 0
-        self.values: list[float] = []
+        self.gains: list[float] = []
 
     def see(self, trial: Trial, evaluation: Evaluation) -> None:
         """Remember the loss of a trial in full."""
@@ -95,8 +92,8 @@ class RuleByModel(StoppingRule):
         if len(self._history) < self.warm_up or len(self._history) == self._judged:
             return False
         self._judged = len(self._history)
-        self.values.append(self.gain(self._outlook()))
-        return self.values[-1] <= self.value
+        self.gains.append(self.gain(self._outlook()))
+        return self.gains[-1] <= self.value
 
     @abstractmethod
     def gain(self, outlook: Outlook) -> float:
@@ -107,19 +104,11 @@ class RuleByModel(StoppingRule):
         kept = np.argsort(losses, kind="stable")[: max(self.least, (len(losses) + 1) // 2)]
         best, scale = points[kept[0]], float(losses[kept].std())
         targets = (losses[kept] - losses[kept].mean()) / (scale or 1.0)
-        inputs = columns(self.space, points[kept])
-        start = self._fitted or Hyperparameters.default(inputs.shape[1])
-        process = GaussianProcess.fit(inputs, targets, start)
-        self._fitted = process.fitted
-        candidates = np.vstack(
-            (
-                uniform(self.space, self.draws, self._rng),
-                around(self.space, best, self.near, self.near, self._rng),
-            )
-        )
+        process = self._model.fit(points[kept], targets)
+        candidates = _new(self._search.candidates(best), points)
         return Outlook(
-            *process.predict(inputs),
-            *process.predict(columns(self.space, _new(candidates, points))),
+            *process.predict(process.inputs),
+            *process.predict(columns(self.space, candidates)),
             scale,
             len(losses),
         )

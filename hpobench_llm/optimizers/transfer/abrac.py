@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpobench_llm.optimizers.encoding import Points, columns, encode
-from hpobench_llm.optimizers.model_based.candidates import around, best_unseen, uniform
+from hpobench_llm.optimizers.model_based.candidates import best_unseen
 from hpobench_llm.optimizers.model_based.expected_improvement import log_expected_improvement
 from hpobench_llm.optimizers.model_based.history import warped
+from hpobench_llm.optimizers.model_based.improvement_search import ImprovementSearch
 from hpobench_llm.optimizers.model_based.searcher import ModelBased
 from hpobench_llm.optimizers.transfer.knowledge import losses
 from hpobench_llm.optimizers.transfer.ordered_basis import OrderedBasis, Task, learned
@@ -46,9 +47,7 @@ class RelevanceRegression:
     evidence: float
 
     @staticmethod
-    def of(
-        basis: Array, targets: Array, precisions: Array, noise: float
-    ) -> "RelevanceRegression":
+    def of(basis: Array, targets: Array, precisions: Array, noise: float) -> "RelevanceRegression":
         """Return the regression of targets `(n,)` on `basis (n, D)` for given precisions.
 
         A weight whose precision is 1e6 or above is left out.
@@ -57,7 +56,7 @@ class RelevanceRegression:
         phi, alpha = basis[:, active], precisions[active]
         inverse = np.diag(alpha) + noise * phi.T @ phi
         covariance = np.linalg.inv(inverse)
-        weights = noise * covariance @ (phi.T @ targets)
+        weights: Array = noise * covariance @ (phi.T @ targets)
         residual = targets - phi @ weights
         evidence = 0.5 * (
             np.log(alpha).sum()
@@ -105,7 +104,7 @@ class RelevanceRegression:
 
 
 class Abrac(ModelBased):
-    """Asks for the candidate of the largest expected improvement of a regression on a learned basis.
+    """Asks for the candidate of the largest expected improvement, by a regression on a basis.
 
     A network of two hidden layers (32 tanh units each) and 20 basis functions is trained on all
     sources, see `ordered_basis`: by nested dropout (0.1) the first functions are those that most
@@ -131,12 +130,11 @@ class Abrac(ModelBased):
     dropout: ClassVar[float] = 0.1
     steps: ClassVar[int] = 400
     rate: ClassVar[float] = 0.01
-    draws: ClassVar[int] = 2000
-    near: ClassVar[int] = 250  # candidates around the best, half of them on one axis
 
     def set_up(self) -> None:
         """Learn the basis on the sources."""
         super().set_up()
+        self._search = ImprovementSearch(self.space, self.rng)
         tasks = self._tasks()
         inputs = columns(self.space, encode(self.space, self.space.sample(self.rng))[None])
         widths = [inputs.shape[1], *self.hidden, self.functions]
@@ -153,13 +151,7 @@ class Abrac(ModelBased):
         known = self.history
         targets = warped(known.losses)
         regression = RelevanceRegression.fit(self._functions(known.points), targets)
-        incumbent = known.points[targets.argmin()]
-        candidates = np.vstack(
-            (
-                uniform(self.space, self.draws, self.rng),
-                around(self.space, incumbent, self.near, self.near, self.rng),
-            )
-        )
+        candidates = self._search.candidates(known.points[targets.argmin()])
         mean, deviation = regression.predict(self._functions(candidates))
         scores = log_expected_improvement(float(targets.min()), mean, deviation)
         # Where no function is left all candidates are equal, and any of them will do.

@@ -8,6 +8,7 @@ on it. Numpy with gradients of our own: at this size no library of networks is w
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ class OrderedBasis:
     def random(widths: Sequence[int], rng: np.random.Generator) -> "OrderedBasis":
         """Return an untrained network of `widths`: inputs, hidden units, basis functions."""
         made = []
-        for fan_in, fan_out in zip(widths, widths[1:], strict=False):
+        for fan_in, fan_out in pairwise(widths):
             weights = rng.standard_normal((fan_in, fan_out)) / np.sqrt(fan_in)
             made.append((weights, rng.standard_normal(fan_out)))
         return OrderedBasis(tuple(made))

@@ -119,4 +119,6 @@ def mean_and_deviation(forest: RandomForestRegressor, inputs: Points) -> tuple[A
     trees = [estimator.tree_ for estimator in forest.estimators_]
     means = np.array([t.value[at, 0, 0] for t, at in zip(trees, leaves.T, strict=True)])
     within = np.array([t.impurity[at] for t, at in zip(trees, leaves.T, strict=True)])
-    return means.mean(axis=0), np.sqrt(means.var(axis=0) + within.mean(axis=0))
+    # The impurity of a leaf of equal targets may be a rounding error below 0.
+    variance = means.var(axis=0) + np.maximum(within, 0.0).mean(axis=0)
+    return means.mean(axis=0), np.sqrt(variance)

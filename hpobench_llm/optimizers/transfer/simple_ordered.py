@@ -4,8 +4,6 @@ Hellan, Shen, Aubet, Salinas and Klein, "Obeying the order: introducing ordered 
 hyperparameter optimisation", 2023 (arXiv 2306.16916). Our own code; the process is that of `Gp`.
 """
 
-from typing import ClassVar
-
 import numpy as np
 
 from hpobench_llm.optimizers.base import Source

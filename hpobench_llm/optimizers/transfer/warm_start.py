@@ -31,6 +31,4 @@ def warm_start(
     the sources have fewer than `count`, there are fewer. Default: 5, as in the paper.
     """
     first = best_of_all(sources, objectives, count, known=initial)
-    return make(
-        sources=sources, objectives=objectives, initial=[*initial, *first], **arguments
-    )
+    return make(sources=sources, objectives=objectives, initial=[*initial, *first], **arguments)

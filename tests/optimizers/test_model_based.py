@@ -10,13 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.optimize import check_grad
-from scipy.stats import norm
+from scipy.stats import norm, truncnorm
 
 from hpobench_llm.benchmarks.toy import toy_sphere
+from hpobench_llm.constraints import Constraint
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.optimizers.encoding import columns, decode, encode, snap
 from hpobench_llm.optimizers.model_based import gaussian_process
 from hpobench_llm.optimizers.model_based.candidates import around, best_unseen, uniform
+from hpobench_llm.optimizers.model_based.cei import MOST, scaled_excess
+from hpobench_llm.optimizers.model_based.climbing import climb, neighbours
+from hpobench_llm.optimizers.model_based.density import (
+    Density,
+    from_indices,
+    names_of,
+    to_indices,
+)
 from hpobench_llm.optimizers.model_based.expected_improvement import (
     log_expected_improvement,
     log_unit_improvement,
@@ -29,6 +38,17 @@ from hpobench_llm.optimizers.model_based.history import History, warped
 from hpobench_llm.optimizers.model_based.improvement_search import MODELLED, thinned
 from hpobench_llm.optimizers.registry import build
 from hpobench_llm.space import Categorical, Float, Integer, Ordinal, Space, config_id
+
+pytest.importorskip("sklearn")
+pytest.importorskip("lightgbm")
+from hpobench_llm.optimizers.model_based.bore import by_density_ratio, labels
+from hpobench_llm.optimizers.model_based.cqr import (
+    Quantiles,
+    conformal_quantile,
+    conformal_shifts,
+)
+from hpobench_llm.optimizers.model_based.forest import Forest
+from hpobench_llm.optimizers.model_based.smac import improvement_of_logs, log_scaled
 
 LOSS = toy_sphere().metrics["val_loss"]
 PLANE = Space((Float("x", 0.0, 1.0), Float("y", 0.0, 1.0)))
@@ -103,10 +123,11 @@ def test_the_best_that_was_not_seen_is_chosen():
     points = np.array([[0.1, 0.1], [0.2, 0.2], [0.3, 0.3]])
     first, second = decode(PLANE, points[2]), decode(PLANE, points[0])
     scores = np.array([2.0, 1.0, 3.0])
-    assert best_unseen(PLANE, points, scores, set()) == first
-    assert best_unseen(PLANE, points, scores, {config_id(first)}) == second
+    rng = np.random.default_rng(0)
+    assert best_unseen(PLANE, points, scores, set(), rng) == first
+    assert best_unseen(PLANE, points, scores, {config_id(first)}, rng) == second
     everything = {config_id(decode(PLANE, point)) for point in points}
-    assert best_unseen(PLANE, points, scores, everything) is None
+    assert config_id(best_unseen(PLANE, points, scores, everything, rng)) not in everything
 
 
 # what a model learns from
@@ -223,12 +244,12 @@ def test_a_believer_keeps_its_mean_and_is_surer():
 
 
 def test_of_many_trials_the_best_and_some_others_are_modelled():
-    losses = np.random.default_rng(0).random(500)
-    chosen = thinned(losses, np.random.default_rng(1))
+    order = np.random.default_rng(0).permutation(500)
+    chosen = thinned(order, np.random.default_rng(1))
     half = MODELLED // 2
     assert len(set(chosen.tolist())) == MODELLED
-    assert set(np.argsort(losses)[:half]) == set(chosen[:half].tolist())
-    assert sorted(thinned(losses[:50], np.random.default_rng(1)).tolist()) == list(range(50))
+    assert (chosen[:half] == order[:half]).all()
+    assert (thinned(order[:MODELLED], np.random.default_rng(1)) == order[:MODELLED]).all()
 
 
 # expected improvement
@@ -275,7 +296,7 @@ def test_workers_are_sent_to_different_places(monkeypatch):
         return np.median(distances)
 
     apart = spread()
-    monkeypatch.setattr(GaussianProcess, "believing", lambda self, inputs: self)
+    monkeypatch.setattr(History, "running", np.empty((0, 2)))
     assert apart > 3 * spread()
 
 
@@ -298,3 +319,325 @@ def test_gp_finds_a_narrow_valley():
         trials = run(build("gp", space=PLANE, objectives=[LOSS], budget=40, seed=seed), answer)
         found.append(min(answer(trial.config).metrics["val_loss"] for trial in trials))
     assert np.median(found) < 2e-3  # 40 random draws: about 0.02
+
+
+# cei
+
+BOUND = Constraint(name="memory", bound=1.0, unit="GB")
+
+
+def corner(config):
+    """The loss falls towards (0, 0); only x + y >= 0.8 is feasible: the best is on that line."""
+    x, y = config["x"], config["y"]
+    return told(x**2 + y**2, memory=0.8 - x - y)
+
+
+def test_cei_ends_at_the_best_feasible_point():
+    found = []
+    for seed in range(3):
+        optimizer = build(
+            "cei", space=PLANE, objectives=[LOSS], budget=40, seed=seed, constraints=[BOUND]
+        )
+        trials = run(optimizer, corner)
+        feasible = [t.config for t in trials if corner(t.config).feasible]
+        found.append(min(corner(config).metrics["val_loss"] for config in feasible))
+        late = [corner(trial.config).constraints["memory"] for trial in trials[20:]]
+        assert np.median(np.abs(late)) < 0.1  # it searches along the bound
+    # The best is 0.32, at (0.4, 0.4).
+    assert np.median(found) < 0.33
+    assert min(found) >= 0.32
+
+
+def test_cei_is_better_than_gp_behind_a_barrier():
+    def regret(name):
+        best = []
+        for seed in range(4):
+            optimizer = build(
+                name, space=PLANE, objectives=[LOSS], budget=30, seed=seed, constraints=[BOUND]
+            )
+            asked = [trial.config for trial in run(optimizer, corner)]
+            losses = [corner(c).metrics["val_loss"] for c in asked if corner(c).feasible]
+            best.append(min(losses) - 0.32)
+        return np.mean(best)
+
+    assert regret("cei") < regret("gp")
+
+
+def test_cei_looks_for_something_feasible_first():
+    def answer(config):  # a small feasible disc that no first trial of these seeds hits
+        distance = math.hypot(config["x"] - 0.8, config["y"] - 0.2)
+        return told(config["x"], memory=distance - 0.08)
+
+    for seed in range(3):
+        optimizer = build(
+            "cei", space=PLANE, objectives=[LOSS], budget=25, seed=seed, constraints=[BOUND]
+        )
+        configs = [trial.config for trial in run(optimizer, answer)]
+        feasible = [answer(config).feasible for config in configs]
+        assert not any(feasible[:10])
+        assert sum(feasible[10:]) >= 5
+
+
+def test_cei_without_constraints_is_gp():
+    def configs(name):
+        optimizer = build(name, space=PLANE, objectives=[LOSS], budget=16, seed=4)
+        return [trial.config for trial in run(optimizer, lambda c: told(c["x"] + c["y"]))]
+
+    assert configs("cei") == configs("gp")
+
+
+def test_excesses_keep_their_sides_and_lose_their_units():
+    excesses = np.array([-2.0, 1.0, 4.0, 1e9, math.inf, -1e9])
+    scaled = scaled_excess(excesses)
+    assert (np.sign(scaled) == np.sign(excesses)).all()
+    assert np.abs(scaled).max() == MOST
+    assert scaled[:3].tolist() == [-0.5, 0.25, 1.0]  # the median size is 4
+    assert scaled_excess(np.array([math.inf, math.inf])).tolist() == [MOST, MOST]
+
+
+# bore
+
+
+@given(st.lists(st.floats(-5.0, 5.0), min_size=4, max_size=60, unique=True))
+def test_a_quarter_is_good_whatever_the_scale(losses):
+    good = labels(np.array(losses))
+    assert good.sum() == math.floor(0.25 * (len(losses) - 1)) + 1
+    assert set(np.flatnonzero(good)) == set(np.argsort(losses)[: good.sum()])
+
+
+@pytest.mark.parametrize("monotone", [np.exp, lambda v: -1.0 / (1.0 + v), lambda v: 1e6 * v])
+def test_bore_sees_the_order_of_losses_alone(monotone):
+    def configs(transform):
+        optimizer = build("bore", space=MIXED, objectives=[LOSS], budget=30, seed=3)
+
+        def answer(config):
+            distance = (MIXED.to_unit([config]) ** 2).sum()
+            return told(float(transform(distance)))
+
+        return [trial.config for trial in run(optimizer, answer)]
+
+    assert configs(monotone) == configs(lambda value: value)
+
+
+def test_bore_draws_at_random_while_all_losses_are_equal():
+    optimizer = build("bore", space=PLANE, objectives=[LOSS], budget=200, seed=0)
+    points = np.array(
+        [[t.config["x"], t.config["y"]] for t in run(optimizer, lambda _: told(1.0))]
+    )
+    assert np.abs(points.mean(axis=0) - 0.5).max() < 0.08
+
+
+def test_bore_chooses_where_the_ratio_of_two_known_densities_is_largest():
+    # Good trials have x of density 2x, bad ones of density 2 (1 - x): the ratio grows with x.
+    rng = np.random.default_rng(0)
+    history = History(PLANE)
+    for number in range(400):
+        good = number % 4 == 0
+        x = math.sqrt(rng.random())
+        config = {"x": x if good else 1.0 - x, "y": rng.random()}
+        history.end(number, config, rng.random() + (not good), ok=True)
+    chosen = [by_density_ratio(PLANE, history, np.random.default_rng(i))["x"] for i in range(10)]
+    assert np.mean(chosen) > 0.8
+
+
+@pytest.mark.parametrize("name", ["bore", "cqr", "smac-rf"])
+def test_what_was_asked_for_is_not_asked_for_again(name):
+    grid = Space((Ordinal("x", tuple(range(9))), Categorical("y", ("a", "b", "c"))))
+    optimizer = build(name, space=grid, objectives=[LOSS], budget=24, seed=0)
+    asked = [
+        config_id(trial.config)
+        for trial in run(optimizer, lambda c: told(abs(c["x"] - 3) + (c["y"] != "b")))
+    ]
+    if name == "smac-rf":  # every fifth is a uniform draw
+        assert len(set(asked)) >= 17
+        return
+    first = optimizer.startup_trials
+    for index in range(first, len(asked)):
+        assert asked[index] not in asked[:index]
+
+
+# cqr
+
+
+def test_the_conformal_quantile_is_that_of_the_finite_sample():
+    errors = np.array([5.0, 1.0, 3.0, 2.0])
+    assert conformal_quantile(errors, 2 / 3) == 5.0  # the ceil(5 * 2 / 3) = 4th
+    assert conformal_quantile(errors, 1 / 3) == 2.0
+    assert conformal_quantile(errors, 0.9) == math.inf
+    assert conformal_quantile(errors[:2], 5 / 6 - 1 / 6) == 5.0
+
+
+@pytest.mark.parametrize(("held", "coverage"), [(4, 0.800), (10, 0.727)])
+def test_a_conformal_band_covers_what_theory_says(held, coverage):
+    # ceil((n + 1) p) / (n + 1) for p = 2/3, whatever the model: here it always says the same.
+    rng = np.random.default_rng(held)
+    hits = 0
+    for _ in range(4000):
+        outcomes = rng.normal(size=held + 1)
+        predicted = np.tile([-0.5, -0.2, 0.0, 0.2, 0.5], (held, 1))
+        shifts = conformal_shifts(predicted, outcomes[:-1])
+        hits += -0.5 + shifts[0] <= outcomes[-1] <= 0.5 + shifts[-1]
+    assert hits / 4000 == pytest.approx(coverage, abs=0.025)
+
+
+def test_the_median_is_never_moved_and_the_bands_are_symmetric():
+    predicted = np.tile([-2.0, -1.0, 0.0, 1.0, 2.0], (8, 1))
+    shifts = conformal_shifts(predicted, np.linspace(-3.0, 3.0, 8))
+    assert shifts[2] == 0.0
+    assert (shifts[:2] == -shifts[:2:-1]).all()
+
+
+def test_few_trials_are_not_conformalised():
+    inputs, losses = smooth(40)
+    rng = np.random.default_rng(0)
+    assert not Quantiles.fit(inputs[:32], losses[:32], rng).shifts.any()
+    assert Quantiles.fit(inputs[:33], losses[:33], rng).shifts.any()
+
+
+def test_quantiles_are_equivariant_and_do_not_cross():
+    inputs, losses = smooth(80)
+    others = np.random.default_rng(1).random((200, 4))
+    plain = Quantiles.fit(inputs, losses, np.random.default_rng(2)).predict(others)
+    moved = Quantiles.fit(inputs, 7.0 * losses - 30.0, np.random.default_rng(2)).predict(others)
+    assert (np.diff(plain, axis=1) >= 0).all()
+    assert np.allclose(moved, 7.0 * plain - 30.0, atol=1e-3)
+
+
+def test_one_wild_loss_leaves_the_median_where_it_is():
+    inputs, losses = smooth(30)
+    wild = losses.copy()
+    wild[np.argmax(losses)] = 1e3
+    others = np.random.default_rng(1).random((200, 4))
+    plain = Quantiles.fit(inputs, losses, np.random.default_rng(2)).predict(others)[:, 2]
+    moved = Quantiles.fit(inputs, wild, np.random.default_rng(2)).predict(others)[:, 2]
+    assert np.median(np.abs(moved - plain)) < 0.3  # of losses with a deviation of 1
+
+
+def test_cqr_covers_new_outcomes():
+    hits, total = 0, 0
+    for seed in range(10):
+        inputs, losses = smooth(160, seed=seed, noise=0.5)
+        model = Quantiles.fit(inputs[:100], losses[:100], np.random.default_rng(seed))
+        predicted = model.predict(inputs[100:])
+        hits += ((predicted[:, 0] <= losses[100:]) & (losses[100:] <= predicted[:, -1])).sum()
+        total += 60
+    assert hits / total > 2 / 3 - 0.05
+
+
+# smac-rf
+
+
+def test_smac_s_first_trials_are_a_quarter_of_the_budget_or_ten_an_axis():
+    for budget, wanted in ((3, 1), (40, 10), (100, 20), (1000, 20)):
+        optimizer = build("smac-rf", space=PLANE, objectives=[LOSS], budget=budget, seed=0)
+        assert optimizer.startup_trials == wanted
+
+
+def test_the_improvement_of_logarithms_is_the_integral():
+    for mean, variance in ((0.0, 0.04), (-0.5, 0.3), (0.4, 1.0)):
+        deviation = math.sqrt(variance)
+
+        def improvement(log, mean=mean, deviation=deviation):
+            return max(math.exp(0.1) - math.exp(log), 0.0) * norm.pdf(log, mean, deviation)
+
+        wanted, _ = quad(improvement, mean - 12 * deviation, 0.1, limit=200)
+        found = improvement_of_logs(0.1, np.array([mean]), np.array([variance]))
+        assert found[0] == pytest.approx(wanted, rel=1e-6)
+
+
+def test_log_scaled_losses_keep_their_order_and_forget_units():
+    losses = np.random.default_rng(0).normal(size=60)
+    scaled = log_scaled(losses)
+    assert (np.argsort(scaled) == np.argsort(losses)).all()
+    assert scaled.max() == 0.0
+    assert np.allclose(log_scaled(5.0 * losses + 3.0), scaled, atol=1e-6)
+    assert log_scaled(np.ones(4)).tolist() == [0.0] * 4
+
+
+def test_a_leaf_is_the_logarithm_of_the_mean():
+    inputs = np.zeros((6, 1))
+    logs = np.log([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    rng = np.random.default_rng(0)
+    forest = Forest.fit(inputs, logs, 200, rng)
+    mean, variance = forest.predict(inputs[:1])
+    # Every tree is one leaf: the logarithm of the mean of six draws from 1 ... 6.
+    drawn = np.log(np.random.default_rng(1).integers(1, 7, (20_000, 6)).mean(axis=1))
+    assert mean[0] == pytest.approx(drawn.mean(), abs=0.05)
+    assert variance[0] == pytest.approx(drawn.var(), rel=0.3)
+
+
+def test_a_local_search_climbs_to_the_top_of_a_mixed_space():
+    target = encode(MIXED, {"rank": 4, "modules": "v", "warmup": 3, "batch": 8, "lr": 1e-3})
+
+    def score(points):
+        return -np.abs(points - target).sum(axis=1)
+
+    begin = snap(MIXED, np.random.default_rng(0).random((5, len(MIXED))))
+    before = begin.copy()
+    points, scores = climb(MIXED, begin, score, np.random.default_rng(1))
+    assert (begin == before).all()
+    assert scores.min() > -0.05
+    assert np.allclose(score(points), scores)
+
+
+def test_a_neighbour_in_the_local_search_differs_on_its_axis_alone():
+    points = snap(MIXED, np.random.default_rng(0).random((3, len(MIXED))))
+    around_them = neighbours(MIXED, points, np.random.default_rng(1))
+    assert around_them.shape == (3, 4 * len(MIXED), len(MIXED))
+    changed = np.abs(around_them - points[:, None]) > 1e-12
+    for axis in range(len(MIXED)):
+        rows = changed[:, 4 * axis : 4 * axis + 4]
+        assert not np.delete(rows, axis, axis=2).any()
+    rank = np.abs(around_them[:, :4, 0] - points[:, None, 0]) * 4
+    assert (np.isclose(rank, 1.0) | np.isclose(rank, 0.0)).all()  # one level, or at the end none
+
+
+# kernel densities
+
+
+def plain_density(density, point):
+    """The product of kernels, in the words of the definition."""
+    total = 0.0
+    for centre in density.centres:
+        product = 1.0
+        for x, c, h, names in zip(point, centre, density.bandwidths, density.names, strict=True):
+            if names:
+                product *= 1.0 - h if x == c else h / (names - 1)
+            else:
+                product *= norm.pdf(x, c, h)
+        total += product
+    return total / len(density.centres)
+
+
+def test_a_density_is_the_mean_of_its_kernels():
+    names = np.array([0, 3, 0])
+    rng = np.random.default_rng(0)
+    centres = np.column_stack((rng.random(12), rng.integers(0, 3, 12), rng.random(12)))
+    density = Density.fit(centres, names, 1e-3)
+    wanted = 1.06 * centres[:, 0].std() * 12 ** (-1 / 7)
+    assert density.bandwidths[0] == pytest.approx(wanted)
+    assert density.bandwidths[1] <= 2 / 3
+    points = density.sample(20, 3.0, rng)
+    logs = density.logarithm(points)
+    assert np.allclose(np.exp(logs), [plain_density(density, point) for point in points])
+    assert density.logarithm(np.array([[1e6, 0.0, 0.0]]))[0] < -1e6  # and not minus infinity
+
+
+def test_points_of_a_density_are_around_its_centres():
+    names = np.array([0, 4])
+    density = Density(np.array([[0.02, 1.0]]), np.array([0.01, 0.3]), names)
+    points = density.sample(4000, 3.0, np.random.default_rng(0))
+    assert points[:, 0].min() >= 0.0
+    assert points[:, 0].max() < 0.02 + 5 * 0.03
+    truncated = truncnorm(-0.02 / 0.03, 0.98 / 0.03, 0.02, 0.03)
+    assert points[:, 0].mean() == pytest.approx(truncated.mean(), abs=0.002)
+    assert (points[:, 1] == 1.0).mean() == pytest.approx(0.7 + 0.3 / 4, abs=0.03)
+    assert set(points[:, 1]) == {0.0, 1.0, 2.0, 3.0}
+
+
+def test_indices_of_names_come_back():
+    names = names_of(MIXED)
+    points = snap(MIXED, np.random.default_rng(0).random((40, len(MIXED))))
+    indices = to_indices(points, names)
+    assert set(indices[:, 1]) == {0.0, 1.0, 2.0}
+    assert np.allclose(from_indices(indices, names), points)

@@ -24,14 +24,17 @@ Scores = NDArray[np.float64]
 
 
 def uniform(space: Space, draws: int, rng: np.random.Generator) -> Points:
-    """Return `draws` uniform points without repetitions, all configurations if there are fewer."""
+    """Return `draws` uniform points without repetitions, all configurations if there are fewer.
+
+    They are in a random order, so that the first of several equal scores is any of them.
+    """
     levels = [_levels(dimension) for dimension in space]
     finite = [count for count in levels if count]
     if len(finite) < len(levels) or prod(finite) > draws:
         return _distinct(space, rng.random((draws, len(space))))
     axes = [(np.arange(count) + 0.5) / count for count in finite]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
-    return _distinct(space, grid.reshape(-1, len(space)))
+    return _distinct(space, rng.permutation(grid.reshape(-1, len(space))))
 
 
 def around(space: Space, best: Point, near: int, close: int, rng: np.random.Generator) -> Points:
@@ -48,18 +51,27 @@ def around(space: Space, best: Point, near: int, close: int, rng: np.random.Gene
 
 
 def best_unseen(
-    space: Space, points: Points, scores: Scores, seen: Container[str]
-) -> Configuration | None:
-    """Return the configuration of the highest score whose id was not `seen`; None: all were."""
+    space: Space,
+    points: Points,
+    scores: Scores,
+    seen: Container[str],
+    rng: np.random.Generator,
+) -> Configuration:
+    """Return the configuration of the highest score whose id was not `seen`.
+
+    If all were, a random one comes again.
+    """
     for index in np.argsort(-scores, kind="stable"):
         config = decode(space, points[index])
         if config_id(config) not in seen:
             return config
-    return None
+    return space.sample(rng)
 
 
 def _distinct(space: Space, points: Points) -> Points:
-    return np.unique(snap(space, points), axis=0)
+    snapped = snap(space, points)
+    _, first = np.unique(snapped, axis=0, return_index=True)
+    return snapped[np.sort(first)]
 
 
 def _levels(dimension: Dimension) -> int:

@@ -5,12 +5,14 @@ Journal of Global Optimization 13, 1998; for hyperparameters Snoek, Larochelle a
 "Practical Bayesian optimization of machine learning algorithms", NeurIPS 2012.
 """
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy.stats.qmc import Sobol
 
-from hpobench_llm.optimizers.encoding import decode
+from hpobench_llm.optimizers.encoding import Points, decode
+from hpobench_llm.optimizers.model_based.base import ModelBased
 from hpobench_llm.optimizers.model_based.candidates import best_unseen
 from hpobench_llm.optimizers.model_based.improvement_search import ImprovementSearch
-from hpobench_llm.optimizers.model_based.searcher import ModelBased
 from hpobench_llm.space import Configuration
 
 
@@ -48,9 +50,16 @@ class Gp(ModelBased):
         return decode(self.space, self._sequence.random(1)[0])
 
     def propose(self) -> Configuration:
-        """Return the candidate of the largest improvement, a random one if none is left."""
+        """Return the candidate of the highest score, a random one if none is left."""
+        candidates = self.search.candidates(self.history.points[self.incumbent()])
+        scores = self.scores(candidates)
+        return best_unseen(self.space, candidates, scores, self.history.seen, self.rng)
+
+    def incumbent(self) -> int:
+        """Return which of the trials is the best."""
+        return int(self.history.losses.argmin())
+
+    def scores(self, candidates: Points) -> NDArray[np.float64]:
+        """Return the logarithm of each candidate's expected improvement, `(m,)`."""
         known = self.history
-        candidates = self.search.candidates(known.points[known.losses.argmin()])
-        scores = self.search.scores(known.points, known.losses, known.running, candidates)
-        found = best_unseen(self.space, candidates, scores, known.seen)
-        return found or self.space.sample(self.rng)
+        return self.search.scores(known.points, known.losses, known.running, candidates)

@@ -59,16 +59,18 @@ class History:
 
 
 def warped(losses: Losses) -> Losses:
-    """Return losses `(n,)` with mean 0 and variance 1, the bad half without its scale.
+    """Return losses `(n,)` with mean 0 and variance 1 (equal ones: 0), the bad half rescaled.
 
     Those above the median become normal quantiles of their ranks, as wide as the good half is,
     so that a few very bad trials do not flatten what a model sees of the good ones: the half-rank
     warping of Song et al., "The Vizier Gaussian process bandit algorithm", arXiv 2408.11527, 2024.
     """
+    if losses.min() == losses.max():
+        return np.zeros(len(losses))
     median = float(np.median(losses))
     good = losses <= median
     spread = float(np.sqrt(np.mean((losses[good] - median) ** 2))) or 1.0
     quantiles = (rankdata(losses) - 0.5) / len(losses)
     values = np.where(good, losses, median + spread * ndtri(np.maximum(quantiles, 0.5)))
-    deviation = float(values.std())
-    return (values - values.mean()) / deviation if deviation > 0 else np.zeros(len(values))
+    standardised: Losses = (values - values.mean()) / values.std()
+    return standardised

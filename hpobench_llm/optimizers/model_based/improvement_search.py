@@ -58,7 +58,12 @@ class ImprovementSearch:
         return np.vstack((drawn, around(self._space, best, NEIGHBOURS, STEPS, self._rng)))
 
     def scores(
-        self, points: Points, losses: Losses, running: Points, candidates: Points
+        self,
+        points: Points,
+        losses: Losses,
+        running: Points,
+        candidates: Points,
+        able: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.float64]:
         """Return the logarithm of each candidate's expected improvement, `(m,)`.
 
@@ -71,22 +76,24 @@ class ImprovementSearch:
             losses: lower is better, `(n,)`.
             running: what is being evaluated, `(k, d)`.
             candidates: `(m, d)`.
+            able: which trials may be the best, `(n,)`, at least one; None: all.
         """
-        chosen = thinned(losses, self._rng)
+        able = np.ones(len(losses), dtype=np.bool_) if able is None else able
+        chosen = thinned(np.lexsort((losses, ~able)), self._rng)
         process = self._model.fit(points[chosen], warped(losses)[chosen])
         if len(running):
             process = process.believing(columns(self._space, running))
-        best = float(process.predict(process.inputs)[0].min())
+        means, _ = process.predict(process.inputs)
+        best = means[np.concatenate((able[chosen], np.ones(len(running), dtype=np.bool_)))].min()
         mean, deviation = process.predict(columns(self._space, candidates))
-        return log_expected_improvement(best, mean, deviation)
+        return log_expected_improvement(float(best), mean, deviation)
 
 
-def thinned(losses: Losses, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Return the indices of the trials that a process is fitted to: at most `MODELLED`.
+def thinned(order: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
+    """Return which trials a process is fitted to, of all in `order`, the best first.
 
-    All if there are no more, else the best half of as many, and random others.
+    All if they are at most `MODELLED`, else the best half of as many, and random others.
     """
-    order = np.argsort(losses, kind="stable")
     if len(order) <= MODELLED:
         return order
     half = MODELLED // 2

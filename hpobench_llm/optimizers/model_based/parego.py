@@ -65,8 +65,9 @@ class Parego(Optimizer):
         points = np.array(self._points)
         candidates = self._search.candidates(points[np.argmin(values)])
         scores = self._search.scores(points, values, points[:0], candidates)
-        found = best_unseen(self.space, candidates, scores, self._seen)
-        return self._new(number, found or self.space.sample(self._rng))
+        return self._new(
+            number, best_unseen(self.space, candidates, scores, self._seen, self._rng)
+        )
 
     def learn(self, trial: Trial, evaluation: Evaluation) -> None:
         """Remember the losses of the configuration that was evaluated."""

@@ -21,15 +21,23 @@ from hpobench_llm.benchmarks.toy import ToyBenchmark, toy_bowl, toy_sphere
 from hpobench_llm.errors import MissingDependencyError, OptimizerError
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import Metric
-from hpobench_llm.optimizers.registry import build, list_optimizers
+from hpobench_llm.optimizers.base import Source
+from hpobench_llm.optimizers.registry import build, entry, list_optimizers
 from hpobench_llm.space import Categorical, Float, Integer, Ordinal, Space
 
-ENTRIES = list_optimizers()
+WRAPPED = (
+    "tpe-optuna+warm-start",
+    "tpe-optuna+stop-ei:0.001",
+    "random+stop-no-improve:5",
+    "asha+stop-no-improve:20",
+)
+ENTRIES = list_optimizers() | {name: entry(name) for name in WRAPPED}
 NAMES = tuple(ENTRIES)
 ONE = [name for name, entry in ENTRIES.items() if entry.objectives == "one"]
 ENDING = [name for name, entry in ENTRIES.items() if entry.ends]
-# What learns where to look; methods that run trials in part are compared in test_multi_fidelity.
-LEARNING = [name for name, e in ENTRIES.items() if e.family != "random" and not e.fidelity]
+# What learns where to look; methods that run trials in part are compared in test_multi_fidelity,
+# rules that may end a search at once in test_stopping.
+LEARNING = [n for n, e in ENTRIES.items() if not (e.fixed or e.fidelity or e.stops)]
 # Distributions that every install has, and that an optimizer need not miss.
 ALWAYS_THERE = {"", "numpy", "scipy"}
 
@@ -73,6 +81,27 @@ PROBLEMS = {
 }
 
 
+def sources(name, problem):
+    """Return what is told of four tasks like the problem, whose optima lie elsewhere."""
+    if not ENTRIES[name].transfer:
+        return ()
+    rng = np.random.default_rng(2)
+    space, found = problem.space, []
+    for task, centre in enumerate(rng.random((4, len(space)))):
+        drawn = [space.sample(rng) for _ in range(40)]
+        tried = tuple({json.dumps(config): config for config in drawn}.values())
+        losses = ((space.to_unit(tried) - centre) ** 2).sum(axis=1)
+        evaluations = [
+            Evaluation(
+                metrics={"val_loss": loss, "far": loss, "score_toy": -loss}, cost_seconds=1.0
+            )
+            for loss in losses.tolist()
+        ]
+        evaluations[0] = Evaluation(metrics={}, cost_seconds=1.0, status="diverged")
+        found.append(Source(f"task {task}", tried, tuple(evaluations)))
+    return tuple(found)
+
+
 def made(name, problem, *, budget, seed=0, metric="val_loss", initial=()):
     """Return an optimizer of one objective, or of two if it takes several."""
     objectives = [metric] if ENTRIES[name].objectives == "one" else [metric, "far"]
@@ -83,6 +112,7 @@ def made(name, problem, *, budget, seed=0, metric="val_loss", initial=()):
         fidelities=problem.fidelities,
         budget=budget,
         seed=seed,
+        sources=sources(name, problem),
         initial=initial,
     )
 
@@ -121,6 +151,12 @@ def replay(
             optimizer.tell(*outcome(trial, problem.query(trial.config, fidelity=trial.fidelity)))
 
 
+def check_length(name, trials, budget):
+    """Check that the budget is used, or a part of it by what may stop before."""
+    assert 0 < len(trials) <= budget
+    assert len(trials) == budget or ENTRIES[name].stops
+
+
 def configs(*args, **kwargs):
     return [trial.config for trial in replay(*args, **kwargs)]
 
@@ -141,13 +177,13 @@ def test_trials_are_numbered_and_canonical(name, problem):
 @pytest.mark.parametrize("problem", ["sphere", "mixed"])
 @pytest.mark.parametrize("name", NAMES)
 def test_the_whole_budget_is_used_where_the_space_is_large(name, problem):
-    assert len(replay(name, PROBLEMS[problem], budget=20)) == 20
+    check_length(name, replay(name, PROBLEMS[problem], budget=20), 20)
 
 
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_is_asked_beyond_the_budget(name, workers):
-    assert len(replay(name, SPHERE, budget=7, workers=workers, asks=100)) == 7
+    check_length(name, replay(name, SPHERE, budget=7, workers=workers, asks=100), 7)
     assert replay(name, SPHERE, budget=0, workers=workers, asks=100) == []
 
 
@@ -159,8 +195,9 @@ def test_a_finite_space_is_searched_to_its_end_or_over_and_over(name):
         assert len({json.dumps(config) for config in asked}) == len(asked) == 8
         assert alone == [{"rank": 8, "modules": "qv"}]
     else:
-        assert len(asked) == 50
-        assert alone == [{"rank": 8, "modules": "qv"}] * 40
+        check_length(name, asked, 50)
+        check_length(name, alone, 40)
+        assert alone == [{"rank": 8, "modules": "qv"}] * len(alone)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -209,7 +246,7 @@ def test_ties_and_failed_runs_are_survived(name, status):
     same = Evaluation(metrics=metrics, cost_seconds=1.0, status=status)
     budget = long(name, 45)
     trials = replay(name, SPHERE, budget=budget, outcome=lambda trial, _: (trial, same))
-    assert len(trials) == budget
+    check_length(name, trials, budget)
 
 
 @pytest.mark.parametrize("name", LEARNING)
@@ -240,7 +277,7 @@ def test_several_trials_run_at_once_except_where_the_method_is_sequential(name):
         asked = [optimizer.ask() for _ in range(4)]
     assert sum(trial is not None for trial in asked) == (1 if ENTRIES[name].sequential else 4)
     for workers in (4, 8):
-        assert len(replay(name, SPHERE, workers=workers, budget=45)) == 45
+        check_length(name, replay(name, SPHERE, workers=workers, budget=45), 45)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -251,7 +288,7 @@ def test_configurations_may_be_moved_before_they_are_evaluated(name):
 
     budget = long(name, 45)
     trials = replay(name, SPHERE, outcome=outcome, budget=budget, workers=2)
-    assert len(trials) == budget
+    check_length(name, trials, budget)
     for trial in trials:
         assert repr(SPHERE.space.canonical(trial.config)) == repr(trial.config)
 
@@ -283,7 +320,11 @@ def test_a_moved_configuration_is_learned_where_the_method_can(name):
     assert fmean(late) * side > 0.1
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if not ENTRIES[n].sequential and n != "cmaes"])
+# The first trials of what transfers are the sources'.
+EVEN = [n for n, e in ENTRIES.items() if not (e.sequential or e.transfer) and n != "cmaes"]
+
+
+@pytest.mark.parametrize("name", EVEN)
 def test_the_first_draws_give_every_level_the_same_chance(name):
     space = Space((Ordinal("rank", (1, 2, 4, 8)), Float("lr", 1e-4, 1e-1, log=True)))
     problem = TwoGoals("levels", space)
@@ -344,7 +385,8 @@ def test_an_initial_design_comes_first_and_counts(name, problem):
     trials = replay(name, PROBLEMS[problem], initial=design, budget=12)
     assert [trial.config for trial in trials[:4]] == design
     assert [trial.fidelity for trial in trials[:4]] == [None] * 4
-    assert [trial.number for trial in trials] == list(range(12))
+    check_length(name, trials, 12)
+    assert [trial.number for trial in trials] == list(range(len(trials)))
     for trial in trials:
         assert repr(space.canonical(trial.config)) == repr(trial.config)
 
@@ -355,8 +397,8 @@ def test_an_initial_design_is_survived_by_several_workers(name):
     for size in (1, 25):
         design = [space.sample(rng) for _ in range(size)]
         trials = replay(name, PROBLEMS["mixed"], initial=design, budget=40, workers=8)
-        assert len(trials) == 40
-        assert [trial.config for trial in trials[:size]] == design
+        check_length(name, trials, 40)
+        assert [trial.config for trial in trials[:size]] == design[: len(trials)]
 
 
 @pytest.mark.parametrize("name", LEARNING)
@@ -385,7 +427,13 @@ def test_objectives_are_taken_as_the_registry_says(name):
         metrics = [SPHERE.metrics[metric] for metric in names]
         fidelities = SPHERE.fidelities
         return build(
-            name, space=SPHERE.space, objectives=metrics, fidelities=fidelities, budget=5, seed=0
+            name,
+            space=SPHERE.space,
+            objectives=metrics,
+            fidelities=fidelities,
+            budget=5,
+            seed=0,
+            sources=sources(name, SPHERE),
         )
 
     with closing(taking("val_loss")) as optimizer:
@@ -403,7 +451,7 @@ def test_one_objective_is_enough(name):
     one = replace(ENTRIES[name], objectives="one")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(ENTRIES, name, one)
-        assert len(replay(name, SPHERE, budget=long(name, 40))) == long(name, 40)
+        check_length(name, replay(name, SPHERE, budget=long(name, 40)), long(name, 40))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -150,7 +150,8 @@ class StopEi(RuleByModel):
 class StopPi(RuleByModel):
     """Stops when no candidate's probability of an improvement is above `value`. Default: 0.01.
 
-    Of an improvement over the lowest mean among the trials.
+    Of an improvement over the lowest mean among the trials, however small: on a real axis beside
+    the best trial it stays near one half, so the rule is for finite spaces.
     """
 
     def gain(self, outlook: Outlook) -> float:

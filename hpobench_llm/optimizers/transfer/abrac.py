@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpobench_llm.optimizers.encoding import Points, columns, encode
+from hpobench_llm.optimizers.model_based.base import ModelBased
 from hpobench_llm.optimizers.model_based.candidates import best_unseen
 from hpobench_llm.optimizers.model_based.expected_improvement import log_expected_improvement
 from hpobench_llm.optimizers.model_based.history import warped
 from hpobench_llm.optimizers.model_based.improvement_search import ImprovementSearch
-from hpobench_llm.optimizers.model_based.searcher import ModelBased
 from hpobench_llm.optimizers.transfer.knowledge import losses
 from hpobench_llm.optimizers.transfer.ordered_basis import OrderedBasis, Task, learned
 from hpobench_llm.space import Configuration
@@ -41,7 +41,7 @@ class RelevanceRegression:
 
     active: NDArray[np.intp]
     weights: Array
-    covariance: Array
+    covariance: NDArray[np.floating]
     noise: float
     effective: float
     evidence: float
@@ -156,8 +156,7 @@ class Abrac(ModelBased):
         scores = log_expected_improvement(float(targets.min()), mean, deviation)
         # Where no function is left all candidates are equal, and any of them will do.
         order = self.rng.permutation(len(candidates))
-        found = best_unseen(self.space, candidates[order], scores[order], known.seen)
-        return found or self.space.sample(self.rng)
+        return best_unseen(self.space, candidates[order], scores[order], known.seen, self.rng)
 
     def _functions(self, points: Points) -> Array:
         return self.basis(columns(self.space, points))

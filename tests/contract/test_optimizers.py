@@ -225,9 +225,20 @@ def fingerprint(name):
     return {key: [json.dumps(config) for config in asked] for key, asked in runs.items()}
 
 
+# What the sources say comes first whatever the seed; in a small grid so does what a model makes of
+# it, as no candidate is drawn there.
+SEEDLESS = {
+    "zero-shot": {"bowl", "sphere", "mixed"},
+    "simple-ordered": {"bowl"},
+    "simple-previous": {"bowl"},
+}
+
+
 @pytest.mark.parametrize("problem", ["bowl", "sphere", "mixed"])
 @pytest.mark.parametrize("name", NAMES)
 def test_other_seeds_give_other_trials(name, problem):
+    if problem in SEEDLESS.get(name, ()):
+        pytest.skip("the sources decide")
     runs = [configs(name, PROBLEMS[problem], seed=seed, budget=8) for seed in range(4)]
     assert all(a != b for i, a in enumerate(runs) for b in runs[:i])
 
@@ -472,7 +483,7 @@ def test_a_trial_that_does_not_run_cannot_be_told(name):
 
 
 @pytest.mark.parametrize(
-    "name", [n for n, e in ENTRIES.items() if e.distribution not in ALWAYS_THERE]
+    "name", [n for n, e in list_optimizers().items() if e.distribution not in ALWAYS_THERE]
 )
 def test_a_missing_library_is_named(name, monkeypatch):
     library = ENTRIES[name].distribution

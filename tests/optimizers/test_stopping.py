@@ -21,9 +21,7 @@ BY_MODEL = ["stop-regret-bound:0.5", "stop-ei", "stop-pi"]
 
 
 def made(name, *, space=LINE, budget=100, seed=0, objectives=(LOSS,), **arguments):
-    return build(
-        name, space=space, objectives=objectives, budget=budget, seed=seed, **arguments
-    )
+    return build(name, space=space, objectives=objectives, budget=budget, seed=seed, **arguments)
 
 
 def told(*losses, status="ok"):
@@ -109,9 +107,7 @@ def test_a_rule_by_model_stops_a_search_that_has_found_its_goal(rule):
 
 @pytest.mark.parametrize("rule", ["stop-regret-bound", "stop-ei", "stop-pi"])
 def test_a_larger_threshold_never_stops_later(rule):
-    lengths = [
-        len(run(f"random+{rule}:{eps}", budget=30)) for eps in (1e-4, 1e-2, 0.1, 0.5, 5.0)
-    ]
+    lengths = [len(run(f"random+{rule}:{eps}", budget=30)) for eps in (1e-4, 1e-2, 0.1, 0.5, 5.0)]
     assert lengths == sorted(lengths, reverse=True)
     assert lengths[0] > lengths[-1] == 10
 

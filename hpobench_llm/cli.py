@@ -22,8 +22,8 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    ls = commands.add_parser("ls", help="list benchmarks and optimizers")
-    ls.add_argument("what", choices=("benchmarks", "optimizers"), nargs="?")
+    ls = commands.add_parser("ls", help="list benchmarks, optimizers and their wrappers")
+    ls.add_argument("what", choices=("benchmarks", "optimizers", "wrappers"), nargs="?")
     ls.add_argument("--json", action="store_true", help="as JSON")
     ls.set_defaults(run=_ls)
 
@@ -151,6 +151,10 @@ def _ls(options: argparse.Namespace) -> int:
         from hpobench_llm.optimizers.listing import columns, lines
 
         listed["optimizers"] = columns()
+    if options.what in (None, "wrappers"):
+        from hpobench_llm.optimizers.registry import list_wrappers
+
+        listed["wrappers"] = {n: wrapper.columns() for n, wrapper in list_wrappers().items()}
     if options.json:
         print(json.dumps(listed, indent=2))
         return 0
@@ -163,6 +167,13 @@ def _ls(options: argparse.Namespace) -> int:
         print("optimizers")
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         print("\n".join(lines(listed["optimizers"], width)))
+    if "wrappers" in listed:
+        print("wrappers, as in NAME+WRAPPER or NAME+WRAPPER:VALUE")
+        widest = max(map(len, listed["wrappers"]))
+        for name, about in listed["wrappers"].items():
+            default = about["default"]
+            given = "must be given" if default is None else f"{default} by default"
+            print(f"  {name.ljust(widest)}  {about['summary']}; {about['value']}: {given}")
     return 0
 
 

@@ -89,7 +89,7 @@ class Optimizer(ABC):
     """
 
     entry: ClassVar[Entry] = Entry()
-    takes_constraints: ClassVar[bool] = False
+    takes_constraints: bool = False
     startup_trials: int = 0
     liar: str = "none"
 

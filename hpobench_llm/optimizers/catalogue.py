@@ -1,6 +1,6 @@
-"""The optimizers that come with the package."""
+"""The optimizers that come with the package, and what can be put around them."""
 
-from hpobench_llm.optimizers.entry import Entry
+from hpobench_llm.optimizers.entry import Entry, Wrapper
 
 ENTRIES = {
     "random": Entry(
@@ -9,9 +9,15 @@ ENTRIES = {
         "",
         "independent uniform draws",
         objectives="several",
+        fixed=True,
     ),
     "sobol": Entry(
-        "random.sobol:Sobol", "random", "scipy", "scrambled sequence", objectives="several"
+        "random.sobol:Sobol",
+        "random",
+        "scipy",
+        "scrambled sequence",
+        objectives="several",
+        fixed=True,
     ),
     "grid": Entry(
         "random.grid:Grid",
@@ -20,6 +26,7 @@ ENTRIES = {
         "shuffled, 10 values of a continuous axis",
         objectives="several",
         ends=True,
+        fixed=True,
     ),
     "nomad": Entry(
         "direct_search.nomad:Nomad",
@@ -188,5 +195,99 @@ ENTRIES = {
         "ASHA by non-dominated fronts, eta 3",
         objectives="several",
         fidelity=True,
+    ),
+    "simple-ordered": Entry(
+        "transfer.simple_ordered:SimpleOrdered",
+        "transfer",
+        "",
+        "the sources' best by recency, then gp",
+        transfer=True,
+    ),
+    "simple-ordered-shuffled": Entry(
+        "transfer.simple_ordered:SimpleOrderedShuffled",
+        "transfer",
+        "",
+        "the same, sources in any order",
+        transfer=True,
+    ),
+    "simple-previous": Entry(
+        "transfer.simple_ordered:SimplePrevious",
+        "transfer",
+        "",
+        "the last source's best, then gp",
+        transfer=True,
+    ),
+    "zero-shot": Entry(
+        "transfer.zero_shot:ZeroShot",
+        "transfer",
+        "",
+        "greedy portfolio of the sources",
+        transfer=True,
+        fixed=True,
+    ),
+    "quantile-transfer": Entry(
+        "transfer.quantile_transfer:QuantileTransfer",
+        "transfer",
+        "scikit-learn",
+        "copula Thompson sampling",
+        transfer=True,
+        fixed=True,
+    ),
+    "bounding-box": Entry(
+        "transfer.bounding_box:BoundingBox",
+        "transfer",
+        "",
+        "gp in the box of the sources' best",
+        transfer=True,
+    ),
+    "abrac": Entry(
+        "transfer.abrac:Abrac",
+        "transfer",
+        "",
+        "ordered basis functions of the sources",
+        transfer=True,
+    ),
+}
+
+WRAPPERS = {
+    "warm-start": Wrapper(
+        "transfer.warm_start:warm_start",
+        "the sources' best first",
+        "configurations of the sources",
+        5,
+        whole=True,
+        transfer=True,
+    ),
+    "stop-no-improve": Wrapper(
+        "stopping.no_improvement:StopNoImprovement",
+        "stops without improvement",
+        "trials without improvement",
+        30,
+        whole=True,
+        stops=True,
+    ),
+    "stop-regret-bound": Wrapper(
+        "stopping.by_model:StopRegretBound",
+        "stops at a regret bound",
+        "the bound, in the objective's unit",
+        None,
+        objectives="one",
+        stops=True,
+    ),
+    "stop-ei": Wrapper(
+        "stopping.by_model:StopEi",
+        "stops at little expected improvement",
+        "expected improvement, in standard deviations of the losses",
+        0.01,
+        objectives="one",
+        stops=True,
+    ),
+    "stop-pi": Wrapper(
+        "stopping.by_model:StopPi",
+        "stops where improvement is improbable",
+        "probability of improvement",
+        0.01,
+        objectives="one",
+        stops=True,
     ),
 }

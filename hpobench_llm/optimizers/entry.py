@@ -1,8 +1,11 @@
-"""What is known of an optimizer without importing it."""
+"""What is known of an optimizer, or of what can be put around one, without importing it."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal, get_args
+
+from hpobench_llm.errors import OptimizerError
 
 Family = Literal[
     "random", "direct search", "evolutionary", "model-based", "multi-fidelity", "transfer", "other"
@@ -26,6 +29,8 @@ class Entry:
         transfer: it learns from `sources`.
         sequential: it asks for one trial at a time, however many workers there are.
         ends: it repeats no configuration of a finite space and asks for nothing when none is left.
+        fixed: no outcome changes what it asks for, only the seed, the sources and what was tried.
+        stops: it may ask for nothing more although budget is left.
         broken: why a plug-in cannot be used; empty if it can.
 
     Raises:
@@ -42,6 +47,8 @@ class Entry:
     transfer: bool = False
     sequential: bool = False
     ends: bool = False
+    fixed: bool = False
+    stops: bool = False
     broken: str = ""
 
     def __post_init__(self) -> None:
@@ -61,3 +68,62 @@ class Entry:
         """Return what a listing shows, as plain JSON values."""
         shown = {slot: getattr(self, slot) for slot in self.__slots__ if slot != "target"}
         return shown | {"installed": self.installed}
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapper:
+    """What a name such as `random+stop-no-improve:30` puts around an optimizer.
+
+    Args:
+        target: module and callable, which takes what builds the optimizer inside, the value, and
+            the keyword arguments of `registry.build`, and returns an optimizer.
+        summary: a few words for a listing.
+        value: what the number after the colon is; always above 0.
+        default: the number where none is given; None: one has to be given.
+        whole: whether it is a whole number.
+        objectives: `one`: only optimizers of one objective, or asked for one, can be inside.
+        transfer, stops: as in `Entry`.
+    """
+
+    target: str
+    summary: str
+    value: str
+    default: int | float | None
+    whole: bool = False
+    objectives: Literal["one", "several"] = "several"
+    transfer: bool = False
+    stops: bool = False
+
+    def around(self, entry: Entry) -> Entry:
+        """Return what is then known of the optimizer inside."""
+        return replace(
+            entry,
+            summary=f"{entry.summary}; {self.summary}",
+            objectives="one" if "one" in (entry.objectives, self.objectives) else "several",
+            transfer=entry.transfer or self.transfer,
+            stops=entry.stops or self.stops,
+        )
+
+    def read(self, text: str | None, where: str) -> int | float:
+        """Return the value that a name gives, the default for None.
+
+        Raises:
+            OptimizerError: it is not a finite number above 0, or not a whole one, or there is
+                none; the message names `where`.
+        """
+        if text is None and self.default is not None:
+            return self.default
+        try:
+            number = int(text or "") if self.whole else float(text or "")
+        except ValueError:
+            number = 0
+        if not 0 < number < math.inf:
+            kind = "whole number" if self.whole else "number"
+            raise OptimizerError(
+                f"{where}: after a colon a {kind} above 0 is needed ({self.value}), got {text!r}"
+            )
+        return number
+
+    def columns(self) -> dict[str, str | int | float | None]:
+        """Return what a listing shows, as plain JSON values."""
+        return {"summary": self.summary, "value": self.value, "default": self.default}

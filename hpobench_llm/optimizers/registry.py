@@ -1,15 +1,20 @@
-"""Optimizers by name; a module is imported only when its optimizer is built."""
+"""Optimizers by name; a module is imported only when its optimizer is built.
 
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+A name may go on with what is put around the optimizer, from the inside out:
+`NAME+WRAPPER[:VALUE]+...`, such as `tpe-optuna+warm-start:3+stop-no-improve`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from importlib import import_module
+from typing import Any
 
 from hpobench_llm.constraints import Constraint
 from hpobench_llm.errors import HpobenchError, OptimizerError, UnknownNameError
 from hpobench_llm.metrics import Fidelity, Metric
 from hpobench_llm.optimizers.base import Optimizer, Source
-from hpobench_llm.optimizers.catalogue import ENTRIES
-from hpobench_llm.optimizers.entry import Entry
+from hpobench_llm.optimizers.catalogue import ENTRIES, WRAPPERS
+from hpobench_llm.optimizers.entry import Entry, Wrapper
 from hpobench_llm.optimizers.plugins import Plugin, find_plugins
 from hpobench_llm.space import Configuration, Space
 
@@ -46,23 +51,35 @@ def list_optimizers() -> Mapping[str, Entry]:
     return _REGISTRY
 
 
-def check_name(name: str, where: str = "") -> None:
-    """Raise `UnknownNameError` unless an optimizer of this name exists."""
-    if name not in _REGISTRY:
-        raise UnknownNameError("optimizer", name, _REGISTRY, where)
+def list_wrappers() -> dict[str, Wrapper]:
+    """Return what can be put around an optimizer, by name."""
+    return dict(WRAPPERS)
 
 
 def entry(optimizer: str | type[Optimizer]) -> Entry:
-    """Return what an optimizer can do, by its name or its class.
+    """Return what is known of an optimizer, with what its name puts around it, or of a class.
 
     Raises:
-        UnknownNameError: there is none of that name.
+        UnknownNameError, OptimizerError: as `check_name`.
     """
-    if isinstance(optimizer, str):
-        check_name(optimizer)
-        return _REGISTRY[optimizer]
-    home = f"{optimizer.__module__}:{optimizer.__qualname__}".removeprefix(_HOME)
-    return next((e for e in ENTRIES.values() if e.target == home), optimizer.entry)
+    if not isinstance(optimizer, str):
+        home = f"{optimizer.__module__}:{optimizer.__qualname__}".removeprefix(_HOME)
+        return next((e for e in ENTRIES.values() if e.target == home), optimizer.entry)
+    plain, wrappers = _parse(optimizer)
+    found = _REGISTRY[plain]
+    for wrapper, _ in wrappers:
+        found = wrapper.around(found)
+    return found
+
+
+def check_name(name: str, where: str = "") -> None:
+    """Refuse the name of an optimizer that cannot be built.
+
+    Raises:
+        UnknownNameError: there is no such optimizer or wrapper.
+        OptimizerError: a wrapper's value is not what it takes.
+    """
+    _parse(name, where)
 
 
 def build(
@@ -84,12 +101,24 @@ def build(
         MissingDependencyError: its library is not installed.
         OptimizerError: it cannot take this space or these objectives, is no optimizer, or failed.
     """
-    cls = _class_of(optimizer)
-    name = optimizer if isinstance(optimizer, str) else cls.__name__
+    cls, wrappers = _parse(optimizer) if isinstance(optimizer, str) else (optimizer, [])
+    make: Callable[..., Optimizer] = _class_of(cls)
+    for wrapper, value in wrappers:
+        make = partial(_load(wrapper.target), make, value)
+    name = optimizer if isinstance(optimizer, str) else optimizer.__name__
     if entry(optimizer).transfer and not sources:
         raise OptimizerError(f"{name} learns from related tasks: it needs at least one source")
     try:
-        return cls(space, objectives, fidelities, budget, seed, sources, initial, constraints)
+        return make(
+            space=space,
+            objectives=objectives,
+            fidelities=fidelities,
+            budget=budget,
+            seed=seed,
+            sources=sources,
+            initial=initial,
+            constraints=constraints,
+        )
     except HpobenchError:
         raise
     except (Exception, SystemExit) as error:
@@ -98,20 +127,37 @@ def build(
         ) from error
 
 
+def _load(target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    return getattr(import_module(f"{_HOME}{module}"), attribute)
+
+
 def _class_of(optimizer: str | type[Optimizer]) -> type[Optimizer]:
-    if not isinstance(optimizer, str):
-        cls = optimizer
-        if not (isinstance(cls, type) and issubclass(cls, Optimizer)):
-            raise OptimizerError(f"a name or class of an optimizer is expected, got {cls!r}")
-    elif optimizer in ENTRIES:
-        module, _, attribute = ENTRIES[optimizer].target.partition(":")
-        cls = getattr(import_module(f"{_HOME}{module}"), attribute)
-    else:
-        check_name(optimizer)
-        cls = _REGISTRY.plugins[optimizer].load()
+    cls: Any = optimizer
+    if isinstance(optimizer, str):
+        own = optimizer in ENTRIES
+        cls = _load(ENTRIES[optimizer].target) if own else _REGISTRY.plugins[optimizer].load()
+    elif not (isinstance(cls, type) and issubclass(cls, Optimizer)):
+        raise OptimizerError(f"a name or class of an optimizer is expected, got {cls!r}")
     if cls.ask is not Optimizer.ask or cls.tell is not Optimizer.tell:
         raise OptimizerError(
             f"{cls.__module__}.{cls.__qualname__} has an `ask` or a `tell` of its own: budget, "
             "numbers and checks are kept in these; write `suggest` and `learn`"
         )
-    return cls
+    found: type[Optimizer] = cls
+    return found
+
+
+def _parse(name: str, where: str = "") -> tuple[str, list[tuple[Wrapper, int | float]]]:
+    plain, *parts = name.split("+")
+    if plain not in _REGISTRY:
+        raise UnknownNameError("optimizer", plain, _REGISTRY, where)
+    place = f"{where}: {name}" if where else name
+    wrappers = []
+    for part in parts:
+        key, colon, text = part.partition(":")
+        if key not in WRAPPERS:
+            raise UnknownNameError("wrapper of an optimizer", key, WRAPPERS, place)
+        value = WRAPPERS[key].read(text if colon else None, f"{place}: {key}")
+        wrappers.append((WRAPPERS[key], value))
+    return plain, wrappers

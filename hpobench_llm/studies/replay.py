@@ -12,6 +12,7 @@ from hpobench_llm.optimizers.registry import build
 from hpobench_llm.space import Configuration
 from hpobench_llm.studies.budget import Budget
 from hpobench_llm.studies.clock import Clock, Rules
+from hpobench_llm.studies.sources import sources_of
 from hpobench_llm.studies.trajectory import Trajectory
 
 
@@ -24,6 +25,7 @@ def replay(
     workers: int = 1,
     objectives: Sequence[str] = ("val_loss",),
     initial: Sequence[Configuration] = (),
+    sources: Sequence[str | Benchmark] = (),
     table_seed: int | None = None,
     checkpoint_seconds: float | None = 0.0,
     count_optimizer_seconds: bool = False,
@@ -45,6 +47,8 @@ def replay(
         workers: how many trials run at a time on the simulated clock.
         objectives: the metrics that the optimizer is told.
         initial: configurations that every optimizer has to try first, in full; they count.
+        sources: benchmarks of related tasks, the most recent last, whose results in full an
+            optimizer that transfers is told; see `sources_of`.
         table_seed: None: each trial answers with the mean over the benchmark's seeds; an integer:
             with that seed's run.
         checkpoint_seconds: what it takes to resume a trial; None: it begins anew.
@@ -52,8 +56,8 @@ def replay(
 
     Raises:
         UnknownNameError: there is no such benchmark, optimizer, metric or unit.
-        ConfigurationError: a budget, a number of workers or a time that cannot be.
-        OptimizerError: the optimizer failed.
+        ConfigurationError: a budget, a number of workers, a time or a source that cannot be.
+        OptimizerError: the optimizer failed, or it transfers and has no source.
     """
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise ConfigurationError(f"`workers`: a whole number of at least 1, got {workers!r}")
@@ -76,6 +80,7 @@ def replay(
         budget=allowed.trials,
         seed=seed,
         initial=initial,
+        sources=sources_of(problem, sources, chosen),
     )
     try:
         runs = Clock(problem, solver, chosen, allowed, rules).run()

@@ -20,7 +20,7 @@ from hpobench_llm.benchmarks.surrogate import SurrogateBenchmark
 from hpobench_llm.benchmarks.tabular import TabularBenchmark
 from hpobench_llm.errors import HpobenchError, IntegrityError, SpecError, nearest
 from hpobench_llm.metrics import select
-from hpobench_llm.optimizers.registry import build, check_name, list_optimizers
+from hpobench_llm.optimizers.registry import build, check_name, entry
 from hpobench_llm.provenance import git_revision, versions
 from hpobench_llm.spec import read_spec
 from hpobench_llm.studies.replay import replay
@@ -112,7 +112,7 @@ def read_study(path: Path) -> StudySpec:
     spec = read_spec(path, StudySpec)
     for name in spec.optimizers:
         check_name(name, f"{path}: `optimizers`")
-        if list_optimizers()[name].fidelity:
+        if entry(name).fidelity:
             raise SpecError(
                 path,
                 "optimizers",
@@ -200,7 +200,7 @@ def read_trajectories(out: Path) -> tuple[dict[str, Any], pd.DataFrame]:
 
 
 def _header(spec: StudySpec) -> dict[str, Any]:
-    libraries = [list_optimizers()[name].distribution for name in spec.optimizers]
+    libraries = [entry(name).distribution for name in spec.optimizers]
     used = [library for library in libraries if library]
     tables = {}
     for name in spec.benchmarks:

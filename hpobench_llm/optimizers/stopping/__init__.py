@@ -1,0 +1,1 @@
+"""Rules that end a search before its budget is spent."""

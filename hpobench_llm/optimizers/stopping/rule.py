@@ -1,0 +1,61 @@
+"""What all stopping rules share: the optimizer inside, and what happens at the end."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hpobench_llm.evaluation import Evaluation
+from hpobench_llm.optimizers.base import Optimizer, Suggestion, Trial
+from hpobench_llm.space import Configuration
+
+
+class StoppingRule(Optimizer):
+    """An optimizer that asks for what the one inside asks for, until the rule is met.
+
+    What runs then is still told, and nothing more is asked for. The optimizer inside has the
+    initial design, so that both number the trials alike; the rule judges them as any others.
+
+    Args:
+        make: builds the optimizer inside.
+        value: the rule's threshold.
+        initial: the initial design.
+        arguments: the other arguments of `Optimizer`.
+    """
+
+    def __init__(
+        self,
+        make: Callable[..., Optimizer],
+        value: float,
+        *,
+        initial: Sequence[Configuration],
+        **arguments: Any,
+    ) -> None:
+        self.inner = make(initial=initial, **arguments)
+        self.value = value
+        self.startup_trials, self.liar = self.inner.startup_trials, self.inner.liar
+        self.takes_constraints = self.inner.takes_constraints
+        self._stopped = False
+        super().__init__(**arguments)
+
+    def suggest(self, number: int) -> Suggestion | None:
+        """Return what the optimizer inside asks for; None for ever once the rule is met."""
+        self._stopped = self._stopped or self.met()
+        asked = None if self._stopped else self.inner.ask()
+        return None if asked is None else Suggestion(asked.config, asked.fidelity, asked.resumes)
+
+    def learn(self, trial: Trial, evaluation: Evaluation) -> None:
+        """Tell the optimizer inside, and look at the outcome."""
+        self.inner.tell(trial, evaluation)
+        self.see(trial, evaluation)
+
+    def close(self) -> None:
+        """Give back what the optimizer inside holds."""
+        self.inner.close()
+
+    @abstractmethod
+    def see(self, trial: Trial, evaluation: Evaluation) -> None:
+        """Look at an outcome."""
+
+    @abstractmethod
+    def met(self) -> bool:
+        """Say whether the search is to end."""

@@ -1,0 +1,1 @@
+"""Methods that begin with what is known of related tasks."""

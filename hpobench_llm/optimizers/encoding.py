@@ -45,6 +45,22 @@ def as_evaluated(space: Space, point: Point, config: Configuration) -> Point:
     return point if decode(space, point) == config else encode(space, config)
 
 
+def features(space: Space, configs: Sequence[Configuration]) -> NDArray[np.float64]:
+    """Return configurations as a surrogate sees them: names as columns of 0 and 1.
+
+    The other axes are columns of the unit encoding; the array is `(n_configs, n_columns)`.
+    """
+    unit = space.to_unit(configs)
+    columns = []
+    for index, dimension in enumerate(space):
+        if isinstance(dimension, Categorical):
+            values = [config[dimension.name] for config in configs]
+            columns += [[float(v == name) for v in values] for name in dimension.values]
+        else:
+            columns.append(list(unit[:, index]))
+    return np.array(columns, dtype=np.float64).T
+
+
 def _decode(dimension: Dimension, unit: float) -> Value:
     match dimension:
         case Ordinal() | Categorical():

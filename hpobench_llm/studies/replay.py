@@ -75,6 +75,7 @@ def replay(
         budget=allowed.trials,
         seed=seed,
         initial=initial,
+        constraints=problem.constraints,
     )
     try:
         runs = Clock(problem, solver, chosen, allowed, rules).run()

@@ -17,10 +17,10 @@ from scipy.stats.qmc import LatinHypercube
 from hpobench_llm.errors import MissingDependencyError
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.optimizers.base import Optimizer, Suggestion, Trial
-from hpobench_llm.optimizers.encoding import decode
+from hpobench_llm.optimizers.encoding import decode, features
 from hpobench_llm.optimizers.neighbours import neighbour
 from hpobench_llm.optimizers.scalarisation import chebyshev, normalised
-from hpobench_llm.space import Categorical, Configuration, Space, config_id
+from hpobench_llm.space import Configuration, config_id
 
 try:
     from sklearn.exceptions import ConvergenceWarning
@@ -139,19 +139,6 @@ def lattice(objectives: int, divisions: int) -> np.ndarray:
         edges = (-1, *bars, slots)
         rows.append([b - a - 1 for a, b in pairwise(edges)])
     return np.array(rows, dtype=np.float64) / divisions
-
-
-def features(space: Space, configs: list[Configuration]) -> np.ndarray:
-    """Return configurations as the surrogate sees them: names as columns of 0 and 1."""
-    unit = space.to_unit(configs)
-    columns = []
-    for index, dimension in enumerate(space):
-        if isinstance(dimension, Categorical):
-            values = [config[dimension.name] for config in configs]
-            columns += [[float(v == name) for v in values] for name in dimension.values]
-        else:
-            columns.append(list(unit[:, index]))
-    return np.array(columns).T
 
 
 def _prior(columns: int) -> Kernel:

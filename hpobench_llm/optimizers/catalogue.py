@@ -149,6 +149,13 @@ ENTRIES = {
         "asynchronous, by stopping, eta 3",
         fidelity=True,
     ),
+    "mf-kg": Entry(
+        "multi_fidelity.knowledge_gradient:MfKg",
+        "multi-fidelity",
+        "botorch",
+        "knowledge gradient for its cost",
+        fidelity=True,
+    ),
     "moasha": Entry(
         "multi_fidelity.moasha:MoAsha",
         "multi-fidelity",

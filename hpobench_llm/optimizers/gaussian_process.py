@@ -8,8 +8,9 @@ Monte-Carlo Bayesian optimization", NeurIPS 2020.
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -57,10 +58,10 @@ def alone(seed: int) -> Iterator[None]:
 
 
 class Regression:
-    """A Gaussian process whose hyperparameters are fitted anew once the data grew by a tenth.
+    """A Gaussian process whose hyperparameters are fitted anew once the data grew by a quarter.
 
     Until then the data are new and the hyperparameters those of the last fit, from which the next
-    fit begins. `columns` is the number of outputs; they are modelled independently.
+    fit begins; a fit takes at most 50 steps. Several outputs are modelled independently.
     """
 
     def __init__(self, *, fidelity: bool = False) -> None:
@@ -77,9 +78,9 @@ class Regression:
             model = SingleTaskGP(tx, ty)
         if self._fitted is not None:
             model.load_state_dict(self._fitted, strict=False)
-        if len(x) >= 1.1 * self._size:
+        if len(x) >= 1.25 * self._size:
             mll = ExactMarginalLogLikelihood(model.likelihood, model)
-            fit_gpytorch_mll(mll, optimizer_kwargs={"options": {"maxiter": 100}})
+            fit_gpytorch_mll(mll, optimizer_kwargs={"options": {"maxiter": 50}})
             self._size = len(x)
             self._fitted = {
                 key: value.clone()
@@ -101,9 +102,7 @@ def improvement(
     is the improvement on the best.
     """
     outputs = model.posterior(torch.tensor(known)).mean.detach()
-    bounds: list[Callable[[Any], Any]] = [
-        lambda y, column=column: y[..., column] for column in range(objectives, outputs.shape[-1])
-    ]
+    bounds = [partial(_column, index=index) for index in range(objectives, outputs.shape[-1])]
     shared = {
         "X_baseline": torch.tensor(known),
         "X_pending": torch.tensor(pending) if len(pending) else None,
@@ -113,7 +112,7 @@ def improvement(
     }
     if objectives == 1:
         value = qLogNoisyExpectedImprovement(
-            model, objective=GenericMCObjective(lambda y, X=None: y[..., 0]), **shared
+            model, objective=GenericMCObjective(partial(_column, index=0)), **shared
         )
     else:
         value = logei.qLogNoisyExpectedHypervolumeImprovement(
@@ -141,3 +140,7 @@ def noise(model: Any) -> float:
     with torch.no_grad():
         scale = float(model.outcome_transform.stdvs.squeeze() ** 2)
         return float(model.likelihood.noise.squeeze()) * scale
+
+
+def _column(outputs: Any, X: object = None, *, index: int) -> Any:
+    return outputs[..., index]

@@ -38,7 +38,7 @@ class Ehvi(Optimizer):
     Deviations, all for speed: 64 samples instead of 128. The maximum is not climbed by gradient
     but taken among candidates that were not asked for before: 250 uniform draws and 50 neighbours
     of the front, or all configurations, where a space has no more than 300. The hyperparameters
-    are fitted anew when the trials have grown by a tenth. Losses are scaled to [0, 1] over the
+    are fitted anew when the trials have grown by a quarter. Losses are scaled to [0, 1] over the
     trials that are ok; a failed trial is 1 in every objective.
 
     Raises:

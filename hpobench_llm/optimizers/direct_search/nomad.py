@@ -211,12 +211,12 @@ class Nomad(NomadOptimizer, SingleObjectiveOptimizer):
 
     Defaults kept: frames start at a tenth of the range, speculative, quadratic-model and
     Nelder-Mead searches, opportunistic polls ordered by a quadratic model, all requests through a
-    cache, so that no point is evaluated twice. Set here: `MAX_BB_EVAL` to the budget, `SEED` to
-    `seed + 1`, `DISPLAY_DEGREE 0`. The poll is NOMAD's `ORTHO N+1 QUAD`, but `ORTHO N+1 NEG`
-    (the last direction is minus the sum of the others, not the minimiser of a model) where no
-    variable is real or there is but one: PyNomad 4.6.0 with `QUAD` crashes there once every
-    neighbour of the incumbent is known (always with one variable, in 6 of 19 runs on grids of
-    24 or 105 points).
+    cache, so that no point is evaluated twice. Set here: `MAX_BB_EVAL` to the budget, `MAX_EVAL`
+    where no variable is real (see below), `SEED` to `seed + 1`, `DISPLAY_DEGREE 0`. The poll is
+    NOMAD's `ORTHO N+1 QUAD`, but `ORTHO N+1 NEG` (the last direction is minus the sum of the
+    others, not the minimiser of a model) where no variable is real or there is but one: PyNomad
+    4.6.0 with `QUAD` crashes there once every neighbour of the incumbent is known (always with
+    one variable, in 6 of 19 runs on grids of 24 or 105 points).
 
     Encoding: an ordinal axis is its index, an integer variable; an integer range is an integer
     variable; a real range is a real variable, of log10 where the dimension says log. An integer

@@ -19,6 +19,8 @@ HEAVY = (
     "datasets",
     "cmaes",
     "pymoo",
+    "botorch",
+    "gpytorch",
 )
 
 

@@ -67,6 +67,11 @@ def columns(space: Space, points: Points) -> Points:
     return np.array(found).T
 
 
+def features(space: Space, configs: Sequence[Mapping[str, Value]]) -> Points:
+    """Return configurations as `(n, columns)`, see `columns`."""
+    return columns(space, np.array([encode(space, config) for config in configs]))
+
+
 def _snap(dimension: Dimension, units: Point) -> Point:
     match dimension:
         case Ordinal() | Categorical():

@@ -81,6 +81,7 @@ def replay(
         seed=seed,
         initial=initial,
         sources=sources_of(problem, sources, chosen),
+        constraints=problem.constraints,
     )
     try:
         runs = Clock(problem, solver, chosen, allowed, rules).run()

@@ -305,7 +305,8 @@ def generators() -> dict[str, str]:
     """Return the states of the global random generators; torch's where it is loaded."""
     states = {"random": repr(random.getstate()), "numpy": repr(np.random.get_state())}  # noqa: NPY002 - they are what is watched
     if "torch" in sys.modules:
-        states["torch"] = repr(sys.modules["torch"].get_rng_state().tolist())
+        torch = sys.modules["torch"]
+        states["torch"] = repr((torch.get_rng_state().tolist(), torch.get_num_threads()))
     return states
 
 

@@ -85,7 +85,7 @@ def test_a_failed_region_is_left(name):
 # Every x is evaluated at -x and the best evaluation is at 0.5. Who learns the configuration that
 # was evaluated asks for 0.5 (1), who learns the one that was asked for asks for -0.5 (-1). CMA-ES
 # is told mirror images of its own draws, which moves its mean to and fro.
-SIDES = {"nomad": -1, "nomad-mo": -1, "cmaes": None}
+SIDES = {"nomad": -1, "nomad-eb": -1, "nomad-mo": -1, "cmaes": None}
 
 
 @pytest.mark.parametrize("name", LEARNING)

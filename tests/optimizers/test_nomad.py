@@ -69,7 +69,7 @@ def test_a_killed_process_is_an_error_that_names_the_signal(running):
 
 def test_a_failure_inside_is_an_error_with_its_last_line(running):
     optimizer, _, _ = running
-    optimizer._process.send({"losses": ["much"]})
+    optimizer._process.send({"outputs": ["much"]})
     with pytest.raises(OptimizerError, match=r"exit status 1; it last printed: ValueError.*much"):
         optimizer._process.receive()
 

@@ -19,8 +19,11 @@ class NomadMo(NomadOptimizer):
     Set here: `DMULTIMADS_OPTIMIZATION yes`, the poll `ORTHO 2N` (with NOMAD's default directions
     PyNomad 4.6.0 crashes), and what `Nomad` sets. With one objective, which DMulti-MADS refuses,
     only the poll differs from `nomad`. Encoding, process, what is sequential and what ends early
-    are as described there. Where no variable is real, NOMAD ends once it has met 100 * 3**d points
-    of its cache: among 105 configurations after 38 to 60 trials, most of its 6 s on known points.
+    are as described there: among 105 configurations it ends after 38 to 60 trials, most of its 6 s
+    spent on known points.
+
+    Constraints are those of `nomad`, under the progressive barrier; with the extreme one PyNomad
+    4.6.0 crashes, mostly, where the start is infeasible.
 
     It starts at a member of the initial design's front, where there is one: that with the lowest
     sum of losses, each scaled to [0, 1] over the design. DMulti-MADS handles two and three

@@ -2,8 +2,8 @@
 
 The first line read from stdin is the problem. From then on every line written to stdout is either
 a point that NOMAD wants evaluated or, once, how the run ended; every further line read has the
-losses of the last point. All lines are JSON. The module imports nothing but the standard library
-and PyNomad, so that a run starts in a tenth of a second.
+outputs of the last point: its losses, then its constraints. All lines are JSON. The module imports
+nothing but the standard library and PyNomad, so that a run starts in a tenth of a second.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import IO, Any
 
 
 def main() -> None:
-    """Run one optimization, asking the other process for every loss."""
+    """Run one optimization, asking the other process for every output."""
     lines = sys.stdin.buffer
     # NOMAD prints to the process's stdout whatever its display degree says: the pipe moves to
     # another descriptor, and what is printed joins the errors.
@@ -31,7 +31,7 @@ def main() -> None:
             line = lines.readline()
             if not line:  # the parent is gone, or has closed this optimizer
                 os._exit(0)
-            x.setBBO(" ".join(repr(float(v)) for v in json.loads(line)["losses"]).encode())
+            x.setBBO(" ".join(repr(float(v)) for v in json.loads(line)["outputs"]).encode())
         except BaseException:
             traceback.print_exc()
             os._exit(1)

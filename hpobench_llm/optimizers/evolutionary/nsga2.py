@@ -12,6 +12,7 @@ import numpy as np
 
 from hpobench_llm.errors import MissingDependencyError
 from hpobench_llm.evaluation import Evaluation
+from hpobench_llm.optimizers.barrier import relative_excesses
 from hpobench_llm.optimizers.base import Optimizer, Suggestion, Trial
 from hpobench_llm.optimizers.encoding import as_evaluated, decode, encode
 from hpobench_llm.space import Configuration
@@ -36,7 +37,10 @@ class Nsga2(Optimizer):
     Tune's default: with 100, as in the paper and in pymoo, most studies would end before the
     second generation. The first generation is the initial design and uniform draws.
 
-    Constraints follow Deb's rules: the feasible before the infeasible, these by `violation`.
+    Constraints follow Deb's rules: the feasible before the infeasible, these by the sum of their
+    excesses, each in multiples of its bound, at most a million (`relative_excesses`). A trial
+    that failed comes last of all, as its quantities were not measured; where they were, it is
+    compared as any other, by the worst losses.
 
     A generation is evaluated before the next is made, so with several workers `ask` gives None
     while the last trials of a generation run, and while an initial design does. Equal vectors are
@@ -48,6 +52,7 @@ class Nsga2(Optimizer):
         MissingDependencyError: pymoo is not installed.
     """
 
+    takes_constraints = True
     population: ClassVar[int] = 20
     startup_trials = population
 
@@ -82,8 +87,8 @@ class Nsga2(Optimizer):
         self._enter(individual, evaluation)
 
     def violation(self, evaluation: Evaluation) -> float:
-        """Return by how much a trial breaks its constraints; nothing, as there are none yet."""
-        return 0.0
+        """Return by how much a trial breaks its constraints; 0 where it keeps them."""
+        return sum(max(0.0, e) for e in relative_excesses(self.constraints, evaluation))
 
     def _enter(self, individual: Individual, evaluation: Evaluation) -> None:
         individual.F = np.array([evaluation.loss(metric) for metric in self.objectives])

@@ -1,0 +1,146 @@
+"""BoTorch's Gaussian processes and what they promise of candidates: arrays in, arrays out.
+
+The one module of the optimizers that imports torch. Everything is in float64 on one thread, and
+torch's own generator is left as it was.
+
+Balandat, Karrer, Jiang, Daulton, Letham, Wilson and Bakshy, "BoTorch: a framework for efficient
+Monte-Carlo Bayesian optimization", NeurIPS 2020.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpobench_llm.errors import MissingDependencyError
+
+try:
+    import torch
+    from botorch.acquisition.logei import qLogNoisyExpectedImprovement
+    from botorch.acquisition.multi_objective import logei
+    from botorch.acquisition.multi_objective.objective import IdentityMCMultiOutputObjective
+    from botorch.acquisition.objective import GenericMCObjective
+    from botorch.fit import fit_gpytorch_mll
+    from botorch.models import SingleTaskGP
+    from botorch.models.gp_regression_fidelity import SingleTaskMultiFidelityGP
+    from botorch.sampling import SobolQMCNormalSampler
+    from botorch.utils.multi_objective.hypervolume import infer_reference_point
+    from gpytorch.mlls import ExactMarginalLogLikelihood
+except ModuleNotFoundError as error:
+    if (error.name or "").partition(".")[0] not in ("botorch", "gpytorch", "torch"):
+        raise
+    where = "the optimizers 'ehvi' and 'mf-kg'"
+    raise MissingDependencyError("botorch", "botorch", where) from None
+
+Array = NDArray[np.float64]
+
+# BoTorch compiles a kernel of its own where it finds a compiler: minutes at first use, files in
+# the user's home, and other roundings than on a machine without one.
+logei._load_attempted = True
+
+
+@contextmanager
+def alone(seed: int) -> Iterator[None]:
+    """Let torch run on one thread and draw by `seed`; both are as before afterwards."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a likelihood that was not maximised to the end
+            torch.manual_seed(seed)
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+class Regression:
+    """A Gaussian process whose hyperparameters are fitted anew once the data grew by a quarter.
+
+    Until then the data are new and the hyperparameters those of the last fit, from which the next
+    fit begins; a fit takes at most 50 steps. Several outputs are modelled independently.
+    """
+
+    def __init__(self, *, fidelity: bool = False) -> None:
+        self._fidelity = fidelity
+        self._fitted: dict[str, Any] | None = None
+        self._size = 0
+
+    def given(self, x: Array, y: Array) -> Any:
+        """Return the model given `x` (n, d) and `y` (n, m); with a fidelity, the last of d."""
+        tx, ty = torch.tensor(x, dtype=torch.float64), torch.tensor(y, dtype=torch.float64)
+        if self._fidelity:
+            model = SingleTaskMultiFidelityGP(tx, ty, data_fidelities=[x.shape[1] - 1])
+        else:
+            model = SingleTaskGP(tx, ty)
+        if self._fitted is not None:
+            model.load_state_dict(self._fitted, strict=False)
+        if len(x) >= 1.25 * self._size:
+            mll = ExactMarginalLogLikelihood(model.likelihood, model)
+            fit_gpytorch_mll(mll, optimizer_kwargs={"options": {"maxiter": 50}})
+            self._size = len(x)
+            self._fitted = {
+                key: value.clone()
+                for key, value in model.state_dict().items()
+                if "outcome_transform" not in key
+            }
+        model.eval()
+        return model
+
+
+def improvement(
+    model: Any, known: Array, candidates: Array, pending: Array, *, objectives: int, samples: int
+) -> Array:
+    """Return the log of the expected noisy (hypervolume) improvement of `candidates` `(n, d)`.
+
+    Of the model's outputs the first `objectives` are maximized, the others are constraints: at
+    most 0 where they are kept. The hypervolume's reference point is the worst of the front of
+    `known` `(k, d)` in each objective, less a tenth of the front's range. With one objective it
+    is the improvement on the best.
+    """
+    outputs = model.posterior(torch.tensor(known)).mean.detach()
+    bounds = [partial(_column, index=index) for index in range(objectives, outputs.shape[-1])]
+    shared = {
+        "X_baseline": torch.tensor(known),
+        "X_pending": torch.tensor(pending) if len(pending) else None,
+        "sampler": SobolQMCNormalSampler(torch.Size([samples]), seed=0),
+        "constraints": bounds or None,
+        "prune_baseline": True,
+    }
+    if objectives == 1:
+        value = qLogNoisyExpectedImprovement(
+            model, objective=GenericMCObjective(partial(_column, index=0)), **shared
+        )
+    else:
+        value = logei.qLogNoisyExpectedHypervolumeImprovement(
+            model,
+            ref_point=infer_reference_point(outputs[:, :objectives], scale=0.1).tolist(),
+            objective=IdentityMCMultiOutputObjective(list(range(objectives))),
+            **shared,
+        )
+    with torch.no_grad():
+        found: Array = value(torch.tensor(candidates)[:, None, :]).numpy()
+    return found
+
+
+def posterior(model: Any, x: Array) -> tuple[Array, Array]:
+    """Return the mean `(n,)` and the covariance `(n, n)` of the function at `x` `(n, d)`."""
+    with torch.no_grad():
+        found = model.posterior(torch.tensor(x))
+        mean: Array = found.mean[:, 0].numpy()
+        covariance: Array = found.distribution.covariance_matrix.numpy()
+    return mean, covariance
+
+
+def noise(model: Any) -> float:
+    """Return the variance of an observation about the function, in the units of the outputs."""
+    with torch.no_grad():
+        scale = float(model.outcome_transform.stdvs.squeeze() ** 2)
+        return float(model.likelihood.noise.squeeze()) * scale
+
+
+def _column(outputs: Any, X: object = None, *, index: int) -> Any:
+    return outputs[..., index]

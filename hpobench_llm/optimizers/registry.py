@@ -23,6 +23,12 @@ def check_name(name: str, where: str = "") -> None:
         raise UnknownNameError("optimizer", name, ENTRIES, where)
 
 
+def entry(name: str) -> Entry:
+    """Return what is known of an optimizer; `UnknownNameError` if there is none of that name."""
+    check_name(name)
+    return ENTRIES[name]
+
+
 def build(
     name: str,
     *,

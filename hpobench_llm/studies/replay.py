@@ -75,6 +75,7 @@ def replay(
         budget=allowed.trials,
         seed=seed,
         initial=initial,
+        constraints=problem.constraints,
     )
     try:
         runs = Clock(problem, solver, chosen, allowed, rules).run()
@@ -82,4 +83,4 @@ def replay(
         solver.close()
     if not runs:
         raise OptimizerError(f"{optimizer}: no trial was finished within the budget of {budget}")
-    return Trajectory.of(problem, optimizer, seed, chosen, runs)
+    return Trajectory.of(problem, optimizer, solver, runs)

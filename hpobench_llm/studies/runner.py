@@ -5,8 +5,6 @@ from typing import Any
 
 from hpobench_llm.artefacts import frame_to_parquet
 from hpobench_llm.benchmarks.base import Benchmark
-from hpobench_llm.benchmarks.surrogate import SurrogateBenchmark
-from hpobench_llm.benchmarks.tabular import TabularBenchmark
 from hpobench_llm.errors import IntegrityError
 from hpobench_llm.metrics import select
 from hpobench_llm.optimizers.registry import build, entry
@@ -19,15 +17,9 @@ from hpobench_llm.studies.study import NONE, Cell, StudySpec, kind_of
 
 def identity(spec: StudySpec, benchmarks: list[Benchmark]) -> dict[str, Any]:
     """Return what a study's replays follow from beside the study itself: tables and libraries."""
-    tables = {}
-    for benchmark in benchmarks:
-        if isinstance(benchmark, TabularBenchmark):
-            tables[benchmark.name] = benchmark.table.metadata.table_sha256
-        elif isinstance(benchmark, SurrogateBenchmark):
-            tables[benchmark.name] = benchmark.surrogate.table_sha256
     libraries = {entry(name).distribution for name in spec.optimizers} - {""}
     return {
-        "tables": tables,
+        "tables": {b.name: b.table_sha256 for b in benchmarks if b.table_sha256 is not None},
         "versions": versions("hpobench-llm", "numpy", *sorted(libraries)),
     }
 

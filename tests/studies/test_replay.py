@@ -91,8 +91,10 @@ def test_the_optimizer_is_told_the_snapped_configuration(tmp_path, rows, seal_ro
     assert frame["finished_seconds"].iloc[-1] == pytest.approx(3 * frame["cost_seconds"].iloc[0])
 
 
-def _recorder(*, space, objectives, fidelities, budget, seed, initial):
-    return Recorder(space, objectives, fidelities, budget, seed, initial=initial)
+def _recorder(*, space, objectives, fidelities, budget, seed, initial, constraints):
+    return Recorder(
+        space, objectives, fidelities, budget, seed, initial=initial, constraints=constraints
+    )
 
 
 def test_a_failed_run_is_recorded_with_its_cost(table_folder):

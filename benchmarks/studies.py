@@ -171,7 +171,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--trials", type=int, default=100)
     made.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     made.add_argument(
-        "--clock", type=int, nargs="*", default=[100, 1000], help="trials of a replay"
+        "--clock", type=int, nargs="*", default=[100, 160], help="trials of a replay"
     )
     made.add_argument("--repeats", type=int, default=30, help="of a replay on the clock")
     made.add_argument("--json", type=Path, metavar="FILE")

@@ -12,7 +12,7 @@ from hpobench_llm.studies.budget import Budget
 from hpobench_llm.studies.design import initial_design
 from hpobench_llm.studies.processes import in_processes
 from hpobench_llm.studies.runner import Runner
-from hpobench_llm.studies.study import OTHERS, Cell, StudySpec, load_as
+from hpobench_llm.studies.study import StudySpec, load_as
 
 SECONDS_TO_BUILD = 120.0
 
@@ -32,7 +32,7 @@ def read_study(path: Path) -> StudySpec:
         check_name(name, f"{path}: `optimizers`")
     loaded: dict[str, Benchmark] = {}
     for name in spec.benchmarks:
-        benchmark = _load(spec, name, path)
+        benchmark = _load(spec, name, path, "benchmarks")
         if benchmark.name in (other.name for other in loaded.values()):
             raise SpecError(path, "benchmarks", f"two benchmarks are called {benchmark.name!r}")
         loaded[name] = benchmark
@@ -44,16 +44,14 @@ def read_study(path: Path) -> StudySpec:
             raise SpecError(path, "", f"{error} ({benchmark.name})") from None
         for optimizer in spec.optimizers:
             _fits(spec, optimizer, name, benchmark, path)
-    if spec.sources != OTHERS:
-        for name in spec.sources:
-            spec.load(name, f"{path}: `sources`")
+    for name in spec.related():
+        _load(spec, name, path, "sources")
     _build(spec, path)
     return spec
 
 
-def _load(spec: StudySpec, name: str, path: Path) -> Benchmark:
-    where = f"{path}: `benchmarks`"
-    benchmark = load_as(name, spec.kind, where, allow_poor=spec.allow_poor)
+def _load(spec: StudySpec, name: str, path: Path, key: str) -> Benchmark:
+    benchmark = load_as(name, spec.kind, f"{path}: `{key}`", allow_poor=spec.allow_poor)
     try:
         return benchmark.constrained(spec.constraints)
     except HpobenchError as error:
@@ -87,12 +85,7 @@ def _fits(spec: StudySpec, optimizer: str, name: str, benchmark: Benchmark, path
 
 
 def _build(spec: StudySpec, path: Path) -> None:
-    cells = [
-        Cell(name, optimizer, 0)
-        for name in spec.benchmarks
-        for optimizer in spec.optimizers
-        if not entry(optimizer).transfer  # its sources are made with its replays
-    ]
+    cells = [cell for cell in spec.cells() if cell.seed == 0]
     built = in_processes(cells, Runner(spec).build, count=1, timeout=lambda _: SECONDS_TO_BUILD)
     with closing(built):
         for answer in built:

@@ -41,7 +41,8 @@ class Folder:
         self.path, self.spec = path, spec
         benchmarks = {name: spec.load(name) for name in spec.benchmarks}
         self._names = {name: benchmark.name for name, benchmark in benchmarks.items()}
-        self.identity = identity(spec, list(benchmarks.values()))
+        related = [spec.load(name) for name in spec.related()]
+        self.identity = identity(spec, [*benchmarks.values(), *related])
         self._parts = path / "parts"
         header = {"format": FORMAT, "study": spec.plain(), **self.identity}
         if (path / STUDY).exists():

@@ -7,10 +7,11 @@ from hpobench_llm.benchmarks.base import Benchmark
 from hpobench_llm.benchmarks.catalogue import load
 from hpobench_llm.errors import ConfigurationError, OptimizerError
 from hpobench_llm.metrics import select
-from hpobench_llm.optimizers.registry import build
+from hpobench_llm.optimizers.registry import build, entry
 from hpobench_llm.space import Configuration
 from hpobench_llm.studies.budget import Budget
 from hpobench_llm.studies.clock import Clock, Rules
+from hpobench_llm.studies.sources import sources_of
 from hpobench_llm.studies.trajectory import Trajectory
 
 
@@ -23,6 +24,7 @@ def replay(
     workers: int = 1,
     objectives: Sequence[str] = ("val_loss",),
     initial: Sequence[Configuration] = (),
+    sources: Sequence[str | Benchmark] = (),
     table_seed: int | None = None,
     checkpoint_seconds: float | None = 0.0,
     count_optimizer_seconds: bool = False,
@@ -31,7 +33,8 @@ def replay(
 
     A suggestion is snapped to the nearest configuration that the benchmark can evaluate, and the
     optimizer is told of that one. A configuration that is suggested again is a trial like any
-    other: it costs and counts, and gets the same answer. An optimizer that ends early leaves a
+    other, for every optimizer: it costs and counts, gets the same answer, and is marked as a
+    `duplicate`. An optimizer that ends early leaves a
     shorter trajectory. Where costs are not known, each trial takes one unit of time: its
     `cost_seconds` stays NaN, and `started_seconds` and `finished_seconds` count these units.
 
@@ -44,6 +47,8 @@ def replay(
         workers: how many trials run at a time on the simulated clock.
         objectives: the metrics that the optimizer is told.
         initial: configurations that every optimizer has to try first, in full; they count.
+        sources: benchmarks of related tasks, the most recent last, whose results in full an
+            optimizer that transfers is told; see `sources_of`.
         table_seed: None: each trial answers with the mean over the benchmark's seeds; an integer:
             with that seed's run.
         checkpoint_seconds: what it takes to resume a trial; None: it begins anew.
@@ -51,8 +56,8 @@ def replay(
 
     Raises:
         UnknownNameError: there is no such benchmark, optimizer, metric or unit.
-        ConfigurationError: a budget, a number of workers or a time that cannot be.
-        OptimizerError: the optimizer failed.
+        ConfigurationError: a budget, a number of workers, a time or a source that cannot be.
+        OptimizerError: the optimizer failed, or it transfers and has no source.
     """
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise ConfigurationError(f"`workers`: a whole number of at least 1, got {workers!r}")
@@ -75,6 +80,7 @@ def replay(
         budget=allowed.trials,
         seed=seed,
         initial=initial,
+        sources=sources_of(problem, sources, chosen),
         constraints=problem.constraints,
     )
     try:
@@ -83,4 +89,4 @@ def replay(
         solver.close()
     if not runs:
         raise OptimizerError(f"{optimizer}: no trial was finished within the budget of {budget}")
-    return Trajectory.of(problem, optimizer, solver, runs)
+    return Trajectory.of(problem, optimizer, entry(optimizer), solver, runs)

@@ -12,6 +12,7 @@ from hpobench_llm.provenance import versions
 from hpobench_llm.studies.budget import Budget
 from hpobench_llm.studies.design import initial_design
 from hpobench_llm.studies.replay import replay
+from hpobench_llm.studies.sources import sources_of
 from hpobench_llm.studies.study import NONE, Cell, StudySpec, kind_of
 
 
@@ -53,6 +54,7 @@ class Runner:
             workers=spec.workers,
             objectives=spec.objectives,
             initial=initial_design(problem, spec.initial, cell.seed),
+            sources=self._sources(cell),
             checkpoint_seconds=None if checkpoint == NONE else checkpoint,
             count_optimizer_seconds=spec.count_optimizer_seconds,
         )
@@ -65,15 +67,23 @@ class Runner:
             HpobenchError: it does not.
         """
         spec, problem = self.spec, self._open(cell.benchmark)
+        objectives = select(problem.metrics, spec.objectives, problem.name)
         build(
             cell.optimizer,
             space=problem.space,
-            objectives=select(problem.metrics, spec.objectives, problem.name),
+            objectives=objectives,
             fidelities=problem.fidelities,
             budget=Budget.of(spec.budget, problem.fidelities).trials,
             seed=cell.seed,
+            sources=sources_of(problem, self._sources(cell), objectives),
             constraints=problem.constraints,
         ).close()
+
+    def _sources(self, cell: Cell) -> list[Benchmark]:
+        """Return what a cell's optimizer may learn from: nothing, unless it transfers."""
+        if not entry(cell.optimizer).transfer:
+            return []
+        return [self._open(name) for name in self.spec.sources_of(cell.benchmark)]
 
     def _open(self, name: str) -> Benchmark:
         if name in self._opened:

@@ -119,6 +119,11 @@ class StudySpec:
         benchmark = load_as(name, self.kind, where, allow_poor=self.allow_poor)
         return benchmark.constrained(self.constraints) if self.constraints else benchmark
 
+    def related(self) -> list[str]:
+        """Return the benchmarks that are learnt from and not optimized themselves."""
+        listed = () if self.sources == OTHERS else self.sources
+        return [name for name in listed if name not in self.benchmarks]
+
     def sources_of(self, benchmark: str) -> list[str]:
         """Return the benchmarks that may be learnt from when `benchmark` is optimized."""
         listed = self.benchmarks if self.sources == OTHERS else self.sources

@@ -10,7 +10,7 @@ import pandas as pd
 from hpobench_llm.artefacts import write_frame
 from hpobench_llm.benchmarks.base import CONSTRAINT, Benchmark
 from hpobench_llm.optimizers.base import Optimizer
-from hpobench_llm.optimizers.registry import entry
+from hpobench_llm.optimizers.entry import Entry
 from hpobench_llm.provenance import versions
 from hpobench_llm.space import Value
 from hpobench_llm.studies.clock import Run
@@ -44,12 +44,13 @@ class Trajectory:
     def of(
         problem: Benchmark,
         optimizer: str,
+        known: Entry,
         solver: Optimizer,
         runs: list[Run],
     ) -> "Trajectory":
         """Return the trajectory of runs in the order in which they finished.
 
-        `solver` is the optimizer that was called `optimizer`.
+        `solver` is the optimizer that was called `optimizer`, of which this much is `known`.
         """
         ids: dict[tuple[Value, ...], str] = {}
         for run in runs:
@@ -85,7 +86,7 @@ class Trajectory:
         columns["duplicate"] = _seen_before(runs)
         columns["startup_trials"] = solver.startup_trials
         columns["liar"] = solver.liar
-        columns["optimizer_version"] = _library(optimizer)
+        columns["optimizer_version"] = _library(known.distribution or "hpobench-llm")
         columns[MEASURED] = [run.optimizer_seconds for run in runs]
         return Trajectory(pd.DataFrame(columns))
 
@@ -103,8 +104,7 @@ class Trajectory:
 
 
 @cache
-def _library(optimizer: str) -> str:
-    distribution = entry(optimizer).distribution or "hpobench-llm"
+def _library(distribution: str) -> str:
     return f"{distribution} {versions(distribution).get(distribution, '')}".rstrip()
 
 

@@ -69,10 +69,20 @@ class Slow(RandomSearch):
         return super().suggest(number)
 
 
+class Learns(RandomSearch):
+    """No rogue: says in a column of the trajectory which sources it was given."""
+
+    def set_up(self):
+        super().set_up()
+        self.liar = ", ".join(f"{source.name} {len(source.configs)}" for source in self.sources)
+
+
 module = types.ModuleType("hpobench_llm.optimizers.rogues")
-for cls in (Raises, Refuses, Quits, Dies, Killed, Hangs, Builds, Slow):
+for cls in (Raises, Refuses, Quits, Dies, Killed, Hangs, Builds, Slow, Learns):
     setattr(module, cls.__name__, cls)
-    catalogue.ENTRIES[cls.__name__.lower()] = Entry(f"rogues:{cls.__name__}", "random", "", "")
+    catalogue.ENTRIES[cls.__name__.lower()] = Entry(
+        f"rogues:{cls.__name__}", "random", "", "", transfer=cls is Learns
+    )
 sys.modules[module.__name__] = module
 
 if __name__ == "__main__":

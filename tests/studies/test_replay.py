@@ -95,10 +95,8 @@ def test_the_optimizer_is_told_the_snapped_configuration(tmp_path, rows, seal_ro
     assert frame["finished_seconds"].iloc[-1] == pytest.approx(3 * frame["cost_seconds"].iloc[0])
 
 
-def _recorder(*, space, objectives, fidelities, budget, seed, initial, constraints):
-    return Recorder(
-        space, objectives, fidelities, budget, seed, initial=initial, constraints=constraints
-    )
+def _recorder(*, space, objectives, fidelities, budget, seed, initial, sources, constraints):
+    return Recorder(space, objectives, fidelities, budget, seed, sources, initial, constraints)
 
 
 def test_what_differs_between_optimizers_stands_in_every_row():

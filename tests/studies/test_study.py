@@ -22,6 +22,7 @@ from hpobench_llm.studies.study import StudySpec
 from hpobench_llm.surrogates.fit import fit
 from hpobench_llm.tables.table import Table
 from tests.problems import FINITE, table
+from tests.studies.test_faults import run, write
 
 SPEC = """
 name = "toys"
@@ -253,6 +254,31 @@ def test_a_method_that_transfers_needs_sources(tmp_path, monkeypatch):
             read_study(path)
     path.write_text('sources = ["toy-bowl", "toy-sphere"]\n' + SPEC)
     assert read_study(path).sources_of("toy-bowl") == ["toy-sphere"]
+
+
+def test_methods_that_transfer_are_given_the_other_benchmarks(tmp_path, rows, seal_rows):
+    for name in ("first", "second", "third"):
+        seal_rows(tmp_path / "tables" / name, rows, name=name)
+    path, data = write(tmp_path, "learns", "random"), {"HPOBENCH_LLM_DATA": str(tmp_path)}
+    text = path.read_text().replace('["toy-bowl"]', '["first", "second"]')
+    for number, (sources, given) in enumerate(
+        {
+            '"others"': {"first": "second 12", "second": "first 12"},
+            '["third", "first"]': {"first": "third 12", "second": "third 12, first 12"},
+        }.items()
+    ):
+        path.write_text(f"{text}\nsources = {sources}\n")
+        done = run(path, tmp_path / str(number), **data)
+        assert done.returncode == 0, done.stderr
+        header, frame = read_trajectories(tmp_path / str(number))
+        learns = frame[frame["optimizer"] == "learns"]
+        assert dict(zip(learns["benchmark"], learns["liar"], strict=True)) == given
+        assert set(frame["liar"][frame["optimizer"] == "random"]) == {"none"}
+        assert len(header["tables"]) == 2 + number
+    path.write_text(f'{text}\nsources = ["toy-sphere"]\n')
+    done = run(path, tmp_path / "unlike", **data)
+    assert done.returncode == 2
+    assert "`optimizers`: learns on first: the source toy-sphere of first: " in done.stderr
 
 
 def test_a_header_holds_the_whole_study(spec_file, tmp_path):

@@ -1,0 +1,88 @@
+"""What optimizers that transfer are told of related tasks: other benchmarks' results in full."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from hpobench_llm.benchmarks.base import Benchmark
+from hpobench_llm.benchmarks.catalogue import load
+from hpobench_llm.benchmarks.tabular import TabularBenchmark
+from hpobench_llm.errors import ConfigurationError
+from hpobench_llm.metrics import Metric, select
+from hpobench_llm.optimizers.base import Source
+from hpobench_llm.space import Categorical, Configuration, Ordinal
+
+DRAWS = 256  # of a source whose configurations cannot be listed
+
+
+def sources_of(
+    problem: Benchmark, related: Sequence[str | Benchmark], objectives: Sequence[Metric]
+) -> tuple[Source, ...]:
+    """Return what is known of `related` benchmarks, in their order, for one that is searched.
+
+    A source is every configuration that was measured in full (of a space that cannot be listed
+    256 draws from the seed 0), with its mean over the benchmark's seeds; failed runs are among
+    them, but not those that lack an objective. Configurations outside the space that is searched
+    are left out, and not moved into it: a loss would then stand where it was never measured.
+
+    Raises:
+        UnknownNameError: there is no such benchmark, or it has no such objective.
+        ConfigurationError: a source is the benchmark itself or stands twice, has other axes or
+            another direction of an objective, or no configuration of the space.
+    """
+    found: dict[str, Source] = {}
+    for given in related:
+        source = load(given) if isinstance(given, str) else given
+        if source.name == problem.name:
+            raise ConfigurationError(
+                f"{problem.name} cannot be its own source: the optimizer would see what it "
+                "searches"
+            )
+        if source.name in found:
+            raise ConfigurationError(f"{problem.name}: the source {source.name} stands twice")
+        found[source.name] = _source(problem, source, objectives)
+    return tuple(found.values())
+
+
+def _source(problem: Benchmark, source: Benchmark, objectives: Sequence[Metric]) -> Source:
+    where = f"the source {source.name} of {problem.name}"
+    for missing, of in (
+        (set(problem.space.names) - set(source.space.names), source.name),
+        (set(source.space.names) - set(problem.space.names), problem.name),
+    ):
+        if missing:
+            raise ConfigurationError(f"{where}: {of} has no axis {', '.join(sorted(missing))}")
+    names = tuple(metric.name for metric in objectives)
+    for own, other in zip(objectives, select(source.metrics, names, where), strict=True):
+        if own.direction != other.direction:
+            raise ConfigurationError(
+                f"{where}: {own.name} is to {other.direction} there, here to {own.direction}"
+            )
+    configs, evaluations = [], []
+    for config in _measured(source):
+        evaluation = source.query(config)
+        if evaluation.status == "ok" and not evaluation.metrics.keys() >= set(names):
+            continue
+        try:
+            configs.append(problem.space.canonical(config))
+        except ConfigurationError:
+            continue  # outside the space
+        evaluations.append(evaluation)
+    if not configs:
+        raise ConfigurationError(
+            f"{where}: none of its configurations lies in the space and has {', '.join(names)}"
+        )
+    return Source(source.name, tuple(configs), tuple(evaluations))
+
+
+def _measured(source: Benchmark) -> list[Configuration]:
+    """Return the configurations that can be queried in full."""
+    finite = all(isinstance(d, Ordinal | Categorical) for d in source.space)
+    if finite or isinstance(source, TabularBenchmark):
+        configs = [
+            source.space.canonical({str(k): v for k, v in row.items()})
+            for row in source.configurations().drop(columns="config_id").to_dict("records")
+        ]
+        return [config for config in configs if source.snap(config) == config]
+    rng = np.random.default_rng(0)
+    return [source.snap(source.space.sample(rng)) for _ in range(DRAWS)]

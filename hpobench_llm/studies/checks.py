@@ -1,5 +1,6 @@
 """Read a study and find out now, not after an hour, what in it cannot work."""
 
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from hpobench_llm.benchmarks.base import Benchmark
 from hpobench_llm.errors import HpobenchError, SpecError
 from hpobench_llm.metrics import select
 from hpobench_llm.optimizers.registry import check_name, entry
+from hpobench_llm.space import Categorical
 from hpobench_llm.spec import read_spec
 from hpobench_llm.studies.budget import Budget
 from hpobench_llm.studies.design import initial_design
@@ -46,6 +48,7 @@ def read_study(path: Path) -> StudySpec:
             _fits(spec, optimizer, name, benchmark, path)
     for name in spec.related():
         _load(spec, name, path, "sources")
+    _check_columns(loaded.values(), path)
     _build(spec, path)
     return spec
 
@@ -56,6 +59,22 @@ def _load(spec: StudySpec, name: str, path: Path, key: str) -> Benchmark:
         return benchmark.constrained(spec.constraints)
     except HpobenchError as error:
         raise SpecError(path, "constraints", str(error)) from None
+
+
+def _check_columns(benchmarks: Iterable[Benchmark], path: Path) -> None:
+    """Refuse axes of one name that could not be one column of the trajectories."""
+    found: dict[str, tuple[str, str]] = {}
+    for benchmark in benchmarks:
+        for dimension in benchmark.space:
+            kind = "text" if isinstance(dimension, Categorical) else "numbers"
+            name, before = found.setdefault(dimension.name, (benchmark.name, kind))
+            if kind != before:
+                raise SpecError(
+                    path,
+                    "benchmarks",
+                    f"`{dimension.name}` is {before} in {name} and {kind} in {benchmark.name}; "
+                    "make two studies",
+                )
 
 
 def _fits(spec: StudySpec, optimizer: str, name: str, benchmark: Benchmark, path: Path) -> None:

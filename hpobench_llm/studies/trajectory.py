@@ -29,7 +29,8 @@ class Trajectory:
     config_id`, the hyperparameters, one column for each fidelity axis, `status`, one column for
     each objective (own units), `cost_seconds` and `tokens` of this trial alone, less what it
     resumed, `started_seconds` and `finished_seconds` on the simulated clock, and
-    `optimizer_seconds`, the optimizer's own measured time for suggesting and learning the trial.
+    `optimizer_seconds`, the optimizer's own measured time for suggesting and learning the trial;
+    what it took to find that it has to wait, or that it has ended, is among them.
 
     `constraint_<name>` says by how much a trial exceeds each bound of the benchmark: at most 0
     where it is kept. `duplicate` says that the same configuration was evaluated at the same

@@ -14,6 +14,7 @@ from hpobench_llm.errors import (
 from hpobench_llm.metrics import Fidelity
 from hpobench_llm.optimizers import catalogue
 from hpobench_llm.report.compare import compare
+from hpobench_llm.space import Categorical, Ordinal, Space
 from hpobench_llm.spec import parse_spec, read_spec
 from hpobench_llm.studies.checks import read_study
 from hpobench_llm.studies.execution import run_study
@@ -242,6 +243,22 @@ def test_a_method_that_trains_in_part_needs_an_axis(tmp_path, monkeypatch):
         with pytest.raises(SpecError) as caught:
             read_study(path)
         assert f"{path}: `optimizers`: {words}" in str(caught.value)
+
+
+def test_axes_of_one_name_have_to_be_of_one_kind(tmp_path, monkeypatch):
+    monkeypatch.setenv("HPOBENCH_LLM_DATA", str(tmp_path))
+    for name, axis in (
+        ("words", Categorical("target", ("q", "v"))),
+        ("counts", Ordinal("target", (1, 2))),
+    ):
+        made = table(
+            tmp_path / "made" / name, Space((axis,)), [{"target": v} for v in axis.values]
+        )
+        Table.write(tmp_path / "tables" / name, replace(made.metadata, name=name), made.frame)
+    path = tmp_path / "study.toml"
+    path.write_text(SPEC.replace('["toy-bowl"]', '["words", "counts"]'))
+    with pytest.raises(SpecError, match="`target` is text in words and numbers in counts"):
+        read_study(path)
 
 
 def test_a_method_that_transfers_needs_sources(tmp_path, monkeypatch):

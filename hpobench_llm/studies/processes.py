@@ -3,7 +3,8 @@
 A process runs one task after another. Where one dies (a crash in a library, `os._exit`, the
 kernel's out-of-memory killer) or takes longer than it may, the task that it ran is blamed, the
 process and all that it started are killed, and another takes its place. The processes end with the
-one that started them, however that ends.
+one that started them, however that ends; only one that is within a library's call which holds the
+interpreter's lock ends after that call.
 
 It needs POSIX: sessions and signal masks.
 """
@@ -160,6 +161,7 @@ def _inherited() -> Iterator[None]:
 def _serve(connection: Connection, handle: Callable[[T], R]) -> None:
     """Answer one task after another: the process's own side."""
     os.setsid()
+    os.dup2(2, 1)  # what a library prints is no data
     threading.Thread(target=_end_with_parent, daemon=True).start()
     connection.send(None)
     while True:

@@ -19,6 +19,7 @@ from hpobench_llm.optimizers.random.random_search import RandomSearch
 
 class Rogue(RandomSearch):
     def suggest(self, number):
+        print("chatter")
         if number == 2 and (self.seed % 2 or type(self) is Hangs) and "HEALED" not in os.environ:
             self.misbehave()
         return super().suggest(number)

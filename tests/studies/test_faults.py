@@ -85,6 +85,8 @@ def test_what_fails_stops_no_other_is_named_and_is_tried_again(tmp_path):
     done = run(spec, out)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
+    assert "chatter" in done.stderr
+    assert "chatter" not in done.stdout
     reasons = {
         ("raises", 1): "ZeroDivisionError: by nought (",
         ("refuses", 1): "no luck",

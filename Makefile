@@ -1,5 +1,6 @@
 # make demo: the whole pipeline on this machine, about five minutes after the install.
-# make test: everything that is tested. make bench: how fast queries and engines are, half an hour.
+# make test: everything that is tested.
+# make bench: how fast queries, studies and engines are, three quarters of an hour.
 # All make .venv first and work again when run again.
 PYTHON ?= python3
 BIN := .venv/bin
@@ -42,6 +43,7 @@ lint: .venv/tested
 
 bench: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/queries.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/studies.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/packed.py
 
 clean:

@@ -48,10 +48,23 @@ def parser() -> argparse.ArgumentParser:
     )
     fit.set_defaults(run=_fit)
 
-    replay = commands.add_parser("replay", help="run a study; started again, it continues")
+    replay = commands.add_parser(
+        "replay",
+        help="run a study; started again, it continues",
+        description="Run a study. Started again, it runs what is missing and what has failed.",
+        epilog="Exit status: 0 all replays are done, 1 some have failed, 2 an error.",
+    )
     replay.add_argument("study", type=Path, metavar="STUDY.toml")
     replay.add_argument("--out", type=Path, required=True, metavar="DIR")
-    replay.add_argument("--processes", type=int, help="default: one a core")
+    replay.add_argument(
+        "--processes", type=int, metavar="N", help="replays at a time; default: one a core"
+    )
+    replay.add_argument("--executor", choices=("local", "ray"), default="local")
+    replay.add_argument(
+        "--address",
+        metavar="HOST:PORT",
+        help="of a Ray cluster; default: this machine's, or one that is started",
+    )
     replay.set_defaults(run=_replay)
 
     compare = commands.add_parser("compare", help="rank a study's optimizers, write the report")
@@ -245,29 +258,25 @@ def _fit(options: argparse.Namespace) -> int:
 
 
 def _replay(options: argparse.Namespace) -> int:
-    from hpobench_llm.studies.study import read_study, run_study
+    from hpobench_llm.studies.checks import read_study
+    from hpobench_llm.studies.execution import run_study
 
     if options.processes is not None and options.processes < 1:
         raise HpobenchError(f"--processes must be at least 1, got {options.processes}")
+    if options.address is not None and options.executor != "ray":
+        raise HpobenchError(f"--address {options.address} needs --executor ray")
     spec = read_study(options.study)
-    total = len(spec.benchmarks) * len(spec.optimizers) * spec.seeds
+    total = len(spec.cells())
     with Progress(total, f"replay {spec.name}") as progress:
         outcome = run_study(
             spec,
             options.out,
             processes=options.processes,
+            ray_address=(options.address or "auto") if options.executor == "ray" else None,
             on_done=lambda done, _, text: progress.advance_to(done, text),
         )
-    for cell, reason in outcome.failed.items():
-        print(
-            f"{PROGRAM}: failed: {cell.optimizer} on {cell.benchmark}, seed {cell.seed}: {reason}",
-            file=sys.stderr,
-        )
-    if outcome.failed:
-        print(f"{total - len(outcome.failed)} of {total} replays are in {options.out}/parts")
-        return 1
-    print(f"{outcome.ran} replays run, {total} in {options.out / 'trajectories.parquet'}")
-    return 0
+    print("\n".join(outcome.lines(total, options.out)))
+    return 1 if outcome.failed else 0
 
 
 def _compare(options: argparse.Namespace) -> int:

@@ -107,6 +107,8 @@ def _convert_union(value: object, members: tuple[Any, ...], file: object, key: s
 
 
 def _name(hint: Any) -> str:
+    if typing.get_origin(hint) is typing.Literal:
+        return " or ".join(repr(value) for value in typing.get_args(hint))
     names = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}
     return names.get(hint, getattr(hint, "__name__", str(hint)))
 

@@ -1,6 +1,7 @@
 """What a user types wrong: one clear line, exit status 2, no traceback, nothing lost."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -223,13 +224,13 @@ def test_a_missing_library_names_the_extra(tmp_path, table_folder, library, argu
     study.write_text(STUDY.replace('"random"', f'"random", "tpe-{library}"'))
     places = {"study": study, "out": tmp_path / "out", "table": table_folder}
     given = [argument.format(**places) for argument in arguments]
-    program = (
-        "import sys; sys.modules[sys.argv[1]] = None\n"
-        "from hpobench_llm.cli import main; sys.exit(main(sys.argv[2:]))"
+    # Absent from every process: a module in its place that cannot be found either.
+    (tmp_path / "absent").mkdir()
+    (tmp_path / "absent" / f"{library}.py").write_text(
+        f'raise ModuleNotFoundError("No module named {library}", name="{library}")'
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program, library, *given], capture_output=True, text=True
-    )
+    path = os.pathsep.join([str(tmp_path / "absent"), os.environ.get("PYTHONPATH", "")])
+    done = run(MAIN, *given, env=os.environ | {"PYTHONPATH": path})
     complains(done, library, extra)
     assert not (tmp_path / "out").exists()
 

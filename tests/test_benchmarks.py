@@ -31,6 +31,29 @@ def test_the_engines_are_compared(project_root, tmp_path):
         assert all(sample["step"] > 0 for sample in samples)
 
 
+def test_a_study_is_timed_by_its_parts(project_root, table_folder, tmp_path):
+    script = project_root / "benchmarks" / "studies.py"
+    options = ["--table", table_folder, "--optimizers", "random", "asha", "--seeds", "3"]
+    options += ["--trials", "10", "--clock", "20", "--repeats", "2", "--processes", "2"]
+    done = subprocess.run(
+        [sys.executable, script, *options, "--json", tmp_path / "found.json"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert [(row["optimizer"], row["trials"]) for row in found["clock"]] == [
+        ("asha", 20),
+        ("asha-stopping", 20),
+        ("hyperband", 20),
+    ]
+    assert all(0 < row["least"] <= row["beside"] < row["replay"] for row in found["clock"])
+    parts = found["study"]["optimizers"]
+    assert {name: part["replays"] for name, part in parts.items()} == {"random": 3, "asha": 3}
+    assert all(part["optimizer"] > 0 and part["beside"] > 0 for part in parts.values())
+    assert all(seconds > 0 for seconds in found["study"]["spent"].values())
+
+
 def test_queries_are_timed_in_every_form(project_root, table_folder, tmp_path):
     script = project_root / "benchmarks" / "queries.py"
     options = ["--table", table_folder, "--surrogate", "--repeats", "1"]

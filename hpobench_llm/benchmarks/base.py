@@ -49,6 +49,7 @@ class Benchmark(ABC):
         metrics: what is answered, by name; the first is the objective where none is named and
             there is no `val_loss`.
         constraints: the bounds given to `constrained`.
+        table_sha256: of the table that it answers from or was fitted on; None: of none.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Benchmark(ABC):
     fidelities: tuple[Fidelity, ...]
     metrics: dict[str, Metric]
     constraints: tuple[Constraint, ...] = ()
+    table_sha256: str | None = None
 
     @abstractmethod
     def query(

@@ -5,12 +5,10 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from hpobench_llm.benchmarks.base import Benchmark
-from hpobench_llm.benchmarks.surrogate import SurrogateBenchmark
 from hpobench_llm.benchmarks.tabular import TabularBenchmark
 from hpobench_llm.benchmarks.toy import toy_bowl, toy_sphere
 from hpobench_llm.errors import MissingDependencyError, UnknownNameError
 from hpobench_llm.locate import find_artefact, list_artefacts
-from hpobench_llm.surrogates.artefact import Surrogate
 from hpobench_llm.tables.table import Table
 
 TOYS: dict[str, Callable[[], Benchmark]] = {"toy-bowl": toy_bowl, "toy-sphere": toy_sphere}
@@ -50,10 +48,7 @@ def load(
                 return TOYS[name]()
             return TabularBenchmark(Table.load(_find("tables", "benchmark", name, TOYS, where)))
         case "surrogate":
-            surrogate = Surrogate.load(_find("surrogates", "surrogate", name, (), where))
-            if not allow_poor:
-                surrogate.refuse_if_poor()
-            return SurrogateBenchmark(surrogate)
+            return _surrogate(_find("surrogates", "surrogate", name, (), where), allow_poor)
         case "live":
             return _live(_campaign(name, where))
     raise UnknownNameError("kind of benchmark", kind, KINDS, where)
@@ -64,6 +59,17 @@ def _find(stage: str, what: str, name: str, more: Iterable[str], where: str) -> 
         return find_artefact(stage, name)
     except UnknownNameError as error:
         raise UnknownNameError(what, name, [*error.known, *more], where) from None
+
+
+def _surrogate(folder: Path, allow_poor: bool) -> Benchmark:
+    # What a surrogate needs takes longer to import than all that a table needs.
+    from hpobench_llm.benchmarks.surrogate import SurrogateBenchmark
+    from hpobench_llm.surrogates.artefact import Surrogate
+
+    surrogate = Surrogate.load(folder)
+    if not allow_poor:
+        surrogate.refuse_if_poor()
+    return SurrogateBenchmark(surrogate)
 
 
 def _campaign(name: str, where: str) -> Path:

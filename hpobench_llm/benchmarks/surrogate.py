@@ -33,6 +33,7 @@ class SurrogateBenchmark(Benchmark):
     def __init__(self, surrogate: Surrogate) -> None:
         self.surrogate = surrogate
         self.name = surrogate.name
+        self.table_sha256 = surrogate.table_sha256
         self.space = surrogate.space
         self.fidelities = surrogate.fidelities
         self.metrics = surrogate.metrics

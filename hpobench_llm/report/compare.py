@@ -16,8 +16,9 @@ from hpobench_llm.report.page import BenchmarkFacts, write_report
 from hpobench_llm.report.summary import summarise
 from hpobench_llm.report.words import interval
 from hpobench_llm.studies.comparison import Comparison
+from hpobench_llm.studies.folder import TRAJECTORIES, read_trajectories
 from hpobench_llm.studies.statistics import compare_trajectories
-from hpobench_llm.studies.study import TRAJECTORIES, load_as, read_trajectories
+from hpobench_llm.studies.study import load_as
 from hpobench_llm.tables.schema import IMPORTED
 
 COMPARISON_FILE, REPORT_FILE = "comparison.json", "report.html"
@@ -61,7 +62,7 @@ def compare(folder: str | Path) -> Result:
     """
     folder = Path(folder)
     header, frame = read_trajectories(folder)
-    objective = header["study"]["objective"]
+    objective = header["study"]["objectives"][0]
     kind = header["study"].get("kind", "table")
     poor = header["study"].get("allow_poor", False)
     benchmarks = [

@@ -81,6 +81,7 @@ class Clock:
         self._asked: set[int] = set()
         self._now = 0.0
         self._ended = False
+        self._in_vain = 0.0  # seconds of the optimizer that brought no suggestion yet
 
     def run(self) -> list[Run]:
         """Return the trials in the order in which they finished.
@@ -103,6 +104,8 @@ class Clock:
             started = time.perf_counter()
             self._solver.tell(done.trial, done.evaluation)
             done.optimizer_seconds += time.perf_counter() - started
+        if self._done:  # what it thought of before it ended belongs to the trial told last
+            next(reversed(self._done.values())).optimizer_seconds += self._in_vain
         return list(self._done.values())
 
     def _begin(self) -> bool:
@@ -111,6 +114,7 @@ class Clock:
         asked = self._solver.ask()
         seconds = time.perf_counter() - started
         if asked is None:
+            self._in_vain += seconds
             return False
         if self._rules.count_optimizer_seconds:
             self._now += seconds
@@ -125,7 +129,8 @@ class Clock:
         evaluation = self._problem.query(
             config, fidelity=trial.fidelity, seed=self._rules.table_seed, metrics=self._names
         )
-        run = self._price(trial, evaluation, before, seconds)
+        run = self._price(trial, evaluation, before, seconds + self._in_vain)
+        self._in_vain = 0.0
         if self._overruns(run, before):
             self._ended = True
             return False

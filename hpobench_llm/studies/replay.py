@@ -8,7 +8,7 @@ from hpobench_llm.benchmarks.catalogue import load
 from hpobench_llm.errors import ConfigurationError, OptimizerError
 from hpobench_llm.metrics import select
 from hpobench_llm.optimizers.base import Optimizer
-from hpobench_llm.optimizers.registry import build
+from hpobench_llm.optimizers.registry import build, entry
 from hpobench_llm.space import Configuration
 from hpobench_llm.studies.budget import Budget
 from hpobench_llm.studies.clock import Clock, Rules
@@ -34,7 +34,8 @@ def replay(
 
     A suggestion is snapped to the nearest configuration that the benchmark can evaluate, and the
     optimizer is told of that one. A configuration that is suggested again is a trial like any
-    other: it costs and counts, and gets the same answer. An optimizer that ends early leaves a
+    other, for every optimizer: it costs and counts, gets the same answer, and is marked as a
+    `duplicate`. An optimizer that ends early leaves a
     shorter trajectory. Where costs are not known, each trial takes one unit of time: its
     `cost_seconds` stays NaN, and `started_seconds` and `finished_seconds` count these units.
 
@@ -90,4 +91,4 @@ def replay(
     name = optimizer if isinstance(optimizer, str) else optimizer.__name__
     if not runs:
         raise OptimizerError(f"{name}: no trial was finished within the budget of {budget}")
-    return Trajectory.of(problem, name, seed, chosen, runs)
+    return Trajectory.of(problem, name, entry(optimizer), solver, runs)

@@ -1,42 +1,58 @@
-"""A study: optimizers times benchmarks times seeds, resumable, parallel over processes."""
+"""What a study is: optimizers times benchmarks times seeds, and the rules for all of them."""
 
 import dataclasses
-import os
-import shutil
-from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from itertools import product
-from multiprocessing import get_context
-from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, Literal, cast
 
-import pandas as pd
-
-from hpobench_llm.artefacts import read_json, write_json
 from hpobench_llm.benchmarks.base import Benchmark
 from hpobench_llm.benchmarks.catalogue import KINDS, Kind, load
-from hpobench_llm.benchmarks.surrogate import SurrogateBenchmark
-from hpobench_llm.benchmarks.tabular import TabularBenchmark
-from hpobench_llm.errors import HpobenchError, IntegrityError, SpecError, nearest
-from hpobench_llm.metrics import select
-from hpobench_llm.optimizers.registry import build, check_name, entry
-from hpobench_llm.provenance import git_revision, versions
-from hpobench_llm.spec import read_spec
-from hpobench_llm.studies.replay import replay
-from hpobench_llm.studies.trajectory import KEYS, MEASURED, save_trials
+from hpobench_llm.errors import nearest
 
-FORMAT = 1
-TRAJECTORIES, STUDY = "trajectories.parquet", "study.json"
+TIMEOUT_SECONDS = 3600.0
+NONE: Final = "none"
+OTHERS: Final = "others"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One replay of a study; the benchmark is named as in the study's file."""
+
+    benchmark: str
+    optimizer: str
+    seed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudySpec:
     """Who competes on what (`studies/<name>.toml`). The seeds 0, 1, ... are shared by all.
 
-    `kind` is that of all benchmarks (`table`, `surrogate` or `live`), or by name of some, where
-    the others are tables. A live benchmark is loaded, and so trained, anew for every replay. With
-    `allow_poor` a surrogate is taken too that did not pass its ranking check.
+    Args:
+        name: the study's name.
+        title: the heading of its report.
+        benchmarks: the names of benchmarks.
+        optimizers: the names of optimizers.
+        seeds: how many replays of each optimizer on each benchmark.
+        budget: of each replay: how many trials, or one unit and its amount. See `Budget`.
+        objectives: the metrics to optimize.
+        objective: the short form of `objectives` for one metric; `val_loss` if neither is given.
+            It is empty from then on.
+        workers: how many trials run at a time on the simulated clock.
+        kind: that of all benchmarks (`table`, `surrogate` or `live`), or by name of some, where
+            the others are tables. A live benchmark is loaded, and so trained, anew for every
+            replay.
+        allow_poor: take a surrogate too that did not pass its ranking check.
+        constraints: bounds by name. See `Benchmark.constrained`.
+        initial: so many configurations are drawn for each benchmark and seed, and are the first
+            trials of every optimizer.
+        sources: the benchmarks that methods which transfer learn from, the one that is optimized
+            always left out; `others`: all of the study.
+        checkpoint_seconds: what it takes to resume a trial; `none`: it begins anew.
+        count_optimizer_seconds: let the optimizers' own time pass on the clock.
+        timeout_seconds: a replay that takes longer, in wall seconds, counts as hung and is ended;
+            `none`: it may take as long as it likes. Left out, it is an hour, and `none` for a
+            live benchmark.
     """
 
     name: str
@@ -44,20 +60,38 @@ class StudySpec:
     benchmarks: tuple[str, ...]
     optimizers: tuple[str, ...]
     seeds: int
-    budget: int
-    objective: str = "val_loss"
+    budget: int | dict[str, int | float]
+    objectives: tuple[str, ...] = ()
+    objective: str = ""
     workers: int = 1
     kind: str | dict[str, str] = "table"
     allow_poor: bool = False
+    constraints: dict[str, int | float] = field(default_factory=dict)
+    initial: int = 0
+    sources: tuple[str, ...] | Literal["others"] = ()
+    checkpoint_seconds: float | Literal["none"] = 0.0
+    count_optimizer_seconds: bool = False
+    timeout_seconds: float | Literal["none"] | None = None
 
     def __post_init__(self) -> None:
-        for key in ("seeds", "budget", "workers"):
-            if getattr(self, key) < 1:
-                raise ValueError(f"`{key}` must be at least 1, got {getattr(self, key)}")
-        for key in ("benchmarks", "optimizers"):
+        if self.objective and self.objectives:
+            raise ValueError("`objective` is short for `objectives`: give one of the two")
+        if not self.objectives:
+            object.__setattr__(self, "objectives", (self.objective or "val_loss",))
+        object.__setattr__(self, "objective", "")
+        for key, least in (("seeds", 1), ("workers", 1), ("initial", 0)):
+            if getattr(self, key) < least:
+                raise ValueError(f"`{key}` must be at least {least}, got {getattr(self, key)}")
+        for key in ("benchmarks", "optimizers", "objectives"):
             names = getattr(self, key)
             if not names or len(set(names)) < len(names):
                 raise ValueError(f"`{key}` must be distinct and not empty: {list(names)}")
+        for key in ("checkpoint_seconds", "timeout_seconds"):
+            value = getattr(self, key)
+            if isinstance(value, float) and not 0 <= value < math.inf:
+                raise ValueError(f'`{key}` must be 0 or more, or "none", got {value}')
+        if self.timeout_seconds == 0:
+            raise ValueError('`timeout_seconds` must be more than 0, or "none", got 0')
         given = self.kind if isinstance(self.kind, dict) else {"": self.kind}
         for name, kind in given.items():
             key = f"kind.{name}" if name else "kind"
@@ -66,195 +100,49 @@ class StudySpec:
             if kind not in KINDS:
                 raise ValueError(f"`{key}`: unknown kind {kind!r}{nearest(kind, KINDS)}")
 
+    def plain(self) -> dict[str, Any]:
+        """Return the study as plain JSON values; `parse_spec` reads them again."""
+        return {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in dataclasses.asdict(self).items()
+            if key != "objective" and value is not None
+        }
+
+    def cells(self) -> list[Cell]:
+        """Return all replays, a seed of every optimizer after the other."""
+        return [
+            Cell(*cell) for cell in product(self.benchmarks, self.optimizers, range(self.seeds))
+        ]
+
     def load(self, name: str, where: str = "") -> Benchmark:
-        """Return one of the benchmarks, of its kind. See `catalogue.load`."""
-        return load_as(name, self.kind, where, allow_poor=self.allow_poor)
+        """Return one of the benchmarks, of its kind and constrained. See `catalogue.load`."""
+        benchmark = load_as(name, self.kind, where, allow_poor=self.allow_poor)
+        return benchmark.constrained(self.constraints) if self.constraints else benchmark
+
+    def related(self) -> list[str]:
+        """Return the benchmarks that are learnt from and not optimized themselves."""
+        listed = () if self.sources == OTHERS else self.sources
+        return [name for name in listed if name not in self.benchmarks]
+
+    def sources_of(self, benchmark: str) -> list[str]:
+        """Return the benchmarks that may be learnt from when `benchmark` is optimized."""
+        listed = self.benchmarks if self.sources == OTHERS else self.sources
+        return [name for name in listed if name != benchmark]
+
+    def timeout(self, cell: Cell) -> float | None:
+        """Return after how many wall seconds a replay counts as hung; None: never."""
+        if self.timeout_seconds is None:
+            return None if kind_of(cell.benchmark, self.kind) == "live" else TIMEOUT_SECONDS
+        return None if self.timeout_seconds == NONE else float(self.timeout_seconds)
+
+
+def kind_of(name: str, kind: str | dict[str, str]) -> Kind:
+    """Return the kind that a study's `kind` gives a benchmark."""
+    return cast("Kind", kind.get(name, "table") if isinstance(kind, dict) else kind)
 
 
 def load_as(
     name: str, kind: str | dict[str, str], where: str = "", *, allow_poor: bool = False
 ) -> Benchmark:
     """Return a benchmark of the kind that a study's `kind` gives it."""
-    found = kind.get(name, "table") if isinstance(kind, dict) else kind
-    return load(name, kind=cast("Kind", found), where=where, allow_poor=allow_poor)
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """One cell of a study."""
-
-    benchmark: str
-    optimizer: str
-    seed: int
-
-    @property
-    def file_name(self) -> str:
-        """The name of the file that holds this replay until the study is complete."""
-        return f"{self.benchmark.replace('/', '_')}--{self.optimizer}--{self.seed}.parquet"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a run of a study did: how many replays ran now, and which failed and why."""
-
-    ran: int
-    failed: dict[Replay, str]
-
-
-def read_study(path: Path) -> StudySpec:
-    """Read a study and check every name in it.
-
-    Raises:
-        SpecError: naming file, key and value.
-        UnknownNameError: a benchmark, an optimizer or the objective does not exist.
-        MissingDependencyError: an optimizer's library is not installed.
-    """
-    spec = read_spec(path, StudySpec)
-    for name in spec.optimizers:
-        check_name(name, f"{path}: `optimizers`")
-        if entry(name).fidelity:
-            raise SpecError(
-                path,
-                "optimizers",
-                f"{name} trains in part, and a study's statistics are of trials in full: they "
-                f"cannot judge it yet; hpobench_llm.replay(...) runs it",
-            )
-    names = set()
-    for name in spec.benchmarks:
-        benchmark = spec.load(name, f"{path}: `benchmarks`")
-        if benchmark.name in names:
-            raise SpecError(path, "benchmarks", f"two benchmarks are called {benchmark.name!r}")
-        names.add(benchmark.name)
-        metric = select(benchmark.metrics, (spec.objective,), f"{path}: `objective`")
-        for optimizer in spec.optimizers:  # found out now, not after an hour of the others
-            build(
-                optimizer, space=benchmark.space, objectives=metric, budget=spec.budget, seed=0
-            ).close()
-    return spec
-
-
-def run_study(
-    spec: StudySpec,
-    out: Path,
-    *,
-    processes: int | None = None,
-    on_done: Callable[[int, int, str], None] = lambda *_: None,
-) -> Outcome:
-    """Run every replay that `out` does not hold yet, and merge them when all are there.
-
-    Writes `study.json`, `trajectories.parquet`, and the optimizers' measured seconds beside it.
-    A replay that fails does not stop the others. `on_done(done, total, text)` reports progress.
-
-    Raises:
-        SpecError: `out` holds another study, or this one against another table.
-    """
-    header = _header(spec)
-    _claim(out, header)
-    cells = [Replay(*c) for c in product(spec.benchmarks, spec.optimizers, range(spec.seeds))]
-    if (out / TRAJECTORIES).exists():
-        on_done(len(cells), len(cells), "complete before")
-        return Outcome(0, {})
-    parts = out / "parts"
-    parts.mkdir(exist_ok=True)
-    wanted = [cell for cell in cells if not (parts / cell.file_name).exists()]
-    done, failed = len(cells) - len(wanted), {}
-    count = max(1, min(processes or os.cpu_count() or 1, len(wanted)))
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
-        futures: dict[Future[None], Replay] = {
-            pool.submit(_run, cell, spec, parts): cell for cell in wanted
-        }
-        try:
-            for future in as_completed(futures):
-                cell, error = futures[future], future.exception()
-                if isinstance(error, HpobenchError):
-                    failed[cell] = str(error)
-                elif error is not None:
-                    raise error
-                done += 1
-                on_done(done, len(cells), f"{cell.optimizer} seed {cell.seed}")
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    if not failed:
-        _merge(cells, parts, out)
-    return Outcome(len(wanted) - len(failed), failed)
-
-
-def read_trajectories(out: Path) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Return a complete study's header and its trials.
-
-    Raises:
-        IntegrityError: the folder holds no complete study, or a file cannot be read.
-    """
-    header = read_json(out / STUDY)
-    needed = {"format", "study", "tables", "versions", "code"}
-    if not isinstance(header, dict) or header.get("format") != FORMAT or needed - header.keys():
-        raise IntegrityError(f"{out / STUDY}: not the header of a study of format {FORMAT}")
-    path = out / TRAJECTORIES
-    if not path.exists():
-        raise IntegrityError(f"{path}: no such file; the study is not complete, replay it again")
-    try:
-        return header, pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise IntegrityError(f"{path}: cannot be read: {error}") from None
-
-
-def _header(spec: StudySpec) -> dict[str, Any]:
-    libraries = [entry(name).distribution for name in spec.optimizers]
-    used = [library for library in libraries if library]
-    tables = {}
-    for name in spec.benchmarks:
-        benchmark = spec.load(name)
-        if isinstance(benchmark, TabularBenchmark):
-            tables[benchmark.name] = benchmark.table.metadata.table_sha256
-        elif isinstance(benchmark, SurrogateBenchmark):
-            tables[benchmark.name] = benchmark.surrogate.table_sha256
-    plain = {
-        key: list(value) if isinstance(value, tuple) else value
-        for key, value in dataclasses.asdict(spec).items()
-    }
-    return {
-        "format": FORMAT,
-        "study": plain,
-        "tables": tables,
-        "versions": versions("hpobench-llm", "numpy", *sorted(set(used))),
-        "code": git_revision(),
-    }
-
-
-def _claim(out: Path, header: dict[str, Any]) -> None:
-    path = out / STUDY
-    if not path.exists():
-        write_json(path, header)
-        return
-    known = read_json(path)
-    for key in ("format", "study", "tables", "versions"):
-        if known.get(key) != header[key]:
-            raise SpecError(
-                path,
-                key,
-                "the folder holds another study (or one of other versions); give another --out",
-            )
-
-
-def _run(cell: Replay, spec: StudySpec, parts: Path) -> None:
-    trajectory = replay(
-        spec.load(cell.benchmark),
-        cell.optimizer,
-        budget=spec.budget,
-        seed=cell.seed,
-        workers=spec.workers,
-        objectives=(spec.objective,),
-    )
-    trajectory.save(parts / cell.file_name)
-
-
-def _merge(cells: list[Replay], parts: Path, out: Path) -> None:
-    frames = []
-    for cell in cells:
-        path = parts / cell.file_name
-        seconds = pd.read_parquet(path.with_name(f"{path.stem}.{MEASURED}.parquet"))
-        trials = pd.read_parquet(path)
-        frames.append(trials.merge(seconds, on=[*KEYS, "trial"], validate="one_to_one"))
-    save_trials(pd.concat(frames, ignore_index=True), out / TRAJECTORIES)
-    shutil.rmtree(parts)
+    return load(name, kind=kind_of(name, kind), where=where, allow_poor=allow_poor)

@@ -1,15 +1,17 @@
 """The trials of one optimizer and seed on one benchmark, in the order in which they finished."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
 
 from hpobench_llm.artefacts import write_frame
-from hpobench_llm.benchmarks.base import Benchmark
-from hpobench_llm.metrics import Metric
+from hpobench_llm.benchmarks.base import CONSTRAINT, Benchmark
+from hpobench_llm.optimizers.base import Optimizer
+from hpobench_llm.optimizers.entry import Entry
+from hpobench_llm.provenance import versions
 from hpobench_llm.space import Value
 from hpobench_llm.studies.clock import Run
 
@@ -27,7 +29,14 @@ class Trajectory:
     config_id`, the hyperparameters, one column for each fidelity axis, `status`, one column for
     each objective (own units), `cost_seconds` and `tokens` of this trial alone, less what it
     resumed, `started_seconds` and `finished_seconds` on the simulated clock, and
-    `optimizer_seconds`, the optimizer's own measured time for suggesting and learning the trial.
+    `optimizer_seconds`, the optimizer's own measured time for suggesting and learning the trial;
+    what it took to find that it has to wait, or that it has ended, is among them.
+
+    `constraint_<name>` says by how much a trial exceeds each bound of the benchmark: at most 0
+    where it is kept. `duplicate` says that the same configuration was evaluated at the same
+    fidelity in an earlier row. What differs between optimizers stands in each row too:
+    `startup_trials` and `liar` (see `Optimizer`), and `optimizer_version`, the library that does
+    the work and its version.
     """
 
     frame: pd.DataFrame
@@ -36,11 +45,14 @@ class Trajectory:
     def of(
         problem: Benchmark,
         optimizer: str,
-        seed: int,
-        objectives: Sequence[Metric],
+        known: Entry,
+        solver: Optimizer,
         runs: list[Run],
     ) -> "Trajectory":
-        """Return the trajectory of runs in the order in which they finished."""
+        """Return the trajectory of runs in the order in which they finished.
+
+        `solver` is the optimizer that was called `optimizer`, of which this much is `known`.
+        """
         ids: dict[tuple[Value, ...], str] = {}
         for run in runs:
             values = tuple(run.trial.config.values())
@@ -51,7 +63,7 @@ class Trajectory:
         columns: dict[str, object] = {
             "benchmark": problem.name,
             "optimizer": optimizer,
-            "seed": seed,
+            "seed": solver.seed,
             "trial": [trial.number for trial in trials],
             "resumes": pd.array([trial.resumes for trial in trials], dtype="Int64"),
             "worker": [run.worker for run in runs],
@@ -62,12 +74,20 @@ class Trajectory:
         columns["status"] = [run.evaluation.status for run in runs]
         columns |= {
             metric.name: [run.evaluation.metrics.get(metric.name, math.nan) for run in runs]
-            for metric in objectives
+            for metric in solver.objectives
+        }
+        columns |= {
+            f"{CONSTRAINT}{c.name}": [run.evaluation.constraints[c.name] for run in runs]
+            for c in problem.constraints
         }
         columns["cost_seconds"] = [run.seconds for run in runs]
         columns["tokens"] = [run.tokens for run in runs]
         columns["started_seconds"] = [run.started for run in runs]
         columns["finished_seconds"] = [run.finished for run in runs]
+        columns["duplicate"] = _seen_before(runs)
+        columns["startup_trials"] = solver.startup_trials
+        columns["liar"] = solver.liar
+        columns["optimizer_version"] = _library(known.distribution or "hpobench-llm")
         columns[MEASURED] = [run.optimizer_seconds for run in runs]
         return Trajectory(pd.DataFrame(columns))
 
@@ -82,6 +102,20 @@ class Trajectory:
         second file beside the first, `<stem>.optimizer_seconds.parquet`.
         """
         return save_trials(self.frame, Path(path))
+
+
+@cache
+def _library(distribution: str) -> str:
+    return f"{distribution} {versions(distribution).get(distribution, '')}".rstrip()
+
+
+def _seen_before(runs: list[Run]) -> list[bool]:
+    seen, found = set(), []
+    for run in runs:
+        key = (*run.trial.config.values(), *run.levels)
+        found.append(key in seen)
+        seen.add(key)
+    return found
 
 
 def save_trials(frame: pd.DataFrame, path: Path) -> Path:

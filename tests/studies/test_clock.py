@@ -1,5 +1,7 @@
 """Budgets, resumed trials and what they cost on the clock."""
 
+import time
+
 import pytest
 
 from hpobench_llm.benchmarks.toy import toy_sphere
@@ -122,6 +124,21 @@ def test_the_optimizer_s_own_time_may_be_counted():
     assert plain["finished_seconds"].iloc[-1] == 40.0
     late = counted["finished_seconds"].iloc[-1] - 40.0
     assert 0 < late <= counted["optimizer_seconds"].sum()
+
+
+def test_thinking_without_a_suggestion_is_recorded_too(monkeypatch):
+    class Thinks(Script):
+        def ask(self):
+            asked = super().ask()
+            if asked is None:
+                time.sleep(0.05)
+            return asked
+
+    monkeypatch.setitem(globals(), "Script", Thinks)
+    runs = run(LADDER, waits={1: 0, 2: 1}, workers=2)
+    # Each time the second worker waits, and at the end two do for good.
+    assert [run.optimizer_seconds > 0.05 for run in runs] == [False, True, True]
+    assert sum(run.optimizer_seconds for run in runs) > 3 * 0.05
 
 
 def test_six_replays_of_a_multi_fidelity_method_give_one_file(tmp_path):

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ from hpobench_llm.benchmarks.tabular import TabularBenchmark
 from hpobench_llm.benchmarks.toy import toy_bowl
 from hpobench_llm.errors import ConfigurationError, UnknownNameError
 from hpobench_llm.evaluation import Evaluation
-from hpobench_llm.optimizers import registry
+from hpobench_llm.optimizers import catalogue, registry
 from hpobench_llm.optimizers.base import Optimizer, Suggestion
+from hpobench_llm.optimizers.entry import Entry
+from hpobench_llm.optimizers.model_based.tpe_nni import TpeNni
 from hpobench_llm.studies.replay import replay
 from hpobench_llm.tables.table import Table
 
@@ -80,6 +83,7 @@ def test_the_optimizer_is_told_the_snapped_configuration(tmp_path, rows, seal_ro
     bench = TabularBenchmark(Table.load(seal_rows(tmp_path / "holed", holed)))
     Recorder.told = []
     monkeypatch.setattr("hpobench_llm.studies.replay.build", lambda name, **k: _recorder(**k))
+    monkeypatch.setitem(catalogue.ENTRIES, "recorder", Entry("", "random", "", ""))
     frame = replay(bench, "recorder", budget=3, seed=0).to_frame()
     snapped = bench.snap({"rank": 4, "lr": 1e-3})
     assert snapped != {"rank": 4, "lr": 1e-3}
@@ -93,6 +97,40 @@ def test_the_optimizer_is_told_the_snapped_configuration(tmp_path, rows, seal_ro
 
 def _recorder(**arguments):
     return Recorder(**arguments)
+
+
+def test_what_differs_between_optimizers_stands_in_every_row():
+    frame = replay("toy-bowl", "tpe-nni", budget=30, seed=0).to_frame()
+    assert set(frame["startup_trials"]) == {20}
+    assert set(frame["liar"]) == {TpeNni.liar}
+    assert set(frame["optimizer_version"]) == {f"nni {version('nni')}"}
+    own = replay("toy-bowl", "random", budget=3, seed=0).to_frame()
+    assert set(own["optimizer_version"]) == {f"hpobench-llm {version('hpobench-llm')}"}
+
+
+def test_a_duplicate_is_a_configuration_at_a_fidelity_that_an_earlier_row_has():
+    frame = replay("toy-bowl", "random", budget=60, seed=0, workers=3).to_frame()
+    assert list(frame["duplicate"]) == list(frame["config_id"].duplicated())
+    assert frame["duplicate"].any()
+    rungs = replay("toy-bowl", "asha", budget=60, seed=0, workers=3).to_frame()
+    repeated = rungs[["config_id", "step"]].duplicated()
+    assert list(rungs["duplicate"]) == list(repeated)
+    assert list(repeated) != list(rungs["config_id"].duplicated())
+
+
+def test_optimizers_are_told_what_bounds_there_are(tmp_path, rows, seal_rows, monkeypatch):
+    bench = TabularBenchmark(Table.load(seal_rows(tmp_path / "small", rows)))
+    bounded = bench.constrained({"test_loss": 5.0})
+    told = []
+    monkeypatch.setattr(
+        "hpobench_llm.studies.replay.build",
+        lambda name, **given: told.append(given["constraints"]) or registry.build(name, **given),
+    )
+    frame = replay(bounded, "random", budget=20, seed=0).to_frame()
+    assert told == [bounded.constraints]
+    kept = frame["constraint_test_loss"] <= 0
+    assert list(kept) == list(frame["val_loss"] + 0.1 <= 5.0)
+    assert kept.any()
 
 
 def test_a_failed_run_is_recorded_with_its_cost(table_folder):

@@ -1,27 +1,29 @@
-"""Studies: resumed without loss after a kill, refused when changed, told which replay failed."""
+"""Studies: every key of the file is checked and obeyed, and equal studies give equal bytes."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
+from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from hpobench_llm.errors import (
     IntegrityError,
-    OptimizerError,
     PoorSurrogateError,
     SpecError,
     UnknownNameError,
 )
+from hpobench_llm.metrics import Fidelity
+from hpobench_llm.optimizers import catalogue
 from hpobench_llm.report.compare import compare
-from hpobench_llm.studies import study
-from hpobench_llm.studies.study import read_study, read_trajectories, run_study
+from hpobench_llm.space import Categorical, Ordinal, Space
+from hpobench_llm.spec import parse_spec, read_spec
+from hpobench_llm.studies.checks import read_study
+from hpobench_llm.studies.execution import run_study
+from hpobench_llm.studies.folder import Folder, read_trajectories
+from hpobench_llm.studies.study import StudySpec
 from hpobench_llm.surrogates.fit import fit
 from hpobench_llm.tables.table import Table
+from tests.problems import FINITE, table
+from tests.studies.test_faults import run, write
 
 SPEC = """
 name = "toys"
@@ -55,35 +57,17 @@ def test_every_replay_is_there_once_and_a_second_start_does_nothing(spec_file, t
     assert (tmp_path / "out" / "trajectories.parquet").read_bytes() == before
 
 
-def test_the_number_of_processes_changes_no_byte(spec_file, tmp_path):
-    spec = read_study(spec_file)
-    for count in (1, 2):
-        run_study(spec, tmp_path / str(count), processes=count)
-    one, two = ((tmp_path / str(c) / "trajectories.parquet").read_bytes() for c in (1, 2))
-    assert one == two
-
-
-def test_a_killed_study_continues_and_ends_the_same(tmp_path):
-    path = tmp_path / "slow.toml"
-    path.write_text(SPEC.replace("seeds = 4", "seeds = 30").replace('"tpe-nni"', '"nomad"'))
-    command = [sys.executable, "-m", "hpobench_llm.cli", "replay", str(path), "--processes", "1"]
-    out = tmp_path / "killed"
-    running = subprocess.Popen(
-        [*command, "--out", str(out)], stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    deadline = time.monotonic() + 60
-    while len(list(out.glob("parts/*[0-9].parquet"))) < 3 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    os.killpg(running.pid, signal.SIGKILL)
-    running.wait()
-    finished = {p: p.stat().st_mtime_ns for p in out.glob("parts/*[0-9].parquet")}
-    assert 3 <= len(finished) < 60
+def test_six_runs_give_one_file_whatever_the_number_of_processes(tmp_path):
+    path = tmp_path / "rungs.toml"
+    text = SPEC.replace('"random", "tpe-nni"', '"random", "tpe-optuna", "asha", "de"')
+    path.write_text(text.replace("budget = 6", "budget = {step = 200}\nworkers = 3\ninitial = 3"))
     spec = read_study(path)
-    outcome = run_study(spec, out, processes=2)
-    assert outcome.ran == 60 - len(list(finished))
-    run_study(spec, tmp_path / "whole", processes=2)
-    name = "trajectories.parquet"
-    assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    contents = set()
+    for number, count in enumerate((1, 2, 3, 1, 2, 3)):
+        out = tmp_path / str(number)
+        assert run_study(spec, out, processes=count).ran == 16
+        contents.add((out / "trajectories.parquet").read_bytes())
+    assert len(contents) == 1
 
 
 def test_another_study_in_the_folder_is_refused(spec_file, tmp_path):
@@ -93,40 +77,126 @@ def test_another_study_in_the_folder_is_refused(spec_file, tmp_path):
         run_study(read_study(spec_file), tmp_path / "out")
 
 
-def fails_for_one_seed(cell, spec, parts):
-    if cell.seed == 2 and cell.optimizer == "random":
-        raise OptimizerError("no luck")
-    study_run(cell, spec, parts)
+def frame_of(tmp_path, *lines, old="budget = 6", optimizers='["random", "tpe-nni"]'):
+    path = tmp_path / "study.toml"
+    text = SPEC.replace('["random", "tpe-nni"]', optimizers).replace("seeds = 4", "seeds = 2")
+    path.write_text(text.replace(old, "\n".join(lines)))
+    run_study(read_study(path), tmp_path / "out", processes=1)
+    return read_trajectories(tmp_path / "out")[1]
 
 
-study_run = study._run
+def test_all_begin_with_the_same_design(tmp_path):
+    frame = frame_of(
+        tmp_path, "budget = 6", "initial = 4", optimizers='["random", "tpe-nni", "asha"]'
+    )
+    first = frame[frame["trial"] < 4].sort_values("trial")
+    assert (first["step"] == 8).all()
+    designs = {
+        (optimizer, seed): tuple(rows["config_id"])
+        for (optimizer, seed), rows in first.groupby(["optimizer", "seed"])
+    }
+    for seed in (0, 1):
+        assert len({design for (_, s), design in designs.items() if s == seed}) == 1
+        assert len(set(designs["random", seed])) == 4
+    assert designs["random", 0] != designs["random", 1]
 
 
-def test_a_replay_that_fails_stops_no_other(spec_file, tmp_path, monkeypatch):
-    monkeypatch.setattr(study, "_run", fails_for_one_seed)
-    spec = read_study(spec_file)
-    outcome = run_study(spec, tmp_path / "out", processes=2)
-    assert outcome.ran == 7
-    assert [(c.optimizer, c.seed, why) for c, why in outcome.failed.items()] == [
-        ("random", 2, "no luck")
-    ]
-    with pytest.raises(IntegrityError, match="not complete"):
-        read_trajectories(tmp_path / "out")
-    monkeypatch.setattr(study, "_run", study_run)
-    assert run_study(spec, tmp_path / "out", processes=2).ran == 1
-    assert isinstance(read_trajectories(tmp_path / "out")[1], pd.DataFrame)
+def test_the_rules_of_a_study_reach_its_replays(tmp_path):
+    frame = frame_of(
+        tmp_path,
+        "budget = {seconds = 50}",
+        'objectives = ["val_loss", "score_toy"]',
+        "workers = 2",
+        'checkpoint_seconds = "none"',
+        optimizers='["moasha"]',
+    )
+    assert frame["finished_seconds"].max() <= 50
+    assert set(frame["worker"]) == {0, 1}
+    assert frame[["val_loss", "score_toy"]].notna().all().all()
+    resumed = frame[frame["resumes"].notna()]
+    assert len(resumed) > 0
+    assert (resumed["cost_seconds"] == resumed["step"]).all()  # from the beginning, each time
+
+
+def test_the_optimizers_own_seconds_may_be_counted(tmp_path):
+    frame = frame_of(tmp_path, "budget = 6", "count_optimizer_seconds = true")
+    ends = frame.groupby(["optimizer", "seed"])["finished_seconds"].max()
+    assert (ends > 48).all()
+
+
+def test_constraints_are_given_to_all_and_recorded(tmp_path, monkeypatch, rows, seal_rows):
+    seal_rows(tmp_path / "tables" / "small", rows)
+    monkeypatch.setenv("HPOBENCH_LLM_DATA", str(tmp_path))
+    path = tmp_path / "study.toml"
+    text = SPEC.replace("toy-bowl", "small").replace("budget = 6", "budget = 12")
+    path.write_text(f"{text}\n[constraints]\ntest_loss = 5.0\n")
+    run_study(read_study(path), tmp_path / "out", processes=1)
+    frame = read_trajectories(tmp_path / "out")[1]
+    ok = frame["status"] == "ok"
+    loss = frame["val_loss"] + 0.1
+    assert (frame["constraint_test_loss"] - (loss - 5.0))[ok].abs().max() < 1e-9
+    assert {True, False} == set(frame["constraint_test_loss"] > 0)
+    path.write_text(f"{text}\n[constraints]\ntest_los = 5.0\n")
+    with pytest.raises(SpecError, match=r"`constraints`: .*'test_los'; did you mean 'test_loss'"):
+        read_study(path)
 
 
 @pytest.mark.parametrize(
     ("old", "new", "error", "words"),
     [
         ('"random"', '"radnom"', UnknownNameError, "`optimizers`: unknown optimizer 'radnom'"),
-        ('"random"', '"asha"', SpecError, "`optimizers`: asha trains in part"),
         ('"toy-bowl"', '"toy-bawl"', UnknownNameError, "`benchmarks`: unknown benchmark"),
         ("seeds = 4", "seeds = 0", SpecError, "`seeds` must be at least 1, got 0"),
         ("seeds = 4", 'seeds = "4"', SpecError, "`seeds`: expected an integer, got '4'"),
         ("budget = 6", "bugdet = 6", SpecError, "`bugdet`: unknown key; did you mean 'budget'"),
-        ("budget = 6", 'budget = 6\nobjective = "x"', UnknownNameError, "`objective`: unknown"),
+        ("budget = 6", "budget = 0", SpecError, "`budget`: a whole number of at least 1, got 0"),
+        ("budget = 6", "budget = {seconds = 0}", SpecError, "`budget`: more than 0 seconds"),
+        ("budget = 6", "budget = {epoch = 3}", SpecError, "unknown unit 'epoch'; known: eval"),
+        ("budget = 6", "budget = {step = 3, tokens = 2}", SpecError, "`budget`: one unit is"),
+        ("budget = 6", 'budget = "6"', SpecError, "`budget`: expected an integer or "),
+        ("seeds = 4", "seeds = 4\nworkers = 0", SpecError, "`workers` must be at least 1, got 0"),
+        ("seeds = 4", "seeds = 4\ninitial = -1", SpecError, "`initial` must be at least 0"),
+        (
+            "seeds = 4",
+            "seeds = 4\ninitial = 5000",
+            SpecError,
+            "`initial`: 5000 different configurations are wanted, and 1000 draws",
+        ),
+        ("budget = 6", 'budget = 6\nobjective = "x"', UnknownNameError, "`objectives`: toy-bowl"),
+        (
+            "budget = 6",
+            'budget = 6\nobjectives = ["val_los"]',
+            UnknownNameError,
+            "unknown metric 'val_los'; did you mean 'val_loss'",
+        ),
+        (
+            "budget = 6",
+            'budget = 6\nobjective = "val_loss"\nobjectives = ["test_loss"]',
+            SpecError,
+            "give one of the two",
+        ),
+        (
+            "budget = 6",
+            'budget = 6\nobjectives = ["val_loss", "score_toy"]',
+            SpecError,
+            "`optimizers`: tpe-nni takes one objective, and `objectives` has 2",
+        ),
+        (
+            "seeds = 4",
+            'seeds = 4\ncheckpoint_seconds = "never"',
+            SpecError,
+            "`checkpoint_seconds`: expected a number or 'none', got 'never'",
+        ),
+        ("seeds = 4", "seeds = 4\ntimeout_seconds = 0", SpecError, "`timeout_seconds` must be"),
+        ("seeds = 4", "seeds = 4\ntimeout_seconds = -1", SpecError, "`timeout_seconds` must be"),
+        ("seeds = 4", "seeds = 4\ntimeout_seconds = inf", SpecError, 'or "none", got inf'),
+        (
+            "seeds = 4",
+            'seeds = 4\nsources = ["toy-spere"]',
+            UnknownNameError,
+            "`sources`: unknown benchmark 'toy-spere'; did you mean 'toy-sphere'",
+        ),
+        ("seeds = 4", 'seeds = 4\nsources = "other"', SpecError, "`sources`: expected "),
         (
             "budget = 6",
             'budget = 6\nkind = "tabel"',
@@ -156,6 +226,97 @@ def test_a_bad_study_is_named(tmp_path, old, new, error, words):
         read_study(path)
     assert words in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+def test_a_method_that_trains_in_part_needs_an_axis(tmp_path, monkeypatch):
+    monkeypatch.setenv("HPOBENCH_LLM_DATA", str(tmp_path))
+    configs = list(FINITE.configurations())
+    table(tmp_path / "tables" / "flat", FINITE, configs, fidelities=())
+    whole = (Fidelity(name="step", unit="", values=(4,)),)
+    table(tmp_path / "tables" / "whole", FINITE, configs, fidelities=whole)
+    path = tmp_path / "study.toml"
+    for name, words in (
+        ("flat", "asha trains in part, and problem has no fidelity axis; leave one of the two"),
+        ("whole", "asha on whole: Asha is a multi-fidelity method, and this benchmark has no"),
+    ):
+        path.write_text(SPEC.replace("toy-bowl", name).replace('"random"', '"asha"'))
+        with pytest.raises(SpecError) as caught:
+            read_study(path)
+        assert f"{path}: `optimizers`: {words}" in str(caught.value)
+
+
+def test_axes_of_one_name_have_to_be_of_one_kind(tmp_path, monkeypatch):
+    monkeypatch.setenv("HPOBENCH_LLM_DATA", str(tmp_path))
+    for name, axis in (
+        ("words", Categorical("target", ("q", "v"))),
+        ("counts", Ordinal("target", (1, 2))),
+    ):
+        made = table(
+            tmp_path / "made" / name, Space((axis,)), [{"target": v} for v in axis.values]
+        )
+        Table.write(tmp_path / "tables" / name, replace(made.metadata, name=name), made.frame)
+    path = tmp_path / "study.toml"
+    path.write_text(SPEC.replace('["toy-bowl"]', '["words", "counts"]'))
+    with pytest.raises(SpecError, match="`target` is text in words and numbers in counts"):
+        read_study(path)
+
+
+def test_a_method_that_transfers_needs_sources(tmp_path, monkeypatch):
+    learns = replace(catalogue.ENTRIES["random"], transfer=True)
+    monkeypatch.setitem(catalogue.ENTRIES, "random", learns)
+    path = tmp_path / "study.toml"
+    for line in ("", 'sources = "others"\n', 'sources = ["toy-bowl"]\n'):
+        path.write_text(line + SPEC)
+        with pytest.raises(SpecError, match="`sources`: random learns from related tasks, and"):
+            read_study(path)
+    path.write_text('sources = ["toy-bowl", "toy-sphere"]\n' + SPEC)
+    assert read_study(path).sources_of("toy-bowl") == ["toy-sphere"]
+
+
+def test_methods_that_transfer_are_given_the_other_benchmarks(tmp_path, rows, seal_rows):
+    for name in ("first", "second", "third"):
+        seal_rows(tmp_path / "tables" / name, rows, name=name)
+    path, data = write(tmp_path, "learns", "random"), {"HPOBENCH_LLM_DATA": str(tmp_path)}
+    text = path.read_text().replace('["toy-bowl"]', '["first", "second"]')
+    for number, (sources, given) in enumerate(
+        {
+            '"others"': {"first": "second 12", "second": "first 12"},
+            '["third", "first"]': {"first": "third 12", "second": "third 12, first 12"},
+        }.items()
+    ):
+        path.write_text(f"{text}\nsources = {sources}\n")
+        done = run(path, tmp_path / str(number), **data)
+        assert done.returncode == 0, done.stderr
+        header, frame = read_trajectories(tmp_path / str(number))
+        learns = frame[frame["optimizer"] == "learns"]
+        assert dict(zip(learns["benchmark"], learns["liar"], strict=True)) == given
+        assert set(frame["liar"][frame["optimizer"] == "random"]) == {"none"}
+        assert len(header["tables"]) == 2 + number
+    path.write_text(f'{text}\nsources = ["toy-sphere"]\n')
+    done = run(path, tmp_path / "unlike", **data)
+    assert done.returncode == 2
+    assert "`optimizers`: learns on first: the source toy-sphere of first: " in done.stderr
+
+
+def test_a_header_holds_the_whole_study(spec_file, tmp_path):
+    spec = read_study(spec_file)
+    run_study(spec, tmp_path / "out", processes=2)
+    header = read_trajectories(tmp_path / "out")[0]
+    assert header["study"]["objectives"] == ["val_loss"]
+    assert parse_spec(header["study"], StudySpec, file="study.json") == spec
+
+
+def test_any_name_of_an_optimizer_makes_a_file(tmp_path):
+    names = ["tpe-optuna+stop-no-improve:30", "tpe-optuna+stop-no-improve%3A30", "a/../b", "a-1"]
+    text = SPEC.replace('["random", "tpe-nni"]', str(names)).replace("seeds = 4", "seeds = 12")
+    (tmp_path / "s.toml").write_text(text)
+    spec = read_spec(tmp_path / "s.toml", StudySpec)
+    folder = object.__new__(Folder)
+    folder.spec, folder._parts = spec, tmp_path / "parts"
+    files = {folder._part(cell) for cell in spec.cells()}
+    assert len(files) == 48
+    assert {path.parent for path in files} == {tmp_path / "parts"}
+    assert not [path for path in files if set(path.name) & set("+:/\\")]
 
 
 def test_the_same_study_runs_on_table_and_surrogate(tmp_path, monkeypatch, rows, seal_rows):

@@ -4,10 +4,7 @@ The workers need the package with its extras `collect` and `ray`, and the campai
 data at the same paths as here. A task whose worker or node is lost is handed out again.
 """
 
-import logging
 import math
-import os
-import socket
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +14,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from hpobench_llm.cluster import connect
 from hpobench_llm.collect.campaign.plan import Task
 from hpobench_llm.collect.campaign.spec import Campaign
 from hpobench_llm.collect.executors.signals import StopSignals
@@ -27,7 +25,6 @@ from hpobench_llm.errors import HpobenchError, LedgerError
 
 LOSSES_ALLOWED = 3
 SECONDS_BETWEEN_CHECKS = 0.5
-SECONDS_TO_CONNECT = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +89,7 @@ def collect_on_ray(
         HpobenchError: there is no cluster, it has no room for a worker, or workers keep dying.
         LedgerError: the ledger is another campaign's, or cannot be written.
     """
-    _connect(address)
+    connect(address, "--ray-address")
     stop.arm()  # Ray has put its own handler in the place of ours
     try:
         device, room = _room(job.device, gpus_per_worker)
@@ -104,41 +101,6 @@ def collect_on_ray(
             return crew.work(count, stop)
     finally:
         ray.shutdown()
-
-
-def _connect(address: str) -> None:
-    """Join the cluster at `address`; `auto` is that of this machine, or one that is started.
-
-    Ray itself tries for minutes to reach an address where nobody is: we look first.
-    """
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if address == "auto":
-        address = os.environ.get("RAY_ADDRESS") or _started_here()
-    if address == "":
-        ray.init(address="local", include_dashboard=False, **quiet)
-        return
-    try:
-        _knock(address)
-        ray.init(address=address, **quiet)
-    except (OSError, ValueError, RuntimeError) as error:  # a ConnectionError is an OSError
-        raise HpobenchError(f"--ray-address {address}: no Ray cluster there: {error}") from None
-
-
-def _knock(address: str) -> None:
-    host, _, port = address.rpartition(":")
-    socket.create_connection((host, int(port)), timeout=SECONDS_TO_CONNECT).close()
-
-
-def _started_here() -> str:
-    """Return the address that `ray start` has noted on this machine; empty if nobody is there."""
-    note = Path(os.environ.get("RAY_TMPDIR") or "/tmp") / "ray" / "ray_current_cluster"
-    try:
-        address = note.read_text(encoding="utf-8").strip()
-        _knock(address)
-    except (OSError, ValueError):  # no note, or one of a cluster that was killed
-        return ""
-    return address
 
 
 def _room(device: str, gpus_per_worker: float) -> tuple[str, int]:

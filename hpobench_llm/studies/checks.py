@@ -1,0 +1,115 @@
+"""Read a study and find out now, not after an hour, what in it cannot work."""
+
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+
+from hpobench_llm.benchmarks.base import Benchmark
+from hpobench_llm.errors import HpobenchError, SpecError
+from hpobench_llm.metrics import select
+from hpobench_llm.optimizers.registry import check_name, entry
+from hpobench_llm.space import Categorical
+from hpobench_llm.spec import read_spec
+from hpobench_llm.studies.budget import Budget
+from hpobench_llm.studies.design import initial_design
+from hpobench_llm.studies.processes import in_processes
+from hpobench_llm.studies.runner import Runner
+from hpobench_llm.studies.study import StudySpec, load_as
+
+SECONDS_TO_BUILD = 120.0
+
+
+def read_study(path: Path) -> StudySpec:
+    """Read a study and check everything that can be known without a replay.
+
+    Each optimizer is built once for each benchmark, in another process. One that raises an
+    unforeseen error there, or hangs, is left to its replays, which will name it.
+
+    Raises:
+        SpecError: naming file, key, value and what to do.
+        UnknownNameError: a benchmark, an optimizer or an objective does not exist.
+    """
+    spec = read_spec(path, StudySpec)
+    for name in spec.optimizers:
+        check_name(name, f"{path}: `optimizers`")
+    loaded: dict[str, Benchmark] = {}
+    for name in spec.benchmarks:
+        benchmark = _load(spec, name, path, "benchmarks")
+        if benchmark.name in (other.name for other in loaded.values()):
+            raise SpecError(path, "benchmarks", f"two benchmarks are called {benchmark.name!r}")
+        loaded[name] = benchmark
+        select(benchmark.metrics, spec.objectives, f"{path}: `objectives`: {benchmark.name}")
+        try:
+            Budget.of(spec.budget, benchmark.fidelities)
+            initial_design(benchmark, spec.initial, seed=0)
+        except HpobenchError as error:
+            raise SpecError(path, "", f"{error} ({benchmark.name})") from None
+        for optimizer in spec.optimizers:
+            _fits(spec, optimizer, name, benchmark, path)
+    for name in spec.related():
+        _load(spec, name, path, "sources")
+    _check_columns(loaded.values(), path)
+    _build(spec, path)
+    return spec
+
+
+def _load(spec: StudySpec, name: str, path: Path, key: str) -> Benchmark:
+    benchmark = load_as(name, spec.kind, f"{path}: `{key}`", allow_poor=spec.allow_poor)
+    try:
+        return benchmark.constrained(spec.constraints)
+    except HpobenchError as error:
+        raise SpecError(path, "constraints", str(error)) from None
+
+
+def _check_columns(benchmarks: Iterable[Benchmark], path: Path) -> None:
+    """Refuse axes of one name that could not be one column of the trajectories."""
+    found: dict[str, tuple[str, str]] = {}
+    for benchmark in benchmarks:
+        for dimension in benchmark.space:
+            kind = "text" if isinstance(dimension, Categorical) else "numbers"
+            name, before = found.setdefault(dimension.name, (benchmark.name, kind))
+            if kind != before:
+                raise SpecError(
+                    path,
+                    "benchmarks",
+                    f"`{dimension.name}` is {before} in {name} and {kind} in {benchmark.name}; "
+                    "make two studies",
+                )
+
+
+def _fits(spec: StudySpec, optimizer: str, name: str, benchmark: Benchmark, path: Path) -> None:
+    """Refuse what a listing of the optimizer already says that it cannot do."""
+    known = entry(optimizer)
+    if known.fidelity and not benchmark.fidelities:
+        raise SpecError(
+            path,
+            "optimizers",
+            f"{optimizer} trains in part, and {benchmark.name} has no fidelity axis; leave one of "
+            "the two out",
+        )
+    if known.objectives == "one" and len(spec.objectives) > 1:
+        raise SpecError(
+            path,
+            "optimizers",
+            f"{optimizer} takes one objective, and `objectives` has {len(spec.objectives)}: "
+            f"{', '.join(spec.objectives)}; leave it out, or all objectives but one",
+        )
+    if known.transfer and not spec.sources_of(name):
+        raise SpecError(
+            path,
+            "sources",
+            f"{optimizer} learns from related tasks, and there is none for {benchmark.name}; list "
+            'benchmarks, or say "others" in a study of several',
+        )
+
+
+def _build(spec: StudySpec, path: Path) -> None:
+    cells = [cell for cell in spec.cells() if cell.seed == 0]
+    built = in_processes(cells, Runner(spec).build, count=1, timeout=lambda _: SECONDS_TO_BUILD)
+    with closing(built):
+        for answer in built:
+            if answer.refused:
+                optimizer, benchmark = answer.task.optimizer, answer.task.benchmark
+                raise SpecError(
+                    path, "optimizers", f"{optimizer} on {benchmark}: {answer.failure}"
+                )

@@ -1,0 +1,35 @@
+"""The initial design: configurations that every optimizer of a study begins with."""
+
+import zlib
+
+import numpy as np
+
+from hpobench_llm.benchmarks.base import Benchmark
+from hpobench_llm.errors import ConfigurationError
+from hpobench_llm.space import Configuration
+
+DRAWS_IN_VAIN = 1000
+
+
+def initial_design(problem: Benchmark, count: int, seed: int) -> list[Configuration]:
+    """Return `count` distinct configurations, drawn uniformly; name and seed decide which.
+
+    A draw is snapped to what the benchmark can evaluate, and left out if it was drawn before.
+
+    Raises:
+        ConfigurationError: the benchmark does not seem to have so many.
+    """
+    rng = np.random.default_rng((seed, zlib.crc32(problem.name.encode())))
+    found: dict[str, Configuration] = {}
+    in_vain = 0
+    while len(found) < count:
+        config = problem.snap(problem.space.sample(rng))
+        name = problem.space.config_id(config)
+        in_vain = in_vain + 1 if name in found else 0
+        found[name] = config
+        if in_vain == DRAWS_IN_VAIN:
+            raise ConfigurationError(
+                f"`initial`: {count} different configurations are wanted, and {DRAWS_IN_VAIN} "
+                f"draws in a row found none of {problem.name} beside the first {len(found)}"
+            )
+    return list(found.values())

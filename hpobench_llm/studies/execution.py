@@ -1,0 +1,131 @@
+"""Run a study: every replay that its folder lacks, in processes here or on a Ray cluster."""
+
+import fcntl
+import os
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpobench_llm.errors import HpobenchError, MissingDependencyError
+from hpobench_llm.studies.folder import FAILURES, TRAJECTORIES, Folder
+from hpobench_llm.studies.processes import in_processes
+from hpobench_llm.studies.runner import Runner
+from hpobench_llm.studies.study import Cell, StudySpec
+from hpobench_llm.studies.tasks import Answer
+
+HANGS = 2  # so often may an optimizer hang on a benchmark before its other seeds are left out
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run of a study did: how many replays ran now, and which failed and why."""
+
+    ran: int
+    failed: dict[Cell, str]
+
+    def lines(self, total: int, out: Path) -> list[str]:
+        """Return what ran, what failed and why, and where it all is, for people.
+
+        The seeds of an optimizer that failed on a benchmark for the same reason share a line.
+        """
+        done = total - len(self.failed)
+        there = out / TRAJECTORIES if done else out
+        lines = [f"{self.ran} replays ran now; {done} of {total} are in {there}"]
+        if not self.failed:
+            return lines
+        seeds: dict[tuple[str, str, str], list[int]] = {}
+        for cell, reason in self.failed.items():
+            seeds.setdefault((cell.optimizer, cell.benchmark, reason), []).append(cell.seed)
+        lines.append(f"{len(self.failed)} failed, and are tried again by another start:")
+        for (optimizer, benchmark, reason), failed in seeds.items():
+            which = ", ".join(map(str, failed))
+            lines.append(
+                f"  {optimizer} on {benchmark}, seed{'s' * (len(failed) > 1)} {which}: {reason}"
+            )
+        return [*lines, f"they are listed in {out / FAILURES}"]
+
+
+def run_study(
+    spec: StudySpec,
+    out: Path,
+    *,
+    processes: int | None = None,
+    ray_address: str | None = None,
+    on_done: Callable[[int, int, str], None] = lambda *_: None,
+) -> Outcome:
+    """Run every replay that `out` does not hold yet, and merge all that are there.
+
+    A replay that raises, hangs or ends its process does not stop the others: it is listed in
+    `failures.json`, and tried again when the study is run again. An optimizer that hangs for
+    two seeds of a benchmark is not tried with more of them.
+
+    Args:
+        spec: the study.
+        out: its folder. See `folder`.
+        processes: how many replays run at a time; None: one a core, here or of the cluster.
+        ray_address: run on the Ray cluster there, `auto`: on this machine's; None: in processes.
+        on_done: told how many replays are done, of how many, and which one was last.
+
+    Raises:
+        SpecError: `out` holds another study, or this one against another table.
+        HpobenchError: another process runs a study in `out`; there is no cluster.
+        MissingDependencyError: Ray is not installed.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with _alone_in(out):
+        folder = Folder(out, spec)
+        total, missing = len(spec.cells()), folder.missing()
+        done, failed, hangs = total - len(missing), dict[Cell, str](), Counter[tuple[str, str]]()
+
+        def pending() -> Iterator[Cell]:
+            for cell in missing:
+                if hangs[cell.benchmark, cell.optimizer] < HANGS:
+                    yield cell
+                else:
+                    failed[cell] = f"not run: it hung for {HANGS} other seeds"
+
+        runner = Runner(spec, folder.identity)
+        count = max(1, min(processes or os.cpu_count() or 1, len(missing)))
+        answers = (
+            in_processes(pending(), runner.replay, count=count, timeout=spec.timeout)
+            if ray_address is None
+            else _on_ray(pending(), runner, spec, processes, ray_address)
+        )
+        with closing(answers):
+            for answer in answers:
+                cell = answer.task
+                if answer.value is not None:
+                    folder.keep(cell, answer.value)
+                else:
+                    failed[cell] = answer.failure
+                    hangs[cell.benchmark, cell.optimizer] += answer.hung
+                done += 1
+                on_done(done, total, f"{cell.optimizer} seed {cell.seed}")
+        in_order = {cell: failed[cell] for cell in missing if cell in failed}
+        folder.merge(in_order)
+    return Outcome(len(missing) - len(failed), in_order)
+
+
+def _on_ray(
+    cells: Iterator[Cell], runner: Runner, spec: StudySpec, count: int | None, address: str
+) -> Generator[Answer[Cell, bytes], None, None]:
+    try:
+        from hpobench_llm.studies.on_ray import on_ray
+    except ImportError as error:
+        raise MissingDependencyError(str(error.name), "ray", "--executor ray") from None
+    return on_ray(cells, runner.replay, count=count, timeout=spec.timeout, address=address)
+
+
+@contextmanager
+def _alone_in(out: Path) -> Iterator[None]:
+    """Hold a folder's lock, which the system takes away from a process that is killed."""
+    lock = os.open(out, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise HpobenchError(f"{out}: another process runs a study in this folder") from None
+    finally:
+        os.close(lock)

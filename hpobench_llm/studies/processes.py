@@ -1,0 +1,175 @@
+"""Tasks in processes of their own: one that raises, hangs or dies costs its own task alone.
+
+A process runs one task after another. Where one dies (a crash in a library, `os._exit`, the
+kernel's out-of-memory killer) or takes longer than it may, the task that it ran is blamed, the
+process and all that it started are killed, and another takes its place. The processes end with the
+one that started them, however that ends; only one that is within a library's call which holds the
+interpreter's lock ends after that call.
+
+It needs POSIX: sessions and signal masks.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection, wait
+from typing import Generic
+
+from hpobench_llm.errors import HpobenchError
+from hpobench_llm.studies.tasks import Answer, R, T, attempt, hung
+
+_CONTEXT = multiprocessing.get_context("spawn")
+
+
+def in_processes(
+    tasks: Iterable[T],
+    handle: Callable[[T], R],
+    *,
+    count: int,
+    timeout: Callable[[T], float | None] = lambda _: None,
+) -> Generator[Answer[T, R], None, None]:
+    """Yield the answer to each task, as they come, from `count` processes.
+
+    A task is taken from `tasks` when a process is free for it. When the iterator is closed, or
+    this process is interrupted, all that runs is killed.
+
+    Args:
+        tasks: the tasks; they and the answers are sent from process to process.
+        handle: what to do with a task. Every process has its own copy, which it keeps.
+        count: how many processes.
+        timeout: how many seconds a task may take; None: it may take for ever.
+
+    Raises:
+        HpobenchError: a process cannot be started.
+    """
+    waiting = iter(tasks)
+    workers: list[_Worker[T, R]] = []
+
+    def hire() -> None:
+        task = next(waiting, None)
+        if task is not None:
+            with _inherited():  # no Ctrl-C before the process is in the list either
+                workers.append(_Worker(handle, task, timeout))
+
+    try:
+        for _ in range(count):
+            hire()
+        while workers:
+            first = min(worker.deadline for worker in workers)
+            patience = None if first == float("inf") else max(0.0, first - time.monotonic())
+            heard = wait([worker.connection for worker in workers], patience)
+            for worker in list(workers):
+                if worker.connection in heard:
+                    answer = worker.receive()
+                elif time.monotonic() >= worker.deadline:
+                    answer = worker.give_up()
+                else:
+                    continue
+                if answer is not None:
+                    yield answer
+                if not worker.alive:
+                    workers.remove(worker)
+                    hire()
+                elif answer is not None and not worker.take(next(waiting, None)):
+                    workers.remove(worker)
+                    worker.kill()
+    finally:
+        for worker in workers:
+            worker.kill()
+
+
+class _Worker(Generic[T, R]):
+    """A process, seen from the one that started it, and the task that it runs."""
+
+    def __init__(
+        self, handle: Callable[[T], R], task: T, timeout: Callable[[T], float | None]
+    ) -> None:
+        self._timeout = timeout
+        self.connection, theirs = _CONTEXT.Pipe()
+        self._process = _CONTEXT.Process(target=_serve, args=(theirs, handle))
+        self._process.start()
+        theirs.close()
+        self.alive, self._ready = True, False
+        self.take(task)
+        self.deadline = float("inf")  # its start does not count
+
+    def take(self, task: T | None) -> bool:
+        """Begin a task; False if there is none."""
+        if task is None:
+            return False
+        self._task, self._started = task, time.monotonic()
+        seconds = self._timeout(task)
+        self.deadline = float("inf") if seconds is None else self._started + seconds
+        with suppress(OSError):  # it has died since: that is seen when its answer is awaited
+            self.connection.send(task)
+        return True
+
+    def receive(self) -> Answer[T, R] | None:
+        """Return the answer that has come; None: the process says that it is ready."""
+        try:
+            answer: Answer[T, R] | None = self.connection.recv()
+        except (EOFError, OSError):
+            return self._died()
+        if answer is None:
+            self._ready, self._started = True, time.monotonic()
+            seconds = self._timeout(self._task)
+            self.deadline = float("inf") if seconds is None else self._started + seconds
+        return answer
+
+    def give_up(self) -> Answer[T, R]:
+        """Return that the task hangs, and kill the process."""
+        self.kill()
+        return hung(self._task, time.monotonic() - self._started)
+
+    def _died(self) -> Answer[T, R]:
+        self.kill()
+        code = self._process.exitcode or 0
+        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit status {code}"
+        if not self._ready:
+            raise HpobenchError(f"a process that was to run replays ended {how} as it started")
+        return Answer(task=self._task, failure=f"its process ended {how} in the middle of it")
+
+    def kill(self) -> None:
+        """End the process and all that it started."""
+        self.alive = False
+        if self._process.pid is not None:
+            with suppress(ProcessLookupError, PermissionError):  # it has no session of its own yet
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()
+        self._process.join()
+        self.connection.close()
+
+
+@contextmanager
+def _inherited() -> Iterator[None]:
+    """Give a process that is started inside one thread, and no Ctrl-C: that comes through us."""
+    threads = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = threads or "1"
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if threads is None:
+            del os.environ["OMP_NUM_THREADS"]
+
+
+def _serve(connection: Connection, handle: Callable[[T], R]) -> None:
+    """Answer one task after another: the process's own side."""
+    os.setsid()
+    os.dup2(2, 1)  # what a library prints is no data
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    connection.send(None)
+    while True:
+        connection.send(attempt(handle, connection.recv()))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.killpg(0, signal.SIGKILL)

@@ -1,0 +1,106 @@
+"""Run a cell of a study: what a process or a node of a cluster does, again and again."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hpobench_llm.artefacts import frame_to_parquet
+from hpobench_llm.benchmarks.base import Benchmark
+from hpobench_llm.errors import IntegrityError
+from hpobench_llm.metrics import select
+from hpobench_llm.optimizers.registry import build, entry
+from hpobench_llm.provenance import versions
+from hpobench_llm.studies.budget import Budget
+from hpobench_llm.studies.design import initial_design
+from hpobench_llm.studies.replay import replay
+from hpobench_llm.studies.sources import sources_of
+from hpobench_llm.studies.study import NONE, Cell, StudySpec, kind_of
+
+
+def identity(spec: StudySpec, benchmarks: list[Benchmark]) -> dict[str, Any]:
+    """Return what a study's replays follow from beside the study itself: tables and libraries."""
+    libraries = {entry(name).distribution for name in spec.optimizers} - {""}
+    return {
+        "tables": {b.name: b.table_sha256 for b in benchmarks if b.table_sha256 is not None},
+        "versions": versions("hpobench-llm", "numpy", *sorted(libraries)),
+    }
+
+
+@dataclass(slots=True)
+class Runner:
+    """Replays cells of one study; a benchmark is opened once, a live one for every replay.
+
+    `expected` is the `identity` that the study began with: another table or library in the
+    process that runs a cell, on another machine perhaps, is an error.
+    """
+
+    spec: StudySpec
+    expected: dict[str, Any] | None = None
+    _opened: dict[str, Benchmark] = field(default_factory=dict)
+
+    def replay(self, cell: Cell) -> bytes:
+        """Return a cell's trajectory as Parquet, `optimizer_seconds` included.
+
+        Raises:
+            IntegrityError: a table or a library is another one than `expected`.
+            HpobenchError: as `replay`.
+        """
+        spec, problem = self.spec, self._open(cell.benchmark)
+        checkpoint = spec.checkpoint_seconds
+        trajectory = replay(
+            problem,
+            cell.optimizer,
+            budget=spec.budget,
+            seed=cell.seed,
+            workers=spec.workers,
+            objectives=spec.objectives,
+            initial=initial_design(problem, spec.initial, cell.seed),
+            sources=self._sources(cell),
+            checkpoint_seconds=None if checkpoint == NONE else checkpoint,
+            count_optimizer_seconds=spec.count_optimizer_seconds,
+        )
+        return frame_to_parquet(trajectory.frame)
+
+    def build(self, cell: Cell) -> None:
+        """Build a cell's optimizer and nothing else: does it take the benchmark's space?
+
+        Raises:
+            HpobenchError: it does not.
+        """
+        spec, problem = self.spec, self._open(cell.benchmark)
+        objectives = select(problem.metrics, spec.objectives, problem.name)
+        build(
+            cell.optimizer,
+            space=problem.space,
+            objectives=objectives,
+            fidelities=problem.fidelities,
+            budget=Budget.of(spec.budget, problem.fidelities).trials,
+            seed=cell.seed,
+            sources=sources_of(problem, self._sources(cell), objectives),
+            constraints=problem.constraints,
+        ).close()
+
+    def _sources(self, cell: Cell) -> list[Benchmark]:
+        """Return what a cell's optimizer may learn from: nothing, unless it transfers."""
+        if not entry(cell.optimizer).transfer:
+            return []
+        return [self._open(name) for name in self.spec.sources_of(cell.benchmark)]
+
+    def _open(self, name: str) -> Benchmark:
+        if name in self._opened:
+            return self._opened[name]
+        benchmark = self.spec.load(name)
+        if self.expected is not None:
+            self._compare(benchmark)
+        if kind_of(name, self.spec.kind) != "live":
+            self._opened[name] = benchmark
+        return benchmark
+
+    def _compare(self, benchmark: Benchmark) -> None:
+        for key, here in identity(self.spec, [benchmark]).items():
+            for name, value in here.items():
+                then = (self.expected or {})[key].get(name)
+                if value != then:
+                    raise IntegrityError(
+                        f"{name}: the study began with {then}, the process that runs the replay "
+                        f"has {value}"
+                    )

@@ -1,0 +1,60 @@
+"""A task that is run where it can do no harm, and what came of it."""
+
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from hpobench_llm.errors import HpobenchError
+
+T = TypeVar("T")
+R = TypeVar("R")
+LONGEST_REASON = 500  # characters of somebody else's message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer(Generic[T, R]):
+    """What came of a task.
+
+    Args:
+        task: the task.
+        value: its result; None if it failed.
+        failure: why it failed, on one line; empty if it did not.
+        refused: it failed by an error that is raised on purpose: an `HpobenchError` that does not
+            merely tell of another.
+        hung: it failed because its time was up.
+        seconds: the wall seconds that it took, if it did not fail.
+    """
+
+    task: T
+    value: R | None = None
+    failure: str = ""
+    refused: bool = False
+    hung: bool = False
+    seconds: float = 0.0
+
+
+def attempt(handle: Callable[[T], R], task: T) -> Answer[T, R]:
+    """Run a task; whatever it raises is an answer, `SystemExit` as well."""
+    started = time.perf_counter()
+    try:
+        value = handle(task)
+    except HpobenchError as error:
+        return Answer(task=task, failure=str(error), refused=error.__cause__ is None)
+    except BaseException as error:
+        return Answer(task=task, failure=_describe(error))
+    return Answer(task=task, value=value, seconds=time.perf_counter() - started)
+
+
+def hung(task: T, seconds: float) -> Answer[T, R]:
+    """Return that a task was ended because its time was up."""
+    failure = f"hung: it was ended after {seconds:.0f} s (`timeout_seconds`)"
+    return Answer(task=task, failure=failure, hung=True)
+
+
+def _describe(error: BaseException) -> str:
+    """Return an error that nobody foresaw, with the place that raised it."""
+    message = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_REASON]
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{message} ({place.filename}:{place.lineno}, in {place.name})"

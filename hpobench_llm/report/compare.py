@@ -35,17 +35,18 @@ class Result:
         """Return the ranking as a table, what it means in words, and the report's path."""
         lines = []
         for result in self.comparison.benchmarks:
+            width = max(12, *(len(standing.optimizer) for standing in result.standings))
             budget = reached(result.grid[-1], self.comparison.spending)
             lines += [
                 f"{result.benchmark}: {', '.join(o.name for o in result.objectives)}, "
                 f"{len(result.seeds)} seeds, {budget}",
-                f"  {'optimizer':<12} {'mean rank':<20} {'median final regret':<32} at optimum",
+                f"  {'optimizer':<{width}} {'mean rank':<20} {'median final regret':<32} at optimum",
             ]
             for standing in result.standings:
                 rank, regret = standing.rank.last, standing.regret.last
                 ranks = f"{rank.value:.2f} [{rank.low:.2f}, {rank.high:.2f}]"
                 lines.append(
-                    f"  {standing.optimizer:<12} {ranks:<20} {interval(regret):<32} "
+                    f"  {standing.optimizer:<{width}} {ranks:<20} {interval(regret):<32} "
                     f"{standing.optimum_share:.0%}"
                 )
         lines += ["", summarise(self.comparison)]

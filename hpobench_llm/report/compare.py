@@ -40,7 +40,8 @@ class Result:
             lines += [
                 f"{result.benchmark}: {', '.join(o.name for o in result.objectives)}, "
                 f"{len(result.seeds)} seeds, {budget}",
-                f"  {'optimizer':<{width}} {'mean rank':<20} {'median final regret':<32} at optimum",
+                f"  {'optimizer':<{width}} {'mean rank':<20} {'median final regret':<32} "
+                "at optimum",
             ]
             for standing in result.standings:
                 rank, regret = standing.rank.last, standing.regret.last

@@ -72,7 +72,13 @@ def regret_curves(result: BenchmarkComparison, comparison: Comparison) -> str:
             axes.annotate("seed noise", (0, result.noise_sd), (4, 3), size=7.5, **place)
         _draw_bands(axes, bands, result.grid, floor_)
         axes.set(xlabel=counted(comparison.spending))
-        axes.set(ylabel=label("median simple regret", result.unit))
+        # A product of units is long, and says little.
+        several = len(result.objectives) > 1
+        axes.set(
+            ylabel="median missing hypervolume"
+            if several
+            else label("median simple regret", result.unit)
+        )
         return _svg(figure, title)
 
 
@@ -200,7 +206,7 @@ def objective_by_axis(facts: BenchmarkFacts) -> str | None:
         # The bad half of a table is wide and teaches little; the counts on top say what is cut.
         limit = best + 3 * (middle - best)
         for axes, name in zip(panels, names, strict=False):
-            _draw_axis(axes, facts, name, done & (losses <= limit))
+            _draw_axis(axes, facts, name, done & (losses <= limit), 72 // columns)
         for axes in panels[len(names) :]:
             axes.set_visible(False)
         for axes in panels[::columns]:
@@ -308,8 +314,11 @@ def _draw_unfinished(figure: Figure, dots: Any, rows: Any, rates: Any) -> None:
     axes.set_title(f"no value: {len(rows)}", size=7.5, color=MUTED, loc="left")
 
 
-def _draw_axis(axes: Axes, facts: BenchmarkFacts, name: str, shown: Any) -> None:
-    """Draw one hyperparameter: runs as dots, the best and the median of each value as lines."""
+def _draw_axis(axes: Axes, facts: BenchmarkFacts, name: str, shown: Any, letters: int) -> None:
+    """Draw one hyperparameter: runs as dots, the best and the median of each value as lines.
+
+    Below the axis there is room for about so many letters.
+    """
     dimension = next(d for d in facts.space if d.name == name)
     raw, values = facts.configurations[name].to_numpy(), facts.column(facts.metric.name)
     order: Any = dimension.values.index if isinstance(dimension, Categorical) else None
@@ -318,7 +327,7 @@ def _draw_axis(axes: Axes, facts: BenchmarkFacts, name: str, shown: Any) -> None
     if listed:
         groups = np.array([levels.index(value) for value in raw.tolist()])
         x = groups.astype(np.float64)
-        step = 1 + (sum(len(number(v)) + 1 for v in levels) > 24)
+        step = 1 + (sum(len(number(v)) + 1 for v in levels) > letters)
         axes.set_xticks(range(0, len(levels), step), [number(v) for v in levels[::step]])
         axes.set_xlim(-0.5, len(levels) - 0.5)
     else:

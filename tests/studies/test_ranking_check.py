@@ -1,8 +1,11 @@
 """The ranking check: agreement is found, disagreement too, and a tie is a tie."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from hpobench_llm.cli import main
 from hpobench_llm.errors import NotMeasuredError
 from hpobench_llm.studies import ranking_check as module
 from hpobench_llm.studies.ranking_check import BAR, compare_losses, ranking_check
@@ -131,3 +134,20 @@ def test_an_objective_that_is_missing_somewhere_is_named(fitted, monkeypatch):
     found = ranking_check(*fitted, seeds=1, budgets=(2,))
     assert not found["passed"]
     assert found["verdict"] == "the check cannot be made: t: val_loss was not measured"
+
+
+def test_the_check_alone_is_made_again_and_the_models_stay(fitted, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(module, "OPTIMIZERS", ("random", "sobol"))
+    table, surrogate = fitted
+    folder = surrogate.write(tmp_path / "s")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert main(["fit", str(table.folder), "--out", str(folder), "--check-only"]) == 0
+    assert "ranking check: the table tells" in capsys.readouterr().out
+    renewed = {"quality.json", "CARD.md", "surrogate.json"}
+    changed = {path.name for path in folder.iterdir() if path.read_bytes() != before[path.name]}
+    assert changed == renewed
+    assert Surrogate.load(folder).quality["ranking_check"]["optimizers"] == ["random", "sobol"]
+    replace(surrogate, table_sha256="0" * 64).write(tmp_path / "other")
+    other = ["fit", str(table.folder), "--out", str(tmp_path / "other"), "--check-only"]
+    assert main(other) != 0
+    assert "fit it again" in capsys.readouterr().err

@@ -39,6 +39,7 @@ from hpobench_llm.studies.replay import replay
 from hpobench_llm.surrogates.artefact import Surrogate
 from hpobench_llm.tables.table import Table
 
+# NOMAD is not among them: its models take minutes for some seeds.
 OPTIMIZERS = (
     "random",
     "sobol",
@@ -46,7 +47,6 @@ OPTIMIZERS = (
     "de",
     "cmaes",
     "nsga2",
-    "nomad",
     "tpe-nni",
     "tpe-optuna",
 )

@@ -46,6 +46,11 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="compare no optimizers; `load` then refuses the surrogate unless told otherwise",
     )
+    fit.add_argument(
+        "--check-only",
+        action="store_true",
+        help="fit nothing: make the ranking check of the surrogate in DIR again",
+    )
     fit.set_defaults(run=_fit)
 
     replay = commands.add_parser(
@@ -225,36 +230,53 @@ def _import(options: argparse.Namespace) -> int:
 
 def _fit(options: argparse.Namespace) -> int:
     from hpobench_llm.locate import find_artefact
-    from hpobench_llm.studies.ranking_check import ranking_check
+    from hpobench_llm.surrogates.artefact import Surrogate
     from hpobench_llm.surrogates.card import summary
     from hpobench_llm.surrogates.fit import fit
     from hpobench_llm.tables.table import Table
 
     if options.folds < 2:
         raise HpobenchError(f"--folds must be at least 2, got {options.folds}")
+    if options.check_only and options.no_ranking_check:
+        raise HpobenchError("--check-only and --no-ranking-check leave nothing to do")
     table = Table.load(find_artefact("tables", options.table))
-    name = table.metadata.name
-    with Progress(1, f"fit {name}") as progress:
-        surrogate = fit(
-            table,
-            seed=options.seed,
-            folds=options.folds,
-            extrapolate=not options.no_extrapolation,
-            on_fit=lambda done, total, text: progress.advance_to(done, text, total),
-        )
-    surrogate.write(options.out)  # what was fitted is not lost if the check is stopped
-    if not options.no_ranking_check:
-        with Progress(1, f"ranking check {name}") as progress:
-            outcome = ranking_check(
+    if options.check_only:
+        surrogate = Surrogate.load(options.out)
+    else:
+        with Progress(1, f"fit {table.metadata.name}") as progress:
+            surrogate = fit(
                 table,
-                surrogate,
-                on_replay=lambda done, total, text: progress.advance_to(done, text, total),
+                seed=options.seed,
+                folds=options.folds,
+                extrapolate=not options.no_extrapolation,
+                on_fit=lambda done, total, text: progress.advance_to(done, text, total),
             )
-        surrogate = surrogate.with_ranking_check(outcome)
+        surrogate.write(options.out)  # what was fitted is not lost if the check is stopped
+    if not options.no_ranking_check:
+        surrogate = _checked(table, surrogate)
         surrogate.write(options.out)
     print("\n".join(summary(surrogate.quality)))
     print(f"written to {options.out}; all figures: {options.out / 'quality.json'}, CARD.md")
     return 0
+
+
+def _checked(table: Any, surrogate: Any) -> Any:
+    """Return the surrogate with the outcome of its ranking check."""
+    from hpobench_llm.studies.ranking_check import ranking_check
+
+    name = table.metadata.name
+    if surrogate.table_sha256 != table.metadata.table_sha256:
+        raise HpobenchError(
+            f"the surrogate was fitted on {surrogate.table} with sha256 {surrogate.table_sha256}, "
+            f"and {name} has {table.metadata.table_sha256}: fit it again"
+        )
+    with Progress(1, f"ranking check {name}") as progress:
+        outcome = ranking_check(
+            table,
+            surrogate,
+            on_replay=lambda done, total, text: progress.advance_to(done, text, total),
+        )
+    return surrogate.with_ranking_check(outcome)
 
 
 def _replay(options: argparse.Namespace) -> int:

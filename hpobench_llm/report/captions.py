@@ -1,17 +1,26 @@
 """What stands under each picture: what is drawn, what is left out, and how much of it."""
 
 from hpobench_llm.report.facts import BenchmarkFacts
-from hpobench_llm.report.words import count, number, percent, words
+from hpobench_llm.report.words import count, counted, listed, number, percent, words
 from hpobench_llm.studies.comparison import BenchmarkComparison, Comparison
 from hpobench_llm.studies.inference import rank_correlation
+from hpobench_llm.studies.spending import TRIALS
 
 
-def of_regret(result: BenchmarkComparison, *, alpha: float) -> str:
+def of_regret(result: BenchmarkComparison, comparison: Comparison) -> str:
     """Return the caption of the regret curves."""
+    optimum = "the known optimum" if result.optimum_known else "the best that any trial found"
+    what = f"regret of the {words(result.metric)}"
+    lost = f"the best trial so far loses against {optimum}"
+    if len(result.objectives) > 1:
+        names = listed([words(objective.name) for objective in result.objectives])
+        what = f"regret of the hypervolume of {names}"
+        front = "the benchmark's front" if result.optimum_known else "the front of all trials"
+        lost = f"the trials so far lack to {front}"
     text = (
-        f"Median simple regret of the {words(result.metric)} after each trial, over "
-        f"{count(len(result.seeds), 'seed')}: what the best trial so far loses against the known "
-        f"optimum. Bands are pointwise {percent(1 - alpha)} bootstrap intervals."
+        f"Median simple {what} {after(comparison)}, over "
+        f"{count(len(result.seeds), 'seed')}: what {lost}. "
+        f"Bands are pointwise {percent(1 - comparison.alpha)} bootstrap intervals."
     )
     bands = [standing.regret for standing in result.standings]
     lowest = min(min(band.low) for band in bands)
@@ -33,10 +42,30 @@ def of_ranks(comparison: Comparison) -> str:
     if len(comparison.benchmarks) > 1:
         where = f"{len(comparison.benchmarks)} benchmarks, each weighing alike"
     return (
-        f"Mean rank by regret after each trial, over all seeds on {where}; ties share their mean "
-        f"rank. Bands are pointwise {percent(1 - comparison.alpha)} bootstrap intervals, seeds "
-        "drawn jointly for all optimizers."
+        f"Mean rank by regret {after(comparison)}, over all seeds on {where}; ties share their "
+        f"mean rank. Bands are pointwise {percent(1 - comparison.alpha)} bootstrap intervals, "
+        "seeds drawn jointly for all optimizers."
     )
+
+
+def of_fronts(result: BenchmarkComparison) -> str:
+    """Return the caption of the attained fronts."""
+    text = (
+        f"What at least half of the {count(len(result.seeds), 'seed')} attained at the end of the "
+        "budget: a trial as good as every point on the line, or better, in both objectives. In "
+        "black the benchmark's own Pareto front"
+    )
+    text += "." if result.optimum_known else ", as far as any trial found it."
+    if nothing := [s.optimizer for s in result.standings if not s.front]:
+        text += f" Half of the seeds of {listed(nothing)} found nothing."
+    return text
+
+
+def after(comparison: Comparison) -> str:
+    """Return in words along what curves run."""
+    if comparison.spending == TRIALS:
+        return "after each trial"
+    return f"over the {counted(comparison.spending)} spent"
 
 
 def of_scores(facts: BenchmarkFacts) -> str:

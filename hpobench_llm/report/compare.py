@@ -4,21 +4,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from hpobench_llm.artefacts import sha256_of_file, write_json
 from hpobench_llm.benchmarks.base import Benchmark
 from hpobench_llm.benchmarks.tabular import TabularBenchmark
-from hpobench_llm.errors import IntegrityError, NotMeasuredError
-from hpobench_llm.metrics import Metric, select
+from hpobench_llm.errors import IntegrityError
+from hpobench_llm.metrics import Metric
 from hpobench_llm.optimizers.registry import entry
 from hpobench_llm.report.page import BenchmarkFacts, write_report
-from hpobench_llm.report.summary import summarise
-from hpobench_llm.report.words import interval
-from hpobench_llm.studies.comparison import Comparison
-from hpobench_llm.studies.folder import TRAJECTORIES, read_trajectories
+from hpobench_llm.report.summary import failures, summarise
+from hpobench_llm.report.words import interval, reached
+from hpobench_llm.studies.budget import Budget
+from hpobench_llm.studies.comparison import Comparison, Failure
+from hpobench_llm.studies.folder import TRAJECTORIES, read_failures, read_trajectories
+from hpobench_llm.studies.problem import Problem
 from hpobench_llm.studies.statistics import compare_trajectories
-from hpobench_llm.studies.study import load_as
+from hpobench_llm.studies.study import NONE, load_as
 from hpobench_llm.tables.schema import IMPORTED
 
 COMPARISON_FILE, REPORT_FILE = "comparison.json", "report.html"
@@ -35,59 +35,74 @@ class Result:
         """Return the ranking as a table, what it means in words, and the report's path."""
         lines = []
         for result in self.comparison.benchmarks:
+            width = max(12, *(len(standing.optimizer) for standing in result.standings))
+            budget = reached(result.grid[-1], self.comparison.spending)
             lines += [
-                f"{result.benchmark}: {result.metric}, {len(result.seeds)} seeds, "
-                f"{result.trials} trials",
-                f"  {'optimizer':<12} {'mean rank':<20} {'median final regret':<32} at optimum",
+                f"{result.benchmark}: {', '.join(o.name for o in result.objectives)}, "
+                f"{len(result.seeds)} seeds, {budget}",
+                f"  {'optimizer':<{width}} {'mean rank':<20} {'median final regret':<32} "
+                "at optimum",
             ]
             for standing in result.standings:
                 rank, regret = standing.rank.last, standing.regret.last
                 ranks = f"{rank.value:.2f} [{rank.low:.2f}, {rank.high:.2f}]"
                 lines.append(
-                    f"  {standing.optimizer:<12} {ranks:<20} {interval(regret):<32} "
+                    f"  {standing.optimizer:<{width}} {ranks:<20} {interval(regret):<32} "
                     f"{standing.optimum_share:.0%}"
                 )
-        return "\n".join([*lines, "", summarise(self.comparison), f"report: {self.report}"])
+        lines += ["", summarise(self.comparison)]
+        lines += [f"failed: {line}" for line in failures(self.comparison)]
+        return "\n".join([*lines, f"report: {self.report}"])
 
 
 def compare(folder: str | Path) -> Result:
-    """Compare the optimizers of a complete study and write its report.
+    """Compare the optimizers of a study and write its report.
 
     The trajectories are judged by the mean over the table's seeds, on the same tables that they
-    were replayed on.
+    were replayed on. Replays that failed are named; the others are compared.
 
     Raises:
         IntegrityError: the study is not complete, or a table has changed since.
         UnknownNameError: a benchmark of the study cannot be found.
+        NotMeasuredError: a benchmark on which no run is ok and keeps the constraints.
     """
     folder = Path(folder)
     header, frame = read_trajectories(folder)
-    objective = header["study"]["objectives"][0]
-    kind = header["study"].get("kind", "table")
-    poor = header["study"].get("allow_poor", False)
-    benchmarks = [
-        load_as(name, kind, where=str(folder), allow_poor=poor)
-        for name in header["study"]["benchmarks"]
-    ]
-    problems = {}
-    for benchmark in benchmarks:
+    study = header["study"]
+    objectives = tuple(study["objectives"])
+    kind, poor = study["kind"], study["allow_poor"]
+    benchmarks, problems = [], {}
+    for name in study["benchmarks"]:
+        benchmark = load_as(name, kind, where=str(folder), allow_poor=poor)
         _check_table(benchmark, header, folder)
-        (metric,) = select(benchmark.metrics, (objective,), benchmark.name)
-        noise = benchmark.noise(objective) if isinstance(benchmark, TabularBenchmark) else None
-        problems[benchmark.name] = (metric, _optimum(benchmark, metric, frame), noise)
-    comparison = compare_trajectories(frame, problems)
+        if not (frame["benchmark"] == benchmark.name).any():
+            continue  # every replay failed: there is nothing to judge
+        benchmark = benchmark.constrained(study["constraints"])
+        trains = (kind.get(name) if isinstance(kind, dict) else kind) == "live"
+        problems[benchmark.name] = Problem.of(benchmark, objectives, frame, trains=trains)
+        benchmarks.append(benchmark)
+    axes = [axis for benchmark in benchmarks for axis in benchmark.fidelities]
+    comparison = compare_trajectories(
+        frame,
+        problems,
+        budget=Budget.of(study["budget"], axes),
+        checkpoints=study["checkpoint_seconds"] != NONE,
+        workers=study["workers"],
+        optimizer_seconds_count=study["count_optimizer_seconds"],
+        failures=[Failure(**failure) for failure in read_failures(folder)],
+    )
     write_json(folder / COMPARISON_FILE, comparison.to_json())
     write_report(
         folder / REPORT_FILE,
-        title=header["study"]["title"],
+        title=study["title"],
         comparison=comparison,
         benchmarks=[
-            _facts(benchmark, problems[benchmark.name][0])
+            _facts(benchmark, *problems[benchmark.name].objectives[:2])
             for benchmark in benchmarks
             if isinstance(benchmark, TabularBenchmark)
         ],
         provenance={
-            "study": header["study"],
+            "study": study,
             "trajectories": f"sha256 {sha256_of_file(folder / TRAJECTORIES)}",
             "code": header["code"],
             "versions": header["versions"],
@@ -95,17 +110,6 @@ def compare(folder: str | Path) -> Result:
         libraries=_libraries(header),
     )
     return Result(comparison, folder / REPORT_FILE)
-
-
-def _optimum(benchmark: Benchmark, metric: Metric, frame: pd.DataFrame) -> float:
-    """Return the benchmark's optimum; where it is not known, the best that any trial found."""
-    try:
-        return benchmark.optimum(metric.name)[1]
-    except NotMeasuredError:
-        rows = frame[(frame["benchmark"] == benchmark.name) & (frame["status"] == "ok")]
-        if not rows[metric.name].notna().any():
-            raise
-        return metric.from_loss(float((rows[metric.name] * metric.to_loss(1.0)).min()))
 
 
 def _check_table(benchmark: Benchmark, header: dict[str, Any], folder: Path) -> None:
@@ -119,7 +123,10 @@ def _check_table(benchmark: Benchmark, header: dict[str, Any], folder: Path) -> 
             )
 
 
-def _facts(benchmark: TabularBenchmark, metric: Metric) -> BenchmarkFacts:
+def _facts(
+    benchmark: TabularBenchmark, metric: Metric, other: Metric | None = None
+) -> BenchmarkFacts:
+    """Gather what a report shows of a table: its objective against the other one, or a score."""
     metadata = benchmark.table.metadata
     configurations = benchmark.configurations()[list(benchmark.space.names)]
     scores = [m for name, m in benchmark.metrics.items() if name.startswith("score_")]
@@ -129,7 +136,7 @@ def _facts(benchmark: TabularBenchmark, metric: Metric) -> BenchmarkFacts:
         name=benchmark.name,
         space=benchmark.space,
         metric=metric,
-        score=next(iter([*finer, *scores]), None),
+        score=other or next((m for m in [*finer, *scores] if m != metric), None),
         configurations=configurations.join(benchmark.query_many(configurations)),
         base_values=metadata.untrained,
         provenance={

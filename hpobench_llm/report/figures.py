@@ -4,7 +4,7 @@ Text stays text, so that it can be selected and read aloud; its font is the page
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from html import escape
 from io import StringIO
@@ -21,7 +21,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from hpobench_llm.report.facts import BenchmarkFacts
 from hpobench_llm.report.looks import ALARM, DOT, GRID, INK, MUTED, looks
-from hpobench_llm.report.words import label, number, words
+from hpobench_llm.report.words import counted, label, number, words
 from hpobench_llm.space import Categorical
 from hpobench_llm.studies.comparison import Band, BenchmarkComparison, Comparison
 
@@ -54,10 +54,10 @@ _STYLE: dict[str, Any] = {
 }
 
 
-def regret_curves(result: BenchmarkComparison) -> str:
-    """Draw median simple regret against trials, with its interval and the seed noise."""
+def regret_curves(result: BenchmarkComparison, comparison: Comparison) -> str:
+    """Draw median simple regret against what was spent, with its interval and the seed noise."""
     bands = {standing.optimizer: standing.regret for standing in result.standings}
-    title = f"Regret over trials on {result.benchmark}"
+    title = f"Regret over {counted(comparison.spending)} on {result.benchmark}"
     with _style(title):
         figure = Figure(figsize=(WIDTH_INCHES, 3.9))
         axes = figure.add_axes((0.085, 0.12, 0.775, 0.85))
@@ -70,22 +70,72 @@ def regret_curves(result: BenchmarkComparison) -> str:
                 "textcoords": "offset points",
             }
             axes.annotate("seed noise", (0, result.noise_sd), (4, 3), size=7.5, **place)
-        _draw_bands(axes, bands, floor_)
-        axes.set(xlabel="trials", ylabel=label("median simple regret", result.unit))
+        _draw_bands(axes, bands, result.grid, floor_)
+        axes.set(xlabel=counted(comparison.spending))
+        # A product of units is long, and says little.
+        several = len(result.objectives) > 1
+        axes.set(
+            ylabel="median missing hypervolume"
+            if several
+            else label("median simple regret", result.unit)
+        )
         return _svg(figure, title)
 
 
 def rank_curves(comparison: Comparison) -> str:
-    """Draw every optimizer's mean rank against trials, with its interval."""
+    """Draw every optimizer's mean rank against what was spent, with its interval."""
     bands = {ranked.optimizer: ranked.rank for ranked in comparison.ranking}
-    title = "Mean rank over trials"
+    spent = counted(comparison.spending)
+    grid = comparison.grid
+    if grid is None:
+        points = len(comparison.ranking[0].rank.value)
+        grid = tuple(100.0 * point / points for point in range(1, points + 1))
+        spent = f"share of each benchmark's {spent} (%)"
+    title = f"Mean rank over {spent}"
     with _style(title):
         figure = Figure(figsize=(WIDTH_INCHES, 3.3))
         axes = figure.add_axes((0.085, 0.14, 0.775, 0.83))
         axes.set_ylim(0.85, len(bands) + 0.15)
         axes.yaxis.set_major_locator(FixedLocator(range(1, len(bands) + 1)))
-        _draw_bands(axes, bands, None)
-        axes.set(xlabel="trials", ylabel="mean rank (1 is best)")
+        _draw_bands(axes, bands, grid, None)
+        axes.set(xlabel=spent, ylabel="mean rank (1 is best)")
+        return _svg(figure, title)
+
+
+def attained_fronts(result: BenchmarkComparison) -> str | None:
+    """Draw what half of the seeds attained of two objectives, and the benchmark's front."""
+    fronts = {s.optimizer: s.front for s in result.standings if s.front}
+    if not result.front:
+        return None
+    first, second = result.objectives
+    title = f"Fronts on {result.benchmark}"
+    with _style(title):
+        figure = Figure(figsize=(WIDTH_INCHES, 4.3))
+        axes = figure.add_axes((0.085, 0.11, 0.9, 0.78))
+        axes.grid(visible=True, axis="both")
+        points = np.array([point for front in (result.front, *fronts.values()) for point in front])
+        span = np.ptp(points, axis=0)
+        margin = 0.06 * np.where(span > 0, span, 1.0)
+        low, high = points.min(axis=0) - margin, points.max(axis=0) + margin
+        # A front goes on at its ends: from there on one objective buys nothing of the other.
+        bad = [
+            h if o.direction == "minimize" else lo
+            for o, lo, h in zip((first, second), low, high, strict=True)
+        ]
+        chosen = looks([*fronts])
+        for name, front in fronts.items():
+            colour, dashes = chosen[name]
+            line = np.array([(front[0][0], bad[1]), *front, (bad[0], front[-1][1])])
+            axes.plot(*line.T, ls=dashes, color=colour, lw=1.7, drawstyle="steps-post", label=name)
+        line = np.array(
+            [(result.front[0][0], bad[1]), *result.front, (bad[0], result.front[-1][1])]
+        )
+        axes.plot(*line.T, "-", color=INK, lw=0.9, drawstyle="steps-post")
+        axes.plot(*np.array(result.front).T, "o", color=INK, ms=3.5, label="Pareto front")
+        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+        place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1.01), "ncols": 5}
+        axes.legend(**place, handletextpad=0.4, columnspacing=1.4)
+        axes.set(xlabel=label(first.name, first.unit), ylabel=label(second.name, second.unit))
         return _svg(figure, title)
 
 
@@ -156,7 +206,7 @@ def objective_by_axis(facts: BenchmarkFacts) -> str | None:
         # The bad half of a table is wide and teaches little; the counts on top say what is cut.
         limit = best + 3 * (middle - best)
         for axes, name in zip(panels, names, strict=False):
-            _draw_axis(axes, facts, name, done & (losses <= limit))
+            _draw_axis(axes, facts, name, done & (losses <= limit), 72 // columns)
         for axes in panels[len(names) :]:
             axes.set_visible(False)
         for axes in panels[::columns]:
@@ -187,7 +237,9 @@ def _svg(figure: Figure, title: str) -> str:
     return f'{head} role="img" aria-label="{escape(title)}"{end}{body}'
 
 
-def _draw_bands(axes: Axes, bands: Mapping[str, Band], floor_: float | None) -> None:
+def _draw_bands(
+    axes: Axes, bands: Mapping[str, Band], grid: Sequence[float], floor_: float | None
+) -> None:
     """Draw each optimizer's curve as steps, its band, and its name at the end."""
     chosen = looks([*bands])
     ends = []
@@ -196,17 +248,15 @@ def _draw_bands(axes: Axes, bands: Mapping[str, Band], floor_: float | None) -> 
         curves = np.array([band.value, band.low, band.high])
         if floor_ is not None:
             curves = np.where(curves <= 0, floor_, curves)
-        trials = np.arange(1, curves.shape[1] + 1)
-        axes.fill_between(
-            trials, curves[1], curves[2], step="post", color=colour, alpha=0.13, lw=0
-        )
+        axes.fill_between(grid, curves[1], curves[2], step="post", color=colour, alpha=0.13, lw=0)
         axes.plot(
-            trials, curves[0], ls=dashes, color=colour, lw=1.7, drawstyle="steps-post",
-            marker="o" if len(trials) == 1 else "", ms=4, clip_on=False,
+            grid, curves[0], ls=dashes, color=colour, lw=1.7, drawstyle="steps-post",
+            marker="o" if len(grid) == 1 else "", ms=4, clip_on=False,
         )  # fmt: skip
         ends.append((axes.transData.transform((0, curves[0, -1]))[1], name, colour))
-    axes.set_xlim(1, max(len(trials), 2))
-    axes.xaxis.set_major_locator(MaxNLocator(10, integer=True, min_n_ticks=1))
+    axes.set_xlim(grid[0], grid[-1] if len(grid) > 1 else grid[0] + 1)
+    whole = all(float(point).is_integer() for point in grid)
+    axes.xaxis.set_major_locator(MaxNLocator(10, integer=whole, min_n_ticks=1))
     height = axes.transAxes.transform((0, 1))[1] - axes.transAxes.transform((0, 0))[1]
     previous = -np.inf
     for end, name, colour in sorted(ends):
@@ -264,8 +314,11 @@ def _draw_unfinished(figure: Figure, dots: Any, rows: Any, rates: Any) -> None:
     axes.set_title(f"no value: {len(rows)}", size=7.5, color=MUTED, loc="left")
 
 
-def _draw_axis(axes: Axes, facts: BenchmarkFacts, name: str, shown: Any) -> None:
-    """Draw one hyperparameter: runs as dots, the best and the median of each value as lines."""
+def _draw_axis(axes: Axes, facts: BenchmarkFacts, name: str, shown: Any, letters: int) -> None:
+    """Draw one hyperparameter: runs as dots, the best and the median of each value as lines.
+
+    Below the axis there is room for about so many letters.
+    """
     dimension = next(d for d in facts.space if d.name == name)
     raw, values = facts.configurations[name].to_numpy(), facts.column(facts.metric.name)
     order: Any = dimension.values.index if isinstance(dimension, Categorical) else None
@@ -274,7 +327,7 @@ def _draw_axis(axes: Axes, facts: BenchmarkFacts, name: str, shown: Any) -> None
     if listed:
         groups = np.array([levels.index(value) for value in raw.tolist()])
         x = groups.astype(np.float64)
-        step = 1 + (sum(len(number(v)) + 1 for v in levels) > 24)
+        step = 1 + (sum(len(number(v)) + 1 for v in levels) > letters)
         axes.set_xticks(range(0, len(levels), step), [number(v) for v in levels[::step]])
         axes.set_xlim(-0.5, len(levels) - 0.5)
     else:

@@ -12,10 +12,13 @@ from hpobench_llm.artefacts import write_atomically
 from hpobench_llm.errors import UnknownNameError
 from hpobench_llm.report import captions, figures, summary, words
 from hpobench_llm.report.facts import BenchmarkFacts
+from hpobench_llm.report.limits import limits
 from hpobench_llm.report.looks import looks
 from hpobench_llm.studies.comparison import BenchmarkComparison, Comparison
 
 __all__ = ["BenchmarkFacts", "render", "write_report"]
+
+SHARES = (0.1, 0.25, 0.5, 1.0)  # of the budget, at which ranks are given in figures
 
 Drawing = tuple[Markup, str]
 
@@ -70,28 +73,32 @@ def render(
     for name in facts:
         if name not in known:
             raise UnknownNameError("benchmark", name, known, "report")
-    optimizers = [ranked.optimizer for ranked in comparison.ranking]
+    optimizers = sorted({s.optimizer for r in comparison.benchmarks for s in r.standings})
     return _template().render(
         title=title,
         comparison=comparison,
         summary=summary.summarise(comparison),
         colours={name: colour for name, (colour, _) in looks(optimizers).items()},
         ranks=_drawing(figures.rank_curves(comparison), captions.of_ranks(comparison))
-        if len(optimizers) > 1
+        if len(comparison.ranking) > 1
         else None,
+        shares=SHARES,
+        spent=words.counted(comparison.spending),
         sections=[
-            _section(result, facts.get(result.benchmark), comparison.alpha)
+            _section(result, facts.get(result.benchmark), comparison)
             for result in comparison.benchmarks
         ],
+        limits=limits(comparison),
         provenance=_printable(provenance or {}),
         libraries=libraries or {},
     )
 
 
 def _section(
-    result: BenchmarkComparison, facts: BenchmarkFacts | None, alpha: float
+    result: BenchmarkComparison, facts: BenchmarkFacts | None, comparison: Comparison
 ) -> dict[str, object]:
     """Gather what the template shows of one benchmark."""
+    fronts = figures.attained_fronts(result)
     table: list[Drawing] = []
     if facts is not None:
         scatter, axes = figures.score_against_objective(facts), figures.objective_by_axis(facts)
@@ -101,9 +108,12 @@ def _section(
             table.append(_drawing(axes, captions.of_axes(facts)))
     return {
         "result": result,
-        "objective": words.label(result.metric, result.unit),
-        "regret": _drawing(figures.regret_curves(result), captions.of_regret(result, alpha=alpha)),
-        "remarks": [*summary.remarks(result, alpha=alpha), *(facts.notes if facts else ())],
+        "setting": summary.setting(result, comparison),
+        "regret": _drawing(
+            figures.regret_curves(result, comparison), captions.of_regret(result, comparison)
+        ),
+        "fronts": _drawing(fronts, captions.of_fronts(result)) if fronts else None,
+        "remarks": [*summary.remarks(result, comparison), *(facts.notes if facts else ())],
         "table": table,
         "provenance": _printable(facts.provenance if facts else {}),
     }

@@ -4,8 +4,19 @@ from collections import defaultdict
 from collections.abc import Sequence
 from itertools import combinations
 
-from hpobench_llm.report.words import count, listed, number, percent, with_unit
+from hpobench_llm.report.words import (
+    bound,
+    count,
+    label,
+    listed,
+    number,
+    percent,
+    reached,
+    with_unit,
+)
+from hpobench_llm.studies.budget import SECONDS
 from hpobench_llm.studies.comparison import BenchmarkComparison, Comparison, Pair
+from hpobench_llm.studies.spending import IN_FULL
 
 
 def summarise(comparison: Comparison) -> str:
@@ -16,18 +27,60 @@ def summarise(comparison: Comparison) -> str:
     sampled = count(seeds[0], "seed")
     if len(seeds) > 1:
         sampled = f"{seeds[0]} to {count(seeds[-1], 'seed')}"
-    trials = count(max(result.trials for result in results), "trial")
-    setting = (
-        f"on {listed([r.benchmark for r in results])}, with {sampled} and up to {trials} each"
-    )
-    if len(names) == 1:
+    spent = reached(max(result.grid[-1] for result in results), comparison.spending)
+    setting = f"on {listed([r.benchmark for r in results])}, with {sampled} and up to {spent} each"
+    if not names:
+        sentences = [f"No optimizer is judged everywhere {setting}: too many replays failed."]
+    elif len(names) == 1:
         sentences = [f"Only {names[0]} was run {setting}, so there is nothing to compare."]
     else:
         sentences = [f"This study compares {listed(names)} {setting}."]
         sentences += _ranking(comparison, names)
     if len(results) == 1:
         sentences.append(_outcome(results[0]))
+    part = sorted({name for result in results for name in result.in_part})
+    if part and comparison.spending == IN_FULL:
+        sentences.append(
+            f"As {listed(part)} trained in part, trials are counted by their share of a run in "
+            "full, and compared where the first optimizer has used up its trials: a trial in part "
+            "and one in full do not cost the same."
+        )
+    if comparison.failures:
+        sentences.append(
+            f"{count(len(comparison.failures), 'replay')} of "
+            f"{len(comparison.failures) + comparison.finished} failed and are left out."
+        )
     return " ".join(sentences)
+
+
+def failures(comparison: Comparison, benchmark: str | None = None) -> list[str]:
+    """Return which replays failed and why, those with one reason together."""
+    grouped: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+    for failure in comparison.failures:
+        if benchmark in (None, failure.benchmark):
+            grouped[failure.optimizer, failure.benchmark, failure.reason].append(failure.seed)
+    return [
+        f"{optimizer} on {name}, seed {', '.join(map(str, seeds))}: {reason}"
+        for (optimizer, name, reason), seeds in grouped.items()
+    ]
+
+
+def setting(result: BenchmarkComparison, comparison: Comparison) -> str:
+    """Return what was optimized on one benchmark, under which bounds, how long and how often."""
+    goals = [f"{label(o.name, o.unit)}, to {o.direction}" for o in result.objectives]
+    optimum = "Optimum" if result.optimum_known else "Best value of any trial"
+    noise = "unknown"
+    if result.noise_sd is not None:
+        noise = f"{number(result.noise_sd)} (standard deviation)"
+    text = f"Objective: {goals[0]}. {optimum} {result.optimum:.5g}; seed noise {noise}."
+    if len(goals) > 1:
+        front = "the Pareto front" if result.optimum_known else "the front of all trials"
+        text = f"Objectives: {'; '.join(goals)}. Hypervolume of {front}: {result.optimum:.5g}."
+    if result.constraints:
+        text += f" Constraints: {listed([bound(c) for c in result.constraints])}."
+    spent = reached(result.grid[-1], comparison.spending)
+    text += f" {count(len(result.seeds), 'seed')}, up to {spent} each"
+    return f"{text}, {comparison.workers} at a time." if comparison.workers > 1 else f"{text}."
 
 
 def _ranking(comparison: Comparison, names: list[str]) -> list[str]:
@@ -73,19 +126,47 @@ def _beaten(pairs: Sequence[Pair], names: list[str]) -> str:
 
 
 def _outcome(result: BenchmarkComparison) -> str:
-    """Say in the objective's own units where the first in the ranking ended."""
+    """Say in the regret's units where the first in the ranking ended."""
     first = result.standings[0]
     regret = with_unit(number(first.regret.last.value), result.unit)
     text = f"The median final regret of {first.optimizer} is {regret}"
     if result.noise_sd:
         side = "within" if first.regret.last.value <= result.noise_sd else "above"
         text += f", {side} the seed noise of {with_unit(number(result.noise_sd), result.unit)}"
-    return f"{text}; {percent(first.optimum_share)} of its seeds found the optimum itself."
+    found = "the optimum itself" if len(result.objectives) == 1 else "the whole front"
+    if not result.optimum_known:
+        found = "the best that any trial found"
+    return f"{text}; {percent(first.optimum_share)} of its seeds found {found}."
 
 
-def remarks(result: BenchmarkComparison, *, alpha: float) -> list[str]:
+def remarks(result: BenchmarkComparison, comparison: Comparison) -> list[str]:
     """Return what a reader has to know about one benchmark's numbers before using them."""
-    found = []
+    alpha = comparison.alpha
+    found = [f"Failed: {line}." for line in failures(comparison, result.benchmark)]
+    if result.left_out:
+        found.append(
+            f"Left out, as more replays failed than finished: {listed([*result.left_out])}."
+        )
+    empty = [f"{s.optimizer} ({count(s.empty, 'seed')})" for s in result.standings if s.empty]
+    if empty:
+        kept = " and keeps the constraints" if result.constraints else ""
+        found.append(
+            f"Ended without a trial that is ok{kept}, so with the regret of the worst value: "
+            f"{', '.join(empty)}."
+        )
+    if not result.optimum_known:
+        found.append(
+            "The best that this benchmark holds is not known: regret is against the best that any "
+            "trial found, which is too low by the same amount for all."
+        )
+    if comparison.spending == SECONDS and not result.costs_known:
+        found.append(
+            "The seconds of some trials are not known: the clock counted 1 for each of these."
+        )
+    if result.in_part:
+        found.append(f"Trained in part: {listed([*result.in_part])}.")
+    if len(result.objectives) > 2:
+        found.append("More than two objectives have no picture of their front.")
     seeds, pairs = len(result.seeds), len(result.pairs)
     if result.dropped_seeds:
         found.append(

@@ -1,6 +1,9 @@
 """Numbers and names as a reader expects them."""
 
+from hpobench_llm.constraints import Constraint
+from hpobench_llm.studies.budget import SECONDS, TOKENS
 from hpobench_llm.studies.comparison import Interval
+from hpobench_llm.studies.spending import IN_FULL, TRIALS
 
 _SPELLED = {"val": "validation", "lr": "learning rate"}
 
@@ -64,3 +67,25 @@ def count(n: int, noun: str) -> str:
 def listed(names: list[str]) -> str:
     """Return names as a list in a sentence."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def counted(spending: str) -> str:
+    """Return what a budget is counted in, in the plural, such as "simulated seconds"."""
+    if spending == SECONDS:
+        return "simulated seconds"
+    known = spending in (TRIALS, IN_FULL, TOKENS) or spending.endswith("s")
+    return words(spending) if known else f"{words(spending)}s"
+
+
+def reached(amount: float, spending: str) -> str:
+    """Return an amount of a budget in words, such as "50 trials"."""
+    if spending == TRIALS:
+        return count(int(amount), "trial")
+    return f"{number(amount)} {counted(spending)}"
+
+
+def bound(constraint: Constraint) -> str:
+    """Return a constraint in words, such as "peak memory bytes at most 2e9 bytes"."""
+    side = "at most" if constraint.direction == "minimize" else "at least"
+    value = with_unit(f"{constraint.bound:.4g}", constraint.unit)
+    return f"{words(constraint.name)} {side} {value}"

@@ -1,9 +1,12 @@
 """What a comparison holds: plain, frozen values that a report shows and `to_json` writes."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-FORMAT_VERSION = 1
+from hpobench_llm.constraints import Constraint
+
+FORMAT_VERSION = 2
 
 Verdict = Literal["better", "worse", "tie"]
 
@@ -19,7 +22,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """A curve over trials 1 to n with its pointwise interval; three tuples of length n_trials."""
+    """A curve over a grid of amounts spent, with its pointwise interval; tuples of its length."""
 
     value: tuple[float, ...]
     low: tuple[float, ...]
@@ -28,7 +31,12 @@ class Band:
     @property
     def last(self) -> Interval:
         """The end of the curve."""
-        return Interval(self.value[-1], self.low[-1], self.high[-1])
+        return self.at(1.0)
+
+    def at(self, share: float) -> Interval:
+        """Return the curve where a share of the budget, in (0, 1], is spent."""
+        point = max(1, math.floor(share * len(self.value) + 1e-9)) - 1
+        return Interval(self.value[point], self.low[point], self.high[point])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,20 +44,27 @@ class Standing:
     """How one optimizer did on one benchmark.
 
     `regret` is the median over seeds, in the metric's units. `optimum_share` is the share of
-    seeds that ended on the optimum, `trials_to_noise` the median number of trials until the
-    regret was within the seed noise: None if the noise is unknown or half of the seeds never got
-    there. `trials` is the most that any seed used, `early` the seeds that used fewer than the
-    longest trajectory and kept their incumbent, `unfinished` the trials whose status is not `ok`.
+    seeds that ended on the optimum, `spent_to_noise` the median amount spent until the regret was
+    within the seed noise for the first time: None if the noise is unknown or half of the seeds
+    never got there. `trials` is the most that any seed used, `early` the seeds that ended though
+    their budget was not spent and kept their incumbent, `unfinished` the trials whose status is
+    not `ok`. `empty` counts the seeds that ended without any trial that was ok and kept the
+    constraints: their regret is the worst. `infeasible` is the share of trials that broke a
+    constraint, None where there is none. `front` is what half of the seeds attained of two
+    objectives, points in own units (see `fronts`); None of one, or of more.
     """
 
     optimizer: str
     regret: Band
     rank: Band
     optimum_share: float
-    trials_to_noise: float | None
+    spent_to_noise: float | None
     trials: int
     early: int
     unfinished: int
+    empty: int
+    infeasible: float | None
+    front: tuple[tuple[float, float], ...] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,23 +98,46 @@ class Friedman:
     p: float
 
 
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What was optimized, as a report names it."""
+
+    name: str
+    unit: str
+    direction: Literal["minimize", "maximize"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchmarkComparison:
     """All optimizers on one benchmark, best mean final rank first.
 
-    `optimum` and `noise_sd` are in the metric's own units; `seeds` are those that all optimizers
-    share, `dropped_seeds` those that some optimizer lacks.
+    `metric`, `unit` and `direction` are of what regret is counted in: the objective, or the
+    hypervolume of several. `optimum` and `noise_sd` are in its units; `optimum_known` is False
+    where the optimum is the best that any trial found. `seeds` are those that all optimizers
+    share, `dropped_seeds` those that some optimizer lacks. `left_out` names optimizers that failed
+    here more often than not, `in_part` those that ran trials in part. `costs_known` is False where
+    some trial's seconds are not known, so that the clock counted 1 for it. `grid` are the amounts,
+    in the comparison's `spending`, at which curves are given. `front` is the benchmark's own, of
+    two objectives.
     """
 
     benchmark: str
+    objectives: tuple[Objective, ...]
     metric: str
     unit: str
     direction: Literal["minimize", "maximize"]
     optimum: float
+    optimum_known: bool
     noise_sd: float | None
+    constraints: tuple[Constraint, ...]
     seeds: tuple[int, ...]
     dropped_seeds: tuple[int, ...]
+    left_out: tuple[str, ...]
+    in_part: tuple[str, ...]
+    costs_known: bool
+    grid: tuple[float, ...]
     trials: int
+    front: tuple[tuple[float, float], ...] | None
     standings: tuple[Standing, ...]
     pairs: tuple[Pair, ...]
     friedman: Friedman | None
@@ -113,17 +151,40 @@ class Ranked:
     rank: Band
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Failure:
+    """A replay that failed, and why."""
+
+    benchmark: str
+    optimizer: str
+    seed: int
+    reason: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """A study in numbers. `ranking` is best first; `pairs` and `friedman` are over all blocks."""
+    """A study in numbers. `ranking` is best first; `pairs` and `friedman` are over all blocks.
+
+    These three are of the optimizers that are judged on every benchmark. `spending` is the unit
+    in which budgets are counted: see `Spending`. `workers` trials ran at a time, on a clock on
+    which the optimizers' own time passed too if `optimizer_seconds_count`. `finished` replays did
+    not fail. `grid` is that of the ranks; None where the benchmarks' grids differ, and a point is
+    a share of each benchmark's own budget.
+    """
 
     alpha: float
     resamples: int
     seed: int
+    spending: str
+    workers: int
+    optimizer_seconds_count: bool
+    finished: int
+    grid: tuple[float, ...] | None
     benchmarks: tuple[BenchmarkComparison, ...]
     ranking: tuple[Ranked, ...]
     pairs: tuple[Pair, ...]
     friedman: Friedman | None
+    failures: tuple[Failure, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, without NaN or infinity."""

@@ -9,7 +9,6 @@ use of all three on learning methods. Efron (1979), Bootstrap methods, for the p
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
 from hpobench_llm.studies.regret import FloatArray, snap
@@ -123,10 +122,7 @@ def rank_correlation(x: FloatArray, y: FloatArray) -> tuple[float, float] | None
     return float(stats.spearmanr(x, y).statistic), float(stats.kendalltau(x, y).statistic)
 
 
-def first_within(regrets: FloatArray, level: float) -> NDArray[np.float64]:
-    """Return the first trial, counted from 1, with regret at most `level`; infinity if none is.
-
-    `regrets` is `(..., n_trials)` and falls along its last axis.
-    """
+def first_within(regrets: FloatArray, level: float, grid: FloatArray) -> FloatArray:
+    """Return where on the grid `(..., n)` regrets are first at most `level`; infinity: nowhere."""
     inside = regrets <= level
-    return np.where(inside.any(axis=-1), inside.argmax(axis=-1) + 1.0, np.inf)
+    return np.where(inside.any(axis=-1), grid[inside.argmax(axis=-1)], np.inf)

@@ -1,39 +1,73 @@
-"""From trials to simple regret: what the best trial so far loses against the known optimum.
+"""From trials to simple regret: what an optimizer's answer loses against the known optimum.
 
-Inside, lower is better; regret is in the metric's own units and at least zero where the optimum
-is one. A trial counts with the value that it recorded, at whichever fidelity it was run.
+At any moment an optimizer's answer, its incumbent, is the trial with the lowest loss among those
+at the highest fidelity that any of its sound trials has reached so far: ok, and within the
+constraints. Of several objectives it is all such trials that no other beats. The answer is judged
+in full, whatever the fidelity at which it was seen: that is the run that its user would start. So
+the regret of a method that trains in part can rise, when a higher rung corrects a lower one.
+
+Inside, lower is better; regret is in the metric's own units (of several objectives: the
+hypervolume that is missing) and at least zero where the optimum is one.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hpobench_llm.benchmarks.base import CONSTRAINT
 from hpobench_llm.errors import IntegrityError
-from hpobench_llm.metrics import Metric
+from hpobench_llm.studies.problem import Problem
+from hpobench_llm.studies.spending import Spending
 
 TOLERANCE = 1e-12
 
 FloatArray = NDArray[np.float64]
+Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Regrets:
     """Simple regret of several optimizers on one benchmark, over the seeds they share.
 
-    `curves` is `(n_optimizers, n_seeds, n_trials)` in the metric's units; `trials` is
-    `(n_optimizers, n_seeds)`, the trials really run, and `unfinished` of the same shape those
-    among them that diverged or failed. `dropped` holds the seeds that some optimizer lacks.
+    `curves` is `(n_optimizers, n_seeds, n_points)` in the metric's units, at the amounts `grid`.
+    `trials`, `unfinished` (those of them that diverged or failed) and `infeasible` (those that
+    broke a constraint) are `(n_optimizers, n_seeds)`, as are `empty`, whether a seed ended without
+    any sound trial, and `early`, whether it ended before its budget. `fronts` holds for each
+    optimizer and seed the losses `(n, n_objectives)` of the final answer. `dropped` are the seeds
+    that some optimizer lacks.
     """
 
     optimizers: tuple[str, ...]
     seeds: tuple[int, ...]
     dropped: tuple[int, ...]
+    grid: FloatArray
     curves: FloatArray
-    trials: NDArray[np.int64]
-    unfinished: NDArray[np.int64]
+    trials: Counts
+    unfinished: Counts
+    infeasible: Counts
+    empty: NDArray[np.bool_]
+    early: NDArray[np.bool_]
+    fronts: tuple[tuple[FloatArray, ...], ...]
+
+    def only(self, optimizers: Sequence[str]) -> "Regrets":
+        """Return the part of some optimizers, in this order."""
+        if self.optimizers == tuple(optimizers):
+            return self
+        rows = [self.optimizers.index(name) for name in optimizers]
+        return replace(
+            self,
+            optimizers=tuple(optimizers),
+            curves=self.curves[rows],
+            trials=self.trials[rows],
+            unfinished=self.unfinished[rows],
+            infeasible=self.infeasible[rows],
+            empty=self.empty[rows],
+            early=self.early[rows],
+            fronts=tuple(self.fronts[row] for row in rows),
+        )
 
 
 def regrets(
@@ -41,59 +75,116 @@ def regrets(
     *,
     benchmark: str,
     optimizers: Sequence[str],
-    metric: Metric,
-    optimum: float,
+    problem: Problem,
+    spending: Spending | None = None,
 ) -> Regrets:
-    """Return the regret after each trial, of every optimizer and common seed, on one benchmark.
+    """Return the regret at every amount spent, of every optimizer and common seed.
 
-    Trials count in the order of the frame. A trial whose status is not `ok`, or whose value is
-    not finite, counts as `metric.worst`. A trajectory that ended before the longest one keeps its
+    Trials count in the order of the frame, that in which they finished. Before the first sound
+    trial the regret is that of the metric's `worst`. A trajectory that ended early keeps its
     incumbent: it asked for no more, so that is what its user would hold. Values within 1e-12 of
     each other are made equal, so that a tie is an equality from here on.
 
     Args:
-        frame: trajectories, with the columns `benchmark, optimizer, seed, status` and the metric.
+        frame: trajectories, with the columns `benchmark, optimizer, seed, status`, the objectives,
+            and what `Spending`, fidelities and constraints need.
         benchmark: which benchmark's rows to take.
         optimizers: the order of the first axis of the answer.
-        metric: the objective; its direction is applied here.
-        optimum: the best value of the metric, in its own units and direction.
+        problem: the objectives and what is known of them.
+        spending: how the budget is counted; None: in trials.
 
     Raises:
         IntegrityError: a column is missing, a trial stands twice, or the optimizers share no seed.
     """
-    rows = _rows_of(frame, benchmark, metric)
-    by_optimizer = {o: rows.loc[rows["optimizer"] == o] for o in optimizers}
-    held = {o: {int(seed) for seed in part["seed"].unique()} for o, part in by_optimizer.items()}
+    spending = spending or Spending()
+    rows = _rows_of(frame, benchmark, problem)
+    parts = {
+        (name, int(part["seed"].iloc[0])): part
+        for name in optimizers
+        for _, part in rows.loc[rows["optimizer"] == name].groupby("seed")
+    }
+    held = {o: {seed for name, seed in parts if name == o} for o in optimizers}
     seeds = tuple(sorted(set.intersection(*held.values())))
     if not seeds:
         counts = ", ".join(f"{name} has {len(own)}" for name, own in held.items())
         raise IntegrityError(f"{benchmark}: the optimizers share no seed: {counts}")
 
-    number = rows.groupby(["optimizer", "seed"], sort=False).cumcount()
-    shape = (len(optimizers), len(seeds), int(number.max()) + 1)
-    losses = np.full(shape, np.inf)
-    trials = np.zeros(shape[:2], dtype=np.int64)
-    unfinished = np.zeros(shape[:2], dtype=np.int64)
-    for index, part in enumerate(by_optimizer.values()):
-        part = part.loc[part["seed"].isin(seeds)]
-        row = np.searchsorted(seeds, part["seed"].to_numpy())
-        values = part[metric.name].where(part["status"] == "ok")
-        losses[index, row, number.loc[part.index]] = [metric.to_loss(float(v)) for v in values]
-        trials[index] = np.bincount(row, minlength=len(seeds))
-        unfinished[index] = np.bincount(row, part["status"] != "ok", minlength=len(seeds))
+    spent = {key: spending.after(part, problem) for key, part in parts.items()}
+    longest = max(len(one) for one in spent.values())
+    dearest = max(float(np.diff(one, prepend=0.0).max()) for one in spent.values())
+    grid = spending.grid(list(spent.values()))
+    shape = (len(optimizers), len(seeds))
+    curves = np.empty((*shape, len(grid)))
+    trials, unfinished, infeasible = (np.zeros(shape, dtype=np.int64) for _ in range(3))
+    empty, early = (np.zeros(shape, dtype=np.bool_) for _ in range(2))
+    fronts: list[tuple[FloatArray, ...]] = []
+    for i, optimizer in enumerate(optimizers):
+        final = []
+        for j, seed in enumerate(seeds):
+            part, amounts = parts[optimizer, seed], spent[optimizer, seed]
+            answers = incumbents(problem.losses(part), problem.shares(part), problem.usable(part))
+            judged, _ = problem.judge(part)
+            # A trial counts from the moment it is paid for; sums may differ in the last bits.
+            at = np.searchsorted(amounts, grid * (1 + TOLERANCE), side="right")
+            worth = _worth(answers, judged, problem)
+            curves[i, j] = worth[at]
+            last = answers[at[-1] - 1] if at[-1] else ()
+            final.append(judged[list(last)])
+            trials[i, j] = len(part)
+            unfinished[i, j] = int((part["status"] != "ok").sum())
+            infeasible[i, j] = int((~problem.feasible(part)).sum())
+            empty[i, j] = not last
+            early[i, j] = spending.ended_early(amounts, dearest, longest)
+        fronts.append(tuple(final))
     return Regrets(
         optimizers=tuple(optimizers),
         seeds=seeds,
         dropped=tuple(sorted(set.union(*held.values()) - set(seeds))),
-        curves=snap(incumbents(losses) - metric.to_loss(optimum)),
+        grid=grid,
+        curves=snap(curves - problem.loss_of_optimum),
         trials=trials,
         unfinished=unfinished,
+        infeasible=infeasible,
+        empty=empty,
+        early=early,
+        fronts=tuple(fronts),
     )
 
 
-def incumbents(losses: FloatArray) -> FloatArray:
-    """Return the lowest loss so far along the last axis; infinity stands for "no trial"."""
-    return np.minimum.accumulate(losses, axis=-1)
+def incumbents(
+    losses: FloatArray, shares: FloatArray, usable: NDArray[np.bool_]
+) -> list[tuple[int, ...]]:
+    """Return after each trial the trials that are the answer: see the module.
+
+    Of one objective that is one trial at most, the earliest among equals.
+
+    Args:
+        losses: `(n_trials, n_objectives)`.
+        shares: `(n_trials,)` of the whole run.
+        usable: `(n_trials,)` whether a trial can be an answer.
+    """
+    held: tuple[int, ...] = ()
+    highest, found = -np.inf, []
+    for number in range(len(losses)):
+        if usable[number] and shares[number] > highest:
+            held, highest = (number,), shares[number]
+        elif usable[number] and shares[number] == highest:
+            mine, rivals = losses[number], losses[list(held)]
+            if not (rivals <= mine).all(axis=1).any():
+                beaten = (mine <= rivals).all(axis=1)
+                held = (*(i for i, out in zip(held, beaten, strict=True) if not out), number)
+        found.append(held)
+    return found
+
+
+def _worth(answers: list[tuple[int, ...]], judged: FloatArray, problem: Problem) -> FloatArray:
+    """Return `(n_trials + 1,)`: `loss_of` before the first trial and after each."""
+    worth = [problem.loss_of(judged[:0])]
+    previous: tuple[int, ...] = ()
+    for answer in answers:
+        worth.append(worth[-1] if answer == previous else problem.loss_of(judged[list(answer)]))
+        previous = answer
+    return np.array(worth)
 
 
 def snap(values: FloatArray) -> FloatArray:
@@ -109,8 +200,9 @@ def snap(values: FloatArray) -> FloatArray:
     return snapped
 
 
-def _rows_of(frame: pd.DataFrame, benchmark: str, metric: Metric) -> pd.DataFrame:
-    needed = ("benchmark", "optimizer", "seed", "status", metric.name)
+def _rows_of(frame: pd.DataFrame, benchmark: str, problem: Problem) -> pd.DataFrame:
+    bounds = [f"{CONSTRAINT}{constraint.name}" for constraint in problem.constraints]
+    needed = ("benchmark", "optimizer", "seed", "status", *problem.names, *bounds)
     missing = [name for name in needed if name not in frame.columns]
     if missing:
         raise IntegrityError(f"trajectories without the columns {', '.join(missing)}")

@@ -5,7 +5,7 @@ signed-rank test between pairs, Holm's correction within the pairs of one benchm
 a seed on a benchmark, so a verdict speaks of these benchmarks under new seeds, not of others.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -13,38 +13,54 @@ import numpy as np
 import pandas as pd
 
 from hpobench_llm.errors import IntegrityError, UnknownNameError
-from hpobench_llm.metrics import Metric
 from hpobench_llm.studies import inference
+from hpobench_llm.studies.budget import Budget
 from hpobench_llm.studies.comparison import (
     Band,
     BenchmarkComparison,
     Comparison,
+    Failure,
     Friedman,
+    Objective,
     Pair,
     Ranked,
     Standing,
     Verdict,
 )
+from hpobench_llm.studies.fronts import median_attained
+from hpobench_llm.studies.problem import Problem
 from hpobench_llm.studies.regret import FloatArray, Regrets, regrets
+from hpobench_llm.studies.spending import TRIALS, Spending
 
 __all__ = ["Comparison", "compare_trajectories"]
 
 
 def compare_trajectories(
     frame: pd.DataFrame,
-    benchmarks: Mapping[str, tuple[Metric, float, float | None]],
+    problems: Mapping[str, Problem],
     *,
+    budget: Budget | None = None,
+    checkpoints: bool = True,
+    workers: int = 1,
+    optimizer_seconds_count: bool = False,
+    failures: Sequence[Failure] = (),
     alpha: float = 0.05,
     resamples: int = 10_000,
     seed: int = 0,
 ) -> Comparison:
     """Compare every optimizer of a study on every benchmark, and over all of them.
 
+    An optimizer that failed on a benchmark more often than not is left out there, so that the
+    others keep their seeds; of the rest, the seeds that all of them finished are used.
+
     Args:
         frame: trajectories, as `Trajectory` describes them, of all optimizers and benchmarks.
-        benchmarks: for each name the objective, its optimum, and the standard deviation between
-            training seeds near the optimum (None or NaN if unknown), the last two in the metric's
-            units.
+        problems: for each benchmark what its trials are judged by.
+        budget: what each replay could spend; None: trials.
+        checkpoints: whether a resumed trial paid only for what it added.
+        workers: how many trials ran at a time; a report says so.
+        optimizer_seconds_count: whether the optimizers' own time passed on the clock; likewise.
+        failures: the replays that failed, and so are not in the frame.
         alpha: the level of the tests; intervals cover 1 - alpha.
         resamples: bootstrap resamples of seeds.
         seed: of the bootstrap's generator, one stream for each benchmark and its name, so that a
@@ -53,51 +69,77 @@ def compare_trajectories(
     Raises:
         IntegrityError: the frame is empty, lacks a column, holds a trial twice, or the optimizers
             share no seed on some benchmark.
-        UnknownNameError: the frame holds a benchmark that `benchmarks` lacks.
+        UnknownNameError: the frame holds a benchmark that `problems` lacks.
         ValueError: `alpha` does not lie in (0, 1), or `resamples` is below 1.
     """
     if not 0 < alpha < 1 or resamples < 1:
         raise ValueError(f"alpha in (0, 1) and resamples >= 1, got {alpha} and {resamples}")
-    if frame.empty or not {"benchmark", "optimizer"} <= set(frame.columns):
+    if frame.empty or not {"benchmark", "optimizer", "seed", "status"} <= set(frame.columns):
         raise IntegrityError("trajectories without rows, or without benchmark and optimizer")
     names = sorted(frame["benchmark"].unique())
     for name in names:
-        if name not in benchmarks:
-            raise UnknownNameError("benchmark", name, benchmarks)
+        if name not in problems:
+            raise UnknownNameError("benchmark", name, problems)
 
-    optimizers = sorted(frame["optimizer"].unique())
-    rank_draws, rank_means, final = [], [], []
-    measured: dict[str, Regrets] = {}
+    spending = Spending.of(frame, problems, budget, checkpoints=checkpoints)
     draw = _Bootstrap(alpha, resamples, seed)
+    measured: dict[str, Regrets] = {}
+    left_out: dict[str, tuple[str, ...]] = {}
     for name in names:
-        metric, optimum, _ = benchmarks[name]
-        measured[name] = regrets(
-            frame, benchmark=name, optimizers=optimizers, metric=metric, optimum=optimum
+        entered = sorted(
+            {*frame.loc[frame["benchmark"] == name, "optimizer"]}
+            | {failure.optimizer for failure in failures if failure.benchmark == name}
         )
-        ranked = inference.ranks(measured[name].curves)
-        rank_means.append(ranked.mean(axis=1))
-        rank_draws.append(draw.rank_means(ranked, name))
-        final.append(ranked[:, :, -1])
-
-    longest = max(means.shape[-1] for means in rank_means)
-    bands = _bands(
-        np.mean([_hold(means, longest) for means in rank_means], axis=0),
-        np.mean([_hold(draws, longest) for draws in rank_draws], axis=0),
-        alpha,
-    )
-    order = sorted(range(len(optimizers)), key=lambda i: bands[i].value[-1])
+        left_out[name] = _unreliable(frame, name, entered, failures)
+        measured[name] = regrets(
+            frame,
+            benchmark=name,
+            optimizers=[o for o in entered if o not in left_out[name]],
+            problem=problems[name],
+            spending=spending,
+        )
+    ranks = {name: _Ranks.of(found, name, draw) for name, found in measured.items()}
+    overall = sorted(set.intersection(*(set(found.optimizers) for found in measured.values())))
+    ranking, pairs, test = _rank_over_all(overall, measured, ranks, draw)
+    grids = {tuple(found.grid.tolist()) for found in measured.values()}
+    if spending.unit == TRIALS:
+        grids = {max(grids, key=len)}
     return Comparison(
         alpha=alpha,
         resamples=resamples,
         seed=seed,
+        spending=spending.unit,
+        workers=workers,
+        optimizer_seconds_count=optimizer_seconds_count,
+        finished=len(frame.drop_duplicates(["benchmark", "optimizer", "seed"])),
+        grid=grids.pop() if len(grids) == 1 else None,
         benchmarks=tuple(
-            _compare_one(name, benchmarks[name], measured[name], means, draws, draw)
-            for name, means, draws in zip(names, rank_means, rank_draws, strict=True)
+            _compare_one(
+                name,
+                problems[name],
+                frame.loc[frame["benchmark"] == name],
+                measured[name],
+                ranks[name],
+                left_out[name],
+                draw,
+            )
+            for name in names
         ),
-        ranking=tuple(Ranked(optimizers[i], bands[i]) for i in order),
-        pairs=_pairs(measured, order, draw),
-        friedman=_friedman(np.concatenate(final, axis=1)),
+        ranking=ranking,
+        pairs=pairs,
+        friedman=test,
+        failures=tuple(sorted(failures)),
     )
+
+
+def _unreliable(
+    frame: pd.DataFrame, name: str, entered: list[str], failures: Sequence[Failure]
+) -> tuple[str, ...]:
+    """Return the optimizers that failed on a benchmark more often than they finished."""
+    rows = frame.loc[frame["benchmark"] == name]
+    finished = rows.groupby("optimizer")["seed"].nunique()
+    failed = [f.optimizer for f in failures if f.benchmark == name]
+    return tuple(o for o in entered if failed.count(o) > int(finished.get(o, 0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +167,20 @@ class _Bootstrap:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Ranks:
+    """Ranks on one benchmark: means over seeds, their bootstrap, and those at the end."""
+
+    means: FloatArray
+    draws: FloatArray
+    final: FloatArray
+
+    @staticmethod
+    def of(measured: Regrets, name: str, draw: _Bootstrap) -> "_Ranks":
+        ranked = inference.ranks(measured.curves)
+        return _Ranks(ranked.mean(axis=1), draw.rank_means(ranked, name), ranked[:, :, -1])
+
+
 def _band(value: FloatArray, low: FloatArray, high: FloatArray) -> Band:
     return Band(*(tuple(float(x) for x in part) for part in (value, low, high)))
 
@@ -134,9 +190,9 @@ def _bands(value: FloatArray, draws: FloatArray, alpha: float) -> list[Band]:
     return [_band(*curves) for curves in zip(value, low, high, strict=True)]
 
 
-def _hold(values: FloatArray, n_trials: int) -> FloatArray:
-    """Lengthen the last axis to `n_trials` by its last value, as an incumbent is kept."""
-    width = [(0, 0)] * (values.ndim - 1) + [(0, n_trials - values.shape[-1])]
+def _hold(values: FloatArray, n_points: int) -> FloatArray:
+    """Lengthen the last axis to `n_points` by its last value, as an incumbent is kept."""
+    width = [(0, 0)] * (values.ndim - 1) + [(0, n_points - values.shape[-1])]
     return np.pad(values, width, mode="edge")
 
 
@@ -145,51 +201,111 @@ def _friedman(block_ranks: FloatArray) -> Friedman | None:
     return None if result is None else Friedman(*result)
 
 
+def _rank_over_all(
+    overall: list[str],
+    measured: Mapping[str, Regrets],
+    ranks: Mapping[str, _Ranks],
+    draw: _Bootstrap,
+) -> tuple[tuple[Ranked, ...], tuple[Pair, ...], Friedman | None]:
+    """Rank the optimizers that every benchmark has, among themselves."""
+    if not overall:
+        return (), (), None
+    shared, parts = {}, []
+    for name, found in measured.items():
+        shared[name] = found.only(overall)
+        same = shared[name].optimizers == found.optimizers
+        parts.append(ranks[name] if same else _Ranks.of(shared[name], name, draw))
+    longest = max(part.means.shape[-1] for part in parts)
+    bands = _bands(
+        np.mean([_hold(part.means, longest) for part in parts], axis=0),
+        np.mean([_hold(part.draws, longest) for part in parts], axis=0),
+        draw.alpha,
+    )
+    order = sorted(range(len(overall)), key=lambda i: bands[i].value[-1])
+    return (
+        tuple(Ranked(overall[i], bands[i]) for i in order),
+        _pairs(shared, order, draw),
+        _friedman(np.concatenate([part.final for part in parts], axis=1)),
+    )
+
+
 def _compare_one(
     name: str,
-    problem: tuple[Metric, float, float | None],
+    problem: Problem,
+    rows: pd.DataFrame,
     measured: Regrets,
-    rank_means: FloatArray,
-    rank_draws: FloatArray,
+    ranks: _Ranks,
+    left_out: tuple[str, ...],
     draw: _Bootstrap,
 ) -> BenchmarkComparison:
-    metric, optimum, noise = problem
+    noise = problem.noise
     noise = float(noise) if noise is not None and np.isfinite(noise) else None
-    rank_bands = _bands(rank_means, rank_draws, draw.alpha)
-    order = sorted(range(len(rank_bands)), key=lambda i: rank_bands[i].value[-1])
-    longest = measured.curves.shape[-1]
-    standings = []
-    for i in order:
-        values, trials = measured.curves[i], measured.trials[i]
-        reached = np.inf
-        if noise is not None:
-            reached = float(np.median(inference.first_within(values, noise)))
-        standings.append(
-            Standing(
-                optimizer=measured.optimizers[i],
-                regret=draw.median(values, name),
-                rank=rank_bands[i],
-                optimum_share=float(np.mean(values[:, -1] <= 0)),
-                trials_to_noise=reached if np.isfinite(reached) else None,
-                trials=int(trials.max()),
-                early=int(np.sum(trials < longest)),
-                unfinished=int(measured.unfinished[i].sum()),
-            )
-        )
+    bands = _bands(ranks.means, ranks.draws, draw.alpha)
+    order = sorted(range(len(bands)), key=lambda i: bands[i].value[-1])
+    part = set(rows.loc[problem.shares(rows) < 1, "optimizer"])
+    costs = rows["cost_seconds"] if "cost_seconds" in rows.columns else pd.Series(dtype=float)
+    metric = problem.judged_by
     return BenchmarkComparison(
         benchmark=name,
+        objectives=tuple(Objective(m.name, m.unit, m.direction) for m in problem.objectives),
         metric=metric.name,
         unit=metric.unit,
         direction=metric.direction,
-        optimum=float(optimum),
+        optimum=float(problem.optimum),
+        optimum_known=problem.known,
         noise_sd=noise,
+        constraints=problem.constraints,
         seeds=measured.seeds,
         dropped_seeds=measured.dropped,
-        trials=longest,
-        standings=tuple(standings),
+        left_out=left_out,
+        in_part=tuple(o for o in measured.optimizers if o in part),
+        costs_known=bool(costs.notna().all()),
+        grid=tuple(measured.grid.tolist()),
+        trials=int(measured.trials.max()),
+        front=_corners([problem.front], problem) if problem.front is not None else None,
+        standings=tuple(_stand(i, name, problem, noise, measured, bands[i], draw) for i in order),
         pairs=_pairs({name: measured}, order, draw),
-        friedman=_friedman(inference.ranks(measured.curves[:, :, -1])),
+        friedman=_friedman(ranks.final),
     )
+
+
+def _stand(
+    number: int,
+    name: str,
+    problem: Problem,
+    noise: float | None,
+    measured: Regrets,
+    rank: Band,
+    draw: _Bootstrap,
+) -> Standing:
+    values, trials = measured.curves[number], measured.trials[number]
+    reached = np.inf
+    if noise is not None:
+        reached = float(np.median(inference.first_within(values, noise, measured.grid)))
+    broken = float(measured.infeasible[number].sum() / trials.sum())
+    return Standing(
+        optimizer=measured.optimizers[number],
+        regret=draw.median(values, name),
+        rank=rank,
+        optimum_share=float(np.mean(values[:, -1] <= 0)),
+        spent_to_noise=reached if np.isfinite(reached) else None,
+        trials=int(trials.max()),
+        early=int(measured.early[number].sum()),
+        unfinished=int(measured.unfinished[number].sum()),
+        empty=int(measured.empty[number].sum()),
+        infeasible=broken if problem.constraints else None,
+        front=_corners(measured.fronts[number], problem),
+    )
+
+
+def _corners(
+    fronts: Sequence[FloatArray], problem: Problem
+) -> tuple[tuple[float, float], ...] | None:
+    """Return the median attained surface of fronts of losses, in own units; None: not two."""
+    if len(problem.objectives) != 2:
+        return None
+    signs = np.array([metric.from_loss(1.0) for metric in problem.objectives])
+    return tuple((float(x), float(y)) for x, y in median_attained(fronts) * signs)
 
 
 def _pairs(

@@ -102,19 +102,39 @@ def _ranking(check: Mapping[str, Any] | None) -> list[str]:
     lines = ["## Ranking check", "", f"{check['verdict']}.", ""]
     if check["tau"] is None:
         return lines[:-1]
+    if "cells" not in check:  # of an older design of the check
+        return [*lines, "It was made by an older design; `fit --check-only` makes it again."]
     low, high = check["interval"]
+    ceiling, correlation = check["ceiling"], check["correlation"]
     lines += [
-        f"Kendall's tau between the optimizers' mean ranks on table and surrogate: "
-        f"{_shown(check['tau'])}, 95% bootstrap interval over seeds [{_shown(low)}, "
-        f"{_shown(high)}]; bar {check['bar']}. Two halves of the seeds on the table alone agree "
-        f"with {_shown(check['tau_of_the_table_with_itself'])}. {check['seeds']} seeds of "
-        f"{check['budget']} trials by `{check['objective']}`, both on the table's configurations.",
+        f"{len(check['optimizers'])} optimizers, {check['seeds']} seeds, compared after "
+        f"{', '.join(map(str, check['budgets']))} trials by `{check['objective']}`, on the table "
+        "and on the surrogate restricted to the table's configurations. Of "
+        f"{check['pairs']} pairs the table tells {check['told_apart']} apart (sign test over "
+        "seeds, 5 %); over these:",
         "",
-        "| optimizer | mean rank on the table | on the surrogate |",
+        "| | with the surrogate | of the table with itself, other seeds |",
         "|---|---|---|",
+        f"| Kendall's tau, 95 % interval | {_shown(check['tau'])} [{_shown(low)}, {_shown(high)}] "
+        f"| {_shown(ceiling['tau'])} [{', '.join(_shown(x) for x in ceiling['interval'])}] |",
+        *(
+            f"| {name.capitalize()} correlation of mean losses "
+            f"| {_shown(correlation['surrogate'][name])} "
+            f"| {_shown(correlation['table_with_itself'][name])} |"
+            for name in ("pearson", "spearman")
+        ),
+        "",
+        f"The bar is {check['bar']} of the table's tau with itself, with an interval above 0.",
+        "",
+        "| optimizer | trials | mean rank on the table | on the surrogate |",
+        "|---|---|---|---|",
     ]
-    for name, ranks in check["mean_ranks"].items():
-        lines.append(f"| {name} | {ranks['table']:.2f} | {ranks['surrogate']:.2f} |")
+    for cell in check["cells"]:
+        rank = cell["mean_rank"]
+        lines.append(
+            f"| {cell['optimizer']} | {cell['trials']} | {rank['table']:.2f} "
+            f"| {rank['surrogate']:.2f} |"
+        )
     return lines
 
 

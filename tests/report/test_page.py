@@ -16,6 +16,7 @@ from hpobench_llm.report.looks import looks
 from hpobench_llm.report.page import BenchmarkFacts, render, write_report
 from hpobench_llm.report.summary import remarks, summarise
 from hpobench_llm.space import Categorical, Float, Ordinal, Space
+from hpobench_llm.studies.problem import Problem
 from hpobench_llm.studies.statistics import Comparison, compare_trajectories
 
 LOSS = Metric(name="val_loss", unit="nats", direction="minimize", worst=9.0)
@@ -79,7 +80,9 @@ def comparison(
         columns=["benchmark", "optimizer", "seed", "trial", "status", "val_loss"],
     )
     best = float(frame["val_loss"].min())
-    problems = {name: (LOSS, best, noise) for name in benchmarks}
+    problems = {
+        name: Problem(objectives=(LOSS,), optimum=best, noise=noise) for name in benchmarks
+    }
     return compare_trajectories(frame, problems, resamples=50)
 
 
@@ -241,7 +244,8 @@ def ladder(**losses: float) -> Comparison:
         ],
         columns=["benchmark", "optimizer", "seed", "trial", "status", "val_loss"],
     )
-    return compare_trajectories(frame, {"toy": (LOSS, 1.0, 0.5)}, resamples=50)
+    problem = Problem(objectives=(LOSS,), optimum=1.0, noise=0.5)
+    return compare_trajectories(frame, {"toy": problem}, resamples=50)
 
 
 def test_the_summary_says_who_wins_and_what_is_a_tie() -> None:
@@ -264,9 +268,9 @@ def test_the_summary_of_one_optimizer_compares_nothing() -> None:
 
 def test_remarks_warn_of_small_differences_and_few_seeds() -> None:
     close = ladder(a=1.0, b=1.25)
-    assert any("less than the seed noise" in r for r in remarks(close.benchmarks[0], alpha=0.05))
+    assert any("less than the seed noise" in r for r in remarks(close.benchmarks[0], close))
     few = comparison(n_seeds=3)
-    assert any("more seeds are needed" in r for r in remarks(few.benchmarks[0], alpha=0.05))
+    assert any("more seeds are needed" in r for r in remarks(few.benchmarks[0], few))
 
 
 def test_optimizers_keep_their_look() -> None:

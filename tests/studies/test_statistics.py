@@ -24,6 +24,7 @@ from hpobench_llm.studies.inference import (
     ranks,
     signed_rank_test,
 )
+from hpobench_llm.studies.problem import Problem
 from hpobench_llm.studies.regret import Regrets, incumbents, regrets, snap
 from hpobench_llm.studies.statistics import Comparison, compare_trajectories
 
@@ -47,6 +48,10 @@ def trials(
     )
 
 
+def problem(metric: Metric = LOSS, optimum: float = 1.0, noise: float | None = None) -> Problem:
+    return Problem(objectives=(metric,), optimum=optimum, noise=noise)
+
+
 def study(rng_seed: int = 0, n_seeds: int = 12, **shifts: float) -> pd.DataFrame:
     """Return noisy trajectories of 8 trials, one optimizer for each shift of its losses."""
     rng = np.random.default_rng(rng_seed)
@@ -60,7 +65,8 @@ def study(rng_seed: int = 0, n_seeds: int = 12, **shifts: float) -> pd.DataFrame
 
 
 def compare(frame: pd.DataFrame, optimum: float = 1.0, **settings: Any) -> Comparison:
-    return compare_trajectories(frame, {"b": (LOSS, optimum, 0.1)}, resamples=200, **settings)
+    problems = {"b": problem(LOSS, optimum, 0.1)}
+    return compare_trajectories(frame, problems, resamples=200, **settings)
 
 
 # Regret
@@ -69,7 +75,7 @@ def compare(frame: pd.DataFrame, optimum: float = 1.0, **settings: Any) -> Compa
 def regret_of(
     frame: pd.DataFrame, optimizers: list[str], metric: Metric, optimum: float
 ) -> Regrets:
-    return regrets(frame, benchmark="b", optimizers=optimizers, metric=metric, optimum=optimum)
+    return regrets(frame, benchmark="b", optimizers=optimizers, problem=problem(metric, optimum))
 
 
 def test_regret_of_a_hand_made_frame() -> None:
@@ -116,11 +122,11 @@ def test_only_common_seeds_count_and_the_others_are_named() -> None:
     assert result.pairs[0].blocks == 1
 
 
-@given(arrays(np.float64, (3, 7), elements=FINITE))
-def test_incumbents_fall_and_are_reached(losses: np.ndarray) -> None:
-    curves = incumbents(losses)
-    assert (np.diff(curves, axis=1) <= 0).all()
-    np.testing.assert_array_equal(curves[:, -1], losses.min(axis=1))
+@given(arrays(np.float64, 7, elements=FINITE))
+def test_incumbents_of_trials_in_full_fall_and_are_reached(losses: np.ndarray) -> None:
+    held = incumbents(losses[:, None], np.ones(7), np.ones(7, dtype=bool))
+    curve = np.array([losses[list(one)].item() for one in held])
+    np.testing.assert_array_equal(curve, np.minimum.accumulate(losses))
 
 
 @given(arrays(np.float64, 20, elements=FINITE))
@@ -222,7 +228,7 @@ def test_rank_correlation_of_monotone_and_constant_data() -> None:
 
 def test_the_first_trial_within_a_level() -> None:
     curves = np.array([[3.0, 1.0, 0.5], [3.0, 3.0, 3.0]])
-    np.testing.assert_array_equal(first_within(curves, 1.0), [2, np.inf])
+    np.testing.assert_array_equal(first_within(curves, 1.0, np.array([5, 10, 15])), [10, np.inf])
 
 
 # The comparison
@@ -258,7 +264,7 @@ def test_higher_scores_win_when_the_metric_is_maximised() -> None:
             for seed in range(10)
         ]
     )
-    result = compare_trajectories(frame, {"b": (ACCURACY, 0.9, None)}, resamples=50)
+    result = compare_trajectories(frame, {"b": problem(ACCURACY, 0.9)}, resamples=50)
     assert result.ranking[0].optimizer == "high"
     assert result.pairs[0].verdict == "better"
     assert result.benchmarks[0].standings[0].regret.last.low >= 0
@@ -268,17 +274,17 @@ def test_the_optimum_and_the_noise_are_found() -> None:
     frame = pd.concat([trials("b", "a", 0, [3, 1.05, 1]), trials("b", "a", 1, [3, 3, 1.0625])])
     (standing,) = compare(frame).benchmarks[0].standings
     assert standing.optimum_share == 0.5
-    assert standing.trials_to_noise == 2.5
+    assert standing.spent_to_noise == 2.5
     never = compare(frame, optimum=0.5).benchmarks[0].standings[0]
-    assert never.trials_to_noise is None
-    unknown = compare_trajectories(frame, {"b": (LOSS, 1.0, math.nan)}, resamples=9)
+    assert never.spent_to_noise is None
+    unknown = compare_trajectories(frame, {"b": problem(noise=math.nan)}, resamples=9)
     assert unknown.benchmarks[0].noise_sd is None
 
 
 def test_several_benchmarks_weigh_alike_and_keep_their_own_intervals() -> None:
     first = study(good=0.0, bad=0.3)
     second = study(1, 5, good=0.0, bad=0.3).assign(benchmark="other")
-    problems = {"b": (LOSS, 1.0, 0.1), "other": (LOSS, 1.0, None)}
+    problems = {"b": problem(noise=0.1), "other": problem()}
     both = compare_trajectories(pd.concat([first, second]), problems, resamples=200)
     alone = compare(first)
     assert both.benchmarks[0] == alone.benchmarks[0]
@@ -304,7 +310,7 @@ def test_equal_arguments_give_equal_json() -> None:
 def test_broken_input_is_refused() -> None:
     frame = study(a=0.0, b=0.1)
     with pytest.raises(UnknownNameError, match="benchmark 'b'"):
-        compare_trajectories(frame, {"c": (LOSS, 1.0, None)})
+        compare_trajectories(frame, {"c": problem()})
     with pytest.raises(IntegrityError, match="stands twice"):
         compare(pd.concat([frame, frame]))
     with pytest.raises(IntegrityError, match="val_loss"):

@@ -1,0 +1,107 @@
+"""What a trajectory had spent after each of its trials: the horizontal axis of every curve.
+
+It is counted in the unit of the study's budget. One exception: trials. Where some trials were run
+in part, a count of trials says nothing about cost, so they are counted in full: a trial at a
+quarter of the fidelity is a quarter of a trial, and one that resumes another adds what it adds.
+Such curves end where the first trajectory ends that used up its trials, since there the methods
+can still be compared at equal cost.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hpobench_llm.errors import IntegrityError
+from hpobench_llm.studies.budget import EVALUATIONS, SECONDS, TOKENS, Budget
+from hpobench_llm.studies.problem import Problem
+
+TRIALS, IN_FULL = "trials", "trials in full"
+POINTS = 100  # of a curve over anything but trials
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """How spending is counted: `unit`, and up to which `amount` (None: as far as trials go).
+
+    Without `checkpoints` a trial that resumes another paid for all of it.
+    """
+
+    unit: str = TRIALS
+    amount: float | None = None
+    checkpoints: bool = True
+
+    @staticmethod
+    def of(
+        frame: pd.DataFrame,
+        problems: Mapping[str, Problem],
+        budget: Budget | None = None,
+        *,
+        checkpoints: bool = True,
+    ) -> "Spending":
+        """Return how a study that had this budget for each replay is counted; None: in trials."""
+        if budget is not None and budget.unit != EVALUATIONS:
+            return Spending(budget.unit, budget.amount, checkpoints)
+        part = any(
+            (problem.shares(frame.loc[frame["benchmark"] == name]) < 1).any()
+            for name, problem in problems.items()
+        )
+        return Spending(IN_FULL if part else TRIALS, None, checkpoints)
+
+    def after(self, rows: pd.DataFrame, problem: Problem) -> FloatArray:
+        """Return `(n_trials,)`: what one trajectory had spent when each trial finished.
+
+        Raises:
+            IntegrityError: a column is missing, or what is to be counted is not known.
+        """
+        if self.unit == TRIALS:
+            return np.arange(1.0, len(rows) + 1)
+        if self.unit == SECONDS:
+            return _column(rows, "finished_seconds")
+        if self.unit == TOKENS:
+            return np.cumsum(_column(rows, "tokens"))
+        levels = problem.shares(rows) if self.unit == IN_FULL else _column(rows, self.unit)
+        if self.checkpoints and "resumes" in rows.columns:
+            reached = dict(zip(rows["trial"].tolist(), levels.tolist(), strict=True))
+            resumed = [0.0 if pd.isna(n) else reached[int(n)] for n in rows["resumes"].tolist()]
+            levels = levels - np.array(resumed)
+        return np.cumsum(levels)
+
+    def grid(self, spent: Sequence[FloatArray]) -> FloatArray:
+        """Return where the curves of a benchmark are drawn, given what was `spent` on it."""
+        longest = max(len(one) for one in spent)
+        if self.unit == TRIALS:
+            return np.arange(1.0, longest + 1)
+        end = self.amount
+        if end is None:
+            end = min(float(one[-1]) for one in spent if len(one) == longest)
+        return end * np.arange(1, POINTS + 1) / POINTS
+
+    def ended_early(self, spent: FloatArray, dearest: float, longest: int) -> bool:
+        """Return whether a trajectory ended though any other trial would still have fitted in.
+
+        Args:
+            spent: of the trajectory, after each trial.
+            dearest: the most that any trial on the benchmark took.
+            longest: the most trials that any trajectory has.
+        """
+        if self.amount is None:
+            return len(spent) < longest
+        return float(spent[-1]) + dearest < self.amount
+
+
+def _column(rows: pd.DataFrame, name: str) -> FloatArray:
+    if name not in rows.columns:
+        raise IntegrityError(f"trajectories without the columns {name}")
+    found: FloatArray = rows[name].to_numpy(dtype=np.float64, na_value=np.nan)
+    if not np.isfinite(found).all():
+        where = rows.iloc[int(np.flatnonzero(~np.isfinite(found))[0])]
+        raise IntegrityError(
+            f"{where['benchmark']}: `{name}` is not known of all trials, so a budget in it cannot "
+            f"be counted (first: {where['optimizer']}, seed {where['seed']})"
+        )
+    return found

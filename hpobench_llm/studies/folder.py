@@ -147,7 +147,10 @@ def read_failures(out: Path) -> list[dict[str, Any]]:
     if not (out / FAILURES).exists():
         return []
     listed = read_json(out / FAILURES)
-    if not isinstance(listed, dict) or not isinstance(listed.get("failures"), list):
+    found = listed.get("failures") if isinstance(listed, dict) else None
+    keys = {"benchmark", "optimizer", "seed", "reason"}
+    if not isinstance(found, list) or any(
+        not isinstance(f, dict) or set(f) != keys for f in found
+    ):
         raise IntegrityError(f"{out / FAILURES}: not a list of failures")
-    found: list[dict[str, Any]] = listed["failures"]
     return found

@@ -41,9 +41,12 @@ def attempt(handle: Callable[[T], R], task: T) -> Answer[T, R]:
     try:
         value = handle(task)
     except HpobenchError as error:
-        return Answer(task=task, failure=str(error), refused=error.__cause__ is None)
+        cause = error.__cause__
+        failure = _one_line(str(error)) + (f" {_place(cause)}" if cause else "")
+        return Answer(task=task, failure=failure, refused=cause is None)
     except BaseException as error:
-        return Answer(task=task, failure=_describe(error))
+        failure = f"{_one_line(f'{type(error).__name__}: {error}')} {_place(error)}"
+        return Answer(task=task, failure=failure)
     return Answer(task=task, value=value, seconds=time.perf_counter() - started)
 
 
@@ -53,8 +56,11 @@ def hung(task: T, seconds: float) -> Answer[T, R]:
     return Answer(task=task, failure=failure, hung=True)
 
 
-def _describe(error: BaseException) -> str:
-    """Return an error that nobody foresaw, with the place that raised it."""
-    message = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST_REASON]
+def _one_line(message: str) -> str:
+    return " ".join(message.split())[:LONGEST_REASON]
+
+
+def _place(error: BaseException) -> str:
+    """Return where an error that nobody foresaw was raised."""
     place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{message} ({place.filename}:{place.lineno}, in {place.name})"
+    return f"({place.filename}:{place.lineno}, in {place.name})"

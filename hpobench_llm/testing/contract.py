@@ -95,7 +95,7 @@ class OptimizerContract:
         """
         bounded = toy("sphere").constrained({"far": 0.5})
         records = [recorded(self.optimizer, problem, budget=15) for problem in problems()]
-        records.append(recorded(self.optimizer, toy("sphere"), workers=4, budget=45))
+        records.append(recorded(self.optimizer, toy("sphere"), workers=4, budget=self.budget))
         records.append(recorded(self.optimizer, bounded, budget=15))
         with tempfile.TemporaryDirectory() as folder:
             answers = repeat(self.optimizer, records, Path(folder))
@@ -155,8 +155,8 @@ class OptimizerContract:
             count = sum(solver.ask() is not None for _ in range(4))
         wanted = 1 if self.entry.sequential else 4
         promise(count == wanted, f"{count} of 4 trials at once, its entry says {wanted}")
-        count = len(trials(self.optimizer, toy("sphere"), workers=8, budget=45))
-        self._uses(count, 45, "8 workers")
+        count = len(trials(self.optimizer, toy("sphere"), workers=8, budget=self.budget))
+        self._uses(count, self.budget, "8 workers")
 
     def test_configurations_may_be_moved_before_they_are_evaluated(self) -> None:
         """On a table the nearest measured configuration is evaluated, and told."""

@@ -13,8 +13,10 @@ from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import Metric
 from hpobench_llm.optimizers.barrier import relative_excesses
 from hpobench_llm.optimizers.base import Optimizer, Suggestion
-from hpobench_llm.optimizers.registry import build, list_optimizers
+from hpobench_llm.optimizers.registry import list_optimizers
 from hpobench_llm.space import Float, Ordinal, Space
+from hpobench_llm.testing.drive import made
+from hpobench_llm.testing.problems import sphere
 
 ENTRIES = list_optimizers()
 TAKING = [name for name, entry in ENTRIES.items() if entry.constraints]
@@ -131,16 +133,7 @@ def test_the_registry_says_who_takes_constraints(name):
     entry = ENTRIES[name]
     if entry.distribution and entry.installed is None:
         pytest.skip(f"{entry.distribution} is not installed")
-    problem = toy_sphere()
-    optimizer = build(
-        name,
-        space=problem.space,
-        objectives=[problem.metrics["val_loss"]],
-        fidelities=problem.fidelities,
-        budget=5,
-        seed=0,
-    )
-    with closing(optimizer):
+    with closing(made(name, sphere(), budget=5)) as optimizer:
         assert optimizer.takes_constraints == entry.constraints
 
 

@@ -88,13 +88,13 @@ def test_what_fails_stops_no_other_is_named_and_is_tried_again(tmp_path):
     assert "chatter" in done.stderr
     assert "chatter" not in done.stdout
     reasons = {
-        ("raises", 1): "ZeroDivisionError: by nought (",
+        ("raises", 1): "Raises: `suggest` of trial 2 raised ZeroDivisionError: by nought (",
         ("refuses", 1): "no luck",
-        ("quits", 1): "SystemExit: enough",
+        ("quits", 1): "Quits: `suggest` of trial 2 raised SystemExit: enough (",
         ("dies", 1): "its process ended with exit status 3 in the middle of it",
         ("killed", 1): "its process ended by SIGKILL in the middle of it",
-        ("builds", 0): "RuntimeError: cannot be built",
-        ("builds", 1): "RuntimeError: cannot be built",
+        ("builds", 0): "builds could not be built: RuntimeError: cannot be built (",
+        ("builds", 1): "builds could not be built: RuntimeError: cannot be built (",
     }
     failures = read_failures(out)
     assert [(f["optimizer"], f["seed"]) for f in failures] == list(reasons)
@@ -103,7 +103,7 @@ def test_what_fails_stops_no_other_is_named_and_is_tried_again(tmp_path):
         assert failure["reason"].startswith(reason)
         assert reason in done.stdout
     assert "7 replays ran now; 7 of 14 are in" in done.stdout
-    assert "builds on toy-bowl, seeds 0, 1: RuntimeError" in done.stdout
+    assert "builds on toy-bowl, seeds 0, 1: builds could not be built: RuntimeError" in done.stdout
     frame = read_trajectories(out)[1]
     there = {(o, s) for o, s in zip(frame["optimizer"], frame["seed"], strict=True)}
     assert there == {(n, s) for n in names for s in (0, 1)} - set(reasons)

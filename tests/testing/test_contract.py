@@ -110,7 +110,7 @@ class ChangesItsDesign(Sound):
             config["rank"] = 1
 
     def __init__(self, *args, **kwargs):
-        self.given = args[6]
+        self.given = kwargs["initial"]
         super().__init__(*args, **kwargs)
 
 

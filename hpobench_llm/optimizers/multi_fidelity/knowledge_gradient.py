@@ -91,8 +91,8 @@ class MfKg(MultiFidelityOptimizer):
         if self._first:
             rung = int(self.rng.integers(len(self.rungs)))
             return self._new(number, _Candidate(self._first.popleft(), rung))
-        candidates = self._candidates()
-        if len(self._done) < 2 or not candidates:
+        candidates = self._candidates() if len(self._done) >= 2 else []
+        if not candidates:
             return self._new(number, _Candidate(self.sample(), 0))
         with alone(int(self.rng.integers(2**31))):
             return self._new(number, candidates[self._best(number, candidates)])

@@ -1,0 +1,26 @@
+"""`hpobench-llm`: list, check, import, fit, replay, compare and verify; make a base model."""
+
+import argparse
+from collections.abc import Sequence
+
+from hpobench_llm.cli import bases, listing, studies, surrogates, tables
+from hpobench_llm.console import run_command
+
+PROGRAM = "hpobench-llm"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of `hpobench-llm`."""
+    made = argparse.ArgumentParser(
+        prog=PROGRAM, description="Compare hyperparameter optimizers on real LoRA fine-tunes."
+    )
+    commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for part in (listing, tables, surrogates, studies, bases):
+        part.add(commands)
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of `hpobench-llm`."""
+    options = parser().parse_args(arguments)
+    return run_command(PROGRAM, lambda: int(options.run(options)))

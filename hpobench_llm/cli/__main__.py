@@ -1,0 +1,7 @@
+"""`python -m hpobench_llm.cli`."""
+
+import sys
+
+from hpobench_llm.cli import main
+
+sys.exit(main())

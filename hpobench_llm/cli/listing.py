@@ -1,0 +1,58 @@
+"""`ls`: what there is."""
+
+import argparse
+import json
+import shutil
+import sys
+from typing import Any
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    ls = commands.add_parser("ls", help="list benchmarks, optimizers and their wrappers")
+    ls.add_argument("what", choices=("benchmarks", "optimizers", "wrappers"), nargs="?")
+    ls.add_argument("--json", action="store_true", help="as JSON")
+    ls.set_defaults(run=_ls)
+
+
+def _ls(options: argparse.Namespace) -> int:
+    listed: dict[str, Any] = {}
+    if options.what in (None, "benchmarks"):
+        from hpobench_llm.benchmarks.catalogue import TOYS
+        from hpobench_llm.locate import list_artefacts
+        from hpobench_llm.tables.table import Table
+
+        listed["benchmarks"] = {}
+        for name, folder in list_artefacts("tables").items():
+            metadata = Table.load(folder).metadata
+            axes = ", ".join(metadata.space.names)
+            listed["benchmarks"][name] = f"table {metadata.version}: {axes}; {folder}"
+        listed["benchmarks"] |= dict.fromkeys(TOYS, "closed form, for tests")
+    if options.what in (None, "optimizers"):
+        from hpobench_llm.optimizers.listing import columns, lines
+
+        listed["optimizers"] = columns()
+    if options.what in (None, "wrappers"):
+        from hpobench_llm.optimizers.registry import list_wrappers
+
+        listed["wrappers"] = {n: wrapper.columns() for n, wrapper in list_wrappers().items()}
+    if options.json:
+        print(json.dumps(listed, indent=2))
+        return 0
+    if "benchmarks" in listed:
+        print("benchmarks")
+        widest = max(map(len, listed["benchmarks"]))
+        for name, about in listed["benchmarks"].items():
+            print(f"  {name.ljust(widest)}  {about}")
+    if "optimizers" in listed:
+        print("optimizers")
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        print("\n".join(lines(listed["optimizers"], width)))
+    if "wrappers" in listed:
+        print("wrappers, as in NAME+WRAPPER or NAME+WRAPPER:VALUE")
+        widest = max(map(len, listed["wrappers"]))
+        for name, about in listed["wrappers"].items():
+            default = about["default"]
+            given = "must be given" if default is None else f"{default} by default"
+            print(f"  {name.ljust(widest)}  {about['summary']}; {about['value']}: {given}")
+    return 0

@@ -1,0 +1,65 @@
+"""`replay` and `compare`: studies."""
+
+import argparse
+import json
+from pathlib import Path
+
+from hpobench_llm.errors import HpobenchError
+from hpobench_llm.progress import Progress
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the commands."""
+    replay = commands.add_parser(
+        "replay",
+        help="run a study; started again, it continues",
+        description="Run a study. Started again, it runs what is missing and what has failed.",
+        epilog="Exit status: 0 all replays are done, 1 some have failed, 2 an error.",
+    )
+    replay.add_argument("study", type=Path, metavar="STUDY.toml")
+    replay.add_argument("--out", type=Path, required=True, metavar="DIR")
+    replay.add_argument(
+        "--processes", type=int, metavar="N", help="replays at a time; default: one a core"
+    )
+    replay.add_argument("--executor", choices=("local", "ray"), default="local")
+    replay.add_argument(
+        "--address",
+        metavar="HOST:PORT",
+        help="of a Ray cluster; default: this machine's, or one that is started",
+    )
+    replay.set_defaults(run=_replay)
+
+    compare = commands.add_parser("compare", help="rank a study's optimizers, write the report")
+    compare.add_argument("folder", type=Path, metavar="DIR")
+    compare.add_argument("--json", action="store_true", help="the comparison as JSON on stdout")
+    compare.set_defaults(run=_compare)
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from hpobench_llm.studies.checks import read_study
+    from hpobench_llm.studies.execution import run_study
+
+    if options.processes is not None and options.processes < 1:
+        raise HpobenchError(f"--processes must be at least 1, got {options.processes}")
+    if options.address is not None and options.executor != "ray":
+        raise HpobenchError(f"--address {options.address} needs --executor ray")
+    spec = read_study(options.study)
+    total = len(spec.cells())
+    with Progress(total, f"replay {spec.name}") as progress:
+        outcome = run_study(
+            spec,
+            options.out,
+            processes=options.processes,
+            ray_address=(options.address or "auto") if options.executor == "ray" else None,
+            on_done=lambda done, _, text: progress.advance_to(done, text),
+        )
+    print("\n".join(outcome.lines(total, options.out)))
+    return 1 if outcome.failed else 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from hpobench_llm.report.compare import compare
+
+    result = compare(options.folder)
+    print(json.dumps(result.comparison.to_json(), indent=2) if options.json else result.summary())
+    return 0

@@ -1,0 +1,144 @@
+"""`check`, `import` and `verify`: tables."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from hpobench_llm.errors import HpobenchError, MissingDependencyError
+from hpobench_llm.progress import Progress
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the commands."""
+    check = commands.add_parser("check", help="verify the sums and rows of tables")
+    check.add_argument("name", nargs="*", help="names or folders; all tables without one")
+    check.set_defaults(run=_check)
+
+    bring = commands.add_parser(
+        "import",
+        help="make tables of published tuning results, or of a file of your own",
+        description="Make tables of published tuning results (tribes, tinker-sft, steplaw: their "
+        "files are downloaded and their sums checked), or of any CSV, JSONL or Parquet file that "
+        "a spec describes (generic). All tables of an import are written, or none.",
+    )
+    bring.add_argument("source", choices=("tribes", "tinker-sft", "steplaw", "generic"))
+    bring.add_argument("--spec", type=Path, metavar="SPEC.toml", help="of `generic`")
+    bring.add_argument(
+        "--from",
+        dest="given",
+        type=Path,
+        metavar="FOLDER",
+        help="the upstream files, instead of a download; of `generic` the file or its folder",
+    )
+    bring.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder for the tables' folders; default: $HPOBENCH_LLM_DATA/tables",
+    )
+    bring.add_argument(
+        "--allow-changed",
+        action="store_true",
+        help="take upstream files of another sum than the pinned one; the table says so",
+    )
+    bring.set_defaults(run=_import)
+
+    verify = commands.add_parser(
+        "verify",
+        help="train some runs of a table again and compare",
+        description="Train some runs of a table again and compare: half of them the best by "
+        "validation loss, half drawn at random.",
+        epilog="Exit status: 0 the table agrees, 1 it does not, 2 an error.",
+    )
+    verify.add_argument("table", help="name or folder of a table")
+    verify.add_argument(
+        "--campaign",
+        type=Path,
+        metavar="CAMPAIGN.toml",
+        help="what the table was collected with; default: collect/<table's name>.toml",
+    )
+    verify.add_argument("--rows", type=int, default=8, metavar="N", help="runs (default 8)")
+    verify.add_argument("--seed", type=int, default=0, help="of the draw")
+    verify.add_argument(
+        "--engine", choices=("packed", "peft"), help="default: what each run was trained with"
+    )
+    verify.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    verify.add_argument(
+        "--run-generated-code",
+        action="store_true",
+        help="allow scores that run code which the model wrote",
+    )
+    verify.add_argument("--json", action="store_true", help="as JSON")
+    verify.set_defaults(run=_verify)
+
+
+def _check(options: argparse.Namespace) -> int:
+    from hpobench_llm.locate import find_artefact, list_artefacts
+    from hpobench_llm.tables.table import Table
+
+    known = list_artefacts("tables")
+    folders = [find_artefact("tables", name) for name in options.name] or list(known.values())
+    if not folders:
+        raise HpobenchError("no table found; HPOBENCH_LLM_DATA may name a folder of tables")
+    for folder in folders:
+        table = Table.load(folder)
+        print(f"{folder}: ok, {len(table.frame)} rows, sha256 {table.metadata.table_sha256}")
+    return 0
+
+
+def _import(options: argparse.Namespace) -> int:
+    from hpobench_llm.tables.importers.command import GENERIC, import_tables
+    from hpobench_llm.tables.schema import IMPORTED
+
+    tables = import_tables(
+        options.source,
+        spec=options.spec,
+        given=options.given,
+        out=options.out,
+        allow_changed=options.allow_changed,
+    )
+    for table in tables:
+        print(f"{table.folder}: {len(table.frame)} rows, sha256 {table.metadata.table_sha256}")
+        if options.source == GENERIC:  # what was decided for the user, who may decide otherwise
+            for note in table.metadata.provenance[IMPORTED]["notes"]:
+                print(f"  {note}", file=sys.stderr)
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from hpobench_llm.locate import find_artefact
+    from hpobench_llm.tables.table import Table
+
+    try:
+        from hpobench_llm.collect.verify import choose_runs, verify
+    except ImportError as error:
+        raise MissingDependencyError(str(error.name), "collect", "verify") from None
+    for name, least in (("rows", 1), ("seed", 0)):
+        if getattr(options, name) < least:
+            raise HpobenchError(f"--{name} must be {least} or more, got {getattr(options, name)}")
+    table = Table.load(find_artefact("tables", options.table))
+    chosen = choose_runs(table, options.rows, options.seed)
+    campaign = options.campaign or Path("collect", f"{table.metadata.name}.toml")
+    if options.campaign is None and not campaign.is_file():
+        raise HpobenchError(
+            f"{campaign} does not exist; --campaign names the file that {options.table} was "
+            "collected with"
+        )
+    if len(chosen) < options.rows:
+        print(
+            f"verify: the table has {len(chosen)} configurations: a run of each is trained",
+            file=sys.stderr,
+        )
+    with Progress(len(chosen), f"verify {table.metadata.name}") as progress:
+        found = verify(
+            table,
+            campaign,
+            chosen,
+            engine_name=options.engine,
+            device=options.device,
+            run_generated_code=options.run_generated_code,
+            on_run=progress.advance_to,
+        )
+    print(json.dumps(found.to_json(), indent=2) if options.json else "\n".join(found.lines()))
+    return 1 if found.problems else 0

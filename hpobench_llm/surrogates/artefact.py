@@ -63,10 +63,11 @@ class Surrogate:
         return replace(self, quality=self.quality | {"ranking_check": outcome})
 
     def refuse_if_poor(self) -> None:
-        """Refuse a surrogate on which optimizers may rank unlike on its table.
+        """Refuse a surrogate on which optimizers may rank unlike on its table, or by chance.
 
         Raises:
-            PoorSurrogateError: it did not pass its ranking check, or was never put to it.
+            PoorSurrogateError: it did not pass its ranking check, was never put to it, or predicts
+                held-out values of the check's objective no better than their mean does.
         """
         check = self.quality.get("ranking_check")
         if not check:
@@ -74,7 +75,14 @@ class Surrogate:
         elif not check["passed"]:
             problem = f"did not pass its ranking check: {check['verdict']}"
         else:
-            return
+            objective = check["objective"]
+            r2 = self.quality["targets"][objective]["all"]["r2"]
+            if r2 is None or r2 > 0:  # None: all of its values are equal
+                return
+            problem = (
+                f"predicts {objective} of configurations that it has not seen worse than their "
+                f"mean would: R² {r2:.2f}"
+            )
         raise PoorSurrogateError(
             f"surrogate {self.name}: {problem}; load(..., allow_poor=True) opens it all the same"
         )

@@ -368,6 +368,17 @@ def test_a_surrogate_below_its_bar_is_refused_unless_told_otherwise(folder, tmp_
         assert load(where, kind="surrogate", allow_poor=True).name == "small"
 
 
+def test_one_that_predicts_worse_than_the_mean_is_refused_however_it_ranks(folder, tmp_path):
+    surrogate = Surrogate.load(folder)
+    quality = json.loads(json.dumps(surrogate.quality))
+    quality["ranking_check"] = {"passed": True, "objective": "val_loss", "verdict": ""}
+    quality["targets"]["val_loss"]["all"]["r2"] = 0.1
+    replace(surrogate, quality=quality).refuse_if_poor()
+    quality["targets"]["val_loss"]["all"]["r2"] = -0.65
+    with pytest.raises(PoorSurrogateError, match="val_loss .* than their mean would: R² -0.65"):
+        replace(surrogate, quality=quality).refuse_if_poor()
+
+
 @pytest.mark.parametrize(
     ("config", "options", "error", "words"),
     [

@@ -30,7 +30,7 @@ from hpobench_llm.tables.table import Table
 from tests.conftest import SPACE, closed_form_rows, write_table
 from tests.surrogates.conftest import LOSS, SCORE, make_table, sparse_table
 
-PASSED = {"passed": True, "verdict": "passed", "tau": None}
+PASSED = {"passed": True, "objective": "val_loss", "verdict": "passed", "tau": None}
 PROGRAM = """
 import sys
 from hpobench_llm.benchmarks.catalogue import load
@@ -375,7 +375,7 @@ def test_one_that_predicts_worse_than_the_mean_is_refused_however_it_ranks(folde
     quality["targets"]["val_loss"]["all"]["r2"] = 0.1
     replace(surrogate, quality=quality).refuse_if_poor()
     quality["targets"]["val_loss"]["all"]["r2"] = -0.65
-    with pytest.raises(PoorSurrogateError, match="val_loss .* than their mean would: R² -0.65"):
+    with pytest.raises(PoorSurrogateError, match=r"val_loss .* than their mean would: R² -0.65"):
         replace(surrogate, quality=quality).refuse_if_poor()
 
 

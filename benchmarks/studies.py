@@ -30,7 +30,7 @@ from hpobench_llm.studies.trajectory import MEASURED
 
 OPTIMIZERS = (
     *("random", "sobol", "grid", "nomad", "tpe-optuna", "tpe-nni", "cmaes", "de"),
-    *("regularized-evolution", "asha", "hyperband", "parego"),
+    *("regularized-evolution", "asha", "hyperband", "gp"),
 )
 CLOCKED = ("asha", "asha-stopping", "hyperband")
 WORKERS = 4

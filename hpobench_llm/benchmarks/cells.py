@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from hpobench_llm.metrics import Fidelity
 from hpobench_llm.tables.schema import BY_NAME
 
 COST, TOKENS = "cost_seconds", "tokens"
+STATUS_NAMES: Any = pd.Series(STATUSES).array  # `take` makes a frame's column of codes
 Level = tuple[int | float, ...]
 _COSTS = ("train_seconds", "eval_seconds")
 _MEASURES = (

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hpobench_llm.benchmarks.base import CONSTRAINT, Benchmark, FidelityValues
-from hpobench_llm.benchmarks.cells import COST
+from hpobench_llm.benchmarks.cells import COST, STATUS_NAMES, TOKENS
 from hpobench_llm.errors import ConfigurationError, NotMeasuredError
 from hpobench_llm.evaluation import STATUSES, Evaluation
 from hpobench_llm.metrics import select
@@ -39,6 +39,7 @@ class SurrogateBenchmark(Benchmark):
         self.metrics = surrogate.metrics
         self._surface = Surface(surrogate)
         self._columns = {name: column for column, name in enumerate(self._surface.names)}
+        self._answers = pd.Index([*self.metrics, COST, TOKENS])
 
     def query(
         self,
@@ -85,18 +86,18 @@ class SurrogateBenchmark(Benchmark):
         level = self.fidelity_levels(fidelity)
         numbers = self._surface.encoder.numbers_of_many(configs)
         answers = self._surface.ask(numbers, level, _checked(seed, self.name))
-        absent = np.full(len(numbers), np.nan)
-        columns: dict[str, object] = {
-            name: answers.values[:, self._columns[name]] if name in self._columns else absent
-            for name in self.metrics
-        }
-        columns["status"] = np.array(STATUSES, dtype=object)[answers.status]
-        columns["cost_seconds"] = answers.seconds
-        columns["tokens"] = answers.tokens
+        values = answers.values
+        if list(self._columns) != list(self.metrics):  # some were never measured
+            values = np.full((len(numbers), len(self.metrics)), np.nan)
+            places = [list(self.metrics).index(name) for name in self._columns]
+            values[:, places] = answers.values
+        block = np.column_stack((values, answers.seconds, answers.tokens))
+        frame = pd.DataFrame(block, columns=self._answers, copy=False)
+        frame.insert(len(self.metrics), "status", STATUS_NAMES.take(answers.status))
         for constraint in self.constraints:
-            values = self._measured(answers, constraint.name)
-            columns[f"{CONSTRAINT}{constraint.name}"] = constraint.excesses(values)
-        return pd.DataFrame(columns)
+            measured = self._measured(answers, constraint.name)
+            frame[f"{CONSTRAINT}{constraint.name}"] = constraint.excesses(measured)
+        return frame
 
     def measures(self) -> dict[str, str]:
         """Return the metrics and `cost_seconds`, with units."""

@@ -3,14 +3,21 @@
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from hpobench_llm.benchmarks.base import CONSTRAINT, Benchmark, FidelityValues
-from hpobench_llm.benchmarks.cells import COST, TOKENS, Cells, Level, Page, measures_of
+from hpobench_llm.benchmarks.cells import (
+    COST,
+    STATUS_NAMES,
+    TOKENS,
+    Cells,
+    Level,
+    Page,
+    measures_of,
+)
 from hpobench_llm.benchmarks.lookup import Lookup
 from hpobench_llm.errors import ConfigurationError, NotInTableError, NotMeasuredError
 from hpobench_llm.evaluation import STATUSES, Evaluation
@@ -19,7 +26,6 @@ from hpobench_llm.space import Configuration
 from hpobench_llm.tables.table import Table
 
 _OK = STATUSES.index("ok")
-_STATUSES: Any = pd.Series(STATUSES).array
 
 
 class TabularBenchmark(Benchmark):
@@ -105,7 +111,7 @@ class TabularBenchmark(Benchmark):
             raise self._absent(int(positions[row]), _config_at(configs, row), level, seed)
         answers = page.values.take(positions, axis=0)[:, : len(self._answers)]
         frame = pd.DataFrame(answers, columns=self._answers, copy=False)
-        frame.insert(len(self.metrics), "status", _STATUSES.take(codes))
+        frame.insert(len(self.metrics), "status", STATUS_NAMES.take(codes))
         for constraint in self.constraints:
             values = page.values[positions, self._cells.columns[constraint.name]]
             frame[f"{CONSTRAINT}{constraint.name}"] = constraint.excesses(values)

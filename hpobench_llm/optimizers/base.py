@@ -86,12 +86,14 @@ class Optimizer(ABC):
         takes_constraints: whether the method sees by how much a constraint is broken.
         startup_trials: how many trials it draws before a model or a population says where.
         liar: what it takes a running trial's loss for; `none`: it does not look at them.
+        seeding: where its randomness comes from, all of it fixed by `seed`.
     """
 
     entry: ClassVar[Entry] = Entry()
     takes_constraints: bool = False
     startup_trials: int = 0
     liar: str = "none"
+    seeding: str = "NumPy generator"
 
     def __init__(
         self,

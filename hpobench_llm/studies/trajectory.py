@@ -35,8 +35,8 @@ class Trajectory:
     `constraint_<name>` says by how much a trial exceeds each bound of the benchmark: at most 0
     where it is kept. `duplicate` says that the same configuration was evaluated at the same
     fidelity in an earlier row. What differs between optimizers stands in each row too:
-    `startup_trials` and `liar` (see `Optimizer`), and `optimizer_version`, the library that does
-    the work and its version.
+    `startup_trials`, `liar` and `seeding` (see `Optimizer`), and `optimizer_version`, the library
+    that does the work and its version.
     """
 
     frame: pd.DataFrame
@@ -87,6 +87,7 @@ class Trajectory:
         columns["duplicate"] = _seen_before(runs)
         columns["startup_trials"] = solver.startup_trials
         columns["liar"] = solver.liar
+        columns["seeding"] = solver.seeding
         columns["optimizer_version"] = _library(known.distribution or "hpobench-llm")
         columns[MEASURED] = [run.optimizer_seconds for run in runs]
         return Trajectory(pd.DataFrame(columns))

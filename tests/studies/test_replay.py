@@ -103,6 +103,7 @@ def test_what_differs_between_optimizers_stands_in_every_row():
     frame = replay("toy-bowl", "tpe-nni", budget=30, seed=0).to_frame()
     assert set(frame["startup_trials"]) == {20}
     assert set(frame["liar"]) == {TpeNni.liar}
+    assert set(frame["seeding"]) == {"seed of TpeTuner"}
     assert set(frame["optimizer_version"]) == {f"nni {version('nni')}"}
     own = replay("toy-bowl", "random", budget=3, seed=0).to_frame()
     assert set(own["optimizer_version"]) == {f"hpobench-llm {version('hpobench-llm')}"}

@@ -97,6 +97,7 @@ class NomadOptimizer(Optimizer):
     name: ClassVar[str]
     barrier: ClassVar[Literal["PB", "EB"]] = "PB"  # progressive, extreme
     takes_constraints = True
+    seeding = "NOMAD's SEED, a NumPy generator for the start"
     timeout_seconds: ClassVar[float] = 600.0
 
     def set_up(self) -> None:

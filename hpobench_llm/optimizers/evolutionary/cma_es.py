@@ -80,6 +80,8 @@ class CmaEs(SingleObjectiveOptimizer):
         OptimizerError: more than one objective.
     """
 
+    seeding = "seeds of CMAwM from a NumPy generator"
+
     def set_up(self) -> None:
         """Build the optimizer's own state."""
         self._rng = np.random.default_rng(self.seed)

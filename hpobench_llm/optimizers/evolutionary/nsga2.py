@@ -53,6 +53,7 @@ class Nsga2(Optimizer):
     """
 
     takes_constraints = True
+    seeding = "seed of NSGA2 from a NumPy generator"
     population: ClassVar[int] = 20
     startup_trials = population
 

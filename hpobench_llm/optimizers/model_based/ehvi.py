@@ -47,6 +47,7 @@ class Ehvi(Optimizer):
 
     takes_constraints = True
     liar = "posterior"
+    seeding = "torch seeds from a NumPy generator"
     draws: ClassVar[int] = 250
     near: ClassVar[int] = 50
     samples: ClassVar[int] = 64

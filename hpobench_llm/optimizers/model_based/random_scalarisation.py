@@ -29,6 +29,7 @@ class RandomScalarisation(Optimizer):
     """
 
     startup_trials = 10
+    seeding = "seeds of TPESampler from a NumPy generator"
 
     def set_up(self) -> None:
         """Build the optimizer's own state."""

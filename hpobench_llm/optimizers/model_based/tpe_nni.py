@@ -64,6 +64,7 @@ class TpeNni(SingleObjectiveOptimizer):
 
     startup_trials = 20
     liar = "best loss so far"
+    seeding = "seed of TpeTuner"
 
     def set_up(self) -> None:
         """Build the optimizer's own state."""

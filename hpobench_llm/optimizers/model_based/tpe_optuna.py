@@ -85,6 +85,7 @@ class _Tpe(Optimizer):
 
     startup_trials = 10
     liar = "a bad trial"
+    seeding = "seed of TPESampler"
 
     def set_up(self) -> None:
         """Build the optimizer's own state."""

@@ -66,6 +66,7 @@ class MfKg(MultiFidelityOptimizer):
     """
 
     liar = "posterior"
+    seeding = "torch seeds from a NumPy generator"
     draws: ClassVar[int] = 60
     near: ClassVar[int] = 20
     old: ClassVar[int] = 100

@@ -34,6 +34,7 @@ class StoppingRule(Optimizer):
         self.value = value
         self.startup_trials, self.liar = self.inner.startup_trials, self.inner.liar
         self.takes_constraints = self.inner.takes_constraints
+        self.seeding = self.inner.seeding
         self._stopped = False
         super().__init__(**arguments)
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from hpobench_llm.artefacts import write_atomically
 from hpobench_llm.errors import UnknownNameError
-from hpobench_llm.report import captions, figures, summary, words
+from hpobench_llm.report import captions, comparison_figures, summary, table_figures, words
 from hpobench_llm.report.facts import BenchmarkFacts
 from hpobench_llm.report.limits import limits
 from hpobench_llm.report.looks import looks
@@ -79,7 +79,7 @@ def render(
         comparison=comparison,
         summary=summary.summarise(comparison),
         colours={name: colour for name, (colour, _) in looks(optimizers).items()},
-        ranks=_drawing(figures.rank_curves(comparison), captions.of_ranks(comparison))
+        ranks=_drawing(comparison_figures.rank_curves(comparison), captions.of_ranks(comparison))
         if len(comparison.ranking) > 1
         else None,
         shares=SHARES,
@@ -98,10 +98,13 @@ def _section(
     result: BenchmarkComparison, facts: BenchmarkFacts | None, comparison: Comparison
 ) -> dict[str, object]:
     """Gather what the template shows of one benchmark."""
-    fronts = figures.attained_fronts(result)
+    fronts = comparison_figures.attained_fronts(result)
     table: list[Drawing] = []
     if facts is not None:
-        scatter, axes = figures.score_against_objective(facts), figures.objective_by_axis(facts)
+        scatter, axes = (
+            table_figures.score_against_objective(facts),
+            table_figures.objective_by_axis(facts),
+        )
         if scatter is not None:
             table.append(_drawing(scatter, captions.of_scores(facts)))
         if axes is not None:
@@ -110,7 +113,8 @@ def _section(
         "result": result,
         "setting": summary.setting(result, comparison),
         "regret": _drawing(
-            figures.regret_curves(result, comparison), captions.of_regret(result, comparison)
+            comparison_figures.regret_curves(result, comparison),
+            captions.of_regret(result, comparison),
         ),
         "fronts": _drawing(fronts, captions.of_fronts(result)) if fronts else None,
         "remarks": [*summary.remarks(result, comparison), *(facts.notes if facts else ())],

@@ -1,0 +1,149 @@
+"""Pictures of a comparison: regret, ranks and fronts over what was spent."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, MaxNLocator
+
+from hpobench_llm.report.canvas import WIDTH_INCHES, house_style, log_ticks, svg_of
+from hpobench_llm.report.looks import INK, MUTED, looks
+from hpobench_llm.report.words import counted, label
+from hpobench_llm.studies.comparison import Band, BenchmarkComparison, Comparison
+
+
+def regret_curves(result: BenchmarkComparison, comparison: Comparison) -> str:
+    """Draw median simple regret against what was spent, with its interval and the seed noise."""
+    bands = {standing.optimizer: standing.regret for standing in result.standings}
+    title = f"Regret over {counted(comparison.spending)} on {result.benchmark}"
+    with house_style(title):
+        figure = Figure(figsize=(WIDTH_INCHES, 3.9))
+        axes = figure.add_axes((0.085, 0.12, 0.775, 0.85))
+        values = np.array([[band.value, band.low, band.high] for band in bands.values()])
+        floor_ = _regret_scale(axes, values, result.noise_sd)
+        if result.noise_sd:
+            axes.axhline(result.noise_sd, color=INK, lw=0.9, ls=(0, (1, 2)))
+            place: dict[str, Any] = {
+                "xycoords": ("axes fraction", "data"),
+                "textcoords": "offset points",
+            }
+            axes.annotate("seed noise", (0, result.noise_sd), (4, 3), size=7.5, **place)
+        _draw_bands(axes, bands, result.grid, floor_)
+        axes.set(xlabel=counted(comparison.spending))
+        # A product of units is long, and says little.
+        several = len(result.objectives) > 1
+        axes.set(
+            ylabel="median missing hypervolume"
+            if several
+            else label("median simple regret", result.unit)
+        )
+        return svg_of(figure, title)
+
+
+def rank_curves(comparison: Comparison) -> str:
+    """Draw every optimizer's mean rank against what was spent, with its interval."""
+    bands = {ranked.optimizer: ranked.rank for ranked in comparison.ranking}
+    spent = counted(comparison.spending)
+    grid = comparison.grid
+    if grid is None:
+        points = len(comparison.ranking[0].rank.value)
+        grid = tuple(100.0 * point / points for point in range(1, points + 1))
+        spent = f"share of each benchmark's {spent} (%)"
+    title = f"Mean rank over {spent}"
+    with house_style(title):
+        figure = Figure(figsize=(WIDTH_INCHES, 3.3))
+        axes = figure.add_axes((0.085, 0.14, 0.775, 0.83))
+        axes.set_ylim(0.85, len(bands) + 0.15)
+        axes.yaxis.set_major_locator(FixedLocator(range(1, len(bands) + 1)))
+        _draw_bands(axes, bands, grid, None)
+        axes.set(xlabel=spent, ylabel="mean rank (1 is best)")
+        return svg_of(figure, title)
+
+
+def attained_fronts(result: BenchmarkComparison) -> str | None:
+    """Draw what half of the seeds attained of two objectives, and the benchmark's front."""
+    fronts = {s.optimizer: s.front for s in result.standings if s.front}
+    if not result.front:
+        return None
+    first, second = result.objectives
+    title = f"Fronts on {result.benchmark}"
+    with house_style(title):
+        figure = Figure(figsize=(WIDTH_INCHES, 4.3))
+        axes = figure.add_axes((0.085, 0.11, 0.9, 0.78))
+        axes.grid(visible=True, axis="both")
+        points = np.array([point for front in (result.front, *fronts.values()) for point in front])
+        span = np.ptp(points, axis=0)
+        margin = 0.06 * np.where(span > 0, span, 1.0)
+        low, high = points.min(axis=0) - margin, points.max(axis=0) + margin
+        # A front goes on at its ends: from there on one objective buys nothing of the other.
+        bad = [
+            h if o.direction == "minimize" else lo
+            for o, lo, h in zip((first, second), low, high, strict=True)
+        ]
+        chosen = looks([*fronts])
+        for name, front in fronts.items():
+            colour, dashes = chosen[name]
+            line = np.array([(front[0][0], bad[1]), *front, (bad[0], front[-1][1])])
+            axes.plot(*line.T, ls=dashes, color=colour, lw=1.7, drawstyle="steps-post", label=name)
+        line = np.array(
+            [(result.front[0][0], bad[1]), *result.front, (bad[0], result.front[-1][1])]
+        )
+        axes.plot(*line.T, "-", color=INK, lw=0.9, drawstyle="steps-post")
+        axes.plot(*np.array(result.front).T, "o", color=INK, ms=3.5, label="Pareto front")
+        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+        place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1.01), "ncols": 5}
+        axes.legend(**place, handletextpad=0.4, columnspacing=1.4)
+        axes.set(xlabel=label(first.name, first.unit), ylabel=label(second.name, second.unit))
+        return svg_of(figure, title)
+
+
+def _draw_bands(
+    axes: Axes, bands: Mapping[str, Band], grid: Sequence[float], floor_: float | None
+) -> None:
+    """Draw each optimizer's curve as steps, its band, and its name at the end."""
+    chosen = looks([*bands])
+    ends = []
+    for name, band in bands.items():
+        colour, dashes = chosen[name]
+        curves = np.array([band.value, band.low, band.high])
+        if floor_ is not None:
+            curves = np.where(curves <= 0, floor_, curves)
+        axes.fill_between(grid, curves[1], curves[2], step="post", color=colour, alpha=0.13, lw=0)
+        axes.plot(
+            grid, curves[0], ls=dashes, color=colour, lw=1.7, drawstyle="steps-post",
+            marker="o" if len(grid) == 1 else "", ms=4, clip_on=False,
+        )  # fmt: skip
+        ends.append((axes.transData.transform((0, curves[0, -1]))[1], name, colour))
+    axes.set_xlim(grid[0], grid[-1] if len(grid) > 1 else grid[0] + 1)
+    whole = all(float(point).is_integer() for point in grid)
+    axes.xaxis.set_major_locator(MaxNLocator(10, integer=whole, min_n_ticks=1))
+    height = axes.transAxes.transform((0, 1))[1] - axes.transAxes.transform((0, 0))[1]
+    previous = -np.inf
+    for end, name, colour in sorted(ends):
+        previous = max(axes.transAxes.inverted().transform((0, end))[1], previous + 15 / height)
+        place: dict[str, Any] = {"transform": axes.transAxes, "va": "center", "weight": "bold"}
+        axes.text(1.012, previous, name, color=colour, **place)
+
+
+def _regret_scale(axes: Axes, values: Any, noise: float | None) -> float | None:
+    """Set a logarithmic axis; return where 0 is drawn, None if no value is 0."""
+    positive = values[values > 0]
+    if not positive.size:
+        top = 2 * (noise or 0.5)
+        axes.set_ylim(-0.05 * top, top)
+        axes.yaxis.set_major_locator(FixedLocator([0]))
+        return 0.0
+    low, high = min(positive.min(), noise or np.inf), max(positive.max(), noise or 0.0)
+    floor_ = low / (high / low) ** 0.1 / 1.3 if positive.size < values.size else None
+    axes.set_yscale("log")
+    axes.set_ylim((floor_ or low) / 1.08, high * 1.15)
+    log_ticks(axes.yaxis, low, high)
+    if floor_:
+        axes.spines["bottom"].set_visible(False)
+        axes.axhline(floor_, color=MUTED, lw=0.8)
+        axes.text(
+            -0.008, floor_, "0", transform=axes.get_yaxis_transform(), ha="right", va="center"
+        )
+    return floor_

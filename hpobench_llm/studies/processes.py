@@ -17,13 +17,10 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
-from types import FrameType
 from typing import Generic
 
 from hpobench_llm.errors import HpobenchError
 from hpobench_llm.studies.tasks import Answer, R, T, attempt, hung
-
-LONGEST_WAIT_SECONDS = 1.0
 
 _CONTEXT = multiprocessing.get_context("spawn")
 
@@ -58,14 +55,12 @@ def in_processes(
             with _inherited():  # no Ctrl-C before the process is in the list either
                 workers.append(_Worker(handle, task, timeout))
 
-    check, restore = _watched()
     try:
         for _ in range(count):
             hire()
         while workers:
-            check()
             first = min(worker.deadline for worker in workers)
-            patience = min(LONGEST_WAIT_SECONDS, max(0.0, first - time.monotonic()))
+            patience = None if first == float("inf") else max(0.0, first - time.monotonic())
             heard = wait([worker.connection for worker in workers], patience)
             for worker in list(workers):
                 if worker.connection in heard:
@@ -83,32 +78,8 @@ def in_processes(
                     workers.remove(worker)
                     worker.kill()
     finally:
-        restore()
         for worker in workers:
             worker.kill()
-
-
-def _watched() -> tuple[Callable[[], None], Callable[[], object]]:
-    """Return what raises `KeyboardInterrupt` once there was a Ctrl-C, and what ends the watch.
-
-    Python drops what a signal raises where a finaliser or a weak reference's callback happens to
-    run; so a Ctrl-C is remembered, too.
-    """
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
-        return lambda: None, lambda: None
-    pressed = threading.Event()
-
-    def press(number: int, frame: FrameType | None) -> None:
-        pressed.set()
-        before(number, frame)
-
-    def check() -> None:
-        if pressed.is_set():
-            raise KeyboardInterrupt
-
-    signal.signal(signal.SIGINT, press)
-    return check, lambda: signal.signal(signal.SIGINT, before)
 
 
 class _Worker(Generic[T, R]):

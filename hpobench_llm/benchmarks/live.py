@@ -121,8 +121,8 @@ class LiveBenchmark(Benchmark):
     def _rows(self, run: Run) -> pd.DataFrame:
         if run.run_id not in self._runs:
             (record,) = self._train(self._bench, [run], lambda _: None)
-            rows = pd.DataFrame(record["rows"]).assign(
-                seed=run.seed, trainable_parameters=record["trainable_parameters"]
+            rows = pd.DataFrame(record.rows()).assign(
+                seed=run.seed, trainable_parameters=record.constants["trainable_parameters"]
             )
             absent = [n for n in (*self.metrics, *_MEASURED) if n not in rows.columns]
             self._runs[run.run_id] = rows.assign(**dict.fromkeys(absent, np.nan))

@@ -13,7 +13,7 @@ from hpobench_llm.collect.dry_run import describe
 from hpobench_llm.collect.executors.local import collect_here, collect_in_processes
 from hpobench_llm.collect.executors.signals import Interrupted, StopSignals
 from hpobench_llm.collect.executors.work import Job, runs_done, runs_of
-from hpobench_llm.collect.ledger.ledger import Ledger, Record
+from hpobench_llm.collect.ledger.ledger import Ledger
 from hpobench_llm.collect.ledger.storage import open_storage
 from hpobench_llm.collect.options import (
     assumptions,
@@ -22,6 +22,7 @@ from hpobench_llm.collect.options import (
     shard,
     worker_arguments,
 )
+from hpobench_llm.collect.record import RunRecord
 from hpobench_llm.collect.scores.task_files import check_scores
 from hpobench_llm.console import run_command
 from hpobench_llm.errors import LedgerError, MissingDependencyError
@@ -96,7 +97,8 @@ def _pack_size(campaign: Campaign, ledger: Ledger, options: argparse.Namespace) 
 
     Keeping to how it began keeps what shares a pack, and so the numbers to the last bit.
     """
-    begun = (ledger.header() or {}).get("pack_size")
+    header = ledger.header()
+    begun = header.pack_size if header is not None and header.pack_size > 1 else None
     return int(
         options.pack_size
         or begun
@@ -117,9 +119,10 @@ def _train(job: Job, tasks: Sequence[Task], options: argparse.Namespace, stop: S
             job.ledger.refresh()
             progress.advance_to(runs_done(tasks, job.ledger), text)
 
-        def on_task(records: list[Record]) -> None:
-            last = records[-1]["rows"][-1]
-            on_look(f"{last['status']}, val_loss {last.get('val_loss', float('nan')):.3f}")
+        def on_task(records: list[RunRecord]) -> None:
+            last = records[-1].checkpoints[-1]
+            loss = last.values.get("val_loss", float("nan"))
+            on_look(f"{last.status}, val_loss {loss:.3f}")
 
         def on_loss(text: str) -> None:
             losses.append(text)

@@ -7,7 +7,8 @@ from statistics import median
 from hpobench_llm.collect.campaign.plan import Task, cost_class
 from hpobench_llm.collect.campaign.spec import Campaign, Run
 from hpobench_llm.collect.executors.work import runs_of
-from hpobench_llm.collect.ledger.ledger import Ledger, Record
+from hpobench_llm.collect.ledger.ledger import Ledger
+from hpobench_llm.collect.record import RunRecord
 
 SECONDS_PER_HOUR = 3600
 
@@ -70,7 +71,7 @@ def _class(campaign: Campaign, run: Run) -> object:
     return cost_class(campaign.hyperparameters(run.config))
 
 
-def _cost(record: Record) -> float:
+def _cost(record: RunRecord) -> float:
     """Return the seconds that a run took to train and to evaluate."""
-    last = record["rows"][-1]
+    last = record.checkpoints[-1].values
     return float(last["train_seconds"] + last["eval_seconds"])

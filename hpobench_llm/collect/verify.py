@@ -90,8 +90,7 @@ def check_recipe(table: Table, campaign: Campaign, file: Path) -> None:
         IntegrityError: it has another recipe; what is known to differ is named.
     """
     meta, origin = table.metadata, table.metadata.provenance
-    ours = campaign.identity()["recipe_sha256"]
-    if origin.get("recipe_sha256") == ours:
+    if campaign.identity().is_of(origin):
         return
     defaults = {k: v for k, v in origin.get("defaults", {}).items() if v != "axis"}
     known = {
@@ -162,7 +161,7 @@ def verify(
         run = choice.run
         row = rows[run.config_id, run.seed]
         name: EngineName = engine_name or row["engine"]
-        live = engine(name)(bench, [run], lambda _: None)[0]["rows"][-1]
+        live = engine(name)(bench, [run], lambda _: None)[0].rows()[-1]
         noise = seed_noise(table, run.config_id)
         verified.append(compare(choice, name, row, live, noise))
         on_run(done, f"{run.run_id}: {verified[-1].problem or 'agrees'}")
@@ -193,11 +192,10 @@ def compare(
 def machine_differences(table: Table, bench: Workbench) -> dict[str, tuple[str, str]]:
     """Return what differs in device, code and libraries: (table, here) by name."""
     origin, here = table.metadata.provenance, bench.provenance
-    commit = f"{here['commit']}{'-dirty' if here['dirty'] else ''}"
     pairs = {
-        "device": (" or ".join(origin["devices"]), here["device"]),
-        "code": (" or ".join(origin["commits"]), commit),
+        "device": (" or ".join(origin["devices"]), here.device),
+        "code": (" or ".join(origin["commits"]), here.revision),
     }
-    for name in sorted({*origin["versions"], *here["versions"]}):
-        pairs[name] = (origin["versions"].get(name, "none"), here["versions"].get(name, "none"))
+    for name in sorted({*origin["versions"], *here.versions}):
+        pairs[name] = (origin["versions"].get(name, "none"), here.versions.get(name, "none"))
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from hpobench_llm.collect.record import Checkpoint, Provenance, RunRecord
+
 CAMPAIGN = """
 name = "mini"
 version = "0.0.1"
@@ -51,3 +53,29 @@ def write_campaign(tmp_path: Path, project_root: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def fake_records() -> Callable[..., list[RunRecord]]:
+    """Return a function that makes the records of a task's runs, none of them trained."""
+    provenance = Provenance(
+        commit="0" * 40, dirty=False, device="test", threads=1, versions={"python": "3"}
+    )
+
+    def make(task, val_loss=0.5, items=None):
+        return [
+            RunRecord(
+                config=run.config,
+                seed=run.seed,
+                settings=run.config,
+                constants={"engine": "peft", "pack_size": 1, "trainable_parameters": 7},
+                checkpoints=(
+                    Checkpoint(fidelity={"step": 0}, status="ok", values={"val_loss": val_loss}),
+                ),
+                provenance=provenance,
+                items=items or {},
+            )
+            for run in task.runs
+        ]
+
+    return make

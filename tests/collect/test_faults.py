@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from hpobench_llm.artefacts import frame_to_parquet
+from hpobench_llm.collect.campaign.identity import Identity
 from hpobench_llm.collect.campaign.plan import plan
 from hpobench_llm.collect.campaign.spec import read_campaign
 from hpobench_llm.collect.ledger.ledger import Ledger
@@ -377,8 +378,8 @@ def test_another_campaign_in_the_folder_changes_nothing(
     write_campaign, collect, file, out, half_collected, mends
 ):
     changes = {
-        ('name = "mini"', 'name = "other"'): "holds the campaign 'mini', not 'other'",
-        ("train_rows = 64", "train_rows = 63"): "`recipe_sha256` has changed",
+        ("train_rows = 64", "train_rows = 63"): "the recipe has changed",
+        ("val_rows = 8", "val_rows = 9"): "the recipe has changed",
     }
     for change, words in changes.items():
         status, _, said = collect(write_campaign(*LONGER, change), out)
@@ -393,8 +394,13 @@ def test_another_campaign_in_the_folder_changes_nothing(
 @pytest.mark.usefixtures("half_collected")
 def test_a_file_of_another_recipe_in_the_ledger_is_not_used(file, out, mends):
     campaign = read_campaign(file)
-    foreign = Ledger(open_storage(out), campaign.identity() | {"recipe_sha256": "other"})
+    ours = ledger_of(file, out)
+    elsewhere = out.with_name("elsewhere")
+    foreign = Ledger(open_storage(elsewhere), Identity("other", "other"))
+    foreign.open(ours.header())
     for task in plan(campaign, "packed", 2)[1:3]:
-        foreign.append(task, [{"run_id": run.run_id} for run in task.runs])
-    assert "another campaign or recipe" in ledger_of(file, out).damage()
+        foreign.append(task, list(ours.records.values())[:1])
+        name = f"ledger/{task.task_id}.json"
+        (out / name).write_bytes((elsewhere / name).read_bytes())
+    assert "of another recipe" in ledger_of(file, out).damage()
     mends()

@@ -2,35 +2,56 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 import time
 import uuid
+from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
+from hpobench_llm.artefacts import canonical_json, sha256_of_text
+from hpobench_llm.collect.campaign.identity import Identity
 from hpobench_llm.collect.campaign.plan import Task
 from hpobench_llm.collect.campaign.spec import Run
 from hpobench_llm.collect.ledger.claims import Claims
+from hpobench_llm.collect.ledger.header import Header, ItemSet
 from hpobench_llm.collect.ledger.ledger import Ledger
 from hpobench_llm.collect.ledger.storage import open_storage
 from hpobench_llm.errors import LedgerError
 
-IDENTITY = {"campaign": "c", "recipe_sha256": "1"}
-HEADER = IDENTITY | {"sources": {"data": "d"}, "untrained": {}}
+IDENTITY = Identity("c", "1", ("0",))
+HEADER = Header(
+    sources={"data": "d"},
+    untrained={"val_loss": 2.0},
+    items={"val_loss": ItemSet(ids=("a", "b"), tokens=(3, 4))},
+)
 
 
 def task(*numbers, kind="runs"):
     return Task(kind, "peft", tuple(Run({"rank": n}, 0) for n in numbers))
 
 
-def records(made, value=0.5):
-    return [{"run_id": run.run_id, "rows": [{"val_loss": value}]} for run in made.runs]
+@pytest.fixture
+def records(fake_records):
+    return fake_records
 
 
-def reread(folder):
-    ledger = Ledger(open_storage(folder), IDENTITY)
+def val_losses(known):
+    return [record.checkpoints[0].values["val_loss"] for record in known.values()]
+
+
+def reread(folder, identity=IDENTITY):
+    ledger = Ledger(open_storage(folder), identity)
     ledger.refresh()
+    return ledger
+
+
+def opened(folder, header=HEADER):
+    ledger = reread(folder)
+    ledger.open(header)
     return ledger
 
 
@@ -41,47 +62,48 @@ def place(request, tmp_path):
     return f"{request.param}{tmp_path if request.param == 'file://' else uuid.uuid4()}"
 
 
-def test_what_is_appended_is_read(place):
-    ledger, pack, alone = reread(place), task(1, 2), task(1, kind="solo")
+def test_what_is_appended_is_read(place, records):
+    ledger, pack, alone = opened(place), task(1, 2), task(1, kind="solo")
     assert ledger.missing(pack) == pack
     ledger.append(pack, records(pack))
     ledger.append(alone, records(alone, 0.25))
     for known in (ledger, reread(place)):
         assert set(known.records) == {run.run_id for run in pack.runs}
-        assert [record["rows"][0]["val_loss"] for record in known.solo.values()] == [0.25]
+        assert val_losses(known.solo) == [0.25]
+        assert known.records[pack.runs[0].run_id] == records(pack)[0]
         assert known.is_done(pack)
         assert known.missing(task(2, 3)) == task(3)
         assert not known.is_done(task(2, kind="solo"))
         assert known.damaged == {}
 
 
-def test_a_file_is_read_once(tmp_path):
-    ledger, neighbour = reread(tmp_path), reread(tmp_path)
+def test_a_file_is_read_once(tmp_path, records):
+    ledger, neighbour = opened(tmp_path), opened(tmp_path)
     ledger.append(task(1), records(task(1)))
     neighbour.refresh()
     assert neighbour.is_done(task(1))
     ledger.append(task(2), records(task(2)))
-    opened = []
+    looked_at = []
     read, neighbour.storage.read = (
         neighbour.storage.read,
-        lambda name: opened.append(name) or read(name),
+        lambda name: looked_at.append(name) or read(name),
     )
     neighbour.refresh()
     neighbour.refresh()
-    assert opened == [f"ledger/{task(2).task_id}.json"]
+    assert looked_at == [f"ledger/{task(2).task_id}.json"]
     assert neighbour.is_done(task(2))
 
 
-def test_a_run_that_stands_twice_counts_once_in_any_order_of_reading(tmp_path):
+def test_a_run_that_stands_twice_counts_once_in_any_order_of_reading(tmp_path, records):
     made = sorted((task(1), task(1, 2)), key=lambda t: t.task_id)
     run_id = task(1).runs[0].run_id
     for order in (made, made[::-1]):
         folder = tmp_path / order[0].task_id
         late = reread(folder)
         for one in order:
-            reread(folder).append(one, records(one, float(made.index(one))))
+            opened(folder).append(one, records(one, float(made.index(one))))
             late.refresh()
-        assert late.records[run_id]["rows"][0]["val_loss"] == 0.0
+        assert late.records[run_id].checkpoints[0].values["val_loss"] == 0.0
         assert reread(folder).records == late.records
 
 
@@ -95,12 +117,12 @@ def test_a_run_that_stands_twice_counts_once_in_any_order_of_reading(tmp_path):
         (lambda text: "{}", "cut short or garbled"),
         (lambda text: "[" * 100_000, "cut short or garbled"),
         (lambda text: text.replace("0.5", "0.4"), "does not fit its sum"),
-        (lambda text: text.replace('"format":2', '"format":3'), "format 3"),
+        (lambda text: text.replace('"format":3', '"format":4'), "format 4"),
     ],
 )
-def test_a_damaged_file_is_known_kept_and_replaced(tmp_path, spoil, reason):
-    reread(tmp_path).append(task(1, 2), records(task(1, 2)))
-    reread(tmp_path).append(task(3), records(task(3)))
+def test_a_damaged_file_is_known_kept_and_replaced(tmp_path, spoil, reason, records):
+    opened(tmp_path).append(task(1, 2), records(task(1, 2)))
+    opened(tmp_path).append(task(3), records(task(3)))
     path = tmp_path / "ledger" / f"{task(1, 2).task_id}.json"
     whole = path.read_text()
     path.write_text(spoil(whole))
@@ -108,6 +130,7 @@ def test_a_damaged_file_is_known_kept_and_replaced(tmp_path, spoil, reason):
     assert reason in ledger.damaged[path.name]
     assert path.name in ledger.damage()
     assert set(ledger.records) == {task(3).runs[0].run_id}
+    ledger.open(HEADER)
     ledger.append(task(1, 2), records(task(1, 2)))
     assert path.read_text() == whole
     assert path.with_name(f"{path.name}.damaged").read_text() == spoil(whole)
@@ -122,25 +145,69 @@ def test_bytes_that_are_no_text_are_damage(tmp_path):
     assert list(reread(tmp_path).damaged) == ["x.json"]
 
 
-def test_a_file_of_another_recipe_is_not_used(tmp_path):
-    other = Ledger(open_storage(tmp_path), IDENTITY | {"recipe_sha256": "2"})
+def test_a_file_of_another_recipe_is_not_used(tmp_path, records):
+    other = reread(tmp_path, Identity("c", "2"))
+    other.open(HEADER)
     other.append(task(1), records(task(1)))
     ledger = reread(tmp_path)
     assert ledger.records == {}
-    assert "another campaign or recipe" in ledger.damage()
+    assert "of another recipe" in ledger.damage()
 
 
-def test_another_campaign_or_recipe_is_refused(place):
-    reread(place).open(HEADER)
-    reread(place).open(HEADER)
-    for key, words in (
-        ("campaign", "holds the campaign 'c', not 'other'"),
-        ("recipe_sha256", "`recipe_sha256` has changed"),
-    ):
-        with pytest.raises(LedgerError, match=words):
-            Ledger(open_storage(place), IDENTITY | {key: "other"}).header()
-    with pytest.raises(LedgerError, match="`sources` has changed"):
-        reread(place).open(HEADER | {"sources": "other"})
+def test_another_recipe_is_refused_and_another_name_is_not(place):
+    opened(place)
+    opened(place)
+    assert reread(place, Identity("renamed", "1")).header() == HEADER
+    with pytest.raises(LedgerError, match=r"the recipe has changed .*'c' differ from .*'other'"):
+        reread(place, Identity("other", "2")).header()
+    with pytest.raises(LedgerError, match=r"the sources .* have changed"):
+        opened(place, replace(HEADER, sources={"data": "other"}))
+
+
+def test_a_ledger_of_format_2_is_read(tmp_path, records):
+    run = task(1).runs[0]
+    row = {"step": 0, "status": "ok", "val_loss": 0.5, "tokens_seen": 0}
+    record = {
+        "run_id": run.run_id,
+        "config_id": run.config_id,
+        "config": run.config,
+        "seed": 0,
+        "hyperparameters": {"rank": 1, "lr": 0.1},
+        "trainable_parameters": 7,
+        "engine": "peft",
+        "pack_size": 1,
+        "campaign": "c",
+        "rows": [row],
+        "provenance": {
+            "commit": "0" * 40,
+            "dirty": False,
+            "untrained_eval_seconds": 1.5,
+            "device": "test",
+            "threads": 1,
+            "versions": {"python": "3"},
+        },
+        "val_row_losses": [1.0, 2.0],
+    }
+    body = {"campaign": "c", "recipe_sha256": "0", "kind": "runs", "engine": "peft"}
+    body |= {"task_id": task(1).task_id, "records": [record]}
+    entry = {"format": 2, "sha256": sha256_of_text(canonical_json(body)), "body": body}
+    (tmp_path / "ledger").mkdir()
+    (tmp_path / "ledger" / f"{task(1).task_id}.json").write_text(json.dumps(entry))
+    val_rows = [{"row_id": "a", "label_tokens": 3}, {"row_id": "b", "label_tokens": 4}]
+    header = {"campaign": "c", "recipe_sha256": "0", "sources": {"data": "d"}}
+    header |= {"untrained": {"val_loss": 2.0}, "val_rows": val_rows}
+    (tmp_path / "campaign.json").write_text(json.dumps({"format": 2, **header}))
+    ledger = reread(tmp_path)
+    assert ledger.damaged == {}
+    assert ledger.header() == HEADER
+    read = ledger.records[run.run_id]
+    assert read.rows() == [row]
+    assert read.settings == {"rank": 1, "lr": 0.1}
+    assert read.items == {"val_loss": (1.0, 2.0)}
+    assert read.provenance.seconds == {"untrained_evaluation": 1.5}
+    ledger.open(HEADER)  # and it may be continued
+    ledger.append(task(2), records(task(2)))
+    assert reread(tmp_path).is_done(task(1, 2))
 
 
 @pytest.mark.parametrize("text", ['{"format": 9}', "[]"])
@@ -150,22 +217,60 @@ def test_a_header_of_another_format_is_an_error(tmp_path, text):
         reread(tmp_path).header()
 
 
-@pytest.mark.parametrize("text", ["{", "", "\udcff"])
-def test_a_damaged_header_is_written_again_and_loses_nothing(tmp_path, text):
-    ledger = reread(tmp_path)
-    ledger.open(HEADER)
-    ledger.append(task(1), records(task(1)))
-    (tmp_path / "campaign.json").write_bytes(text.encode(errors="surrogateescape"))
+def cut_header(path):
+    path.write_text(path.read_text()[:40])
+
+
+def change_header(path):
+    path.write_text(path.read_text().replace("2.0", "2.5"))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: path.unlink(),
+        cut_header,
+        change_header,
+        lambda path: path.write_text(""),
+        lambda path: path.write_text("[" * 100_000),
+        lambda path: path.write_bytes(b"\xff"),
+    ],
+)
+def test_a_damaged_header_is_written_again_from_the_ledgers_own_files(tmp_path, spoil, records):
+    ledger = opened(tmp_path)
+    ledger.append(task(1), records(task(1), items={"val_loss": (0.1, 0.2)}))
+    ledger.append(task(2), records(task(2)))
+    path = tmp_path / "campaign.json"
+    whole = path.read_bytes()
+    spoil(path)
     again = reread(tmp_path)
-    assert again.header() is None
-    assert again.is_done(task(1))
+    assert again.header() == HEADER  # enough to seal with
+    assert again.is_done(task(1, 2))
     again.open(HEADER)
-    assert reread(tmp_path).header()["campaign"] == HEADER["campaign"]
+    assert path.read_bytes() == whole
 
 
-def test_what_a_crash_leaves_is_ignored_and_cleaned_when_old(tmp_path):
-    ledger = reread(tmp_path)
-    ledger.append(task(1), records(task(1)))
+def test_every_bit_of_a_header_counts(tmp_path):
+    opened(tmp_path)
+    path = tmp_path / "campaign.json"
+    whole = path.read_bytes()
+    rng = random.Random(0)
+    for _ in range(200):
+        place = rng.randrange(8 * len(whole))
+        flipped = bytearray(whole)
+        flipped[place // 8] ^= 1 << place % 8
+        path.write_bytes(bytes(flipped))
+        with suppress(LedgerError):  # of another format, or of another recipe
+            assert reread(tmp_path).header() in (None, HEADER)
+
+
+def test_nothing_is_appended_before_it_is_opened(tmp_path, records):
+    with pytest.raises(LedgerError, match="before it is opened"):
+        reread(tmp_path).append(task(1), records(task(1)))
+
+
+def test_what_a_crash_leaves_is_ignored_and_cleaned_when_old(tmp_path, records):
+    opened(tmp_path).append(task(1), records(task(1)))
     old, new = (tmp_path / "ledger" / f".{name}.json.x1y2" for name in ("old", "new"))
     header = tmp_path / ".campaign.json.x1y2"
     for path in (old, new, header):
@@ -173,17 +278,19 @@ def test_what_a_crash_leaves_is_ignored_and_cleaned_when_old(tmp_path):
     for path in (old, header):
         os.utime(path, (time.time() - 7200,) * 2)
     assert reread(tmp_path).damaged == {}
-    ledger.open(HEADER)
+    opened(tmp_path)
     left = sorted(path.name for path in tmp_path.rglob("*") if path.is_file())
     assert left == sorted([new.name, "campaign.json", f"{task(1).task_id}.json"])
 
 
-def test_a_place_that_cannot_be_used_is_named(tmp_path):
+def test_a_place_that_cannot_be_used_is_named(tmp_path, records):
     (tmp_path / "ledger").write_text("")
     with pytest.raises(LedgerError, match=r"ledger: cannot be read"):
         reread(tmp_path)
+    ledger = Ledger(open_storage(tmp_path), IDENTITY)
+    ledger.open(HEADER)
     with pytest.raises(LedgerError, match=r"cannot be written: .*what was finished"):
-        Ledger(open_storage(tmp_path), IDENTITY).append(task(1), records(task(1)))
+        ledger.append(task(1), records(task(1)))
     with pytest.raises(LedgerError, match=r"--ledger nonesuch://x"):
         open_storage("nonesuch://x")
 
@@ -193,6 +300,8 @@ import sys
 from pathlib import Path
 from hpobench_llm.collect.campaign.spec import Run
 from hpobench_llm.collect.ledger.claims import Claims
+from hpobench_llm.artefacts import canonical_json, sha256_of_text
+from hpobench_llm.collect.campaign.identity import Identity
 from hpobench_llm.collect.campaign.plan import Task
 with Claims(Path(sys.argv[1])) as claims:
     assert claims.take(Task("runs", "peft", (Run({"rank": 1}, 0),)))
@@ -229,10 +338,8 @@ def test_without_a_lock_file_a_task_can_be_claimed_once():
         assert not claims.take(task(1, 2))
 
 
-def test_the_sum_is_over_what_the_file_says(tmp_path):
-    from hpobench_llm.artefacts import canonical_json, sha256_of_text
-
-    reread(tmp_path).append(task(1), records(task(1), 1 / 3))
+def test_the_sum_is_over_what_the_file_says(tmp_path, records):
+    opened(tmp_path).append(task(1), records(task(1), 1 / 3))
     entry = json.loads((tmp_path / "ledger" / f"{task(1).task_id}.json").read_text())
     assert set(entry) == {"format", "sha256", "body"}
     assert entry["sha256"] == sha256_of_text(canonical_json(entry["body"]))

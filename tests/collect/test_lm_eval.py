@@ -117,10 +117,10 @@ def test_blimp_is_our_minimal_pairs(build, base, pairs, items):
         f'name = "own"\nkind = "minimal-pairs"\npath = "{pairs}"\nitems = {items}',
         entry("blimp", pairs, items=items),
     )
-    same(ours.measure(base[0], PAD), theirs.measure(base[0], PAD))
+    same(ours.measure(base[0], PAD)[0], theirs.measure(base[0], PAD)[0])
     assert theirs.items == ours.items == (items or 50)
     assert theirs.chance == ours.chance == 0.5
-    assert theirs.columns() == list(theirs.measure(base[0], PAD))
+    assert theirs.columns() == list(theirs.measure(base[0], PAD)[0])
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_the_same_prompt_is_our_multiple_choice(build, base, choices, same_promp
         f'name = "own"\nkind = "multiple-choice"\npath = "{choices}"',
         entry(str(same_prompt), choices),
     )
-    same(ours.measure(base[0], PAD), theirs.measure(base[0], PAD))
+    same(ours.measure(base[0], PAD)[0], theirs.measure(base[0], PAD)[0])
     assert theirs.chance == pytest.approx(ours.chance)
     assert theirs.source["task_version"] == 3
 
@@ -150,22 +150,22 @@ def test_an_adapter_counts_its_dropout_does_not(build, base, pairs):
     ours, theirs = build(
         f'name = "own"\nkind = "minimal-pairs"\npath = "{pairs}"', entry("blimp", pairs)
     )
-    plain = theirs.measure(base[0], PAD)
+    plain = theirs.measure(base[0], PAD)[0]
     hyper = Hyperparameters(rank=4, dropout=0.5)
     with adapted(base[0], hyper, 0) as (model, parameters):
         with torch.no_grad():
             for parameter in parameters:
                 parameter.add_(0.1 * torch.randn_like(parameter))
         model.eval()
-        expected = ours.measure(model, PAD)
+        expected = ours.measure(model, PAD)[0]
         model.train()
         next(model.modules()).training = False  # mixed on purpose
         before = [module.training for module in model.modules()]
-        measured = theirs.measure(model, PAD)
+        measured = theirs.measure(model, PAD)[0]
         assert [module.training for module in model.modules()] == before
     same(expected, measured)
     assert measured != plain
-    assert theirs.measure(base[0], PAD) == plain
+    assert theirs.measure(base[0], PAD)[0] == plain
 
 
 def test_lambada_is_the_likelihood_of_the_last_word(build, base, tmp_path):
@@ -187,7 +187,7 @@ def test_lambada_is_the_likelihood_of_the_last_word(build, base, tmp_path):
         places = range(len(head), whole.shape[1])
         logs.append(sum(float(log[place - 1, whole[0, place]]) for place in places))
         hits.append(all(log[place - 1].argmax() == whole[0, place] for place in places))
-    measured = scorer.measure(model, PAD)
+    measured = scorer.measure(model, PAD)[0]
     assert measured["score_lambada"] == pytest.approx(np.mean(hits))
     assert measured["score_lambada_margin"] == pytest.approx(np.mean(logs), rel=1e-4)
     spread = np.std(logs, ddof=1) / np.sqrt(len(logs))
@@ -230,7 +230,7 @@ def test_bbh_is_greedy_decoding_after_the_first_items(build, base, tmp_path):
     assert scorer.items == 14
     assert scorer.columns() == ["score_bbh", "score_bbh_stderr"]
     assert 0 < right < 14
-    assert scorer.measure(base[0], PAD)["score_bbh"] == pytest.approx(right / 14)
+    assert scorer.measure(base[0], PAD)[0]["score_bbh"] == pytest.approx(right / 14)
 
 
 def write_mmlu(folder, question, tests=6, header=True):
@@ -264,7 +264,7 @@ def test_mmlu_shows_the_examples_of_the_subject(build, base, tmp_path, header):
     # Answers of a subject's six test items: 1, 1, 2, 3, 0, 1.
     assert scorer.chance == pytest.approx(3 / 6)
     assert scorer.source["chance_is"] == "share of the commonest answer"
-    measured = scorer.measure(base[0], PAD)
+    measured = scorer.measure(base[0], PAD)[0]
     assert 0.0 <= measured["score_mmlu"] <= 1.0
     assert scorer.items == 12
 
@@ -311,7 +311,7 @@ def test_drop_gives_the_f1_of_words(build, base, tmp_path):
     assert scorer.items == 4
     assert "Answer: a man\n\nPassage:" in prompts(scorer)[0]
     assert scorer.columns() == ["score_drop", "score_drop_stderr"]
-    assert 0.0 <= scorer.measure(base[0], PAD)["score_drop"] <= 1.0
+    assert 0.0 <= scorer.measure(base[0], PAD)[0]["score_drop"] <= 1.0
 
 
 @pytest.mark.parametrize(
@@ -363,13 +363,13 @@ def test_generated_code_runs_only_where_it_is_allowed(build, problems, write_cam
 
 def test_humaneval_is_the_share_of_programs_that_pass(build, base, problems, monkeypatch):
     (scorer,) = build(problems, run_generated_code=True)
-    assert scorer.measure(base[0], PAD)["score_short_humaneval"] == 0.0
+    assert scorer.measure(base[0], PAD)[0]["score_short_humaneval"] == 0.0
     monkeypatch.setattr(
         lm_eval_scores._in_memory_model(),
         "generate_until",
         lambda _, requests: ["    return x + 1"] * len(requests),
     )
-    measured = scorer.measure(base[0], PAD)
+    measured = scorer.measure(base[0], PAD)[0]
     assert measured["score_short_humaneval"] == 0.5
     assert measured["score_short_humaneval_stderr"] == pytest.approx(0.5)
 
@@ -380,7 +380,7 @@ def test_a_model_that_broke_scores_nothing(build, base, pairs):
         with torch.no_grad():
             for parameter in parameters:
                 parameter.fill_(float("nan"))
-        measured = scorer.measure(model, PAD)
+        measured = scorer.measure(model, PAD)[0]
     assert measured["score_blimp"] == 0.0
     assert np.isnan(measured["score_blimp_margin"])
 
@@ -398,7 +398,7 @@ def test_measuring_leaves_nothing_behind(build, base, pairs, monkeypatch, capfd)
     weights = {name: value.clone() for name, value in model.state_dict().items()}
     states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()  # noqa: NPY002
     environment = dict(os.environ)
-    first = scorer.measure(model, PAD)
+    first = scorer.measure(model, PAD)[0]
     assert torch.equal(torch.get_rng_state(), states[0])
     assert random.getstate() == states[1]
     assert np.array_equal(np.random.get_state()[1], states[2])  # noqa: NPY002
@@ -406,7 +406,7 @@ def test_measuring_leaves_nothing_behind(build, base, pairs, monkeypatch, capfd)
     assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
     assert tokenizer.padding_side == "right"
     assert capfd.readouterr() == ("", "")
-    assert scorer.measure(model, PAD) == first
+    assert scorer.measure(model, PAD)[0] == first
 
 
 def test_the_record_holds_no_text(build, choices):
@@ -548,6 +548,6 @@ def test_the_published_files_are_read(build, base, task):
             build(entry(task, path, items=54), run_generated_code=True)
         return
     (scorer,) = build(entry(task, path, items=54))
-    measured = scorer.measure(base[0], PAD)
+    measured = scorer.measure(base[0], PAD)[0]
     assert scorer.items + scorer.source["unused"] == 54
     assert 0.0 <= measured[f"score_{task}"] <= 1.0

@@ -72,7 +72,7 @@ def open_bench(write_campaign, tmp_path, project_root):
 
 
 def without_measured(record):
-    return [{k: v for k, v in row.items() if k not in MEASURED} for row in record["rows"]]
+    return [{k: v for k, v in row.items() if k not in MEASURED} for row in record.rows()]
 
 
 def runs_of(configs):
@@ -86,10 +86,10 @@ def test_every_run_of_a_pack_has_the_losses_that_peft_alone_gives(open_bench, ar
     runs = runs_of(VARIED)
     reference, packed = train_runs(bench, runs), train_pack(bench, runs)
     for ours, theirs in zip(packed, reference, strict=True):
-        assert ours["trainable_parameters"] == theirs["trainable_parameters"]
-        assert (ours["engine"], ours["pack_size"]) == ("packed", len(runs))
-        assert ours["rows"][-1]["val_loss"] < ours["rows"][0]["val_loss"]
-        for row, expected in zip(ours["rows"], theirs["rows"], strict=True):
+        assert ours.constants["trainable_parameters"] == theirs.constants["trainable_parameters"]
+        assert (ours.constants["engine"], ours.constants["pack_size"]) == ("packed", len(runs))
+        assert ours.rows()[-1]["val_loss"] < ours.rows()[0]["val_loss"]
+        for row, expected in zip(ours.rows(), theirs.rows(), strict=True):
             for name in LOSSES:
                 assert row[name] == pytest.approx(expected[name], abs=1e-5), (name, row["step"])
             assert row["tokens_seen"] == expected["tokens_seen"]
@@ -105,9 +105,9 @@ def test_target_modules_are_those_of_peft(open_bench, targets):
     )
     runs = runs_of([{"rank": 2, "lr": 1e-3}, {"rank": 4, "lr": 1e-3}])
     for ours, theirs in zip(train_pack(bench, runs), train_runs(bench, runs), strict=True):
-        assert ours["trainable_parameters"] == theirs["trainable_parameters"]
-        assert ours["rows"][-1]["val_loss"] == pytest.approx(
-            theirs["rows"][-1]["val_loss"], abs=1e-5
+        assert ours.constants["trainable_parameters"] == theirs.constants["trainable_parameters"]
+        assert ours.rows()[-1]["val_loss"] == pytest.approx(
+            theirs.rows()[-1]["val_loss"], abs=1e-5
         )
 
 
@@ -159,12 +159,12 @@ def test_a_run_that_breaks_leaves_the_others_as_they_are_to_the_bit(open_bench, 
     broken = {"rank": 4, "lr": lr}
     packed = train_pack(bench, [Run(c, 0) for c in (good[0], broken, good[1])])
     alone = train_pack(bench, [Run(c, 0) for c in good])
-    assert [row["status"] for row in packed[1]["rows"]] == ["ok", *["diverged"] * 3]
-    assert "val_loss" not in packed[1]["rows"][1]
-    assert packed[1]["rows"][1]["tokens_seen"] < packed[0]["rows"][1]["tokens_seen"]
+    assert [row["status"] for row in packed[1].rows()] == ["ok", *["diverged"] * 3]
+    assert "val_loss" not in packed[1].rows()[1]
+    assert packed[1].rows()[1]["tokens_seen"] < packed[0].rows()[1]["tokens_seen"]
     for ours, expected in zip((packed[0], packed[2]), alone, strict=True):
         assert without_measured(ours) == without_measured(expected)
-        assert ours["rows"][-1]["status"] == "ok"
+        assert ours.rows()[-1]["status"] == "ok"
 
 
 def test_a_pack_repeats_and_leaves_the_base_as_it_was(open_bench):
@@ -191,7 +191,7 @@ def test_small_steps_add_up_to_a_large_batch(open_bench):
     )
     run = [Run({"rank": 4, "lr": 1e-3}, 0)]
     for train in (train_pack, train_runs):
-        parts, whole = train(four, run)[0]["rows"], train(once, run)[0]["rows"]
+        parts, whole = train(four, run)[0].rows(), train(once, run)[0].rows()
         assert [row["tokens_seen"] for row in parts] == [row["tokens_seen"] for row in whole]
         for row, expected in zip(parts, whole, strict=True):
             assert row["val_loss"] == pytest.approx(expected["val_loss"], abs=1e-5)
@@ -200,9 +200,9 @@ def test_small_steps_add_up_to_a_large_batch(open_bench):
 def test_a_bf16_base_is_trained_and_its_adapter_not_rounded(open_bench):
     bench = open_bench()
     runs = [Run({"rank": 4, "lr": 1e-3}, 0)]
-    exact = train_pack(bench, runs)[0]["rows"][-1]["val_loss"]
+    exact = train_pack(bench, runs)[0].rows()[-1]["val_loss"]
     bench.base.to(torch.bfloat16)
-    rounded, theirs = (train(bench, runs)[0]["rows"] for train in (train_pack, train_runs))
+    rounded, theirs = (train(bench, runs)[0].rows() for train in (train_pack, train_runs))
     assert rounded[-1]["val_loss"] == pytest.approx(exact, abs=0.1)
     assert rounded[-1]["val_loss"] == pytest.approx(theirs[-1]["val_loss"], abs=0.05)
     assert all(a["val_loss"] > b["val_loss"] for a, b in pairwise(rounded[1:]))
@@ -221,7 +221,7 @@ def test_a_pack_that_does_not_fit_is_halved(open_bench, monkeypatch):
 
     monkeypatch.setattr(packed_engine, "label_losses", cramped)
     halved = train_pack(bench, runs)
-    assert [record["pack_size"] for record in halved] == [1, 2, 2]
+    assert [record.constants["pack_size"] for record in halved] == [1, 2, 2]
     assert [without_measured(r) for r in halved] == [without_measured(r) for r in expected]
 
 
@@ -235,10 +235,10 @@ def test_a_run_too_large_for_the_memory_is_an_outcome(open_bench, monkeypatch, t
     monkeypatch.setattr(f"{train.__module__}.label_losses", cramped)
     records = train(bench, runs_of([{"rank": 4, "lr": 1e-3}] * 2))
     for record in records:
-        assert [r["status"] for r in record["rows"]] == ["ok", *["out_of_memory"] * 3]
-        assert "val_loss" not in record["rows"][1]
+        assert [r["status"] for r in record.rows()] == ["ok", *["out_of_memory"] * 3]
+        assert "val_loss" not in record.rows()[1]
     monkeypatch.undo()
-    again = train(bench, runs_of([{"rank": 4, "lr": 1e-3}]))[0]["rows"]
+    again = train(bench, runs_of([{"rank": 4, "lr": 1e-3}]))[0].rows()
     assert [row["status"] for row in again] == ["ok"] * 4
 
 
@@ -254,10 +254,10 @@ def test_an_evaluation_too_large_for_the_memory_ends_its_run(open_bench, monkeyp
 
     monkeypatch.setattr(Workbench, "evaluate", cramped)
     (record,) = train(bench, runs_of([{"rank": 4, "lr": 1e-3}]), steps.append)
-    assert [r["status"] for r in record["rows"]] == ["ok", "ok", *["out_of_memory"] * 2]
-    assert ["val_loss" in row for row in record["rows"]] == [True, True, False, False]
+    assert [r["status"] for r in record.rows()] == ["ok", "ok", *["out_of_memory"] * 2]
+    assert ["val_loss" in row for row in record.rows()] == [True, True, False, False]
     assert max(steps) == ends[2]  # it is not trained on from there
-    assert record["rows"][2]["tokens_seen"] == record["rows"][3]["tokens_seen"]
+    assert record.rows()[2]["tokens_seen"] == record.rows()[3]["tokens_seen"]
 
 
 def test_a_pack_whose_evaluation_does_not_fit_is_halved(open_bench, monkeypatch):
@@ -271,8 +271,8 @@ def test_a_pack_whose_evaluation_does_not_fit_is_halved(open_bench, monkeypatch)
 
     monkeypatch.setattr(Workbench, "evaluate", cramped)
     records = train_pack(bench, runs_of([{"rank": 4, "lr": lr} for lr in (1e-3, 2e-3)]))
-    assert [record["pack_size"] for record in records] == [1, 1]
-    assert {row["status"] for record in records for row in record["rows"]} == {"ok"}
+    assert [record.constants["pack_size"] for record in records] == [1, 1]
+    assert {row["status"] for record in records for row in record.rows()} == {"ok"}
 
 
 def test_a_signal_is_looked_for_before_each_evaluation(open_bench, monkeypatch):

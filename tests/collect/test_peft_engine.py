@@ -39,7 +39,7 @@ def train_run(bench, run):
 
 
 def without_measured(record):
-    return [{k: v for k, v in row.items() if k not in MEASURED} for row in record["rows"]]
+    return [{k: v for k, v in row.items() if k not in MEASURED} for row in record.rows()]
 
 
 def test_a_run_repeats_and_leaves_the_base_as_it_was(bench):
@@ -55,7 +55,7 @@ def test_a_run_repeats_and_leaves_the_base_as_it_was(bench):
 
 def test_rows_hold_what_was_asked_for(bench):
     record = train_run(bench, Run({"rank": 4, "lr": 1e-2}, 0))
-    rows = record["rows"]
+    rows = record.rows()
     assert [row["step"] for row in rows] == [0, 2, 4]
     assert rows[0]["val_loss"] == bench.untrained["val_loss"]
     assert rows[2]["val_loss"] < rows[0]["val_loss"]
@@ -64,8 +64,8 @@ def test_rows_hold_what_was_asked_for(bench):
     assert rows[0]["tokens_seen"] == 0 < rows[1]["tokens_seen"] < rows[2]["tokens_seen"]
     for name in ("train_seconds", "eval_seconds"):
         assert rows[0][name] == 0 < rows[1][name] < rows[2][name]
-    assert record["hyperparameters"]["dropout"] == 0.0
-    assert record["provenance"]["versions"]["peft"]
+    assert record.settings["dropout"] == 0.0
+    assert record.provenance.versions["peft"]
 
 
 def test_only_lora_is_trained_and_a_fresh_adapter_changes_nothing(bench):
@@ -80,7 +80,7 @@ def test_only_lora_is_trained_and_a_fresh_adapter_changes_nothing(bench):
 def test_dropout_of_one_learns_nothing(open_bench):
     """The adapter then sees zeros alone: what still learned would be something else."""
     bench = open_bench(("[grid]", "[defaults]\ndropout = 1.0\n[grid]"))
-    rows = train_run(bench, Run({"rank": 4, "lr": 1e-2}, 0))["rows"]
+    rows = train_run(bench, Run({"rank": 4, "lr": 1e-2}, 0)).rows()
     assert [row["val_loss"] for row in rows] == [bench.untrained["val_loss"]] * 3
 
 
@@ -131,17 +131,17 @@ def test_exact_match_is_what_greedy_decoding_gives(open_bench):
 
 def test_a_run_that_breaks_is_a_row_with_its_cost(open_bench):
     bench = open_bench(("lr = [1e-3, 1e-2]", "lr = [1e-3, 1e30]"))
-    rows = train_run(bench, Run({"rank": 4, "lr": 1e30}, 0))["rows"]
+    rows = train_run(bench, Run({"rank": 4, "lr": 1e30}, 0)).rows()
     assert [row["status"] for row in rows] == ["ok", "diverged", "diverged"]
     assert "val_loss" not in rows[2]
     assert rows[2]["train_seconds"] > 0
-    healthy = train_run(bench, Run({"rank": 4, "lr": 1e-3}, 0))["rows"]
+    healthy = train_run(bench, Run({"rank": 4, "lr": 1e-3}, 0)).rows()
     assert all(row["status"] == "ok" for row in healthy)
 
 
 def test_a_run_worse_than_the_untrained_base_at_the_end_is_diverged(open_bench):
     bench = open_bench(('version = "0.0.1"', 'version = "0.0.1"\ndiverged_factor = 0.5'))
-    rows = train_run(bench, Run({"rank": 2, "lr": 1e-3}, 0))["rows"]
+    rows = train_run(bench, Run({"rank": 2, "lr": 1e-3}, 0)).rows()
     assert [row["status"] for row in rows] == ["ok", "ok", "diverged"]
     assert rows[2]["val_loss"] > 0.5 * rows[0]["val_loss"]
 
@@ -190,7 +190,7 @@ def test_leaked_rows_are_learned_faster_than_held_out_ones(open_bench):
         ("checkpoints = [0, 2, 4]", "checkpoints = [0, 60]"),
         ("checkpoints = [0, 4]", "checkpoints = [0, 60]"),
     )
-    last = train_run(bench, Run({"rank": 4, "lr": 1e-2}, 0))["rows"][-1]
+    last = train_run(bench, Run({"rank": 4, "lr": 1e-2}, 0)).rows()[-1]
     assert last["leaked_val_loss"] < last["val_loss"] - 0.5
 
 
@@ -198,10 +198,10 @@ def test_the_first_runs_keep_the_loss_of_every_validation_row(open_bench):
     bench = open_bench(('version = "0.0.1"', 'version = "0.0.1"\nper_example_runs = 1'))
     first, second = bench.campaign.runs()[:2]
     kept, plain = train_run(bench, first), train_run(bench, second)
-    assert "val_row_losses" not in plain
+    assert "val_loss" not in plain.items
     labels = sum(len(row.ids) - row.prompt_tokens for row in bench.split.val)
-    mean = sum(kept["val_row_losses"]) / labels
-    assert mean == pytest.approx(kept["rows"][-1]["val_loss"], rel=1e-12)
+    mean = sum(kept.items["val_loss"]) / labels
+    assert mean == pytest.approx(kept.rows()[-1]["val_loss"], rel=1e-7)
 
 
 def test_rows_longer_than_the_base_takes_are_refused(open_bench):

@@ -1,5 +1,7 @@
 """From a ledger to a table: costs of runs alone, losses of rows, seeds that differ, and gaps."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -29,7 +31,7 @@ def collected(write_campaign, tmp_path):
     campaign = read_campaign(file)
     bench = prepare(campaign, file, torch.device("cpu"))
     ledger = Ledger(open_storage(tmp_path / "out"), campaign.identity())
-    ledger.open(campaign.identity() | bench.header())
+    ledger.open(bench.header())
     for task in plan(campaign, "packed", 4):
         ledger.append(task, engine(task.engine)(bench, task.runs, lambda _: None))
     ledger.refresh()
@@ -41,7 +43,7 @@ def test_a_packed_run_costs_what_its_class_costs_alone(collected, tmp_path):
     frame = seal(campaign, ledger, tmp_path / "table").frame
     last = frame[frame["step"] == 4]
     assert len(last) == 4 + 2
-    solo = {r["config_id"]: r["rows"][-1]["train_seconds"] for r in ledger.solo.values()}
+    solo = {r.config_id: r.checkpoints[-1].values["train_seconds"] for r in ledger.solo.values()}
     assert len(solo) == 2  # one of each rank
     for _, rows in last.groupby("rank"):
         (alone,) = [solo[c] for c in rows["config_id"].unique() if c in solo]
@@ -70,7 +72,10 @@ def test_runs_that_have_not_kept_their_losses_are_counted(collected, write_campa
     asked = (CHANGES[0][0], CHANGES[0][1].replace(*more))
     campaign = read_campaign(write_campaign(asked, *CHANGES[1:]))
     assert lacking_losses(campaign, ledger) == 1
-    ledger.records[campaign.runs()[2].run_id]["rows"][-1]["status"] = "diverged"
+    run_id = campaign.runs()[2].run_id
+    record = ledger.records[run_id]
+    broken = replace(record.checkpoints[-1], status="diverged")
+    ledger.records[run_id] = replace(record, checkpoints=(*record.checkpoints[:-1], broken))
     assert lacking_losses(campaign, ledger) == 0
 
 

@@ -62,7 +62,8 @@ class Data:
     rows have are renderings of one source row and go into one split (see `grouping`).
     `val_subsets` are sizes of smaller validation sets, each the beginning of the next larger one;
     the loss on each becomes a column. `leaked_rows` training rows serve as validation rows that
-    have leaked into training: the loss on them shows what leakage does.
+    have leaked into training: the loss on them shows what leakage does. At checkpoints before the
+    last, losses are those of the first `interim_rows` validation and test rows (0: of all).
     """
 
     source: tuple[Source, ...]
@@ -76,6 +77,7 @@ class Data:
     group_words: int = 0
     val_subsets: tuple[int, ...] = ()
     leaked_rows: int = 0
+    interim_rows: int = 0
 
     def __post_init__(self) -> None:
         if not self.source:
@@ -93,6 +95,10 @@ class Data:
             )
         if self.leaked_rows < 0 or (self.train_rows and self.leaked_rows > self.train_rows):
             raise ValueError(f"leaked_rows must be between 0 and train_rows: {self.leaked_rows}")
+        if not 0 <= self.interim_rows < self.val_rows:
+            raise ValueError(
+                f"interim_rows must be at least 0 and below val_rows: {self.interim_rows}"
+            )
         if self.max_tokens < 2 or self.group_words < 0:
             raise ValueError("max_tokens must be at least 2 and group_words at least 0")
         if not (self.val_fraction > 0 < self.test_fraction):

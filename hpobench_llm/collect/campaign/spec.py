@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hpobench_llm.artefacts import canonical_json, sha256_of_text
 from hpobench_llm.collect.campaign.design import spread
 from hpobench_llm.collect.campaign.hyperparameters import (
     LOGARITHMIC,
@@ -14,6 +13,7 @@ from hpobench_llm.collect.campaign.hyperparameters import (
     NOMINAL,
     Hyperparameters,
 )
+from hpobench_llm.collect.campaign.identity import Identity, identity_of
 from hpobench_llm.collect.campaign.recipe import Base, Data, Score
 from hpobench_llm.errors import ConfigurationError, SpecError, nearest
 from hpobench_llm.space import Categorical, Ordinal, Space, config_id
@@ -160,23 +160,9 @@ class Campaign:
             found += [Run(config, seed) for seed in repeat.seeds for config in chosen]
         return list({run.run_id: run for run in found}.values())
 
-    def identity(self) -> dict[str, str]:
-        """Return what a ledger is known by: the name, and a SHA-256 of the recipe.
-
-        The recipe is all that a run's numbers depend on beside its own configuration. The grid,
-        the seeds and what only adds to the records are left out, so that a campaign may grow;
-        prose is left out too.
-        """
-        recipe = dataclasses.asdict(self)
-        del recipe["base"]["shape"]  # only estimates read it
-        for key in ("grid", "seeds", "repeat", "per_example_runs", "solo_runs"):
-            del recipe[key]
-        for key in ("description", "version", "context", "licence"):
-            del recipe[key]
-        return {
-            "campaign": self.name,
-            "recipe_sha256": sha256_of_text(canonical_json(recipe)),
-        }
+    def identity(self) -> Identity:
+        """Return what a ledger of this campaign is known by."""
+        return identity_of(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 
@@ -13,6 +12,7 @@ from hpobench_llm.collect.engines.packed_adamw import PackedAdamW
 from hpobench_llm.collect.engines.packed_lora import Pack
 from hpobench_llm.collect.engines.record import Recorder, Tally
 from hpobench_llm.collect.engines.workbench import Workbench, seconds_on
+from hpobench_llm.collect.record import RunRecord
 from hpobench_llm.collect.scores.losses import label_losses
 from hpobench_llm.evaluation import Status
 
@@ -21,7 +21,7 @@ OnStep = Callable[[int], None]
 
 def train_pack(
     bench: Workbench, runs: Sequence[Run], on_step: OnStep = lambda _: None
-) -> list[dict[str, Any]]:
+) -> list[RunRecord]:
     """Fine-tune runs together; returns a ledger record each, in their order.
 
     Where the memory does not suffice the pack is halved, down to one run, which is then an
@@ -42,7 +42,7 @@ def train_pack(
     ]
 
 
-def _train(bench: Workbench, runs: Sequence[Run], on_step: OnStep) -> list[dict[str, Any]]:
+def _train(bench: Workbench, runs: Sequence[Run], on_step: OnStep) -> list[RunRecord]:
     campaign, device, base = bench.campaign, bench.device, bench.base
     hypers = [campaign.hyperparameters(run.config) for run in runs]
     memory, tally = PeakMemory(device), Tally(len(runs), device)

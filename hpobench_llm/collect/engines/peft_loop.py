@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 
@@ -12,18 +11,19 @@ from hpobench_llm.collect.data.batches import schedule, step_batches
 from hpobench_llm.collect.engines.memory import PeakMemory, is_out_of_memory
 from hpobench_llm.collect.engines.record import Recorder, Tally
 from hpobench_llm.collect.engines.workbench import Workbench, seconds_on
+from hpobench_llm.collect.record import RunRecord
 from hpobench_llm.collect.scores.losses import label_losses
 from hpobench_llm.evaluation import Status
 
 
 def train_runs(
     bench: Workbench, runs: Sequence[Run], on_step: Callable[[int], None] = lambda _: None
-) -> list[dict[str, Any]]:
+) -> list[RunRecord]:
     """Fine-tune runs one by one; returns a ledger record each."""
     return [_train(bench, run, on_step) for run in runs]
 
 
-def _train(bench: Workbench, run: Run, on_step: Callable[[int], None]) -> dict[str, Any]:
+def _train(bench: Workbench, run: Run, on_step: Callable[[int], None]) -> RunRecord:
     campaign, device = bench.campaign, bench.device
     hyper = campaign.hyperparameters(run.config)
     with adapted(bench.base, hyper, run.seed) as (model, parameters):

@@ -2,15 +2,19 @@
 
 import dataclasses
 import math
-from typing import Any
 
 import torch
 
 from hpobench_llm.collect.campaign.plan import EngineName
 from hpobench_llm.collect.campaign.spec import Run
 from hpobench_llm.collect.engines.memory import is_out_of_memory
-from hpobench_llm.collect.engines.workbench import Row, Workbench, finite, seconds_on
+from hpobench_llm.collect.engines.workbench import Workbench, seconds_on
+from hpobench_llm.collect.record import Checkpoint, Number, RunRecord, finite
 from hpobench_llm.evaluation import Status
+from hpobench_llm.space import Value
+from hpobench_llm.tables.schema import STEP
+
+Trained = dict[str, Number | None]  # what a checkpoint says of the training before it
 
 
 class Tally:
@@ -45,8 +49,8 @@ class Tally:
         self._updates[due] += 1
         self.alive[due] &= torch.isfinite(norms)
 
-    def read(self) -> list[Row]:
-        """Return what each run's row says of its training, and begin the next stretch."""
+    def read(self) -> list[Trained]:
+        """Return what each run's checkpoint says of its training, and begin the next stretch."""
         values = torch.stack(
             [
                 self._tokens,
@@ -71,94 +75,92 @@ class Tally:
 
 
 class Recorder:
-    """Collects the rows of one run.
+    """Collects the checkpoints of one run.
 
-    After a `failure` the remaining checkpoints become rows with its status, the cost that was paid
-    and no metrics.
+    After a `failure` the remaining ones have its status, the cost that was paid and no metrics.
     """
 
     def __init__(
         self, bench: Workbench, run: Run, *, engine: EngineName, pack_size: int, trainable: int
     ) -> None:
         self._bench, self._run = bench, run
-        self._made: dict[str, Any] = {
+        self._constants: dict[str, Value] = {
             "trainable_parameters": trainable,
             "engine": engine,
             "pack_size": pack_size,
         }
-        self._rows: list[Row] = []
         self.failure: Status | None = None
         self._eval_seconds = 0.0
-        self._val_losses: list[float] | None = None
-        # The base was measured once for all runs: its row costs nothing.
-        start = {
-            "step": 0,
-            "status": "ok",
+        self._items: dict[str, tuple[float, ...]] = {}
+        # The base was measured once for all runs: its checkpoint costs nothing.
+        start: dict[str, Number | None] = {
             "tokens_seen": 0,
             "label_tokens_seen": 0,
             "train_seconds": 0.0,
             "train_wall_seconds": 0.0,
             "eval_seconds": 0.0,
         }
-        self._rows.append(start | bench.untrained)
+        self._checkpoints = [_checkpoint(0, "ok", start | dict(bench.untrained))]
 
     def checkpoint(
-        self, step: int, model: torch.nn.Module, trained: Row, *, failure: Status | None = None
+        self, step: int, model: torch.nn.Module, trained: Trained, *, failure: Status | None = None
     ) -> None:
-        """Add the row of a checkpoint, evaluating `model` unless the run has failed.
+        """Add a checkpoint, evaluating `model` unless the run has failed.
 
-        `trained` is a row of `Tally.read` with the run's own `train_seconds`,
-        `train_wall_seconds` and `peak_memory_bytes`.
+        `trained` is one of `Tally.read` with the run's own `train_seconds`, `train_wall_seconds`
+        and `peak_memory_bytes`.
         """
         alive = trained.pop("alive", True)
         self.failure = self.failure or failure or (None if alive else "diverged")
-        row: Row = {"step": step} | trained
+        values = dict(trained)
         if not self.failure:
-            row |= self._evaluate(model, step)
-        row["eval_seconds"] = self._eval_seconds
-        row["status"] = self.failure or self._status(row)
-        self._rows.append(finite(row))
+            values |= self._evaluate(model, step)
+        values["eval_seconds"] = self._eval_seconds
+        status = self.failure or self._status(step, values)
+        self._checkpoints.append(_checkpoint(step, status, values))
 
-    def _evaluate(self, model: torch.nn.Module, step: int) -> Row:
+    def _evaluate(self, model: torch.nn.Module, step: int) -> dict[str, float]:
         started = seconds_on(self._bench.device)
         try:
-            metrics, val = self._bench.evaluate(model, step)
+            measured = self._bench.evaluate(model, step)
         except (RuntimeError, MemoryError) as error:
-            if self._made["pack_size"] > 1 or not is_out_of_memory(error):
+            if self._constants["pack_size"] != 1 or not is_out_of_memory(error):
                 raise  # a smaller pack may leave it room
             self.failure = "out_of_memory"
             return {}
         finally:
             self._eval_seconds += seconds_on(self._bench.device) - started
         last = step == self._bench.campaign.checkpoints[-1]
-        wanted = last and self._run.run_id in self._bench.per_example
-        if wanted and bool(torch.isfinite(val).all()):
-            self._val_losses = val.tolist()
-        return metrics
+        if last and self._run.run_id in self._bench.per_example:
+            self._items = {
+                name: tuple(values.round(decimals=6).tolist())
+                for name, values in measured.items.items()
+                if bool(torch.isfinite(values).all())
+            }
+        return measured.values
 
-    def _status(self, row: Row) -> Status:
-        losses = [row.get("train_loss"), row.get("val_loss"), row.get("test_loss")]
+    def _status(self, step: int, values: Trained) -> Status:
+        losses = [values.get("train_loss"), values.get("val_loss"), values.get("test_loss")]
         if any(loss is None or not math.isfinite(loss) for loss in losses):
             return "diverged"
         campaign = self._bench.campaign
         limit = campaign.diverged_factor * self._bench.untrained["val_loss"]
-        at_the_end = row["step"] == campaign.checkpoints[-1]
-        return "diverged" if at_the_end and row["val_loss"] > limit else "ok"
+        at_the_end = step == campaign.checkpoints[-1]
+        return "diverged" if at_the_end and values["val_loss"] > limit else "ok"  # type: ignore[operator]
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> RunRecord:
         """Return the record of a finished run."""
-        run, campaign = self._run, self._bench.campaign
-        found: dict[str, Any] = {
-            "run_id": run.run_id,
-            "config_id": run.config_id,
-            "config": run.config,
-            "seed": run.seed,
-            "hyperparameters": dataclasses.asdict(campaign.hyperparameters(run.config)),
-            **self._made,
-            "campaign": campaign.name,
-            "rows": self._rows,
-            "provenance": self._bench.provenance,
-        }
-        if self._val_losses is not None:
-            found["val_row_losses"] = self._val_losses
-        return found
+        hyperparameters = self._bench.campaign.hyperparameters(self._run.config)
+        return RunRecord(
+            config=self._run.config,
+            seed=self._run.seed,
+            settings=dataclasses.asdict(hyperparameters),
+            constants=self._constants,
+            checkpoints=tuple(self._checkpoints),
+            provenance=self._bench.provenance,
+            items=self._items,
+        )
+
+
+def _checkpoint(step: int, status: Status, values: Trained) -> Checkpoint:
+    return Checkpoint(fidelity={STEP: step}, status=status, values=finite(values))

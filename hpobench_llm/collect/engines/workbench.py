@@ -1,7 +1,7 @@
 """What all runs of a campaign share: frozen base, rows, scores, and how to evaluate."""
 
-import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,21 +11,30 @@ from transformers import PreTrainedModel
 
 from hpobench_llm.collect.bases.model import context_tokens, load_base
 from hpobench_llm.collect.campaign.spec import Campaign
-from hpobench_llm.collect.data.rows import Split, load_split
+from hpobench_llm.collect.data.rows import Split, Tokens, load_split
+from hpobench_llm.collect.ledger.header import Header, ItemSet
+from hpobench_llm.collect.record import Provenance, finite
 from hpobench_llm.collect.scores.losses import Batch, evaluation_batches, mean_loss, summed_losses
 from hpobench_llm.collect.scores.scorer import Scorer, build_scorers
 from hpobench_llm.errors import SpecError
 from hpobench_llm.provenance import git_revision, processor, versions
 
 LIBRARIES = ("torch", "transformers", "peft", "numpy", "hpobench-llm")
-Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """An evaluation: values by column, and the `(items,)` values of single items by column."""
+
+    values: dict[str, float]
+    items: dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True)
 class Workbench:
-    """Everything that is made once; `untrained` is the row of the base as it is.
+    """Everything that is made once; `untrained` holds what the base scores as it is.
 
-    `per_example` holds the ids of the runs that keep the loss of every validation row.
+    `per_example` holds the ids of the runs that keep the values of single items.
     """
 
     campaign: Campaign
@@ -33,10 +42,10 @@ class Workbench:
     split: Split
     scorers: list[Scorer]
     pad: int
-    untrained: Row
+    untrained: dict[str, float]
     per_example: frozenset[str]
     sources: dict[str, Any]
-    provenance: dict[str, Any]
+    provenance: Provenance
     losses: "LossRows"
 
     @property
@@ -45,47 +54,83 @@ class Workbench:
         device: torch.device = next(self.base.parameters()).device
         return device
 
-    def header(self) -> Row:
-        """Return what a ledger says of the whole collection beside the campaign's identity."""
-        return {
-            "sources": self.sources,
-            "untrained": self.untrained,
-            "val_rows": [
-                {"row_id": row_id, "label_tokens": len(row.ids) - row.prompt_tokens}
-                for row_id, row in zip(self.split.val_ids, self.split.val, strict=True)
-            ],
+    def header(self, pack_size: int = 1) -> Header:
+        """Return what a ledger says of the whole collection."""
+        rows = self.split.val
+        items = {
+            "val_loss": ItemSet(
+                ids=self.split.val_ids,
+                tokens=tuple(len(row.ids) - row.prompt_tokens for row in rows),
+            )
         }
+        items |= {scorer.items_column: ItemSet(ids=scorer.item_ids) for scorer in self.scorers}
+        return Header(
+            sources=self.sources, untrained=self.untrained, items=items, pack_size=pack_size
+        )
 
-    def evaluate(self, model: torch.nn.Module, step: int) -> tuple[Row, torch.Tensor]:
-        """Return the metrics of a checkpoint, and the `(val_rows,)` losses in nats."""
-        metrics, val = self.losses.measure(model)
+    def evaluate(self, model: torch.nn.Module, step: int) -> Measured:
+        """Return the metrics of a checkpoint, and the losses and margins of single items."""
+        last = step == self.campaign.checkpoints[-1]
+        values, val = self.losses.measure(model, whole=last)
+        items = {"val_loss": val}
         for scorer in self.scorers:
             if step in scorer.spec.checkpoints:
-                metrics |= scorer.measure(model, self.pad)
-        return metrics, val
+                scores, items[scorer.items_column] = scorer.measure(model, self.pad)
+                values |= scores
+        return Measured(values, items)
 
 
 class LossRows:
-    """The rows whose losses are recorded: validation, test, and leaked training rows."""
+    """The rows whose losses are recorded: validation, test, and leaked training rows.
+
+    At checkpoints before the last only the first `interim_rows` of the validation and of the test
+    rows are measured (all where it is 0).
+    """
 
     def __init__(self, campaign: Campaign, split: Split, pad: int, device: torch.device) -> None:
         data = campaign.data
-        rows = [*split.val, *split.test, *split.train[: data.leaked_rows]]
-        val, test = len(split.val), len(split.val) + len(split.test)
-        self._parts = {"val_loss": slice(0, val), "test_loss": slice(val, test)}
-        self._parts |= {f"val_loss_{count}": slice(0, count) for count in data.val_subsets}
-        if data.leaked_rows:
-            self._parts["leaked_val_loss"] = slice(test, len(rows))
-        self.labels = torch.tensor(
+        leaked = split.train[: data.leaked_rows]
+        self._whole = _RowSet(split.val, split.test, leaked, data.val_subsets, pad, device)
+        self._interim = self._whole
+        if data.interim_rows:
+            val, test = split.val[: data.interim_rows], split.test[: data.interim_rows]
+            subsets = tuple(count for count in data.val_subsets if count <= data.interim_rows)
+            self._interim = _RowSet(val, test, leaked, subsets, pad, device)
+
+    def measure(
+        self, model: torch.nn.Module, *, whole: bool = True
+    ) -> tuple[dict[str, float], torch.Tensor]:
+        """Return each set's mean loss (nats per label token), and each validation row's sum."""
+        return (self._whole if whole else self._interim).measure(model)
+
+
+class _RowSet:
+    """Rows in ready batches, in parts of which each has a mean loss."""
+
+    def __init__(
+        self,
+        val: Sequence[Tokens],
+        test: Sequence[Tokens],
+        leaked: Sequence[Tokens],
+        val_subsets: Sequence[int],
+        pad: int,
+        device: torch.device,
+    ) -> None:
+        rows = [*val, *test, *leaked]
+        between = len(val) + len(test)
+        self._parts = {"val_loss": slice(0, len(val)), "test_loss": slice(len(val), between)}
+        self._parts |= {f"val_loss_{count}": slice(0, count) for count in val_subsets}
+        if leaked:
+            self._parts["leaked_val_loss"] = slice(between, len(rows))
+        self._labels = torch.tensor(
             [len(row.ids) - row.prompt_tokens for row in rows], dtype=torch.float64
         )
         self._batches: list[tuple[list[int], Batch]] = list(evaluation_batches(rows, pad, device))
 
-    def measure(self, model: torch.nn.Module) -> tuple[Row, torch.Tensor]:
-        """Return each set's mean loss (nats per label token), and each validation row's sum."""
-        sums = summed_losses(model, len(self.labels), self._batches)
+    def measure(self, model: torch.nn.Module) -> tuple[dict[str, float], torch.Tensor]:
+        sums = summed_losses(model, len(self._labels), self._batches)
         means = {
-            name: float(sums[part].sum() / self.labels[part].sum())
+            name: float(sums[part].sum() / self._labels[part].sum())
             for name, part in self._parts.items()
         }
         return means, sums[self._parts["val_loss"]]
@@ -130,7 +175,7 @@ def prepare(
     untrained = {"train_loss": mean_loss(base, split.train[: len(split.val)], pad)}
     untrained |= losses.measure(base)[0]
     for scorer in scorers:
-        untrained |= scorer.measure(base, pad)
+        untrained |= scorer.measure(base, pad)[0]
     seconds = seconds_on(device) - started
     sources = {
         "base": base_source,
@@ -139,12 +184,15 @@ def prepare(
             s.spec.name: s.source | {"items": s.items, "chance": s.chance} for s in scorers
         },
     }
-    provenance = git_revision() | {
-        "untrained_eval_seconds": round(seconds, 3),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor(),
-        "threads": torch.get_num_threads(),
-        "versions": versions(*LIBRARIES),
-    }
+    revision = git_revision()
+    provenance = Provenance(
+        commit=revision["commit"],
+        dirty=revision["dirty"],
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else processor(),
+        threads=torch.get_num_threads(),
+        versions=versions(*LIBRARIES),
+        seconds={"untrained_evaluation": round(seconds, 3)},
+    )
     per_example = frozenset(run.run_id for run in campaign.runs()[: campaign.per_example_runs])
     return Workbench(
         campaign,
@@ -152,14 +200,9 @@ def prepare(
         split,
         scorers,
         pad,
-        finite(untrained),
+        {name: float(value) for name, value in finite(untrained).items()},
         per_example,
         sources,
         provenance,
         losses,
     )
-
-
-def finite(row: Row) -> Row:
-    """Return the row without values that are not finite: in the ledger they are absent."""
-    return {k: v for k, v in row.items() if not (isinstance(v, float) and not math.isfinite(v))}

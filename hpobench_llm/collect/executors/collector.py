@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -13,7 +12,7 @@ from hpobench_llm.collect.engines.workbench import Workbench, prepare
 from hpobench_llm.collect.executors.signals import StopSignals
 from hpobench_llm.collect.executors.work import Job, claimed
 from hpobench_llm.collect.ledger.claims import Claims
-from hpobench_llm.collect.ledger.ledger import Record
+from hpobench_llm.collect.record import RunRecord
 from hpobench_llm.errors import LedgerError
 
 
@@ -31,15 +30,10 @@ def open_bench(
     return prepare(campaign, file, device, run_generated_code=run_generated_code)
 
 
-def header(bench: Workbench, pack_size: int) -> dict[str, Any]:
-    """Return what `campaign.json` says of a collection."""
-    packed = {"pack_size": pack_size} if pack_size > 1 else {}
-    return bench.campaign.identity() | bench.header() | packed
-
-
 def _check_shards(job: Job) -> None:
     """Refuse shards of tasks cut otherwise than the others': some runs would be in none."""
-    begun = (job.ledger.header() or {}).get("pack_size", job.pack_size)
+    header = job.ledger.header()
+    begun = job.pack_size if header is None else header.pack_size
     if job.parts > 1 and begun != job.pack_size:
         raise LedgerError(
             f"{job.ledger.place}: its other shards are cut into packs of {begun}, this one into "
@@ -52,7 +46,7 @@ def collect(
     stop: StopSignals,
     *,
     on_step: Callable[[int], None] = lambda _: None,
-    on_task: Callable[[list[Record]], None] = lambda _: None,
+    on_task: Callable[[list[RunRecord]], None] = lambda _: None,
 ) -> int:
     """Train every run of the job that nobody else trains; returns how many were trained.
 
@@ -73,7 +67,7 @@ def collect(
 
     trained = 0
     with stop.deferred(), Claims(job.ledger.storage.lock_file) as claims:
-        job.ledger.open(header(bench, job.pack_size))
+        job.ledger.open(bench.header(job.pack_size))
         _check_shards(job)
         for task in claimed(job.tasks, job.ledger, claims):
             stop.check()

@@ -12,14 +12,14 @@ from typing import TextIO
 
 from hpobench_llm.collect.executors.signals import EXIT_STATUS, Interrupted, StopSignals
 from hpobench_llm.collect.executors.work import Job
-from hpobench_llm.collect.ledger.ledger import Record
+from hpobench_llm.collect.record import RunRecord
 from hpobench_llm.errors import LedgerError, MissingDependencyError
 
 SECONDS_BETWEEN_LOOKS = 0.5
 
 
 def collect_here(
-    job: Job, stop: StopSignals, *, parent: int | None, on_task: Callable[[list[Record]], None]
+    job: Job, stop: StopSignals, *, parent: int | None, on_task: Callable[[list[RunRecord]], None]
 ) -> int:
     """Collect in this process; returns how many runs were trained.
 

@@ -20,7 +20,8 @@ from hpobench_llm.collect.campaign.spec import Campaign
 from hpobench_llm.collect.executors.signals import StopSignals
 from hpobench_llm.collect.executors.work import Job, claimed
 from hpobench_llm.collect.ledger.claims import Claims
-from hpobench_llm.collect.ledger.ledger import Record
+from hpobench_llm.collect.ledger.header import Header
+from hpobench_llm.collect.record import RunRecord
 from hpobench_llm.errors import HpobenchError, LedgerError
 
 LOSSES_ALLOWED = 3
@@ -49,17 +50,18 @@ class Worker:
         self._pack_size = pack_size
         self._bench: Any = None
 
-    def open(self) -> dict[str, Any] | Refusal:
+    def open(self) -> Header | Refusal:
         """Load everything; returns what `campaign.json` says of it."""
-        from hpobench_llm.collect.executors.collector import header, open_bench
+        from hpobench_llm.collect.executors.collector import open_bench
 
         try:
             self._bench = open_bench(*self._given)
         except HpobenchError as error:
             return Refusal(str(error))
-        return header(self._bench, self._pack_size)
+        header: Header = self._bench.header(self._pack_size)
+        return header
 
-    def train(self, task: Task) -> list[Record] | Refusal:
+    def train(self, task: Task) -> list[RunRecord] | Refusal:
         """Return the records of a task's runs."""
         from hpobench_llm.collect.engines.registry import engine
 
@@ -76,7 +78,7 @@ def collect_on_ray(
     address: str,
     workers: int | None,
     gpus_per_worker: float,
-    on_task: Callable[[list[Record]], None],
+    on_task: Callable[[list[RunRecord]], None],
     on_loss: Callable[[str], None],
 ) -> int:
     """Train every run of the job that no other collector trains; returns how many were trained.
@@ -131,7 +133,7 @@ class _Crew:
         claims: Claims,
         actor_class: Any,
         device: str,
-        on_task: Callable[[list[Record]], None],
+        on_task: Callable[[list[RunRecord]], None],
         on_loss: Callable[[str], None],
     ) -> None:
         self._job, self._actor_class, self._device = job, actor_class, device

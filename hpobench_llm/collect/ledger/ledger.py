@@ -1,97 +1,111 @@
 """The ledger of a collection: finished tasks, one file each, of which nothing is lost.
 
 `campaign.json` says what is collected; `ledger/<task_id>.json` holds the records of one finished
-task and their sum. A file appears whole and never changes. One that does not fit its sum (a bad
-disk, a bad copy) is known as damaged, and its runs are trained again.
+task. Each of them carries its own sum, appears whole and never changes. A file that does not fit
+its sum (a bad disk, a bad copy) is known as damaged, and its runs are trained again; what
+`campaign.json` says stands in every other file too, from which it is written again.
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from hpobench_llm.artefacts import canonical_json, sha256_of_text
+from hpobench_llm.collect.campaign.identity import Identity
 from hpobench_llm.collect.campaign.plan import Task
+from hpobench_llm.collect.ledger.header import Header
 from hpobench_llm.collect.ledger.storage import Storage
+from hpobench_llm.collect.record import FORMAT, READABLE, RunRecord
 from hpobench_llm.errors import LedgerError
 
-FORMAT = 2
 HEADER = "campaign.json"
 FOLDER = "ledger"
-Record = dict[str, Any]
 
 
 class Ledger:
     """The records of a campaign in a storage.
 
-    `identity` is the campaign's: files of another campaign or recipe count as damaged. `records`
-    and `solo` hold the records of both kinds by run id, `damaged` the files that are not used,
-    with the reason. A run that stands in two files counts once, as in the first file by name.
+    `identity` is the campaign's: files of another recipe count as damaged. `records` and `solo`
+    hold the records of both kinds by run id, `damaged` the files that are not used, with the
+    reason. A run that stands in two files counts once, as in the first file by name.
     """
 
-    def __init__(self, storage: Storage, identity: dict[str, str]) -> None:
+    def __init__(self, storage: Storage, identity: Identity) -> None:
         self.storage, self._identity = storage, identity
-        self.records: dict[str, Record] = {}
-        self.solo: dict[str, Record] = {}
+        self.records: dict[str, RunRecord] = {}
+        self.solo: dict[str, RunRecord] = {}
         self.damaged: dict[str, str] = {}
         self._files: dict[str, dict[str, str]] = {"runs": {}, "solo": {}}  # where a run stands
         self._read: set[str] = set()
+        self._header: Header | None = None  # the fullest that stands in a file of the ledger
 
     @property
     def place(self) -> str:
         """Where the ledger lies, for messages."""
         return self.storage.place
 
-    def header(self) -> dict[str, Any] | None:
-        """Return what `campaign.json` says, None before a collector has written it.
+    def header(self) -> Header | None:
+        """Return what all runs share, None before a collector has begun.
 
-        One that is damaged counts as not written: each file of the ledger names its campaign too.
+        Where `campaign.json` is missing or damaged, it is what the ledger's own files say.
 
         Raises:
-            LedgerError: it cannot be read, or is of another format, campaign or recipe.
+            LedgerError: it cannot be read, or is of another format or recipe.
         """
+        written = self._written_header()
+        return self._header if written is None else written
+
+    def _written_header(self) -> Header | None:
         where = f"{self.place}/{HEADER}"
         try:
-            known = json.loads(self.storage.read(HEADER))
+            raw = json.loads(self.storage.read(HEADER))
         except FileNotFoundError:
-            return None
-        except ValueError:  # cut short or garbled: the next collector writes it again
             return None
         except OSError as error:
             raise LedgerError(f"{where}: cannot be read: {error}") from None
-        if not isinstance(known, dict) or known.get("format") != FORMAT:
-            found = known.get("format") if isinstance(known, dict) else None
+        except (ValueError, RecursionError):  # cut short or garbled
+            return None
+        if not isinstance(raw, dict) or raw.get("format") not in READABLE:
+            found = raw.get("format") if isinstance(raw, dict) else None
             raise LedgerError(
-                f"{where}: format {found!r}, this version reads {FORMAT}; give another --out"
+                f"{where}: format {found!r}, this version reads {_listed()}; give another --out"
             )
-        if known.get("campaign") != self._identity["campaign"]:
+        body = raw if raw["format"] == 2 else raw.get("body")
+        if raw["format"] != 2 and _sum(body) != raw.get("sha256"):
+            return None
+        if not isinstance(body, dict) or not self._identity.is_of(body):
+            name = body.get("campaign") if isinstance(body, dict) else body
             raise LedgerError(
-                f"{self.place} holds the campaign {known.get('campaign')!r}, "
-                f"not {self._identity['campaign']!r}; give another --out"
+                f"{where}: the recipe has changed since the first run was collected here (base, "
+                f"data, scores or training of {name!r} differ from those of "
+                f"{self._identity.campaign!r}); give another --out"
             )
-        self._compare(known, self._identity, "recipe_sha256")
-        return known
+        try:
+            return Header.from_json(body)
+        except ValueError:
+            return None
 
-    def _compare(self, known: dict[str, Any], ours: dict[str, Any], key: str) -> None:
-        if known.get(key) != ours[key]:
-            raise LedgerError(
-                f"{self.place}/{HEADER}: `{key}` has changed since the first run was collected "
-                "here (base, data, scores or training differ); give another --out"
-            )
-
-    def open(self, header: dict[str, Any]) -> None:
+    def open(self, header: Header) -> None:
         """Make this the ledger of what `header` describes, or check that it is.
 
         Collectors that start together write the same bytes.
 
         Raises:
-            LedgerError: as `header`, or `sources` differ, or it cannot be written.
+            LedgerError: as `header`, or the sources differ, or it cannot be written.
         """
-        known = self.header()
-        if known is None:
-            text = json.dumps({"format": FORMAT, **header}, indent=2, allow_nan=False)
-            self._write(HEADER, f"{text}\n")
-        else:
-            self._compare(known, header, "sources")
+        begun = self.header()
+        if begun is not None and begun.sources != header.sources:
+            raise LedgerError(
+                f"{self.place}/{HEADER}: the sources (base, data or scores) have changed since "
+                "the first run was collected here; give another --out"
+            )
+        # How it was cut stays as it began; more items may be kept than when it began.
+        self._header = header if begun is None else replace(header, pack_size=begun.pack_size)
+        if self._written_header() is None:
+            body = self._identity.to_json() | self._header.to_json()
+            entry = {"format": FORMAT, "sha256": _sum(body), "body": body}
+            self._write(HEADER, json.dumps(entry, indent=2, allow_nan=False) + "\n")
         self.storage.clean()
 
     def refresh(self) -> None:
@@ -108,35 +122,40 @@ class Ledger:
         for name in sorted(set(names) - self._read):
             if name.endswith(".json"):
                 try:
-                    self._take(name, self._body(self.storage.read(f"{FOLDER}/{name}")))
+                    self._take(name, *self._body(self.storage.read(f"{FOLDER}/{name}")))
                 except FileNotFoundError:
                     pass  # another collector has just set it aside
                 except (OSError, ValueError) as error:
                     self.damaged[name] = str(error)
 
-    def _body(self, content: bytes) -> dict[str, Any]:
-        """Return what a file says; raises ValueError with what is wrong with it."""
+    def _body(self, content: bytes) -> tuple[dict[str, Any], int]:
+        """Return what a file says and its format; raises ValueError with what is wrong."""
         try:
             entry = json.loads(content)
-            body, known = entry["body"], entry["format"] == FORMAT
-            fits = entry["sha256"] == sha256_of_text(canonical_json(body))
+            body, version = entry["body"], entry["format"]
+            fits = entry["sha256"] == _sum(body)
         except (ValueError, KeyError, TypeError, RecursionError):
             raise ValueError("cut short or garbled") from None
-        if not known:
-            raise ValueError(f"format {entry['format']!r}, this version reads {FORMAT}")
+        if version not in READABLE:
+            raise ValueError(f"format {version!r}, this version reads {_listed()}")
         if not fits:
             raise ValueError("changed: it does not fit its sum")
-        if any(body.get(key) != value for key, value in self._identity.items()):
-            raise ValueError("of another campaign or recipe")
-        return dict(body)
+        if not self._identity.is_of(body):
+            raise ValueError("of another recipe")
+        return dict(body), version
 
-    def _take(self, name: str, body: dict[str, Any]) -> None:
+    def _take(self, name: str, body: Mapping[str, Any], version: int) -> None:
+        read = [RunRecord.from_json(raw, version=version) for raw in body["records"]]
         records = self.solo if body["kind"] == "solo" else self.records
         files = self._files[body["kind"]]
-        for record in body["records"]:
-            run_id = record["run_id"]
+        for record in read:
+            run_id = record.run_id
             if run_id not in files or name < files[run_id]:
                 files[run_id], records[run_id] = name, record
+        if "header" in body:
+            header = Header.from_json(body["header"])
+            if self._header is None or len(header.items) > len(self._header.items):
+                self._header = header
         self._read.add(name)
 
     def damage(self) -> str:
@@ -155,25 +174,31 @@ class Ledger:
         """Whether all runs of a task are there."""
         return self.missing(task) is None
 
-    def append(self, task: Task, records: list[Record]) -> None:
+    def append(self, task: Task, records: Sequence[RunRecord]) -> None:
         """Write the records of a finished task and wait until they are on disk.
 
         A damaged file in its place is kept beside it as `<name>.damaged`.
 
         Raises:
-            LedgerError: it cannot be written; what was there before stays.
+            LedgerError: it cannot be written, or nobody has opened the ledger; what was there
+                before stays.
         """
+        if self._header is None:
+            raise LedgerError(f"{self.place}: nothing can be appended before it is opened")
+        with_items = any(record.items for record in records)
+        header = self._header if with_items else self._header.without_items()
         name = f"{task.task_id}.json"
-        body = self._identity | {
+        body = self._identity.to_json() | {
             "kind": task.kind,
             "engine": task.engine,
             "task_id": task.task_id,
-            "records": records,
+            "header": header.to_json(),
+            "records": [record.to_json() for record in records],
         }
         text = canonical_json(body)
         entry = f'{{"format":{FORMAT},"sha256":"{sha256_of_text(text)}","body":{text}}}\n'
         self._write(f"{FOLDER}/{name}", entry, aside=self.damaged.pop(name, "") != "")
-        self._take(name, json.loads(text))
+        self._take(name, json.loads(text), FORMAT)
 
     def _write(self, name: str, text: str, *, aside: bool = False) -> None:
         try:
@@ -185,3 +210,11 @@ class Ledger:
                 f"{self.place}/{name}: cannot be written: {error.strerror or error}; what was "
                 "finished before is kept: make room and start again"
             ) from None
+
+
+def _sum(body: object) -> str:
+    return sha256_of_text(canonical_json(body))
+
+
+def _listed() -> str:
+    return " and ".join(map(str, READABLE))

@@ -1,6 +1,7 @@
 """Seal a complete ledger into a table."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,10 @@ import pandas as pd
 
 from hpobench_llm.artefacts import frame_to_parquet, sha256_of_bytes, write_atomically
 from hpobench_llm.collect.campaign.spec import Campaign
+from hpobench_llm.collect.ledger.header import Header
 from hpobench_llm.collect.ledger.ledger import Ledger
 from hpobench_llm.collect.ledger.solo import SoloCosts
+from hpobench_llm.collect.record import RunRecord
 from hpobench_llm.errors import LedgerError
 from hpobench_llm.metrics import Fidelity, Metric
 from hpobench_llm.tables.card import write_card
@@ -37,8 +40,8 @@ def seal(campaign: Campaign, ledger: Ledger, folder: Path, *, partial: bool = Fa
             f"({', '.join(missing[:1]) or 'and campaign.json'}); the table cannot be sealed yet"
         )
     records = [ledger.records[run.run_id] for run in present]
-    frame = _frame(records, campaign, header["untrained"], SoloCosts(ledger.solo))
-    examples = frame_to_parquet(_examples(records, header["val_rows"]))
+    frame = _frame(records, campaign, header.untrained, SoloCosts(ledger.solo))
+    examples = frame_to_parquet(_examples(records, header))
     metadata = Metadata(
         name=campaign.name,
         version=f"{campaign.version}+partial.{len(present)}" if missing else campaign.version,
@@ -55,7 +58,7 @@ def seal(campaign: Campaign, ledger: Ledger, folder: Path, *, partial: bool = Fa
         ),
         metrics=metrics_of(campaign, header, frame),
         seeds=tuple(sorted({run.seed for run in present})),
-        untrained=header["untrained"],
+        untrained=dict(header.untrained),
         provenance=_provenance(campaign, header, records) | {"missing_runs": len(missing)},
         table_sha256=sha256_of_bytes(frame_to_parquet(frame)),
         examples_sha256=sha256_of_bytes(examples) if campaign.per_example_runs else "",
@@ -75,31 +78,28 @@ def lacking_losses(campaign: Campaign, ledger: Ledger) -> int:
     """
     wanted = [run.run_id for run in campaign.runs()[: campaign.per_example_runs]]
     there = [ledger.records[run_id] for run_id in wanted if run_id in ledger.records]
-    ended_well = [record for record in there if record["rows"][-1]["status"] == "ok"]
-    return sum("val_row_losses" not in record for record in ended_well)
+    return sum(not record.items for record in there if record.status == "ok")
 
 
 def _frame(
-    records: list[dict[str, Any]],
+    records: Sequence[RunRecord],
     campaign: Campaign,
-    untrained: dict[str, float],
+    untrained: Mapping[str, float],
     costs: SoloCosts,
 ) -> pd.DataFrame:
     rows = []
     for record in records:
-        came_from = record["provenance"]
+        origin = record.provenance
         constant = {
-            "config_id": record["config_id"],
-            "seed": record["seed"],
-            **record["hyperparameters"],
-            "trainable_parameters": record["trainable_parameters"],
-            "engine": record["engine"],
-            "pack_size": record["pack_size"],
-            "device": came_from["device"],
-            "threads": came_from["threads"],
-            "git_commit": came_from["commit"],
-            "git_dirty": came_from["dirty"],
-            "versions": json.dumps(came_from["versions"], sort_keys=True),
+            "config_id": record.config_id,
+            "seed": record.seed,
+            **record.settings,
+            **record.constants,
+            "device": origin.device,
+            "threads": origin.threads,
+            "git_commit": origin.commit,
+            "git_dirty": origin.dirty,
+            "versions": json.dumps(origin.versions, sort_keys=True),
         }
         rows += [constant | row for row in costs.priced(record)]
     scores = [name for name in untrained if name.startswith(("val_loss_", "score_"))]
@@ -114,33 +114,34 @@ def _frame(
     return frame.sort_values(order, kind="stable", ignore_index=True)
 
 
-def _examples(records: list[dict[str, Any]], val_rows: list[dict[str, Any]]) -> pd.DataFrame:
+def _examples(records: Sequence[RunRecord], header: Header) -> pd.DataFrame:
     """Return one row for each run that keeps them and each validation row, in full."""
+    val_rows = header.items["val_loss"]
     rows = [
         {
-            "config_id": record["config_id"],
-            "seed": record["seed"],
-            "row_id": row["row_id"],
+            "config_id": record.config_id,
+            "seed": record.seed,
+            "row_id": row_id,
             "loss_nats": loss,
-            "label_tokens": row["label_tokens"],
+            "label_tokens": tokens,
         }
         for record in records
-        for row, loss in zip(val_rows, record.get("val_row_losses", ()), strict=False)
+        for row_id, tokens, loss in zip(
+            val_rows.ids, val_rows.tokens, record.items.get("val_loss", ()), strict=False
+        )
     ]
     columns = ["config_id", "seed", "row_id", "loss_nats", "label_tokens"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def metrics_of(
-    campaign: Campaign, header: dict[str, Any], frame: pd.DataFrame
-) -> dict[str, Metric]:
+def metrics_of(campaign: Campaign, header: Header, frame: pd.DataFrame) -> dict[str, Metric]:
     """Return a campaign's metrics, from a ledger's header and the rows that there are.
 
     A failed run counts as one that is just diverged, its score as chance or lower.
 
     The margin has no chance level: there a failed run counts as the lowest that was measured.
     """
-    untrained = header["untrained"]
+    untrained = header.untrained
     worst = campaign.diverged_factor * untrained["val_loss"]
     losses = [
         Metric(name=name, unit="nats per label token", direction="minimize", worst=worst, low=0.0)
@@ -155,7 +156,7 @@ def metrics_of(
                 name=name,
                 unit="share of items",
                 direction="maximize",
-                worst=header["sources"]["scores"][score.name]["chance"],
+                worst=header.sources["scores"][score.name]["chance"],
                 low=0.0,
                 high=1.0,
                 stderr=f"{name}_stderr",
@@ -181,20 +182,20 @@ def _split_rule(campaign: Campaign) -> str:
 
 
 def _provenance(
-    campaign: Campaign, header: dict[str, Any], records: list[dict[str, Any]]
+    campaign: Campaign, header: Header, records: Sequence[RunRecord]
 ) -> dict[str, Any]:
-    made = [record["provenance"] for record in records]
+    made = [record.provenance for record in records]
     return {
         "campaign": campaign.name,
-        "recipe_sha256": header["recipe_sha256"],
-        "sources": header["sources"],
+        "recipe_sha256": campaign.identity().recipe_sha256,
+        "sources": dict(header.sources),
         "split": _split_rule(campaign),
         "diverged_factor": campaign.diverged_factor,
-        "defaults": records[0]["hyperparameters"] | dict.fromkeys(campaign.space.names, "axis"),
-        "commits": sorted({f"{m['commit']}{'-dirty' if m['dirty'] else ''}" for m in made}),
-        "devices": sorted({m["device"] for m in made}),
+        "defaults": dict(records[0].settings) | dict.fromkeys(campaign.space.names, "axis"),
+        "commits": sorted({origin.revision for origin in made}),
+        "devices": sorted({origin.device for origin in made}),
         "versions": {
-            name: " or ".join(sorted({m["versions"].get(name, "none") for m in made}))
-            for name in made[0]["versions"]
+            name: " or ".join(sorted({origin.versions.get(name, "none") for origin in made}))
+            for name in made[0].versions
         },
     }

@@ -58,8 +58,18 @@ class LmEvalScorer:
             return [name, f"{name}_stderr"]
         return [name, f"{name}_stderr", f"{name}_margin", f"{name}_margin_stderr"]
 
-    def measure(self, model: torch.nn.Module, pad: int) -> dict[str, float]:
-        """Return the score with its standard error, and the margin in nats with its own.
+    @property
+    def items_column(self) -> str:
+        """The column whose single items are kept."""
+        return self.columns()[-2]
+
+    @property
+    def item_ids(self) -> tuple[str, ...]:
+        """The questions' numbers, in the order in which they are asked."""
+        return tuple(map(str, range(self.items)))
+
+    def measure(self, model: torch.nn.Module, pad: int) -> tuple[dict[str, float], torch.Tensor]:
+        """Return score, margin and their standard errors, and the items' margins. See `Scorer`.
 
         The score is the mean of the task's metric. The margin is the log-likelihood of the right
         choice minus that of the best wrong one; where there is one text alone, its log-likelihood.
@@ -73,7 +83,7 @@ class LmEvalScorer:
             # An argmax over NaN names the first choice: a broken model could look perfect.
             series = [np.where(np.isfinite(margins), values, 0.0), margins]
         numbers = [number for one in series for number in mean_and_stderr(one)]
-        return dict(zip(self.columns(), numbers, strict=True))
+        return dict(zip(self.columns(), numbers, strict=True)), torch.from_numpy(series[-1])
 
     def _samples(self, model: torch.nn.Module) -> list[dict[str, Any]]:
         from lm_eval.evaluator import evaluate

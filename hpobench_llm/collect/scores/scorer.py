@@ -46,8 +46,20 @@ class Scorer(Protocol):
     def columns(self) -> list[str]:
         """Return the names of the table's columns that `measure` fills."""
 
-    def measure(self, model: torch.nn.Module, pad: int) -> dict[str, float]:
-        """Return the score and its standard error, and the margin in nats where there is one."""
+    @property
+    def items_column(self) -> str:
+        """The column whose single items are kept: the margin where there is one."""
+
+    @property
+    def item_ids(self) -> tuple[str, ...]:
+        """Which items are scored: their numbers in the file, never a text."""
+
+    def measure(self, model: torch.nn.Module, pad: int) -> tuple[dict[str, float], torch.Tensor]:
+        """Return the columns' values, and the `(items,)` values of `items_column`.
+
+        The columns are the score and its standard error, and the margin in nats where there is
+        one.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +74,7 @@ class TokenScorer:
     rows: list[Tokens]
     starts: list[int]
     gold: list[int]
+    item_ids: tuple[str, ...]
     chance: float
     source: dict[str, Any]
 
@@ -77,8 +90,13 @@ class TokenScorer:
             return [name, f"{name}_stderr"]
         return [name, f"{name}_stderr", f"{name}_margin", f"{name}_margin_stderr"]
 
-    def measure(self, model: torch.nn.Module, pad: int) -> dict[str, float]:
-        """Return the score and its standard error, and for choices the margin in nats.
+    @property
+    def items_column(self) -> str:
+        """The column whose single items are kept."""
+        return self.columns()[-2]
+
+    def measure(self, model: torch.nn.Module, pad: int) -> tuple[dict[str, float], torch.Tensor]:
+        """Return score, standard errors and margin, and the items' margins. See `Scorer`.
 
         The margin is the log-likelihood of the right text minus that of the best wrong one.
         """
@@ -88,7 +106,7 @@ class TokenScorer:
             margins = self._margins(-row_losses(model, self.rows, pad).numpy())
             values = [(margins > 0).astype(np.float64), margins]
         numbers = [number for sample in values for number in mean_and_stderr(sample)]
-        return dict(zip(self.columns(), numbers, strict=True))
+        return dict(zip(self.columns(), numbers, strict=True)), torch.from_numpy(values[-1])
 
     def _margins(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         margins = np.empty(len(self.gold))
@@ -140,6 +158,7 @@ def _build(
             asked,
             list(range(len(asked) + 1)),
             [0] * len(asked),
+            tuple(map(str, range(len(asked)))),
             0.0,
             {"rows": "the test rows of the campaign"},
         )
@@ -150,7 +169,8 @@ def _build(
     }
     rows: list[Tokens] = []
     starts, gold, unused = [0], [], 0
-    for place, item in enumerate(spread(read_rows(path), score.items)):
+    ids: list[str] = []
+    for place, item in spread(list(enumerate(read_rows(path))), score.items):
         texts, right = _texts(item, score, path, place)
         found = [_whole(tokenizer, prompt, text) for prompt, text in texts]
         if max(len(row.ids) for row in found) > context_tokens:
@@ -159,12 +179,13 @@ def _build(
         rows += found
         starts.append(len(rows))
         gold.append(right)
+        ids.append(str(place))
     if not gold:
         raise DataError(f"{path}: no item fits the {context_tokens} tokens that the base takes")
     if unused:
         source["unused"] = unused
     sizes = np.diff(starts)
-    return TokenScorer(score, rows, starts, gold, float(np.mean(1.0 / sizes)), source)
+    return TokenScorer(score, rows, starts, gold, tuple(ids), float(np.mean(1.0 / sizes)), source)
 
 
 def _texts(item: Any, score: Score, path: Path, place: int) -> tuple[list[tuple[str, str]], int]:

@@ -1,0 +1,119 @@
+"""What a ledger is known by: the recipe that all its runs share."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hpobench_llm.artefacts import canonical_json, sha256_of_text
+
+RECIPE = "recipe_sha256"
+# What no run's numbers depend on: which runs there are, what only adds to a record, and prose.
+_LEFT_OUT = (
+    "name",
+    "version",
+    "description",
+    "context",
+    "licence",
+    "grid",
+    "seeds",
+    "repeat",
+    "per_example_runs",
+    "solo_runs",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A campaign's name, for people, and the sums of its recipe, by which its files are known.
+
+    `accepted` are the sums that earlier formats gave the same recipe.
+    """
+
+    campaign: str
+    recipe_sha256: str
+    accepted: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, str]:
+        """Return what stands in every file of a ledger."""
+        return {"campaign": self.campaign, RECIPE: self.recipe_sha256}
+
+    def is_of(self, body: object) -> bool:
+        """Whether a file's content was made by this recipe."""
+        return isinstance(body, Mapping) and body.get(RECIPE) in (
+            self.recipe_sha256,
+            *self.accepted,
+        )
+
+
+def identity_of(campaign: Any) -> Identity:
+    """Return the identity of a campaign, a frozen dataclass with a `name`.
+
+    The recipe is all that a run's numbers depend on beside its own configuration: a campaign may
+    grow by axes' values, seeds and repeats, and be renamed. Only what differs from its default
+    enters, so that a key which is added to campaigns later leaves every ledger known: a default
+    must therefore never change.
+    """
+    recipe = essence(campaign)
+    for key in _LEFT_OUT:
+        recipe.pop(key, None)
+    recipe.get("base", {}).pop("shape", None)  # only estimates read it
+    return Identity(campaign.name, sha256_of_text(canonical_json(recipe)), (_format_2(campaign),))
+
+
+def essence(spec: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass that differ from their defaults, nested ones likewise."""
+    kept = {}
+    for field in dataclasses.fields(spec):
+        value = getattr(spec, field.name)
+        default = (
+            field.default
+            if field.default_factory is dataclasses.MISSING
+            else field.default_factory()
+        )
+        if value != default:
+            kept[field.name] = _plain(value)
+    return kept
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return essence(value)
+    if isinstance(value, tuple | list):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    return value
+
+
+# The keys of campaigns when ledgers had format 2, whose sums held defaults and the name too.
+_KEYS_2 = {
+    "": {"name", "base", "data", "checkpoints", "step_rows", "defaults", "score"}
+    | {"diverged_factor"},
+    "base": {"path", "hub", "revision", "precision"},
+    "data": {"source", "max_tokens", "val_rows", "test_rows", "train_rows", "val_fraction"}
+    | {"test_fraction", "template", "group_words", "val_subsets", "leaked_rows"},
+    "data.source": {"name", "path", "sha256", "hub", "revision", "split", "generated_tasks"}
+    | {"rows", "strip_suffix"},
+    "defaults": {"rank", "alpha_ratio", "dropout", "lr", "batch_rows", "train_fraction"}
+    | {"warmup_fraction", "weight_decay", "clip_norm", "beta1", "beta2", "epsilon", "scaling"}
+    | {"target_modules"},
+    "score": {"name", "kind", "checkpoints", "path", "sha256", "items", "task", "fewshot"},
+}
+
+
+def _format_2(campaign: Any) -> str:
+    recipe = _only(dataclasses.asdict(campaign), "")
+    return sha256_of_text(canonical_json(recipe))
+
+
+def _only(value: Any, key: str) -> Any:
+    if isinstance(value, Mapping):
+        return {
+            name: _only(entry, f"{key}.{name}" if key else name)
+            for name, entry in value.items()
+            if name in _KEYS_2[key]
+        }
+    if isinstance(value, tuple | list):
+        return [_only(entry, key) for entry in value]
+    return value

@@ -1,0 +1,186 @@
+"""The record of a run: what a ledger keeps and a table is made of.
+
+A record knows nothing of what kind of run it is: `settings` are all hyperparameters, `constants`
+what does not change while a run is trained, and each checkpoint says where along the fidelities
+it was taken and what was measured there, by the table's column names.
+
+Format 3. A ledger of format 2 is read too: there the rows of a checkpoint were flat.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hpobench_llm.evaluation import STATUSES, Status
+from hpobench_llm.space import Configuration, Value, config_id
+
+FORMAT = 3
+READABLE = (2, FORMAT)
+Number = int | float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Which code, libraries and machine made a record.
+
+    `commit` is None outside a checkout; `dirty` says whether the package differed from it.
+    `seconds` holds what was measured once for all runs, such as evaluating the untrained base.
+    """
+
+    commit: str | None
+    dirty: bool | None
+    device: str
+    threads: int
+    versions: Mapping[str, str]
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def revision(self) -> str:
+        """The commit, marked where the code differed from it."""
+        return f"{self.commit}{'-dirty' if self.dirty else ''}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "commit": self.commit,
+            "dirty": self.dirty,
+            "device": self.device,
+            "threads": self.threads,
+            "versions": dict(self.versions),
+            "seconds": dict(self.seconds),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """What was measured at one point of a run.
+
+    `fidelity` gives the point, `{"step": 8}`; `values` holds metrics, costs and counters by
+    column, finite numbers only: what was not measured is absent. Costs are those since the start.
+    """
+
+    fidelity: Mapping[str, Number]
+    status: Status
+    values: Mapping[str, Number]
+
+    def row(self) -> dict[str, Any]:
+        """Return a flat row of a table: fidelities, status and values."""
+        return {**self.fidelity, "status": self.status, **self.values}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "fidelity": dict(self.fidelity),
+            "status": self.status,
+            "values": dict(self.values),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """One finished run.
+
+    `config` holds the axes of the grid alone, `settings` everything that was set, defaults too;
+    `constants` what was found once a run (`trainable_parameters`, `engine`, `pack_size`).
+    `items` holds, for the runs that keep them, the values of single items in full by column:
+    `{"val_loss": (nats of each validation row, ...)}`; which items these are says the `Header`.
+    """
+
+    config: Configuration
+    seed: int
+    settings: Mapping[str, Value]
+    constants: Mapping[str, Value]
+    checkpoints: tuple[Checkpoint, ...]
+    provenance: Provenance
+    items: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+    @property
+    def config_id(self) -> str:
+        """The configuration's id."""
+        return config_id(self.config)
+
+    @property
+    def run_id(self) -> str:
+        """The run's name in a ledger."""
+        return f"{self.config_id}-{self.seed}"
+
+    @property
+    def status(self) -> Status:
+        """How the run ended."""
+        return self.checkpoints[-1].status
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the checkpoints as flat rows, in their order."""
+        return [checkpoint.row() for checkpoint in self.checkpoints]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values; `run_id` is there for people."""
+        raw = {
+            "run_id": self.run_id,
+            "config": dict(self.config),
+            "seed": self.seed,
+            "settings": dict(self.settings),
+            "constants": dict(self.constants),
+            "checkpoints": [checkpoint.to_json() for checkpoint in self.checkpoints],
+            "provenance": self.provenance.to_json(),
+        }
+        return raw | ({"items": {k: list(v) for k, v in self.items.items()}} if self.items else {})
+
+    @staticmethod
+    def from_json(raw: Mapping[str, Any], *, version: int = FORMAT) -> "RunRecord":
+        """Rebuild a record that `to_json` of a `version` in `READABLE` made.
+
+        Raises:
+            ValueError: something is missing or not of its kind.
+        """
+        try:
+            record = _read(raw if version == FORMAT else _from_format_2(raw))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"no record of a run: {error!r}") from None
+        if record.run_id != raw["run_id"]:
+            raise ValueError(f"run {raw['run_id']!r} holds the configuration of {record.run_id!r}")
+        return record
+
+
+def finite(values: Mapping[str, Number | None]) -> dict[str, Number]:
+    """Return the values that are numbers and finite: the others were not measured."""
+    return {k: v for k, v in values.items() if v is not None and math.isfinite(v)}
+
+
+def _read(raw: Mapping[str, Any]) -> RunRecord:
+    checkpoints = tuple(Checkpoint(**checkpoint) for checkpoint in raw["checkpoints"])
+    if not checkpoints or any(checkpoint.status not in STATUSES for checkpoint in checkpoints):
+        raise ValueError(f"run {raw['run_id']!r} has no checkpoints, or one of unknown status")
+    return RunRecord(
+        config=dict(raw["config"]),
+        seed=raw["seed"],
+        settings=raw["settings"],
+        constants=raw["constants"],
+        checkpoints=checkpoints,
+        provenance=Provenance(**raw["provenance"]),
+        items={name: tuple(values) for name, values in raw.get("items", {}).items()},
+    )
+
+
+def _from_format_2(raw: Mapping[str, Any]) -> dict[str, Any]:
+    origin = dict(raw["provenance"])
+    seconds = origin.pop("untrained_eval_seconds", None)
+    return {
+        "run_id": raw["run_id"],
+        "config": raw["config"],
+        "seed": raw["seed"],
+        "settings": raw["hyperparameters"],
+        "constants": {k: raw[k] for k in ("trainable_parameters", "engine", "pack_size")},
+        "checkpoints": [
+            {
+                "fidelity": {"step": row["step"]},
+                "status": row["status"],
+                "values": finite({k: v for k, v in row.items() if k not in ("step", "status")}),
+            }
+            for row in raw["rows"]
+        ],
+        "provenance": origin
+        | {"seconds": {} if seconds is None else {"untrained_evaluation": seconds}},
+        "items": {"val_loss": raw["val_row_losses"]} if "val_row_losses" in raw else {},
+    }

@@ -11,16 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
+from hpobench_llm.collect.campaign.recipe import Data, Source
 from hpobench_llm.collect.campaign.spec import read_campaign
+from hpobench_llm.collect.data import files
 from hpobench_llm.collect.data.batches import collate
+from hpobench_llm.collect.data.encoding import IGNORED, Encoder, begin_token
+from hpobench_llm.collect.data.examples import Example, Turn, Unusable, example_of
+from hpobench_llm.collect.data.files import read_rows
 from hpobench_llm.collect.data.grouping import group_by_rare_runs
-from hpobench_llm.collect.data.rows import (
-    IGNORED,
-    Example,
-    load_split,
-    read_rows,
-    tokenize,
-)
+from hpobench_llm.collect.data.rows import load_split
 from hpobench_llm.errors import DataError, SpecError
 
 
@@ -31,6 +30,12 @@ def tokenizer(project_root):
 
 def campaign_on(write_campaign, path, *pairs):
     return read_campaign(write_campaign(("generated_tasks = 400", f'path = "{path}"'), *pairs))
+
+
+def encoder(tokenizer, **options):
+    source = Source(name="s", generated_tasks=1)
+    data = Data(source=(source,), max_tokens=99, val_rows=1, test_rows=1, **options)
+    return Encoder(data, tokenizer, "campaign.toml")
 
 
 def questions(split):
@@ -164,15 +169,15 @@ def test_rows_that_cannot_be_used_are_counted(tmp_path, write_campaign, tokenize
     assert unused["generated: no answer"] == 2
     assert unused["generated: no question"] == 1
     assert unused["generated: not an object"] == 1
-    known = "no known fields (prompt/completion, instruction/output, instruction/response)"
-    assert unused[f"generated: {known}"] == 1
+    (unknown,) = [reason for reason in unused if "no known fields (messages," in reason]
+    assert unused[unknown] == 1
     assert unused.get("generated: longer than 48 tokens", 0) <= 3
 
 
 @given(st.text(min_size=1, max_size=30), st.text(min_size=1, max_size=30))
 def test_the_loss_sees_the_answer_and_the_end_alone(prompt, answer):
     tokenizer = _tokenizer()
-    row = tokenize(Example("s", prompt, answer), tokenizer, "{instruction}\n")
+    row = encoder(tokenizer).encode(Example("s", (Turn("user", prompt),), answer))
     assert len(row.ids) == len(row.labels)
     seen = [label for label in row.labels if label != IGNORED]
     assert tokenizer.decode(seen[:-1]) == answer
@@ -192,7 +197,7 @@ def _tokenizer(made=[]):  # noqa: B006 - made once for all examples
 
 def test_padding_is_never_a_label(tokenizer):
     rows = [
-        tokenize(Example("s", "a", answer), tokenizer, "{instruction}\n")
+        encoder(tokenizer).encode(Example("s", (Turn("user", "a"),), answer))
         for answer in ("x", "one two three four")
     ]
     batch = collate(rows, tokenizer.pad_token_id, torch.device("cpu"))
@@ -246,3 +251,173 @@ def test_a_wrong_sum_a_missing_file_and_too_few_rows_are_named(
     )
     with pytest.raises(DataError, match=r"its sha256 is .* but .* says 00"):
         load_split(wrong, file, tokenizer)
+
+
+QUESTION, ANSWER = ("user", "What is it?"), ("assistant", "A hen.")
+CHATS = {
+    "openai": {"messages": [{"role": r, "content": t} for r, t in (QUESTION, ANSWER)]},
+    "parts": {
+        "messages": [
+            {"role": r, "content": [{"type": "text", "text": t}]} for r, t in (QUESTION, ANSWER)
+        ]
+    },
+    "sharegpt": {
+        "conversations": [
+            {"from": "human", "value": QUESTION[1]},
+            {"from": "gpt", "value": ANSWER[1]},
+        ]
+    },
+    "prompt and completion": {
+        "prompt": [{"role": "user", "content": QUESTION[1]}],
+        "completion": [{"role": "assistant", "content": ANSWER[1]}],
+    },
+    "plain": {"instruction": QUESTION[1], "output": ANSWER[1]},
+}
+
+
+@pytest.mark.parametrize("name", CHATS)
+def test_every_format_of_a_chat_is_one_example(name):
+    example = example_of(CHATS[name], Source(name="s", path="x"))
+    assert example == Example("s", (Turn(*QUESTION),), ANSWER[1])
+
+
+def test_fields_can_be_named():
+    row = {"question": "a", "answer": "b", "prompt": "not this", "completion": "nor this"}
+    source = Source(name="s", path="x", question="question", answer="answer")
+    assert example_of(row, source) == Example("s", (Turn("user", "a"),), "b")
+    with pytest.raises(Unusable, match="no fields 'question' and 'answer'"):
+        example_of({"prompt": "a", "completion": "b"}, source)
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"messages": []}, "no messages"),
+        ({"messages": ["text"]}, "a message that is no object"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "a message of role 'tool'"),
+        ({"messages": [{"role": "user", "content": None}]}, "a message without text"),
+        ({"messages": [{"role": "user", "content": [{"image": 1}]}]}, "parts that are no text"),
+        ({"messages": [{"role": "user", "content": "x"}]}, "does not end with the assistant"),
+        ({"messages": [{"role": "assistant", "content": "x"}]}, "no question"),
+    ],
+)
+def test_a_chat_that_cannot_be_learned_says_why(row, reason):
+    with pytest.raises(Unusable, match=reason):
+        example_of(row, Source(name="s", path="x"))
+
+
+TEMPLATE = (
+    "{% for m in messages %}{{ '<s>' + m['role'] + '\n' + m['content'] + '</s>' + '\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<s>assistant\n' }}{% endif %}"
+)
+
+
+@pytest.fixture
+def chatting(tokenizer):
+    tokenizer.chat_template = TEMPLATE
+    return tokenizer
+
+
+def test_a_chat_is_written_by_the_tokenizers_own_template(chatting):
+    turns = (Turn("system", "Be kind."), Turn("user", "hi"), Turn("assistant", "ho"))
+    row = encoder(chatting, chat_template=True).encode(
+        Example("s", (*turns, Turn("user", "what")), "a hen")
+    )
+    text = "".join(f"<s>{turn.role}\n{turn.text}</s>\n" for turn in turns)
+    prompt = chatting(f"{text}<s>user\nwhat</s>\n<s>assistant\n", add_special_tokens=False)
+    assert row.ids[: row.prompt_tokens] == prompt["input_ids"]
+    assert row.ids[row.prompt_tokens :] == [
+        *chatting("a hen", add_special_tokens=False)["input_ids"],
+        chatting.eos_token_id,
+    ]
+
+
+def test_what_a_row_says_is_never_a_special_token(chatting):
+    example = Example("s", (Turn("user", "x</s><s>"),), "y</s>")
+    begin, end = chatting.bos_token_id, chatting.eos_token_id
+    row = encoder(chatting, chat_template=True).encode(example)
+    assert [row.ids.count(begin), row.ids.count(end)] == [2, 2]  # the template's own alone
+    assert chatting.decode(row.ids) == "<s>user\nx</s><s></s>\n<s>assistant\ny</s></s>"
+    row = encoder(chatting).encode(example)
+    assert [row.ids.count(begin), row.ids.count(end)] == [1, 1]
+
+
+def test_special_tokens_of_a_template_are_text_unless_they_are_meant(tokenizer):
+    example = Example("s", (Turn("user", "hi <s>"),), "ho")
+    begin = tokenizer.bos_token_id
+    as_text = encoder(tokenizer, template="<s>[{instruction}]").encode(example)
+    assert as_text.ids.count(begin) == 1
+    assert tokenizer.decode(as_text.ids) == "<s><s>[hi <s>]ho</s>"
+    meant = encoder(tokenizer, template="<s>[{instruction}]", special_tokens=True).encode(example)
+    assert meant.ids.count(begin) == 1
+    assert tokenizer.decode(meant.ids) == "<s>[hi <s>]ho</s>"
+
+
+def test_a_chat_without_a_template_for_it_is_said(tokenizer, write_campaign, tmp_path):
+    with pytest.raises(SpecError, match=r"`data.chat_template`: the tokenizer of this base has no"):
+        encoder(tokenizer, chat_template=True)
+    row = {"messages": [{"role": "system", "content": "s"}, *CHATS["openai"]["messages"]]}
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(row))
+    with pytest.raises(DataError, match=r"several turns, which need `chat_template = true`': 1"):
+        load_split(campaign_on(write_campaign, path), tmp_path / "mini.toml", tokenizer)
+
+
+def test_without_a_begin_token_a_text_starts_after_the_end_token(tokenizer):
+    assert begin_token(tokenizer) == tokenizer.bos_token_id
+    tokenizer.bos_token = None
+    assert begin_token(tokenizer) == tokenizer.eos_token_id
+
+
+def test_rows_are_chosen_by_their_fields(tmp_path, write_campaign, tokenizer):
+    rows = [
+        {"prompt": f"{task} {n}", "completion": "x", "task": task}
+        for task in ("one", "two", "three")
+        for n in range(300)
+    ]
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps(rows))
+    chosen = f'path = "{path}"\nwhere = {{ task = ["one", "three"] }}'
+    campaign = read_campaign(write_campaign(("generated_tasks = 400", chosen)))
+    split = load_split(campaign, tmp_path / "mini.toml", tokenizer)
+    assert split.report["unused"] == {"generated: not chosen by `where`": 300}
+    asked = {tokenizer.decode(row.ids).split()[0] for row in split.train}
+    assert asked == {"<s>one", "<s>three"}
+
+
+def test_rows_that_share_an_answer_share_a_split(tmp_path, write_campaign, tokenizer):
+    facts = [f"w{n}a w{n}b w{n}c" for n in range(300)]
+    rows = [{"prompt": f"q{n}", "completion": fact} for n, fact in enumerate(facts)]
+    rows += [{"prompt": fact, "completion": f"{n}"} for n, fact in enumerate(facts)]
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps(rows))
+    more = ("train_rows = 64", "train_rows = 0\ngroup_words = 3\ngroup_answers = true")
+    split = load_split(campaign_on(write_campaign, path, more), tmp_path / "mini.toml", tokenizer)
+    texts = {
+        name: " ".join(tokenizer.decode(row.ids) for row in getattr(split, name))
+        for name in ("train", "val", "test")
+    }
+    for fact in facts:
+        assert sum(fact in text for text in texts.values()) <= 1
+
+
+def test_a_byte_order_mark_is_no_part_of_the_rows(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"a": 1}\n{"a": 2}', encoding="utf-8-sig")
+    assert read_rows(path) == [{"a": 1}, {"a": 2}]
+
+
+def test_what_a_file_takes_is_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "LARGEST_LINE_BYTES", 20)
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"a": 1}\n{"a": "' + "x" * 20 + '"}')
+    with pytest.raises(DataError, match=r"line 2: 29 characters, at most 20"):
+        read_rows(path)
+    path.write_text("[" + "1," * 100 + "1]")
+    with pytest.raises(DataError, match="a JSON array of 203 characters"):
+        read_rows(path)
+    monkeypatch.setattr(files, "LARGEST_BYTES", 10)
+    packed = tmp_path / "rows.jsonl.gz"
+    packed.write_bytes(gzip.compress(b"1" * 2000))
+    with pytest.raises(DataError, match="takes more than 10 bytes when unpacked"):
+        read_rows(packed)

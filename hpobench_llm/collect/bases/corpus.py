@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from hpobench_llm.collect.data import synthetic
-from hpobench_llm.collect.data.rows import checked_sum
+from hpobench_llm.collect.data.files import checked_sum
 from hpobench_llm.errors import DataError
 from hpobench_llm.spec import resolve_path
 

@@ -1,6 +1,6 @@
 """What a campaign trains on and is scored by: base model, instruction data, benchmark scores."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from hpobench_llm.collect.campaign.shape import Shape
@@ -31,8 +31,10 @@ class Base:
 class Source:
     """Instruction data: a JSON or JSONL file (.gz too), a hub dataset, or generated tasks.
 
-    At most `rows` rows are taken, in an order set by their hash; 0 takes all. `strip_suffix` is
-    taken off the end of every answer: an end marker in the text is no part of the answer.
+    At most `rows` rows are taken, in an order set by their hash; 0 takes all. `where` keeps the
+    rows whose fields have one of the values, `{task = ["a", "b"]}`. `question` and `answer` name
+    the fields of a format of one's own. `strip_suffix` is taken off the end of every answer: an
+    end marker in the text is no part of the answer.
     """
 
     name: str
@@ -44,8 +46,13 @@ class Source:
     generated_tasks: int = 0
     rows: int = 0
     strip_suffix: str = ""
+    where: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    question: str = ""
+    answer: str = ""
 
     def __post_init__(self) -> None:
+        if bool(self.question) != bool(self.answer):
+            raise ValueError("`question` and `answer` name fields together")
         if min(self.rows, self.generated_tasks) < 0:
             raise ValueError("rows and generated_tasks must not be negative")
         if sum(map(bool, (self.path, self.hub, self.generated_tasks))) != 1:
@@ -58,8 +65,11 @@ class Source:
 class Data:
     """What is learned, and how the rows are split.
 
+    With `chat_template` the prompt is made by the tokenizer's own template, else by `template`,
+    whose special tokens are text unless `special_tokens` says that they are meant.
     With `group_words` above 0, rows whose questions share a run of so many words that few other
-    rows have are renderings of one source row and go into one split (see `grouping`).
+    rows have are renderings of one source row and go into one split (see `grouping`); with
+    `group_answers` the answers are compared too.
     `val_subsets` are sizes of smaller validation sets, each the beginning of the next larger one;
     the loss on each becomes a column. `leaked_rows` training rows serve as validation rows that
     have leaked into training: the loss on them shows what leakage does. At checkpoints before the
@@ -78,6 +88,9 @@ class Data:
     val_subsets: tuple[int, ...] = ()
     leaked_rows: int = 0
     interim_rows: int = 0
+    chat_template: bool = False
+    special_tokens: bool = False
+    group_answers: bool = False
 
     def __post_init__(self) -> None:
         if not self.source:
@@ -105,8 +118,10 @@ class Data:
             raise ValueError("val_fraction and test_fraction must be above 0")
         if self.val_fraction + self.test_fraction >= 1:
             raise ValueError("val_fraction + test_fraction must stay below 1")
-        if "{instruction}" not in self.template:
-            raise ValueError("`template` must hold {instruction}")
+        if self.template.count("{instruction}") != 1:
+            raise ValueError("`template` must hold {instruction} once")
+        if self.group_answers and not self.group_words:
+            raise ValueError("`group_answers` needs `group_words` above 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

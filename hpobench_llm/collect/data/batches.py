@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from hpobench_llm.collect.campaign.hyperparameters import Hyperparameters
-from hpobench_llm.collect.data.rows import IGNORED, Tokens
+from hpobench_llm.collect.data.encoding import IGNORED, Tokens
 
 
 @dataclass(frozen=True, slots=True)

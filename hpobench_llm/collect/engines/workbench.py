@@ -11,7 +11,8 @@ from transformers import PreTrainedModel
 
 from hpobench_llm.collect.bases.model import context_tokens, load_base
 from hpobench_llm.collect.campaign.spec import Campaign
-from hpobench_llm.collect.data.rows import Split, Tokens, load_split
+from hpobench_llm.collect.data.encoding import Tokens
+from hpobench_llm.collect.data.rows import Split, load_split
 from hpobench_llm.collect.ledger.header import Header, ItemSet
 from hpobench_llm.collect.record import Provenance, finite
 from hpobench_llm.collect.scores.losses import Batch, evaluation_batches, mean_loss, summed_losses

@@ -177,7 +177,12 @@ def metrics_of(campaign: Campaign, header: Header, frame: pd.DataFrame) -> dict[
 
 def _split_rule(campaign: Campaign) -> str:
     words = campaign.data.group_words
-    together = f"; rows that share a rare run of {words} words share a set" if words else ""
+    compared = "question or answer" if campaign.data.group_answers else "question"
+    together = (
+        f"; rows that share a rare run of {words} words of their {compared} share a set"
+        if words
+        else ""
+    )
     return f"disjoint by a hash of the normalised question{together}"
 
 

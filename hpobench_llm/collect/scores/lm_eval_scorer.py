@@ -245,8 +245,7 @@ def _in_memory_model() -> type[Any]:
             self, string: str, add_special_tokens: bool | None = None, **_: Any
         ) -> list[int]:
             ids = encoded(self.tokenizer, string)
-            starts = self.tokenizer.bos_token_id is not None
-            return ids[1:] if starts and add_special_tokens is False else ids
+            return ids[1:] if add_special_tokens is False else ids
 
         def tok_batch_encode(
             self, strings: Sequence[str], **_: Any

@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from hpobench_llm.collect.data.batches import collate
-from hpobench_llm.collect.data.rows import IGNORED, Tokens
+from hpobench_llm.collect.data.encoding import IGNORED, Tokens
 
 EVALUATION_TOKENS = 4096  # per forward pass; more does not run faster on a CPU
 

@@ -12,7 +12,9 @@ from transformers import PreTrainedTokenizerBase
 
 from hpobench_llm.collect.campaign.recipe import Score
 from hpobench_llm.collect.campaign.spec import Campaign
-from hpobench_llm.collect.data.rows import IGNORED, Split, Tokens, checked_sum, read_rows
+from hpobench_llm.collect.data.encoding import IGNORED, Tokens, begin_token, plain_ids
+from hpobench_llm.collect.data.files import checked_sum, read_rows
+from hpobench_llm.collect.data.rows import Split
 from hpobench_llm.collect.scores.lm_eval_scorer import build_lm_eval_scorer
 from hpobench_llm.collect.scores.losses import evaluation_batches, label_logits, row_losses
 from hpobench_llm.collect.scores.samples import mean_and_stderr, spread
@@ -201,9 +203,8 @@ def _texts(item: Any, score: Score, path: Path, place: int) -> tuple[list[tuple[
 
 
 def _whole(tokenizer: PreTrainedTokenizerBase, prompt: str, text: str) -> Tokens:
-    start = [tokenizer.bos_token_id] if tokenizer.bos_token_id is not None else []
-    head = [*start, *tokenizer(prompt, add_special_tokens=False)["input_ids"]]
-    body = tokenizer(text, add_special_tokens=False)["input_ids"]
+    head = [begin_token(tokenizer), *plain_ids(tokenizer, prompt)]
+    body = plain_ids(tokenizer, text)
     return Tokens([*head, *body], [*([IGNORED] * len(head)), *body])
 
 

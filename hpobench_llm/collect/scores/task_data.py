@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hpobench_llm.artefacts import sha256_of_file, sha256_of_text
-from hpobench_llm.collect.data.rows import checked_sum, read_rows
+from hpobench_llm.collect.data.files import checked_sum, read_rows
 from hpobench_llm.errors import DataError
 
 Row = dict[str, Any]
@@ -100,11 +100,12 @@ def _mmlu_rows(path: Path, subject: str) -> list[Row]:
 def _labelled_lines(path: Path) -> list[Group]:
     """SST-2: a line a sentence, its label (a digit) in front; one group."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read: {error}") from None
     rows = []
-    for number, line in enumerate(lines, start=1):
+    # Newlines alone end a line: a sentence may hold a separator of Unicode.
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
         label, _, text = line.partition(" ")
         if not label.isdecimal() or not text.strip():
             raise DataError(f"{path}: line {number}: a digit, a space and a text are expected")

@@ -12,6 +12,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from hpobench_llm.collect.data.encoding import begin_token, plain_ids
 from hpobench_llm.collect.scores.samples import spread
 from hpobench_llm.collect.scores.task_data import Group, Row
 from hpobench_llm.collect.scores.task_files import TaskFile
@@ -145,9 +146,8 @@ def _parts(task: Any, row: Row, number: int) -> tuple[str, str, str]:
 
 
 def encoded(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Return a text's tokens after the begin token, if there is one: as in training."""
-    start = [tokenizer.bos_token_id] if tokenizer.bos_token_id is not None else []
-    return [*start, *tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]]
+    """Return a text's tokens after the begin token, without which no first word has a score."""
+    return [begin_token(tokenizer), *plain_ids(tokenizer, text)]
 
 
 def chance_level(questions: Sequence[Question]) -> tuple[float, str]:

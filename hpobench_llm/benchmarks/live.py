@@ -17,7 +17,7 @@ from hpobench_llm.collect.campaign.plan import EngineName
 from hpobench_llm.collect.campaign.spec import Run, read_campaign
 from hpobench_llm.errors import ConfigurationError, NotMeasuredError
 from hpobench_llm.evaluation import STATUSES, Evaluation
-from hpobench_llm.metrics import Fidelity, select
+from hpobench_llm.metrics import select
 from hpobench_llm.space import Configuration
 from hpobench_llm.tables.schema import STEP
 
@@ -63,13 +63,7 @@ class LiveBenchmark(Benchmark):
         self.name = self.campaign.name
         self.space = self.campaign.space
         self.seeds = self.campaign.seeds
-        self.fidelities = (
-            Fidelity(
-                name=STEP,
-                unit=f"steps of {self.campaign.step_rows} rows",
-                values=self.campaign.checkpoints,
-            ),
-        )
+        self.fidelities = (self.campaign.fidelity,)
         self._bench = open_bench(self.campaign, file, device, run_generated_code)
         self._train = find_engine(engine)
         untrained = pd.DataFrame([self._bench.untrained])

@@ -52,6 +52,7 @@ COLUMNS = (
     Column("epsilon", pa.float64(), "", "AdamW's epsilon"),
     Column("scaling", pa.string(), "", "lora: alpha/rank; rslora: alpha/sqrt(rank)"),
     Column("target_modules", pa.string(), "", "modules that carry an adapter"),
+    Column("layer_fraction", pa.float64(), "share of layers", "the last ones carry adapters"),
     Column(
         "train_loss",
         pa.float64(),

@@ -354,7 +354,9 @@ def test_special_tokens_of_a_template_are_text_unless_they_are_meant(tokenizer):
 
 
 def test_a_chat_without_a_template_for_it_is_said(tokenizer, write_campaign, tmp_path):
-    with pytest.raises(SpecError, match=r"`data.chat_template`: the tokenizer of this base has no"):
+    with pytest.raises(
+        SpecError, match=r"`data.chat_template`: the tokenizer of this base has no"
+    ):
         encoder(tokenizer, chat_template=True)
     row = {"messages": [{"role": "system", "content": "s"}, *CHATS["openai"]["messages"]]}
     path = tmp_path / "rows.jsonl"

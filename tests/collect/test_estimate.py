@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from peft import LoraConfig, get_peft_model
@@ -15,6 +16,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from hpobench_llm.collect.campaign.hyperparameters import Hyperparameters
 from hpobench_llm.collect.campaign.shape import Shape, shape_of_config, shape_of_folder
 from hpobench_llm.collect.campaign.spec import read_campaign
 from hpobench_llm.collect.costs.estimate import describe, estimate, score_tokens
@@ -95,7 +97,8 @@ def test_adapters_have_as_many_parameters_as_those_of_peft(family, targets):
         r=3, target_modules=names, task_type="CAUSAL_LM", fan_in_fan_out=family == "gpt2"
     )
     trainable, _ = get_peft_model(built, config).get_nb_trainable_parameters()
-    assert shape_of(built).adapter_parameters(3, targets) == trainable > 0
+    adapted = Hyperparameters(rank=3, target_modules=targets)
+    assert shape_of(built).adapter_parameters(adapted) == trainable > 0
 
 
 def test_costs_of_a_shape_that_can_be_counted_by_hand():
@@ -104,7 +107,11 @@ def test_costs_of_a_shape_that_can_be_counted_by_hand():
     matrix = 2 * (4 * 16 + 3 * 32) + 40
     assert shape.matrix_parameters() == matrix == 360
     assert shape.total_parameters() == matrix + 40 + 2 * 8 + 4
-    assert shape.adapter_parameters(2, "q_proj") == 2 * 2 * (4 + 4)
+    queries = Hyperparameters(rank=2, target_modules="q_proj")
+    assert shape.adapter_parameters(queries) == 2 * 2 * (4 + 4)
+    half = replace(queries, layer_fraction=0.5)
+    assert shape.adapter_parameters(half) == 2 * (4 + 4)
+    assert training_flops(shape, 32, 100, 1) == 100 * (2 * 360 + 2 * (360 - 160) + 6 * 32)
     assert training_flops(shape, 32, 100) == 100 * (4 * 360 + 6 * 32)
     assert forward_flops(shape, 32, 100) == 100 * 2 * (360 + 32)
     activations = 34 * 1.3 * 4  # bytes a layer and token in 16 bits
@@ -131,7 +138,9 @@ def test_seconds_are_launches_where_these_take_longer():
 def test_the_founding_paper_is_met():
     """Its log: LLaMA-2-7B, 3 epochs in 4,331 s on 4 A100 with three evaluations of 187.4 s."""
     assert LLAMA_2_7B.total_parameters() == 6_738_415_616
-    adapter = LLAMA_2_7B.adapter_parameters(64, "q_proj,v_proj")
+    adapter = LLAMA_2_7B.adapter_parameters(
+        Hyperparameters(rank=64, target_modules="q_proj,v_proj")
+    )
     assert adapter == 64 * 32 * 2 * (4096 + 4096)
     row = 240.0  # tokens, assumed: about 140, padded in batches of four rows
     trained = training_flops(LLAMA_2_7B, adapter, 3 * 54_000 * row)

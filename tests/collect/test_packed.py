@@ -15,10 +15,11 @@ from transformers import (
 )
 
 from hpobench_llm.collect.bases.model import adapted
+from hpobench_llm.collect.campaign.plan import plan
 from hpobench_llm.collect.campaign.spec import Run, read_campaign
 from hpobench_llm.collect.engines import packed as packed_engine
 from hpobench_llm.collect.engines.packed import train_pack
-from hpobench_llm.collect.engines.packed_lora import Pack
+from hpobench_llm.collect.engines.packed_lora import Pack, target_names
 from hpobench_llm.collect.engines.peft_loop import train_runs
 from hpobench_llm.collect.engines.workbench import Workbench, prepare
 from hpobench_llm.errors import SpecError
@@ -109,6 +110,41 @@ def test_target_modules_are_those_of_peft(open_bench, targets):
         assert ours.rows()[-1]["val_loss"] == pytest.approx(
             theirs.rows()[-1]["val_loss"], abs=1e-5
         )
+
+
+def test_layers_below_the_adapted_ones_stay_as_they_are(open_bench):
+    bench = open_bench(architecture="llama")  # of two layers
+    whole, half = runs_of(
+        [{"rank": 4, "lr": 3e-3}, {"rank": 4, "lr": 3e-3, "layer_fraction": 0.5}]
+    )
+    (ours,), (theirs,) = train_pack(bench, [half]), train_runs(bench, [half])
+    (full,) = train_runs(bench, [whole])
+    counts = [record.constants["trainable_parameters"] for record in (ours, theirs, full)]
+    assert counts[0] == counts[1] == counts[2] // 2
+    losses = [record.rows()[-1]["val_loss"] for record in (ours, theirs, full)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+    assert losses[0] != pytest.approx(losses[2], abs=1e-4)
+    names = target_names(bench.base, bench.campaign.hyperparameters(half.config))
+    assert {name.split(".")[2] for name in names} == {"1"}
+
+
+def test_where_steps_are_updates_a_larger_batch_sees_more_rows(open_bench):
+    bench = open_bench(
+        ("step_rows = 4", 'step_rows = 4\nsteps_are = "updates"'), architecture="llama"
+    )
+    small, large = runs_of([{"rank": 4, "lr": 3e-3}, {"rank": 4, "lr": 3e-3, "batch_rows": 8}])
+    for run, rows in ((small, 4), (large, 8)):
+        (ours,), (theirs,) = train_pack(bench, [run]), train_runs(bench, [run])
+        for row, expected in zip(ours.rows(), theirs.rows(), strict=True):
+            assert row["step"] == expected["step"]
+            for name in LOSSES:
+                assert row[name] == pytest.approx(expected[name], abs=1e-5)
+        last = ours.rows()[-1]
+        assert last["step"] == 48
+        assert last["tokens_seen"] / 48 / rows == pytest.approx(20, abs=5)
+    assert bench.campaign.fidelity.unit == "updates"
+    packs = plan(dataclasses.replace(bench.campaign, grid={"batch_rows": (4, 8)}), "packed", 4)
+    assert [len(task.runs) for task in packs if task.kind == "runs"] == [1, 1, 1, 1]
 
 
 def test_a_fresh_adapter_is_peft_s_to_the_bit(open_bench):

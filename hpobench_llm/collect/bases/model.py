@@ -18,6 +18,7 @@ from transformers import (
 from transformers.utils import logging
 
 from hpobench_llm.artefacts import sha256_of_file
+from hpobench_llm.collect.bases.packaged import load_packaged
 from hpobench_llm.collect.campaign.hyperparameters import Hyperparameters
 from hpobench_llm.collect.campaign.spec import Campaign
 from hpobench_llm.collect.campaign.weights import checked_weights
@@ -34,10 +35,15 @@ def load_base(
         SpecError: the folder or the hub id cannot be loaded.
         DataError: the tokenizer has no end token.
     """
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    if campaign.base.package:
+        model, tokenizer, where = load_packaged(campaign.base, file)
+        return _frozen(model, tokenizer, campaign, device), tokenizer, where
     if campaign.base.path:
         folder = resolve_path(campaign.base.path, file=file, key="base.path")
         weights = checked_weights(folder, file)
-        where: dict[str, Any] = {
+        where = {
             "folder": folder.name,
             "sha256": {
                 p.name: sha256_of_file(p) for p in [*weights, *sorted(folder.glob("*.json"))]
@@ -49,8 +55,6 @@ def load_base(
         where = {"hub": campaign.base.hub, "revision": campaign.base.revision}
         target = campaign.base.hub
         options = {"revision": campaign.base.revision, "trust_remote_code": False}
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
     try:
         tokenizer = AutoTokenizer.from_pretrained(target, **options)
         model = AutoModelForCausalLM.from_pretrained(
@@ -62,11 +66,24 @@ def load_base(
     except (OSError, ValueError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise SpecError(file, "base", f"{target} cannot be loaded: {reason}") from None
+    return _frozen(model, tokenizer, campaign, device), tokenizer, where
+
+
+def _frozen(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    campaign: Campaign,
+    device: torch.device,
+) -> PreTrainedModel:
     if tokenizer.eos_token_id is None:
-        raise DataError(f"{target}: the tokenizer has no end-of-sequence token")
+        base = campaign.base
+        raise DataError(
+            f"{base.path or base.hub or base.package}: the tokenizer has no end-of-sequence token"
+        )
     model.requires_grad_(False)
     model.eval()
-    return model.to(device), tokenizer, where
+    frozen: PreTrainedModel = model.to(device, getattr(torch, campaign.base.precision))
+    return frozen
 
 
 def context_tokens(base: PreTrainedModel, file: Path) -> int:
@@ -79,6 +96,13 @@ def context_tokens(base: PreTrainedModel, file: Path) -> int:
     if not isinstance(limit, int):
         raise SpecError(file, "base", "its config.json gives no max_position_embeddings")
     return limit
+
+
+def _layers(base: PreTrainedModel, hyperparameters: Hyperparameters) -> list[int] | None:
+    """Return which layers carry adapters, None where all do."""
+    if hyperparameters.layer_fraction == 1:
+        return None
+    return list(hyperparameters.layers(base.config.get_text_config().num_hidden_layers))
 
 
 @contextmanager
@@ -101,6 +125,7 @@ def adapted(
         lora_dropout=hyperparameters.dropout,
         use_rslora=hyperparameters.scaling == "rslora",
         target_modules=targets if targets == "all-linear" else targets.split(","),
+        layers_to_transform=_layers(base, hyperparameters),
         task_type="CAUSAL_LM",
     )
     try:

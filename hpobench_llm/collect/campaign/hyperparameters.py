@@ -16,7 +16,9 @@ class Hyperparameters:
     is the peak learning rate of AdamW, reached after `warmup_fraction` of the updates and then
     decayed to zero by a cosine. `batch_rows` rows make one update. `clip_norm` is the largest
     gradient norm. `target_modules` is `all-linear` or module names joined by commas.
-    `train_fraction` is the share of the training rows that is used.
+    `layer_fraction` is the share of the layers that carry adapters, the last ones: below the
+    first of them nothing is propagated back. `train_fraction` is the share of the training rows
+    that is used.
     """
 
     rank: int = 8
@@ -33,6 +35,7 @@ class Hyperparameters:
     epsilon: float = 1e-8
     scaling: Literal["lora", "rslora"] = "lora"
     target_modules: str = ALL_LINEAR
+    layer_fraction: float = 1.0
 
     def __post_init__(self) -> None:
         rules = {
@@ -48,6 +51,7 @@ class Hyperparameters:
             "beta1": 0 <= self.beta1 < 1,
             "beta2": 0 <= self.beta2 < 1,
             "epsilon": self.epsilon > 0,
+            "layer_fraction": 0 < self.layer_fraction <= 1,
         }
         for name, holds in rules.items():
             if not holds or not math.isfinite(getattr(self, name)):
@@ -57,6 +61,10 @@ class Hyperparameters:
         if not all(name.strip() for name in self.target_modules.split(",")):
             raise ValueError(f"target_modules = {self.target_modules!r} names no module")
 
+    def layers(self, count: int) -> range:
+        """Return which of a base's `count` layers carry adapters: at least the last one."""
+        return range(count - max(1, round(self.layer_fraction * count)), count)
+
     @property
     def scale(self) -> float:
         """What the adapter's output `B A x` is multiplied by."""
@@ -65,4 +73,13 @@ class Hyperparameters:
 
 NAMES = tuple(field.name for field in fields(Hyperparameters))
 NOMINAL = ("scaling", "target_modules")
-LOGARITHMIC = ("rank", "alpha_ratio", "lr", "batch_rows", "train_fraction", "clip_norm", "epsilon")
+LOGARITHMIC = (
+    "rank",
+    "alpha_ratio",
+    "lr",
+    "batch_rows",
+    "train_fraction",
+    "layer_fraction",
+    "clip_norm",
+    "epsilon",
+)

@@ -31,9 +31,9 @@ def plan(campaign: Campaign, engine: EngineName, pack_size: int) -> list[Task]:
 
     Which runs share a pack follows from the campaign and the pack's size alone, never from what
     has been collected: a collection that was interrupted gives the same numbers as one that was
-    not. Runs share a pack when they adapt the same modules, have ranks of one class (which
-    are padded to one size), all use dropout or none does, and have one seed (so that they see the
-    same rows).
+    not. Runs share a pack when they adapt the same modules and layers, have ranks of one class
+    (which are padded to one size), all use dropout or none does, make a step in as many passes,
+    and have one seed (so that they see the same rows).
     """
     runs = campaign.runs()
     if engine == "peft":
@@ -42,7 +42,14 @@ def plan(campaign: Campaign, engine: EngineName, pack_size: int) -> list[Task]:
     open_packs: dict[object, list[Run]] = {}
     for run in runs:
         hyper = campaign.hyperparameters(run.config)
-        key = (hyper.target_modules, rank_class(hyper.rank), hyper.dropout > 0, run.seed)
+        key = (
+            hyper.target_modules,
+            hyper.layer_fraction,
+            rank_class(hyper.rank),
+            hyper.dropout > 0,
+            campaign.passes(hyper),
+            run.seed,
+        )
         if len(open_packs.get(key, ())) % pack_size == 0:
             open_packs[key] = []
             packs.append(open_packs[key])
@@ -61,9 +68,15 @@ def rank_class(rank: int) -> int:
     return int(1 << (rank - 1).bit_length())
 
 
-def cost_class(hyper: Hyperparameters) -> tuple[int | str, ...]:
-    """Return what a run's cost follows from: rank, batch, dropout or none, modules."""
-    return hyper.rank, hyper.batch_rows, int(hyper.dropout > 0), hyper.target_modules
+def cost_class(hyper: Hyperparameters) -> tuple[int | float | str, ...]:
+    """Return what a run's cost follows from: rank, batch, dropout or none, modules, layers."""
+    return (
+        hyper.rank,
+        hyper.batch_rows,
+        int(hyper.dropout > 0),
+        hyper.target_modules,
+        hyper.layer_fraction,
+    )
 
 
 def solo_runs(campaign: Campaign, runs: list[Run]) -> list[Run]:

@@ -8,8 +8,10 @@ from hpobench_llm.collect.campaign.shape import Shape
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Base:
-    """The frozen model: a local folder, or a hub id with its revision.
+    """The frozen model: a local folder, a hub id with its revision, or a file of a package.
 
+    A `package` of Python's index is not run, only its `file` read where it is installed: GGUF
+    weights, which are taken out of their quantisation.
     `precision` is that of its weights in memory; the adapters are always float32. `shape` is for
     estimates alone, where the model itself is not at hand.
     """
@@ -17,12 +19,17 @@ class Base:
     path: str = ""
     hub: str = ""
     revision: str = ""
+    package: str = ""
+    file: str = ""
+    sha256: str = ""
     precision: Literal["float32", "bfloat16"] = "float32"
     shape: Shape | None = None
 
     def __post_init__(self) -> None:
-        if bool(self.path) == bool(self.hub):
-            raise ValueError("give either `path` (a local folder) or `hub` (a hub id)")
+        if sum(map(bool, (self.path, self.hub, self.package))) != 1:
+            raise ValueError("give one of `path` (a local folder), `hub` (a hub id) and `package`")
+        if bool(self.package) != bool(self.file) or bool(self.package) != bool(self.sha256):
+            raise ValueError("`package` needs `file` and `sha256`, and they need it")
         if self.hub and not self.revision:
             raise ValueError("a hub id needs `revision`, or the table could not be repeated")
 

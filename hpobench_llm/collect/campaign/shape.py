@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from hpobench_llm.collect.campaign.hyperparameters import ALL_LINEAR
+from hpobench_llm.collect.campaign.hyperparameters import ALL_LINEAR, Hyperparameters
 
 HEAD = "lm_head"
 _BLOCKS = {"llama": "model.layers", "qwen3": "model.layers", "gpt2": "transformer.h"}
@@ -71,10 +71,13 @@ class Shape:
             "mlp.down_proj": (inner, hidden),
         }
 
+    def layer_parameters(self) -> int:
+        """Return the weights of one layer's linear modules."""
+        return sum(inputs * outputs for inputs, outputs in self.layer().values())
+
     def matrix_parameters(self) -> int:
         """Return the weights that a token is multiplied by: layers and head, no embedding."""
-        per_layer = sum(inputs * outputs for inputs, outputs in self.layer().values())
-        return self.layers * per_layer + self.hidden_size * self.vocabulary
+        return self.layers * self.layer_parameters() + self.hidden_size * self.vocabulary
 
     def total_parameters(self) -> int:
         """Return all parameters: those stated, or those of the family's own layers."""
@@ -91,21 +94,22 @@ class Shape:
             rest = self.layers * norms + hidden
         return self.matrix_parameters() + embedding + rest
 
-    def adapter_parameters(self, rank: int, target_modules: str) -> int:
+    def adapter_parameters(self, hyperparameters: Hyperparameters) -> int:
         """Return the parameters of LoRA's A and B: `rank (inputs + outputs)` a target.
 
         `target_modules` is read as peft reads it: `all-linear` leaves out the head; a name adapts
         every module of which it is the whole name or its end after a dot. 0 if none is.
         """
+        target_modules = hyperparameters.target_modules
         wanted = None if target_modules == ALL_LINEAR else target_modules.split(",")
         modules = {
             f"{_BLOCKS[self.family]}.{number}.{name}": size
-            for number in range(self.layers)
+            for number in hyperparameters.layers(self.layers)
             for name, size in self.layer().items()
         }
         if wanted is not None:
             modules[HEAD] = (self.hidden_size, self.vocabulary)
-        return rank * sum(
+        return hyperparameters.rank * sum(
             inputs + outputs
             for name, (inputs, outputs) in modules.items()
             if wanted is None or any(name == end or name.endswith(f".{end}") for end in wanted)

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hpobench_llm.collect.campaign.design import spread
 from hpobench_llm.collect.campaign.hyperparameters import (
@@ -16,8 +16,10 @@ from hpobench_llm.collect.campaign.hyperparameters import (
 from hpobench_llm.collect.campaign.identity import Identity, identity_of
 from hpobench_llm.collect.campaign.recipe import Base, Data, Score
 from hpobench_llm.errors import ConfigurationError, SpecError, nearest
+from hpobench_llm.metrics import Fidelity
 from hpobench_llm.space import Categorical, Ordinal, Space, config_id
 from hpobench_llm.spec import read_spec
+from hpobench_llm.tables.schema import STEP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +40,8 @@ class Campaign:
     """A grid of real fine-tunes. A run is one configuration and one seed.
 
     A step is one forward and backward pass over `step_rows` rows; a configuration updates its
-    weights every `batch_rows / step_rows` steps, so that all see the same rows at a step.
+    weights every `batch_rows / step_rows` steps, so that all see the same rows at a step. With
+    `steps_are = "updates"` it is an update, made of so many passes: larger batches cost more.
     `checkpoints` are the steps at which losses are recorded: 0 (the untrained base) first, the
     last step last. A run is `diverged` from where a loss is not finite, or at the end if its
     validation loss exceeds `diverged_factor` times that of the untrained base.
@@ -57,6 +60,7 @@ class Campaign:
     seeds: tuple[int, ...]
     checkpoints: tuple[int, ...]
     step_rows: int = 8
+    steps_are: Literal["passes", "updates"] = "passes"
     defaults: Hyperparameters = field(default_factory=Hyperparameters)
     repeat: tuple[Repeat, ...] = ()
     score: tuple[Score, ...] = ()
@@ -110,7 +114,10 @@ class Campaign:
         _ = self.space  # its own rules: increasing values, positive where logarithmic
         for rows in self.grid.get("batch_rows", (self.defaults.batch_rows,)):
             steps, rest = divmod(int(rows), self.step_rows)
-            if rest or any(checkpoint % steps for checkpoint in self.checkpoints):
+            whole = self.steps_are == "updates" or not any(
+                checkpoint % steps for checkpoint in self.checkpoints if steps
+            )
+            if rest or not whole:
                 raise ValueError(
                     f"batch_rows = {rows}: every checkpoint {list(self.checkpoints)} must end a "
                     f"whole number of batches made of steps of {self.step_rows} rows (step_rows)"
@@ -137,6 +144,16 @@ class Campaign:
                 for axis, values in self.grid.items()
             )
         )
+
+    @property
+    def fidelity(self) -> Fidelity:
+        """The axis along which runs are measured: steps."""
+        unit = "updates" if self.steps_are == "updates" else f"steps of {self.step_rows} rows"
+        return Fidelity(name=STEP, unit=unit, values=self.checkpoints)
+
+    def passes(self, hyperparameters: Hyperparameters) -> int:
+        """Return how many forward and backward passes make one step."""
+        return hyperparameters.batch_rows // self.step_rows if self.steps_are == "updates" else 1
 
     def _typed(self, name: str, value: Any) -> Any:
         return type(getattr(self.defaults, name))(value)

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from hpobench_llm.collect.campaign.hyperparameters import Hyperparameters
 from hpobench_llm.collect.campaign.plan import solo_runs
 from hpobench_llm.collect.campaign.recipe import Score
 from hpobench_llm.collect.campaign.shape import Shape, shape_of_folder
@@ -71,14 +72,14 @@ class Estimate:
 def base_shape(campaign: Campaign, file: Path) -> Shape | None:
     """Return the shape of a campaign's base: as the campaign states it, else from its folder.
 
-    None for a base of the hub without `[base.shape]`.
+    None for a base of the hub or of a package without `[base.shape]`.
 
     Raises:
         SpecError: the folder is not there or cannot be read.
     """
     if campaign.base.shape is not None:
         return campaign.base.shape
-    if campaign.base.hub:
+    if campaign.base.hub or campaign.base.package:
         return None
     folder = resolve_path(campaign.base.path, file=file, key="base.path")
     checked_weights(folder, file)
@@ -108,11 +109,12 @@ def estimate(
     if pack_size > 1:
         counted += Counter(_size(campaign, run, 1) for run in solo_runs(campaign, runs))
     costs = {}
-    for rank, modules, together in counted:
-        adapter = shape.adapter_parameters(rank, modules)
-        if not adapter:
+    for size in counted:
+        hyper, together = size
+        if not shape.adapter_parameters(hyper):
+            modules = hyper.target_modules
             raise SpecError(file, "target_modules", f"{modules!r} names no module of the base")
-        costs[rank, modules, together] = _run_cost(campaign, shape, adapter, assumed, together)
+        costs[size] = _run_cost(campaign, shape, hyper, assumed, together)
 
     def total(name: str) -> float:
         return sum(count * float(getattr(costs[size], name)) for size, count in counted.items())
@@ -134,22 +136,29 @@ def estimate(
     )
 
 
-def _size(campaign: Campaign, run: Run, together: int) -> tuple[int, str, int]:
+def _size(campaign: Campaign, run: Run, together: int) -> tuple[Hyperparameters, int]:
+    """Return what a run's cost follows from, the rest at its default, and its pack's size."""
     hyper = campaign.hyperparameters(run.config)
-    return hyper.rank, hyper.target_modules, together
+    names = ("rank", "target_modules", "layer_fraction", "batch_rows")
+    return Hyperparameters(**{name: getattr(hyper, name) for name in names}), together
 
 
 def _run_cost(
-    campaign: Campaign, shape: Shape, adapter: int, assumed: Assumptions, pack_size: int
+    campaign: Campaign,
+    shape: Shape,
+    hyper: Hyperparameters,
+    assumed: Assumptions,
+    pack_size: int,
 ) -> RunCost:
     data, precision = campaign.data, campaign.base.precision
+    adapter = shape.adapter_parameters(hyper)
     row_tokens = assumed.row_fill * data.max_tokens
-    steps, measured = campaign.checkpoints[-1], len(campaign.checkpoints) - 1
+    steps = campaign.checkpoints[-1] * campaign.passes(hyper)
     train = steps * campaign.step_rows * row_tokens
-    losses = measured * (data.val_rows + data.test_rows + data.leaked_rows) * row_tokens
+    losses = _loss_rows(campaign) * row_tokens
     read, generated = score_tokens(campaign, row_tokens)
     evaluated = losses + read + generated * assumed.decode_factor
-    train_flops = training_flops(shape, adapter, train)
+    train_flops = training_flops(shape, adapter, train, len(hyper.layers(shape.layers)))
     eval_flops = forward_flops(shape, adapter, evaluated)
     # A forward pass launches about a third of what forward and backward launch.
     passes = (losses + read) / EVALUATION_TOKENS / 3
@@ -167,6 +176,17 @@ def _run_cost(
             shape, adapter, step_tokens, precision=precision, pack_size=pack_size
         ),
     )
+
+
+def _loss_rows(campaign: Campaign) -> int:
+    """Return how many rows a run's losses are measured on, at all its checkpoints but 0."""
+    data = campaign.data
+    whole = data.val_rows + data.test_rows + data.leaked_rows
+    interim = whole
+    if data.interim_rows:
+        tested = min(data.interim_rows, data.test_rows)
+        interim = data.interim_rows + tested + data.leaked_rows
+    return whole + (len(campaign.checkpoints) - 2) * interim
 
 
 def score_tokens(campaign: Campaign, row_tokens: float) -> tuple[float, float]:
@@ -204,9 +224,9 @@ def describe(
     """
     found = estimate(campaign, file, assumptions=assumptions, pack_size=pack_size)
     if found is None:
+        base = campaign.base.hub or campaign.base.package
         return [
-            f"cost       unknown: the shape of {campaign.base.hub} is not; state it in "
-            f"[base.shape] of {file}"
+            f"cost       unknown: the shape of {base} is not; state it in [base.shape] of {file}"
         ]
     shape, low, high, assumed = found.shape, found.cheapest, found.dearest, found.assumptions
     precision = campaign.base.precision
@@ -218,7 +238,7 @@ def describe(
         f"base       {shape.family}, {_short(shape.total_parameters())} parameters, "
         f"{_short(weights, 'B')} in {precision}",
         f"adapters   {_span(low.adapter_parameters, high.adapter_parameters)} parameters",
-        f"a run      {found.steps} steps of {campaign.step_rows} rows: "
+        f"a run      {found.steps} {campaign.fidelity.unit}: "
         f"{_short(high.train_tokens)} tokens trained on, {_short(evaluated)} evaluated "
         f"({_short(high.score_tokens)} of them for scores)",
         f"compute    {_span(low.train_flops, high.train_flops, 'FLOP')} training and "

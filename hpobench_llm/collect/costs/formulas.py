@@ -84,9 +84,16 @@ class Assumptions:
         return computing + launching if self.device == "cpu" else max(computing, launching)
 
 
-def training_flops(shape: Shape, adapter: int, tokens: float) -> float:
-    """Return the FLOPs of training LoRA on so many tokens."""
-    return tokens * (4.0 * shape.matrix_parameters() + 6.0 * adapter)
+def training_flops(
+    shape: Shape, adapter: int, tokens: float, adapted_layers: int | None = None
+) -> float:
+    """Return the FLOPs of training LoRA on so many tokens.
+
+    Where only the last `adapted_layers` carry adapters nothing is propagated back below them.
+    """
+    skipped = 0 if adapted_layers is None else shape.layers - adapted_layers
+    backward = shape.matrix_parameters() - skipped * shape.layer_parameters()
+    return tokens * (2.0 * shape.matrix_parameters() + 2.0 * backward + 6.0 * adapter)
 
 
 def forward_flops(shape: Shape, adapter: int, tokens: float) -> float:

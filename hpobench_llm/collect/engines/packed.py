@@ -55,7 +55,8 @@ def _train(bench: Workbench, runs: Sequence[Run], on_step: OnStep) -> list[RunRe
     configs = list(zip(hypers, (run.seed for run in runs), strict=True))
     batches = step_batches(bench.split.train, campaign.step_rows, configs, bench.pad, device)
     accumulate = [hyper.batch_rows // campaign.step_rows for hyper in hypers]
-    updates = [campaign.checkpoints[-1] // steps for steps in accumulate]
+    passes = campaign.passes(hypers[0])  # the same for all of a pack
+    updates = [campaign.checkpoints[-1] * passes // count for count in accumulate]
     labels = [0] * len(runs)
     failure: Status | None = None
     cost = {"train_seconds": 0.0, "train_wall_seconds": 0.0}
@@ -64,7 +65,7 @@ def _train(bench: Workbench, runs: Sequence[Run], on_step: OnStep) -> list[RunRe
         for checkpoint in campaign.checkpoints[1:]:
             memory.start()
             started, wall = seconds_on(device), time.perf_counter()
-            while step < checkpoint and not failure:
+            while step < checkpoint * passes and not failure:
                 batch = next(batches)
                 try:
                     losses = _backward(base, pack, batch.tensors, campaign.step_rows, batch.widths)

@@ -41,14 +41,15 @@ def _train(bench: Workbench, run: Run, on_step: Callable[[int], None]) -> RunRec
             bench.split.train, campaign.step_rows, [(hyper, run.seed)], bench.pad, device
         )
         accumulate = hyper.batch_rows // campaign.step_rows
-        updates = campaign.checkpoints[-1] // accumulate
+        passes = campaign.passes(hyper)
+        updates = campaign.checkpoints[-1] * passes // accumulate
         step, labels, alive = 0, 0, True
         failure: Status | None = None
         cost = {"train_seconds": 0.0, "train_wall_seconds": 0.0}
         for checkpoint in campaign.checkpoints[1:]:
             memory.start()
             started, wall = seconds_on(device), time.perf_counter()
-            while step < checkpoint and alive and not failure:
+            while step < checkpoint * passes and alive and not failure:
                 batch = next(batches)
                 set_training(model, dropout=True)
                 try:

@@ -14,7 +14,7 @@ from hpobench_llm.collect.ledger.ledger import Ledger
 from hpobench_llm.collect.ledger.solo import SoloCosts
 from hpobench_llm.collect.record import RunRecord
 from hpobench_llm.errors import LedgerError
-from hpobench_llm.metrics import Fidelity, Metric
+from hpobench_llm.metrics import Metric
 from hpobench_llm.tables.card import write_card
 from hpobench_llm.tables.schema import COLUMNS, EXAMPLES_FILE, STEP, Metadata
 from hpobench_llm.tables.table import Table
@@ -49,13 +49,7 @@ def seal(campaign: Campaign, ledger: Ledger, folder: Path, *, partial: bool = Fa
         context=campaign.context,
         licence=campaign.licence,
         space=campaign.space,
-        fidelities=(
-            Fidelity(
-                name=STEP,
-                unit=f"steps of {campaign.step_rows} rows",
-                values=campaign.checkpoints,
-            ),
-        ),
+        fidelities=(campaign.fidelity,),
         metrics=metrics_of(campaign, header, frame),
         seeds=tuple(sorted({run.seed for run in present})),
         untrained=dict(header.untrained),

@@ -1,14 +1,16 @@
 """Load a frozen base from safetensors and put LoRA adapters on it with peft."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
-from safetensors import SafetensorError
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import nn
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -18,10 +20,11 @@ from transformers import (
 from transformers.utils import logging
 
 from hpobench_llm.artefacts import sha256_of_file
-from hpobench_llm.collect.campaign.hyperparameters import Hyperparameters
+from hpobench_llm.collect.bases.sums import check_sums
+from hpobench_llm.collect.campaign.hyperparameters import ALL_LINEAR, Hyperparameters
 from hpobench_llm.collect.campaign.spec import Campaign
 from hpobench_llm.collect.campaign.weights import checked_weights
-from hpobench_llm.errors import DataError, SpecError
+from hpobench_llm.errors import DataError, HpobenchError, SpecError
 from hpobench_llm.spec import resolve_path
 
 
@@ -31,8 +34,8 @@ def load_base(
     """Return the base on `device`, its tokenizer, and where it came from with sums.
 
     Raises:
-        SpecError: the folder or the hub id cannot be loaded.
-        DataError: the tokenizer has no end token.
+        SpecError: the folder or the hub id cannot be loaded, its files are not what `base.json`
+            says of them, or do not fit together.
     """
     if campaign.base.path:
         folder = resolve_path(campaign.base.path, file=file, key="base.path")
@@ -43,6 +46,7 @@ def load_base(
                 p.name: sha256_of_file(p) for p in [*weights, *sorted(folder.glob("*.json"))]
             },
         }
+        check_sums(folder, where["sha256"], file)
         target = str(folder)
         options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     else:
@@ -53,20 +57,49 @@ def load_base(
     logging.set_verbosity_error()
     try:
         tokenizer = AutoTokenizer.from_pretrained(target, **options)
-        model = AutoModelForCausalLM.from_pretrained(
+        model, report = AutoModelForCausalLM.from_pretrained(
             target,
             dtype=getattr(torch, campaign.base.precision),
             use_safetensors=True,
+            output_loading_info=True,
             **options,
         )
-    except (OSError, ValueError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
-        raise SpecError(file, "base", f"{target} cannot be loaded: {reason}") from None
-    if tokenizer.eos_token_id is None:
-        raise DataError(f"{target}: the tokenizer has no end-of-sequence token")
-    model.requires_grad_(False)
-    model.eval()
+        model.requires_grad_(False)
+        model.eval()
+        _try_out(model, tokenizer, report)
+    except HpobenchError as error:
+        raise SpecError(file, "base", f"{target}: {error}") from None
+    except Exception as error:  # configs and tokenizers of strangers break in every way there is
+        reason = " ".join(str(error).split())[:300]
+        problem = f"{target} cannot be loaded: {type(error).__name__}: {reason}"
+        raise SpecError(file, "base", problem) from None
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # what tokenizers' Rust raises
+            raise
+        raise SpecError(file, "base", f"{target}: its tokenizer is broken: {error}") from None
     return model.to(device), tokenizer, where
+
+
+def _try_out(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, report: dict[str, Any]
+) -> None:
+    """Ask the base once, so that what does not fit together is noticed where it is loaded.
+
+    Raises:
+        DataError: weights are missing, the tokenizer has no end token, or tokens no embedding.
+    """
+    lacking = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))
+    if lacking:  # transformers would draw them at random
+        raise DataError(f"its weights do not fit its config.json: {len(lacking)}, as {lacking[0]}")
+    if tokenizer.eos_token_id is None:
+        raise DataError("the tokenizer has no end-of-sequence token")
+    rows = model.get_input_embeddings().weight.shape[0]
+    ids = [*tokenizer("A word.", add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+    ids += [i for i in (tokenizer.bos_token_id, tokenizer.pad_token_id) if i is not None]
+    if not 0 <= min(ids) <= max(ids) < rows:
+        raise DataError(f"the tokenizer gives token {max(ids)}, the model knows {rows} tokens")
+    with torch.no_grad():
+        model(input_ids=torch.tensor([ids]), use_cache=False)
 
 
 def context_tokens(base: PreTrainedModel, file: Path) -> int:
@@ -94,24 +127,25 @@ def adapted(
         SpecError: a target module does not exist in this base.
     """
     torch.manual_seed(seed)
-    targets = hyperparameters.target_modules
+    targets = hyperparameters.targets
     config = LoraConfig(
         r=hyperparameters.rank,
         lora_alpha=hyperparameters.alpha_ratio * hyperparameters.rank,
         lora_dropout=hyperparameters.dropout,
         use_rslora=hyperparameters.scaling == "rslora",
-        target_modules=targets if targets == "all-linear" else targets.split(","),
+        target_modules=targets if targets == ALL_LINEAR else targets.split(","),
         task_type="CAUSAL_LM",
     )
     try:
         with warnings.catch_warnings():  # peft reads an attribute that transformers has renamed
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
             warnings.filterwarnings("ignore", "fan_in_fan_out")  # it sees GPT-2's Conv1D by itself
-            model: Any = get_peft_model(base, config)
-    except ValueError as error:
-        reason = str(error).splitlines()[0]
-        raise SpecError("campaign", "defaults.target_modules", f"{targets!r}: {reason}") from None
-    try:
+            try:
+                model: Any = get_peft_model(base, config)
+            except ValueError as error:
+                reason = str(error).splitlines()[0]
+                raise _wrong_targets(f"{targets!r}: {reason}") from None
+        _check_targets(targets, model.base_model.targeted_module_names)
         parameters = [p for p in model.parameters() if p.requires_grad]
         stray = [
             name
@@ -122,6 +156,55 @@ def adapted(
             raise SpecError("campaign", "base", f"more than LoRA would be trained: {stray}")
         yield model, parameters
     finally:
-        model.unload()
-        if hasattr(base, "peft_config"):
-            del base.peft_config
+        _unwrap(base)
+
+
+def _check_targets(targets: str, adapted_names: Sequence[str]) -> None:
+    """Check that each name adapts a module: peft is content if one of them does."""
+    if targets != ALL_LINEAR:
+        for end in targets.split(","):
+            if not any(name == end or name.endswith(f".{end}") for name in adapted_names):
+                raise _wrong_targets(f"{end!r} names no module of the base")
+
+
+def _wrong_targets(problem: str) -> SpecError:
+    return SpecError("campaign", "defaults.target_modules", problem)
+
+
+def _unwrap(base: PreTrainedModel) -> None:
+    """Put the base's own modules back, also where memory ended in the midst of wrapping it."""
+    for name, module in list(base.named_modules()):
+        if isinstance(module, BaseTunerLayer):
+            parent, _, child = name.rpartition(".")
+            setattr(base.get_submodule(parent), child, module.get_base_layer())
+    if hasattr(base, "peft_config"):
+        del base.peft_config
+
+
+def target_names(base: PreTrainedModel, hyperparameters: Hyperparameters) -> list[str]:
+    """Return the names of the modules that peft would adapt, in its order.
+
+    Raises:
+        SpecError: a target module does not exist in this base.
+    """
+    with adapted(base, replace(hyperparameters, rank=1), 0) as (model, _):  # any rank tells them
+        names: list[str] = list(model.base_model.targeted_module_names)  # type: ignore[union-attr, arg-type]
+    return names
+
+
+def trainable_parameters(base: PreTrainedModel, hyperparameters: Hyperparameters) -> int:
+    """Return how many parameters a run trains: LoRA's A and B of each target.
+
+    Raises:
+        SpecError: a target module does not exist in this base.
+    """
+    names = target_names(base, hyperparameters)
+    return hyperparameters.rank * sum(sum(features(base.get_submodule(name))) for name in names)
+
+
+def features(module: nn.Module) -> tuple[int, int]:
+    """Return how many inputs and outputs a linear layer or Conv1D has."""
+    if isinstance(module, nn.Linear):
+        return module.in_features, module.out_features
+    inputs, outputs = module.weight.shape  # type: ignore[misc]
+    return int(inputs), int(outputs)

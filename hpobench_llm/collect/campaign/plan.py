@@ -42,7 +42,7 @@ def plan(campaign: Campaign, engine: EngineName, pack_size: int) -> list[Task]:
     open_packs: dict[object, list[Run]] = {}
     for run in runs:
         hyper = campaign.hyperparameters(run.config)
-        key = (hyper.target_modules, rank_class(hyper.rank), hyper.dropout > 0, run.seed)
+        key = (hyper.targets, rank_class(hyper.rank), hyper.dropout > 0, run.seed)
         if len(open_packs.get(key, ())) % pack_size == 0:
             open_packs[key] = []
             packs.append(open_packs[key])
@@ -63,7 +63,7 @@ def rank_class(rank: int) -> int:
 
 def cost_class(hyper: Hyperparameters) -> tuple[int | str, ...]:
     """Return what a run's cost follows from: rank, batch, dropout or none, modules."""
-    return hyper.rank, hyper.batch_rows, int(hyper.dropout > 0), hyper.target_modules
+    return hyper.rank, hyper.batch_rows, int(hyper.dropout > 0), hyper.targets
 
 
 def solo_runs(campaign: Campaign, runs: list[Run]) -> list[Run]:

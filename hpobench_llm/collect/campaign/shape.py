@@ -3,7 +3,7 @@
 import json
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -91,25 +91,39 @@ class Shape:
             rest = self.layers * norms + hidden
         return self.matrix_parameters() + embedding + rest
 
+    def modules(self) -> dict[str, tuple[int, int]]:
+        """Return the linear modules of all layers, and the head: name to (inputs, outputs)."""
+        layers = {
+            f"{_BLOCKS[self.family]}.{number}.{name}": size
+            for number in range(self.layers)
+            for name, size in self.layer().items()
+        }
+        return layers | {HEAD: (self.hidden_size, self.vocabulary)}
+
     def adapter_parameters(self, rank: int, target_modules: str) -> int:
         """Return the parameters of LoRA's A and B: `rank (inputs + outputs)` a target.
 
         `target_modules` is read as peft reads it: `all-linear` leaves out the head; a name adapts
         every module of which it is the whole name or its end after a dot. 0 if none is.
         """
-        wanted = None if target_modules == ALL_LINEAR else target_modules.split(",")
-        modules = {
-            f"{_BLOCKS[self.family]}.{number}.{name}": size
-            for number in range(self.layers)
-            for name, size in self.layer().items()
-        }
-        if wanted is not None:
-            modules[HEAD] = (self.hidden_size, self.vocabulary)
-        return rank * sum(
-            inputs + outputs
-            for name, (inputs, outputs) in modules.items()
-            if wanted is None or any(name == end or name.endswith(f".{end}") for end in wanted)
-        )
+        ends = target_modules.split(",")
+        chosen = [
+            size
+            for name, size in self.modules().items()
+            if (name != HEAD if target_modules == ALL_LINEAR else _is_called(name, ends))
+        ]
+        return rank * sum(map(sum, chosen))
+
+    def unknown(self, target_modules: str) -> list[str]:
+        """Return those of the names that are no module's."""
+        if target_modules == ALL_LINEAR:
+            return []
+        ends = target_modules.split(",")
+        return [end for end in ends if not any(_is_called(name, [end]) for name in self.modules())]
+
+
+def _is_called(name: str, ends: Sequence[str]) -> bool:
+    return any(name == end or name.endswith(f".{end}") for end in ends)
 
 
 def shape_of_config(config: Mapping[str, Any], parameters: int = 0) -> Shape:
@@ -166,8 +180,8 @@ def shape_of_folder(folder: Path) -> Shape:
         if not isinstance(config, dict):
             raise ValueError("config.json: a JSON object is expected")
         return shape_of_config(config, parameters)
-    except (OSError, ValueError, struct.error) as error:
-        raise ValueError(f"{folder}: {error}") from None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, struct.error) as error:
+        raise ValueError(f"{folder}: {type(error).__name__}: {error}") from None
 
 
 def _stored_parameters(path: Path) -> int:

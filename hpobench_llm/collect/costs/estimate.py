@@ -109,9 +109,10 @@ def estimate(
         counted += Counter(_size(campaign, run, 1) for run in solo_runs(campaign, runs))
     costs = {}
     for rank, modules, together in counted:
+        if unknown := shape.unknown(modules):
+            problem = f"{unknown[0]!r} names no module of the base"
+            raise SpecError(file, "target_modules", problem)
         adapter = shape.adapter_parameters(rank, modules)
-        if not adapter:
-            raise SpecError(file, "target_modules", f"{modules!r} names no module of the base")
         costs[rank, modules, together] = _run_cost(campaign, shape, adapter, assumed, together)
 
     def total(name: str) -> float:
@@ -136,7 +137,7 @@ def estimate(
 
 def _size(campaign: Campaign, run: Run, together: int) -> tuple[int, str, int]:
     hyper = campaign.hyperparameters(run.config)
-    return hyper.rank, hyper.target_modules, together
+    return hyper.rank, hyper.targets, together
 
 
 def _run_cost(

@@ -33,7 +33,7 @@ def pack_size(campaign: Campaign, file: Path, device: str, workers: int) -> int:
     free = USABLE[kind] * (on_gpu or _free_on_cpu()) / workers
     tokens = campaign.step_rows * campaign.data.max_tokens
     hypers = [campaign.hyperparameters(run.config) for run in campaign.runs()]
-    adapter = max(shape.adapter_parameters(h.rank, h.target_modules) for h in hypers)
+    adapter = max(shape.adapter_parameters(h.rank, h.targets) for h in hypers)
     size: int = 2 ** max(0, round(math.log2(USEFUL_TOKENS[kind] / tokens)))
     size = min(size, LARGEST[kind])
     while size > 1 and free < memory_bytes(

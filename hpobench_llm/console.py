@@ -1,8 +1,14 @@
-"""What both command lines share: one clear line for an error, its exit status, no traceback."""
+"""What both command lines share: one clear line for an error, its exit status, no traceback.
+
+A reader who leaves (`| head`), or a terminal that is closed, ends nothing: what goes on is the
+work, and the exit status is that of the work.
+"""
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO, cast
 
 from hpobench_llm.errors import HpobenchError
 
@@ -11,17 +17,81 @@ INTERRUPTED = 130
 
 def run_command(program: str, command: Callable[[], int]) -> int:
     """Run a command and turn what can go wrong into a line on stderr and an exit status."""
+    with lasting_streams():
+        try:
+            try:
+                return command()
+            finally:
+                sys.stdout.flush()
+        except HpobenchError as error:
+            say(f"{program}: error: {error}")
+            return error.exit_status
+        except KeyboardInterrupt:
+            say(f"{program}: stopped; what was finished is kept")
+            return INTERRUPTED
+        except OSError as error:
+            say(f"{program}: error: {_reason(error)}")
+            return 2
+        except MemoryError:
+            say(f"{program}: error: the memory of this machine does not suffice")
+            return 2
+
+
+def say(text: str) -> None:
+    """Tell people something, on stderr; that nobody can read it is no error."""
+    if sys.stderr is not None:
+        with suppress(OSError):
+            print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def lasting_streams() -> Iterator[None]:
+    """Let stdout and stderr outlive their readers."""
+    before = sys.stdout, sys.stderr
+    sys.stdout = cast("TextIO", _Lasting(_opened(sys.stdout), BrokenPipeError))
+    sys.stderr = cast("TextIO", _Lasting(_opened(sys.stderr), OSError))
     try:
-        return command()
-    except HpobenchError as error:
-        print(f"{program}: error: {error}", file=sys.stderr)
-        return error.exit_status
-    except KeyboardInterrupt:
-        print(f"{program}: stopped; what was finished is kept", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:  # the reader of stdout has gone (`| head`)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        print(f"{program}: error: {error}", file=sys.stderr)
-        return 1
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def _opened(stream: TextIO | None) -> TextIO:
+    """Return the stream, or one that leads nowhere where it was closed (`2>&-`)."""
+    return stream if stream is not None else open(os.devnull, "w", encoding="utf-8")
+
+
+class _Lasting:
+    """A stream that leads nowhere from the first error of a kind on."""
+
+    def __init__(self, stream: TextIO, forgiven: type[OSError]) -> None:
+        self._stream, self._forgiven = stream, forgiven
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except self._forgiven:
+            self._lead_nowhere()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except self._forgiven:
+            self._lead_nowhere()
+
+    def _lead_nowhere(self) -> None:
+        """Let what is still to be written, also by a library or at the end, be lost quietly."""
+        with suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _reason(error: OSError) -> str:
+    """Return which file it was, and why."""
+    reason = error.strerror or str(error)
+    return f"{error.filename}: {reason}" if error.filename is not None else reason

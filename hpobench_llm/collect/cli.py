@@ -24,7 +24,7 @@ from hpobench_llm.collect.options import (
 )
 from hpobench_llm.collect.record import RunRecord
 from hpobench_llm.collect.scores.task_files import check_scores
-from hpobench_llm.console import run_command
+from hpobench_llm.console import run_command, say
 from hpobench_llm.errors import LedgerError, MissingDependencyError
 from hpobench_llm.progress import Progress
 
@@ -107,7 +107,7 @@ def _pack_size(campaign: Campaign, ledger: Ledger, options: argparse.Namespace) 
 
 
 def _say(text: str) -> None:
-    print(f"{PROGRAM}: {text}", file=sys.stderr, flush=True)
+    say(f"{PROGRAM}: {text}")
 
 
 def _train(job: Job, tasks: Sequence[Task], options: argparse.Namespace, stop: StopSignals) -> str:

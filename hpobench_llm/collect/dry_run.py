@@ -39,8 +39,8 @@ def describe(campaign: Campaign, tasks: Sequence[Task], ledger: Ledger) -> list[
     return lines
 
 
-def _text(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:g}"
+def _text(value: object) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
 def _left(campaign: Campaign, tasks: Sequence[Task], ledger: Ledger) -> str:

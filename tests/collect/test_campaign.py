@@ -92,6 +92,19 @@ def test_names_are_an_axis_too(write_campaign):
     assert chosen == {"q_proj,v_proj", "all-linear"}
 
 
+def test_a_list_of_modules_and_its_text_are_one_recipe(write_campaign):
+    """Also with spaces: a name that is never found must not be one that is trained without."""
+    campaigns = []
+    for text in ('"q_proj, v_proj"', '["q_proj", "v_proj"]', '"q_proj,v_proj"'):
+        change = ("rank = [2, 4]", f"rank = [2]\ntarget_modules = [{text}]")
+        default = ("[grid]", f"[defaults]\ntarget_modules = {text}\n\n[grid]")
+        campaigns.append((read_campaign(write_campaign(change)), write_campaign(default)))
+    assert len({tuple(run.run_id for run in grid.runs()) for grid, _ in campaigns}) == 1
+    defaults = [read_campaign(file) for _, file in campaigns]
+    assert {campaign.defaults.target_modules for campaign in defaults} == {"q_proj,v_proj"}
+    assert len({str(campaign.identity()) for campaign in defaults}) == 1
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -100,6 +113,12 @@ def test_names_are_an_axis_too(write_campaign):
         (("rank = [2, 4]", 'rank = [2]\nscaling = ["lora", "rs"]'), "neither lora nor rslora"),
         (("rank = [2, 4]", 'rank = ["two"]'), "a number is expected, got 'two'"),
         (("rank = [2, 4]", "rank = [2]\nscaling = [1]"), "a name is expected, got 1"),
+        (
+            ("rank = [2, 4]", "rank = [2]\ntarget_modules = [2]"),
+            "a list of names is expected, got 2",
+        ),
+        (("rank = [2, 4]", 'rank = [2]\ntarget_modules = ["q,q"]'), "names a module twice"),
+        (("rank = [2, 4]", "rank = [2]\ntarget_modules = [[]]"), "names no module"),
         (("val_rows = 8", "val_rows = 8\nval_subsets = [4, 8]"), "stay below val_rows"),
         (("val_rows = 8", "val_rows = 8\nleaked_rows = 65"), "between 0 and train_rows"),
         (("[[score]]", "[[repeat]]\nseeds = [1]\n[[score]]"), "`first`"),

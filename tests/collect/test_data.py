@@ -20,6 +20,7 @@ from hpobench_llm.collect.data.examples import Example, Turn, Unusable, example_
 from hpobench_llm.collect.data.files import read_rows
 from hpobench_llm.collect.data.grouping import group_by_rare_runs
 from hpobench_llm.collect.data.rows import load_split
+from hpobench_llm.collect.scores.scorer import build_scorers
 from hpobench_llm.errors import DataError, SpecError
 
 
@@ -423,3 +424,32 @@ def test_what_a_file_takes_is_bounded(tmp_path, monkeypatch):
     packed.write_bytes(gzip.compress(b"1" * 2000))
     with pytest.raises(DataError, match="takes more than 10 bytes when unpacked"):
         read_rows(packed)
+
+
+def test_an_answer_is_compared_with_those_of_its_task(tmp_path, write_campaign, tokenizer):
+    rows = [
+        {"prompt": f"{task} {n}", "completion": f"{task}{n % count}", "task": task}
+        for task, count in (("a", 2), ("b", 9), ("c", 1))
+        for n in range(300)
+    ]
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps(rows))
+    grouped = ("generated_tasks = 400", f'path = "{path}"\ngroup = "task"')
+    scored = ('kind = "exact-match"', 'kind = "answer-choice"')
+    more = ("test_rows = 8", "test_rows = 60")
+    file = write_campaign(grouped, scored, more)
+    campaign = read_campaign(file)
+    split = load_split(campaign, file, tokenizer)
+    (scorer,) = build_scorers(campaign, file, split, tokenizer, 64)
+    asked = [split.test_examples[int(number)] for number in scorer.item_ids]
+    assert {example.task for example in asked} == {"a", "b"}  # of c all answers are the same
+    assert scorer.source["unused"] == 60 - len(asked)
+    choices = {"a": 2, "b": 4}
+    for item, example in enumerate(asked):
+        texts = scorer.rows[scorer.starts[item] : scorer.starts[item + 1]]
+        answers = [tokenizer.decode(row.ids[row.prompt_tokens : -1]) for row in texts]
+        assert answers[0] == example.answer
+        assert len(set(answers)) == choices[example.task]
+        assert {answer[0] for answer in answers} == {example.task}
+    counts = [choices[example.task] for example in asked]
+    assert scorer.chance == pytest.approx(sum(1 / count for count in counts) / len(counts))

@@ -1,7 +1,11 @@
 """The packed engine against peft, run by run, and what happens when one of a pack breaks."""
 
 import dataclasses
+import os
+import pkgutil
+import resource
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -99,13 +103,17 @@ def test_every_run_of_a_pack_has_the_losses_that_peft_alone_gives(open_bench, ar
                 assert row["grad_norm"] == pytest.approx(expected["grad_norm"], rel=1e-3)
 
 
-@pytest.mark.parametrize("targets", ["q_proj,v_proj", "down_proj"])
+@pytest.mark.parametrize("targets", ["q_proj, v_proj", "down_proj"])
 def test_target_modules_are_those_of_peft(open_bench, targets):
     bench = open_bench(
         ("batch_rows = 4", f'batch_rows = 4\ntarget_modules = "{targets}"'), architecture="llama"
     )
     runs = runs_of([{"rank": 2, "lr": 1e-3}, {"rank": 4, "lr": 1e-3}])
-    for ours, theirs in zip(train_pack(bench, runs), train_runs(bench, runs), strict=True):
+    with adapted(bench.base, bench.campaign.hyperparameters(runs[1].config), 0) as (_, ours):
+        trainable = sum(p.numel() for p in ours)
+    packed = train_pack(bench, runs)
+    assert packed[1].constants["trainable_parameters"] == trainable
+    for ours, theirs in zip(packed, train_runs(bench, runs), strict=True):
         assert ours.constants["trainable_parameters"] == theirs.constants["trainable_parameters"]
         assert ours.rows()[-1]["val_loss"] == pytest.approx(
             theirs.rows()[-1]["val_loss"], abs=1e-5
@@ -278,6 +286,66 @@ def test_a_run_too_large_for_the_memory_is_an_outcome(open_bench, monkeypatch, t
     assert [row["status"] for row in again] == ["ok"] * 4
 
 
+PLACES = {
+    "adapters": (train_runs, "peft.tuners.lora.layer.LoraLayer.update_layer", 3),
+    "optimizer": (train_runs, "torch.optim.AdamW.__init__", 0),
+    "update": (train_runs, "torch.optim.AdamW.step", 0),
+    "clipping": (train_runs, "torch.nn.utils.clip_grad_norm_", 0),
+    "packed adapters": (train_pack, f"{packed_engine.__name__}.Pack", 0),
+    "packed optimizer": (train_pack, f"{packed_engine.__name__}.PackedAdamW", 0),
+    "packed update": (train_pack, f"{packed_engine.__name__}.PackedAdamW.step", 0),
+    "merging": (train_pack, "hpobench_llm.collect.engines.packed_lora.PackedLinear.merge", 1),
+}
+ERRORS = (
+    MemoryError(),
+    torch.OutOfMemoryError("CUDA out of memory."),
+    RuntimeError("std::bad_alloc"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+)
+
+
+@pytest.mark.parametrize("place", sorted(PLACES))
+def test_a_lack_of_memory_is_an_outcome_wherever_it_happens(open_bench, monkeypatch, place):
+    """The call that fails is the first large one, or one in the midst of wrapping or merging."""
+    train, name, calls = PLACES[place]
+    bench = open_bench()
+    before = {key: p.clone() for key, p in bench.base.named_parameters()}
+    run = runs_of([{"rank": 4, "lr": 1e-3}])
+    whole = without_measured(train(bench, run)[0])
+    error = ERRORS[sorted(PLACES).index(place) % len(ERRORS)]
+    real, left = pkgutil.resolve_name(name), [calls]
+
+    def cramped(*arguments, **options):
+        rank = arguments[2] if place == "adapters" else 4
+        left[0] -= rank == 4  # a rank of 1 only asks which modules there are
+        if left[0] < 0:
+            raise error
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(name, cramped)
+    (record,) = train(bench, run)
+    assert [r["status"] for r in record.rows()] == ["ok", *["out_of_memory"] * 3]
+    monkeypatch.undo()
+    after = dict(bench.base.named_parameters())
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    assert without_measured(train(bench, run)[0]) == whole
+
+
+def test_a_rank_beyond_the_memory_ends_as_an_outcome(open_bench):
+    """Under a true limit of address space, in a fork: what is measured is the system's refusal."""
+    bench = open_bench()
+    runs = [Run({"rank": rank, "lr": 1e-3}, 0) for rank in (2, 40_000)]
+    for train in (train_pack, train_runs):
+        child = os.fork()
+        if child == 0:
+            held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (held + 2**28,) * 2)
+            ends = [train(bench, [run])[0].rows()[-1]["status"] for run in [*runs, runs[0]]]
+            os._exit(ends != ["ok", "out_of_memory", "ok"])
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
 @pytest.mark.parametrize("train", [train_pack, train_runs])
 def test_an_evaluation_too_large_for_the_memory_ends_its_run(open_bench, monkeypatch, train):
     bench, real, steps = open_bench(), Workbench.evaluate, []
@@ -307,7 +375,7 @@ def test_a_pack_whose_evaluation_does_not_fit_is_halved(open_bench, monkeypatch)
 
     monkeypatch.setattr(Workbench, "evaluate", cramped)
     records = train_pack(bench, runs_of([{"rank": 4, "lr": lr} for lr in (1e-3, 2e-3)]))
-    assert [record.constants["pack_size"] for record in records] == [1, 1]
+    assert [record.constants.constants["pack_size"] for record in records] == [1, 1]
     assert {row["status"] for record in records for row in record.rows()} == {"ok"}
 
 
@@ -343,6 +411,9 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(open_bench, monkeypatch
 
 
 def test_an_unknown_target_module_is_named(open_bench):
-    bench = open_bench(("batch_rows = 4", 'batch_rows = 4\ntarget_modules = "q_porj"'))
-    with pytest.raises(SpecError, match=r"target_modules.*q_porj"):
-        train_pack(bench, [Run({"rank": 4, "lr": 1e-3}, 0)])
+    for names in ("q_porj", "q_proj,v_prj", "q_proj, v_proj, v"):
+        bench = open_bench(("batch_rows = 4", f'batch_rows = 4\ntarget_modules = "{names}"'))
+        wrong = names.split(",")[-1].strip()
+        for train in (train_pack, train_runs):
+            with pytest.raises(SpecError, match=rf"target_modules.*'{wrong}'"):
+                train(bench, [Run({"rank": 4, "lr": 1e-3}, 0)])

@@ -1,10 +1,11 @@
 """The hyperparameters of one fine-tune: everything that a campaign can fix or vary."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Literal
 
-ALL_LINEAR = "all-linear"
+from hpobench_llm.collect.campaign.targets import ALL_LINEAR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,10 +16,10 @@ class Hyperparameters:
     with `scaling = "rslora"` by alpha divided by the root of the rank (Kalajdzievski 2023). `lr`
     is the peak learning rate of AdamW, reached after `warmup_fraction` of the updates and then
     decayed to zero by a cosine. `batch_rows` rows make one update. `clip_norm` is the largest
-    gradient norm. `target_modules` is `all-linear` or module names joined by commas.
-    `layer_fraction` is the share of the layers that carry adapters, the last ones: below the
-    first of them nothing is propagated back. `train_fraction` is the share of the training rows
-    that is used.
+    gradient norm. `target_modules` is `all-linear`, or `attention`, `mlp` and names of modules,
+    as a list or joined by commas (which they are afterwards, without spaces). `layer_fraction`
+    is the share of the layers that carry adapters, the last ones: below the first of them
+    nothing is propagated back. `train_fraction` is the share of the training rows that is used.
     """
 
     rank: int = 8
@@ -34,7 +35,7 @@ class Hyperparameters:
     beta2: float = 0.999
     epsilon: float = 1e-8
     scaling: Literal["lora", "rslora"] = "lora"
-    target_modules: str = ALL_LINEAR
+    target_modules: str | tuple[str, ...] = ALL_LINEAR
     layer_fraction: float = 1.0
 
     def __post_init__(self) -> None:
@@ -58,8 +59,12 @@ class Hyperparameters:
                 raise ValueError(f"{name} = {getattr(self, name)!r} is outside its range")
         if self.scaling not in ("lora", "rslora"):
             raise ValueError(f"scaling = {self.scaling!r} is neither lora nor rslora")
-        if not all(name.strip() for name in self.target_modules.split(",")):
-            raise ValueError(f"target_modules = {self.target_modules!r} names no module")
+        object.__setattr__(self, "target_modules", self.targets)
+
+    @property
+    def targets(self) -> str:
+        """`target_modules` in their one spelling."""
+        return module_names(self.target_modules)
 
     def layers(self, count: int) -> range:
         """Return which of a base's `count` layers carry adapters: at least the last one."""
@@ -71,8 +76,23 @@ class Hyperparameters:
         return self.alpha_ratio * (math.sqrt(self.rank) if self.scaling == "rslora" else 1.0)
 
 
+def module_names(names: str | Sequence[str]) -> str:
+    """Return module names, given as a list or joined by commas, in one spelling: `q_proj,v_proj`.
+
+    Raises:
+        ValueError: there is none, an empty one, or one twice.
+    """
+    listed = [name.strip() for name in (names.split(",") if isinstance(names, str) else names)]
+    if not listed or not all(listed):
+        raise ValueError(f"target_modules = {names!r} names no module")
+    if len({*listed}) < len(listed) or (ALL_LINEAR in listed and len(listed) > 1):
+        raise ValueError(f"target_modules = {names!r} names a module twice")
+    return ",".join(listed)
+
+
 NAMES = tuple(field.name for field in fields(Hyperparameters))
-NOMINAL = ("scaling", "target_modules")
+TARGETS = "target_modules"
+NOMINAL = ("scaling", TARGETS)
 LOGARITHMIC = (
     "rank",
     "alpha_ratio",

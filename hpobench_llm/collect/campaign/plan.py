@@ -43,7 +43,7 @@ def plan(campaign: Campaign, engine: EngineName, pack_size: int) -> list[Task]:
     for run in runs:
         hyper = campaign.hyperparameters(run.config)
         key = (
-            hyper.target_modules,
+            hyper.targets,
             hyper.layer_fraction,
             rank_class(hyper.rank),
             hyper.dropout > 0,
@@ -74,7 +74,7 @@ def cost_class(hyper: Hyperparameters) -> tuple[int | float | str, ...]:
         hyper.rank,
         hyper.batch_rows,
         int(hyper.dropout > 0),
-        hyper.target_modules,
+        hyper.targets,
         hyper.layer_fraction,
     )
 

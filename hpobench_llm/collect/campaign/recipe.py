@@ -5,6 +5,8 @@ from typing import Literal
 
 from hpobench_llm.collect.campaign.shape import Shape
 
+OF_TEST_ROWS = ("exact-match", "answer-choice")  # scores of the campaign's own test rows
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Base:
@@ -39,9 +41,10 @@ class Source:
     """Instruction data: a JSON or JSONL file (.gz too), a hub dataset, or generated tasks.
 
     At most `rows` rows are taken, in an order set by their hash; 0 takes all. `where` keeps the
-    rows whose fields have one of the values, `{task = ["a", "b"]}`. `question` and `answer` name
-    the fields of a format of one's own. `strip_suffix` is taken off the end of every answer: an
-    end marker in the text is no part of the answer.
+    rows whose fields have one of the values, `{task = ["a", "b"]}`. `group` names the field that
+    tells the tasks of a source apart, for scores that compare answers of one task. `question` and
+    `answer` name the fields of a format of one's own. `strip_suffix` is taken off the end of every
+    answer: an end marker in the text is no part of the answer.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Source:
     rows: int = 0
     strip_suffix: str = ""
     where: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    group: str = ""
     question: str = ""
     answer: str = ""
 
@@ -135,7 +139,9 @@ class Data:
 class Score:
     """A benchmark score, measured at some of the checkpoints.
 
-    `exact-match`: share of test rows whose greedy answer is right to the token. `minimal-pairs`:
+    `exact-match`: share of test rows whose greedy answer is right to the token. `answer-choice`:
+    share of test rows whose answer is likelier than (up to three) others of its task.
+    `minimal-pairs`:
     a JSONL file of `good` and `bad` sentences; share of pairs in which the good one is likelier.
     `multiple-choice`: a JSONL file of `query`, `choices`, `gold`. The last two have a margin too.
     `lm-eval`: a task of EleutherAI's lm-eval, one of those shipped with the package (`task`, by
@@ -144,7 +150,7 @@ class Score:
     """
 
     name: str
-    kind: Literal["exact-match", "minimal-pairs", "multiple-choice", "lm-eval"]
+    kind: Literal["exact-match", "answer-choice", "minimal-pairs", "multiple-choice", "lm-eval"]
     checkpoints: tuple[int, ...]
     path: str = ""
     sha256: str = ""
@@ -155,7 +161,10 @@ class Score:
     def __post_init__(self) -> None:
         if min(self.items, self.fewshot) < 0:
             raise ValueError("items and fewshot must not be negative")
-        if (self.kind == "exact-match") == bool(self.path):
-            raise ValueError(f"`path` is needed for all kinds but exact-match, got {self.path!r}")
+        if (self.kind in OF_TEST_ROWS) == bool(self.path):
+            raise ValueError(
+                f"`path` is needed for all kinds but {' and '.join(OF_TEST_ROWS)}, "
+                f"got {self.path!r}"
+            )
         if (self.kind == "lm-eval") != bool(self.task):
             raise ValueError(f"`task` is needed for lm-eval alone, got {self.task!r}")

@@ -3,12 +3,13 @@
 import json
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from hpobench_llm.collect.campaign.hyperparameters import ALL_LINEAR, Hyperparameters
+from hpobench_llm.collect.campaign.hyperparameters import Hyperparameters
+from hpobench_llm.collect.campaign.targets import ALL_LINEAR, expanded
 
 HEAD = "lm_head"
 _BLOCKS = {"llama": "model.layers", "qwen3": "model.layers", "gpt2": "transformer.h"}
@@ -94,26 +95,38 @@ class Shape:
             rest = self.layers * norms + hidden
         return self.matrix_parameters() + embedding + rest
 
+    def modules(self, layers: Sequence[int] | None = None) -> dict[str, tuple[int, int]]:
+        """Return the linear modules of (all) layers, and the head: name to (inputs, outputs)."""
+        inner = {
+            f"{_BLOCKS[self.family]}.{number}.{name}": size
+            for number in (range(self.layers) if layers is None else layers)
+            for name, size in self.layer().items()
+        }
+        return inner | {HEAD: (self.hidden_size, self.vocabulary)}
+
     def adapter_parameters(self, hyperparameters: Hyperparameters) -> int:
         """Return the parameters of LoRA's A and B: `rank (inputs + outputs)` a target.
 
         `target_modules` is read as peft reads it: `all-linear` leaves out the head; a name adapts
         every module of which it is the whole name or its end after a dot. 0 if none is.
         """
-        target_modules = hyperparameters.target_modules
-        wanted = None if target_modules == ALL_LINEAR else target_modules.split(",")
-        modules = {
-            f"{_BLOCKS[self.family]}.{number}.{name}": size
-            for number in hyperparameters.layers(self.layers)
-            for name, size in self.layer().items()
-        }
-        if wanted is not None:
-            modules[HEAD] = (self.hidden_size, self.vocabulary)
-        return hyperparameters.rank * sum(
-            inputs + outputs
-            for name, (inputs, outputs) in modules.items()
-            if wanted is None or any(name == end or name.endswith(f".{end}") for end in wanted)
-        )
+        ends = expanded(hyperparameters.targets, self.family)
+        modules = self.modules(hyperparameters.layers(self.layers))
+        chosen = [
+            size
+            for name, size in modules.items()
+            if (name != HEAD if ends == [ALL_LINEAR] else _is_called(name, ends))
+        ]
+        return hyperparameters.rank * sum(map(sum, chosen))
+
+    def unknown(self, target_modules: str) -> list[str]:
+        """Return those of the names that are no module's."""
+        ends = [name for name in expanded(target_modules, self.family) if name != ALL_LINEAR]
+        return [end for end in ends if not any(_is_called(name, [end]) for name in self.modules())]
+
+
+def _is_called(name: str, ends: Sequence[str]) -> bool:
+    return any(name == end or name.endswith(f".{end}") for end in ends)
 
 
 def shape_of_config(config: Mapping[str, Any], parameters: int = 0) -> Shape:
@@ -170,8 +183,8 @@ def shape_of_folder(folder: Path) -> Shape:
         if not isinstance(config, dict):
             raise ValueError("config.json: a JSON object is expected")
         return shape_of_config(config, parameters)
-    except (OSError, ValueError, struct.error) as error:
-        raise ValueError(f"{folder}: {error}") from None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, struct.error) as error:
+        raise ValueError(f"{folder}: {type(error).__name__}: {error}") from None
 
 
 def _stored_parameters(path: Path) -> int:

@@ -11,7 +11,9 @@ from hpobench_llm.collect.campaign.hyperparameters import (
     LOGARITHMIC,
     NAMES,
     NOMINAL,
+    TARGETS,
     Hyperparameters,
+    module_names,
 )
 from hpobench_llm.collect.campaign.identity import Identity, identity_of
 from hpobench_llm.collect.campaign.recipe import Base, Data, Score
@@ -56,7 +58,7 @@ class Campaign:
     description: str
     base: Base
     data: Data
-    grid: dict[str, tuple[int | float | str, ...]]
+    grid: dict[str, tuple[int | float | str | tuple[str, ...], ...]]
     seeds: tuple[int, ...]
     checkpoints: tuple[int, ...]
     step_rows: int = 8
@@ -96,16 +98,18 @@ class Campaign:
         for axis, values in self.grid.items():
             if axis not in NAMES:
                 raise ValueError(f"`grid.{axis}`: unknown hyperparameter{nearest(axis, NAMES)}")
+            if axis == TARGETS:
+                self.grid[axis] = values = tuple(map(_spelled, values))
             for value in values:
                 if isinstance(value, str) != (axis in NOMINAL):
                     kind = "name" if axis in NOMINAL else "number"
                     raise ValueError(f"`grid.{axis}`: a {kind} is expected, got {value!r}")
-            if axis not in NOMINAL and not all(math.isfinite(float(value)) for value in values):
+            if axis not in NOMINAL and not all(math.isfinite(float(value)) for value in values):  # type: ignore[arg-type]
                 raise ValueError(f"`grid.{axis}`: values must be finite: {list(values)}")
             for value in values:
                 self.hyperparameters({axis: value})
         fractions = self.grid.get("train_fraction", (self.defaults.train_fraction,))
-        least = min(float(fraction) for fraction in fractions)
+        least = min(float(fraction) for fraction in fractions)  # type: ignore[arg-type]
         if self.data.train_rows and self.data.leaked_rows > round(least * self.data.train_rows):
             raise ValueError(
                 f"`data.leaked_rows` = {self.data.leaked_rows}: with train_fraction = {least:g} "
@@ -113,7 +117,7 @@ class Campaign:
             )
         _ = self.space  # its own rules: increasing values, positive where logarithmic
         for rows in self.grid.get("batch_rows", (self.defaults.batch_rows,)):
-            steps, rest = divmod(int(rows), self.step_rows)
+            steps, rest = divmod(int(rows), self.step_rows)  # type: ignore[arg-type]
             whole = self.steps_are == "updates" or not any(
                 checkpoint % steps for checkpoint in self.checkpoints if steps
             )
@@ -180,6 +184,12 @@ class Campaign:
     def identity(self) -> Identity:
         """Return what a ledger of this campaign is known by."""
         return identity_of(self)
+
+
+def _spelled(names: object) -> str:
+    if not isinstance(names, str | tuple):
+        raise ValueError(f"`grid.{TARGETS}`: a name or a list of names is expected, got {names!r}")
+    return module_names(names)
 
 
 @dataclass(frozen=True, slots=True)

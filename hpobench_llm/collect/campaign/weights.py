@@ -30,7 +30,7 @@ def checked_weights(folder: Path, file: Path) -> list[Path]:
             continue
         try:
             config = json.loads((folder / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise SpecError(file, "base.path", f"{folder / name}: no JSON: {error}") from None
         if isinstance(config, dict) and config.get("auto_map"):
             raise SpecError(

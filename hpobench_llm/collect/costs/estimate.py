@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hpobench_llm.collect.campaign.hyperparameters import Hyperparameters
 from hpobench_llm.collect.campaign.plan import solo_runs
-from hpobench_llm.collect.campaign.recipe import Score
+from hpobench_llm.collect.campaign.recipe import OF_TEST_ROWS, Score
 from hpobench_llm.collect.campaign.shape import Shape, shape_of_folder
 from hpobench_llm.collect.campaign.spec import Campaign, Run
 from hpobench_llm.collect.campaign.weights import checked_weights
@@ -111,9 +111,9 @@ def estimate(
     costs = {}
     for size in counted:
         hyper, together = size
-        if not shape.adapter_parameters(hyper):
-            modules = hyper.target_modules
-            raise SpecError(file, "target_modules", f"{modules!r} names no module of the base")
+        if unknown := shape.unknown(hyper.targets):
+            problem = f"{unknown[0]!r} names no module of the base"
+            raise SpecError(file, "target_modules", problem)
         costs[size] = _run_cost(campaign, shape, hyper, assumed, together)
 
     def total(name: str) -> float:
@@ -202,8 +202,9 @@ def score_tokens(campaign: Campaign, row_tokens: float) -> tuple[float, float]:
 
 def _score_size(score: Score, campaign: Campaign, row_tokens: float) -> tuple[int, float, float]:
     """Return a score's items, and the tokens read and generated an item."""
-    if score.kind == "exact-match":
-        return min(score.items or campaign.data.test_rows, campaign.data.test_rows), row_tokens, 0
+    if score.kind in OF_TEST_ROWS:
+        rows = min(score.items or campaign.data.test_rows, campaign.data.test_rows)
+        return rows, row_tokens * (1 if score.kind == "exact-match" else 4), 0
     if score.task in BENCHMARKS:
         whole, read, generated = BENCHMARKS[score.task]
         return min(score.items or whole, whole), read, generated

@@ -36,11 +36,15 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """The turns that come before an answer, the answer, and the source they are from."""
+    """The turns that come before an answer, the answer, and the source they are from.
+
+    `task` tells apart what a source mixes, where it says so.
+    """
 
     source: str
     turns: tuple[Turn, ...]
     answer: str
+    task: str = ""
 
     @property
     def instruction(self) -> str:
@@ -80,7 +84,8 @@ def example_of(row: object, source: Source) -> Example:
         raise Unusable("no question")
     if not answer:
         raise Unusable("no answer")
-    return Example(source.name, tuple(turn for turn in before if turn.text), answer)
+    task = str(row.get(source.group, "")) if source.group else ""
+    return Example(source.name, tuple(turn for turn in before if turn.text), answer, task)
 
 
 def _conversation(row: Mapping[str, object]) -> list[Turn] | None:

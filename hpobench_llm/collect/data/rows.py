@@ -1,6 +1,6 @@
 """The rows of a campaign: read, split by hash, made into tokens. No row is dropped in silence."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,9 @@ SETS = ("train", "val", "test")
 class Split:
     """The three disjoint sets of a campaign, with what was counted on the way.
 
-    `val_ids` names the validation rows by the beginning of their questions' hash.
+    `val_ids` names the validation rows by the beginning of their questions' hash. `test_examples`
+    are the test rows before they were made into tokens by `encoder`, and `answers` all distinct
+    answers by source and task, for scores that compare them.
     """
 
     train: list[Tokens]
@@ -35,6 +37,9 @@ class Split:
     test: list[Tokens]
     val_ids: tuple[str, ...] = ()
     report: dict[str, Any] = field(default_factory=dict)
+    test_examples: tuple[Example, ...] = ()
+    answers: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    encoder: Encoder | None = None
 
 
 def load_split(campaign: Campaign, file: Path, tokenizer: "PreTrainedTokenizerBase") -> Split:
@@ -88,7 +93,17 @@ def load_split(campaign: Campaign, file: Path, tokenizer: "PreTrainedTokenizerBa
         "unused": dict(sorted(unused.items())),
     }
     sets = {name: [usable[key] for key in chosen[name]] for name in SETS}
-    return Split(**sets, val_ids=tuple(key[:16] for key in chosen["val"]), report=report)
+    answers: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for key in keys:
+        answers[examples[key].source, examples[key].task].add(examples[key].answer)
+    return Split(
+        **sets,
+        val_ids=tuple(key[:16] for key in chosen["val"]),
+        report=report,
+        test_examples=tuple(examples[key] for key in chosen["test"]),
+        answers={task: sorted(distinct) for task, distinct in answers.items()},
+        encoder=encoder,
+    )
 
 
 def _read_all(data: Data, file: Path) -> tuple[dict[str, Example], dict[str, Any], Counter[str]]:

@@ -1,4 +1,4 @@
-"""Peak memory of training: resident set above the start on Linux, allocated bytes on a GPU."""
+"""Memory of training: its peak (resident set on Linux, allocated bytes on a GPU), and its end."""
 
 import ctypes
 import gc
@@ -8,6 +8,14 @@ from pathlib import Path
 import torch
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+# What torch, its libraries and C++ say in a plain RuntimeError, on the CPU and on a GPU.
+_EXHAUSTED = (
+    "allocate memory",
+    "not enough memory",
+    "out of memory",
+    "bad_alloc",
+    "ALLOC_FAILED",
+)
 
 
 class PeakMemory:
@@ -47,8 +55,9 @@ class PeakMemory:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Say whether an error means that memory did not suffice, on a GPU or on the CPU."""
-    text = "allocate memory" in str(error)  # torch's CPU allocator raises a plain RuntimeError
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or text
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _EXHAUSTED)
 
 
 def _kilobytes(name: str) -> int | None:

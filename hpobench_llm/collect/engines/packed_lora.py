@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from hpobench_llm.collect.bases.model import adapted
+from hpobench_llm.collect.bases.model import features, target_names
 from hpobench_llm.collect.campaign.hyperparameters import Hyperparameters
 from hpobench_llm.collect.campaign.plan import rank_class
 from hpobench_llm.errors import SpecError
@@ -81,11 +81,6 @@ class Pack:
                 nn.init.kaiming_uniform_(drawn.weight, a=math.sqrt(5))
                 layer.a[k, :rank] = drawn.weight
             return torch.get_rng_state()
-
-    def trainable(self, k: int) -> int:
-        """Return how many parameters configuration `k` trains, padding left out."""
-        rank = self.hypers[k].rank
-        return rank * sum(layer.a.shape[2] + layer.b.shape[1] for layer in self.layers)
 
     @contextmanager
     def attached(self, base: PreTrainedModel) -> Iterator[None]:
@@ -209,22 +204,3 @@ class _Dropout:
                     1 - rate
                 )
         return mask
-
-
-def target_names(base: PreTrainedModel, hyper: Hyperparameters) -> list[str]:
-    """Return the names of the modules that peft would adapt, in its order.
-
-    Raises:
-        SpecError: a target module does not exist in this base.
-    """
-    with adapted(base, hyper, 0) as (model, _):
-        names: list[str] = list(model.base_model.targeted_module_names)  # type: ignore[union-attr, arg-type]
-    return names
-
-
-def features(module: nn.Module) -> tuple[int, int]:
-    """Return how many inputs and outputs a linear layer or Conv1D has."""
-    if isinstance(module, nn.Linear):
-        return module.in_features, module.out_features
-    inputs, outputs = module.weight.shape  # type: ignore[misc]
-    return int(inputs), int(outputs)

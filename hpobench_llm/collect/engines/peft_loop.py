@@ -1,19 +1,19 @@
 """The reference engine: one run after another, with peft and torch's own AdamW."""
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 
 import torch
 
-from hpobench_llm.collect.bases.model import adapted
+from hpobench_llm.collect.bases.model import adapted, trainable_parameters
 from hpobench_llm.collect.campaign.spec import Run
 from hpobench_llm.collect.data.batches import schedule, step_batches
-from hpobench_llm.collect.engines.memory import PeakMemory, is_out_of_memory
+from hpobench_llm.collect.engines.memory import is_out_of_memory
+from hpobench_llm.collect.engines.meter import Meter
 from hpobench_llm.collect.engines.record import Recorder, Tally
-from hpobench_llm.collect.engines.workbench import Workbench, seconds_on
+from hpobench_llm.collect.engines.workbench import Workbench
 from hpobench_llm.collect.record import RunRecord
 from hpobench_llm.collect.scores.losses import label_losses
-from hpobench_llm.evaluation import Status
 
 
 def train_runs(
@@ -24,12 +24,35 @@ def train_runs(
 
 
 def _train(bench: Workbench, run: Run, on_step: Callable[[int], None]) -> RunRecord:
+    """Fine-tune a run; wherever its memory does not suffice, that is its outcome."""
+    device, hyper = bench.device, bench.campaign.hyperparameters(run.config)
+    trainable = trainable_parameters(bench.base, hyper)
+    recorder = Recorder(bench, run, engine="peft", pack_size=1, trainable=trainable)
+    tally, meter = Tally(1, device), Meter(device)
+    with closing(_stages(bench, run, tally, meter, on_step)) as stages:
+        for checkpoint in bench.campaign.checkpoints[1:]:
+            model: torch.nn.Module = bench.base
+            failure = recorder.failure
+            try:
+                model = model if failure else next(stages)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                failure = "out_of_memory"
+            if not failure:
+                on_step(checkpoint)  # an evaluation takes long: a signal is looked for before it
+            trained = tally.read()[0] | meter.cost()
+            recorder.checkpoint(checkpoint, model, trained, failure=failure)
+    return recorder.record()
+
+
+def _stages(
+    bench: Workbench, run: Run, tally: Tally, meter: Meter, on_step: Callable[[int], None]
+) -> Generator[torch.nn.Module]:
+    """Train from checkpoint to checkpoint; yields the model at each. A broken run stands still."""
     campaign, device = bench.campaign, bench.device
     hyper = campaign.hyperparameters(run.config)
     with adapted(bench.base, hyper, run.seed) as (model, parameters):
-        trainable = sum(p.numel() for p in parameters)
-        recorder = Recorder(bench, run, engine="peft", pack_size=1, trainable=trainable)
-        memory, tally = PeakMemory(device), Tally(1, device)
         optimizer = torch.optim.AdamW(
             parameters,
             lr=hyper.lr,
@@ -44,48 +67,33 @@ def _train(bench: Workbench, run: Run, on_step: Callable[[int], None]) -> RunRec
         passes = campaign.passes(hyper)
         updates = campaign.checkpoints[-1] * passes // accumulate
         step, labels, alive = 0, 0, True
-        failure: Status | None = None
-        cost = {"train_seconds": 0.0, "train_wall_seconds": 0.0}
         for checkpoint in campaign.checkpoints[1:]:
-            memory.start()
-            started, wall = seconds_on(device), time.perf_counter()
-            while step < checkpoint * passes and alive and not failure:
-                batch = next(batches)
-                set_training(model, dropout=True)
-                try:
+            set_training(model, dropout=True)
+            with meter.stretch():
+                while step < checkpoint * passes and alive:
+                    batch = next(batches)
                     loss = label_losses(model, batch.tensors)[0].sum()
                     loss.backward()  # type: ignore[no-untyped-call]
-                except (RuntimeError, MemoryError) as error:
-                    if not is_out_of_memory(error):
-                        raise
-                    failure = "out_of_memory"
-                    break
-                labels += batch.labels[0]
-                tally.add_step(loss.detach()[None], batch.labels, batch.tokens)
-                step += 1
-                if step % accumulate == 0:
-                    update = step // accumulate - 1
-                    for group in optimizer.param_groups:
-                        group["lr"] = hyper.lr * schedule(update, updates, hyper.warmup_fraction)
-                    for p in parameters:
-                        if p.grad is not None:
-                            p.grad /= labels  # the mean over the labels of the whole batch
-                    norm = torch.nn.utils.clip_grad_norm_(parameters, hyper.clip_norm)
-                    tally.add_update([0], norm[None])
-                    optimizer.step()
-                    optimizer.zero_grad()
-                    labels = 0
-                alive = bool(tally.alive[0])
-                on_step(step)
-            cost["train_seconds"] += seconds_on(device) - started
-            cost["train_wall_seconds"] += time.perf_counter() - wall
-            memory.stop()
+                    labels += batch.labels[0]
+                    tally.add_step(loss.detach()[None], batch.labels, batch.tokens)
+                    step += 1
+                    if step % accumulate == 0:
+                        update = step // accumulate - 1
+                        for group in optimizer.param_groups:
+                            rate = schedule(update, updates, hyper.warmup_fraction)
+                            group["lr"] = hyper.lr * rate
+                        for p in parameters:
+                            if p.grad is not None:
+                                p.grad /= labels  # the mean over the labels of the whole batch
+                        norm = torch.nn.utils.clip_grad_norm_(parameters, hyper.clip_norm)
+                        tally.add_update([0], norm[None])
+                        optimizer.step()
+                        optimizer.zero_grad()
+                        labels = 0
+                    alive = bool(tally.alive[0])
+                    on_step(step)
             set_training(model, dropout=False)
-            trained = tally.read()[0] | cost | {"peak_memory_bytes": memory.peak}
-            on_step(step)  # an evaluation takes long: a signal is looked for before it
-            recorder.checkpoint(checkpoint, model, trained, failure=failure)
-            failure = recorder.failure
-    return recorder.record()
+            yield model
 
 
 def set_training(model: torch.nn.Module, *, dropout: bool) -> None:

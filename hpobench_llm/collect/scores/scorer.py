@@ -1,7 +1,7 @@
 """Benchmark scores of a model in memory: shares of right answers, margins, standard errors."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
+from hpobench_llm.artefacts import sha256_of_text
 from hpobench_llm.collect.campaign.recipe import Score
 from hpobench_llm.collect.campaign.spec import Campaign
 from hpobench_llm.collect.data.encoding import IGNORED, Tokens, begin_token, plain_ids
@@ -153,6 +154,8 @@ def _build(
     tokenizer: PreTrainedTokenizerBase,
     context_tokens: int,
 ) -> TokenScorer:
+    if score.kind == "answer-choice":
+        return _answer_choice(score, split, context_tokens)
     if score.kind == "exact-match":
         asked = split.test[: score.items or None]
         return TokenScorer(
@@ -188,6 +191,42 @@ def _build(
         source["unused"] = unused
     sizes = np.diff(starts)
     return TokenScorer(score, rows, starts, gold, tuple(ids), float(np.mean(1.0 / sizes)), source)
+
+
+OTHERS = 3  # answers that a right one is compared with
+
+
+def _answer_choice(score: Score, split: Split, context_tokens: int) -> TokenScorer:
+    """Return the scorer of the test rows' answers against others of their tasks.
+
+    Where a task has more, which ones follows from a hash of the row and the answer.
+
+    Raises:
+        DataError: no task of the test rows has two answers.
+    """
+    if split.encoder is None:
+        raise DataError(f"the score {score.name!r} needs the texts of the test rows")
+    rows: list[Tokens] = []
+    starts, ids, unused = [0], [], 0
+    for place, example in spread(list(enumerate(split.test_examples)), score.items):
+        known = split.answers[example.source, example.task]
+        others = [answer for answer in known if answer != example.answer]
+        others.sort(key=lambda answer: sha256_of_text(f"{example.key} {answer}"))
+        texts = [example.answer, *others[:OTHERS]]
+        encoded = [split.encoder.encode(replace(example, answer=text)) for text in texts]
+        if len(texts) < 2 or max(len(row.ids) for row in encoded) > context_tokens:
+            unused += 1
+            continue
+        rows += encoded
+        starts.append(len(rows))
+        ids.append(str(place))
+    if not ids:
+        raise DataError(f"the score {score.name!r}: no task of the test rows has two answers")
+    source: dict[str, Any] = {"rows": "the test rows of the campaign", "others": OTHERS}
+    if unused:
+        source["unused"] = unused
+    chance = float(np.mean(1.0 / np.diff(starts)))
+    return TokenScorer(score, rows, starts, [0] * len(ids), tuple(ids), chance, source)
 
 
 def _texts(item: Any, score: Score, path: Path, place: int) -> tuple[list[tuple[str, str]], int]:

@@ -380,7 +380,7 @@ def test_rows_are_chosen_by_their_fields(tmp_path, write_campaign, tokenizer):
     ]
     path = tmp_path / "rows.json"
     path.write_text(json.dumps(rows))
-    chosen = f'path = "{path}"\nwhere = {{ task = ["one", "three"] }}'
+    chosen = f'path = "{path}"\nwhere = {{ task = ["one", "thr*"] }}'
     campaign = read_campaign(write_campaign(("generated_tasks = 400", chosen)))
     split = load_split(campaign, tmp_path / "mini.toml", tokenizer)
     assert split.report["unused"] == {"generated: not chosen by `where`": 300}
@@ -453,3 +453,12 @@ def test_an_answer_is_compared_with_those_of_its_task(tmp_path, write_campaign, 
         assert {answer[0] for answer in answers} == {example.task}
     counts = [choices[example.task] for example in asked]
     assert scorer.chance == pytest.approx(sum(1 / count for count in counts) / len(counts))
+
+
+def test_a_question_of_multiple_choice_keeps_its_wrong_answers():
+    row = {"query": "Which?", "choices": ["a", "b ", "c", "a"], "gold": 1}
+    example = example_of(row, Source(name="s", path="x"))
+    assert (example.answer, example.others) == ("b", ("a", "c"))
+    for change in ({"gold": 4}, {"gold": "1"}, {"choices": "ab"}):
+        with pytest.raises(Unusable, match="a question of multiple choice"):
+            example_of(row | change, Source(name="s", path="x"))

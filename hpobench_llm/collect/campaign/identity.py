@@ -15,6 +15,8 @@ _LEFT_OUT = (
     "description",
     "context",
     "licence",
+    "family",
+    "task",
     "grid",
     "seeds",
     "repeat",

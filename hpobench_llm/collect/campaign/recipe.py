@@ -41,10 +41,11 @@ class Source:
     """Instruction data: a JSON or JSONL file (.gz too), a hub dataset, or generated tasks.
 
     At most `rows` rows are taken, in an order set by their hash; 0 takes all. `where` keeps the
-    rows whose fields have one of the values, `{task = ["a", "b"]}`. `group` names the field that
-    tells the tasks of a source apart, for scores that compare answers of one task. `question` and
-    `answer` name the fields of a format of one's own. `strip_suffix` is taken off the end of every
-    answer: an end marker in the text is no part of the answer.
+    rows whose fields have one of the values, `{task = ["a", "b_*"]}`, in which `*` stands for
+    anything. `group` names the field that tells the tasks of a source apart, for scores that
+    compare answers of one task. `question` and `answer` name the fields of a format of one's own.
+    `strip_suffix` is taken off the end of every answer: an end marker in the text is no part of
+    the answer.
     """
 
     name: str

@@ -51,6 +51,8 @@ class Campaign:
     Every configuration is trained with all of `seeds`, some with more (`repeat`). The first
     `per_example_runs` runs keep the loss of every validation row. With the packed engine
     `solo_runs` runs a class of equal cost are trained once more alone, to know their true seconds.
+    Campaigns of one `family` measure the same space on related tasks; `task` says what this one's
+    is.
     """
 
     name: str
@@ -70,6 +72,8 @@ class Campaign:
     per_example_runs: int = 0
     solo_runs: int = 2
     context: str = ""
+    family: str = ""
+    task: dict[str, str | int | float] = field(default_factory=dict)
     licence: str = "CC-BY-4.0"
 
     def __post_init__(self) -> None:

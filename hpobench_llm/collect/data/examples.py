@@ -21,8 +21,8 @@ _PLAIN = (
     (("instruction", "context"), "response"),
 )
 _KNOWN = (
-    "messages, conversations, prompt/completion, instruction/output, instruction/response; other "
-    "names are given as `question` and `answer` of the source"
+    "messages, conversations, prompt/completion, instruction/output, instruction/response, "
+    "query/choices/gold; other names are given as `question` and `answer` of the source"
 )
 
 
@@ -38,13 +38,15 @@ class Turn:
 class Example:
     """The turns that come before an answer, the answer, and the source they are from.
 
-    `task` tells apart what a source mixes, where it says so.
+    `task` tells apart what a source mixes, where it says so; `others` are the wrong answers that
+    a row of multiple choice offers.
     """
 
     source: str
     turns: tuple[Turn, ...]
     answer: str
     task: str = ""
+    others: tuple[str, ...] = ()
 
     @property
     def instruction(self) -> str:
@@ -65,15 +67,18 @@ def example_of(row: object, source: Source) -> Example:
     """Return the example that a row of a source holds.
 
     Understood are OpenAI's `messages`, ShareGPT's `conversations`, `prompt` and `completion` as
-    texts or as lists of messages, Alpaca's and Dolly's fields, and the fields that the source
-    names. Of a conversation the last turn is learned, which must be the assistant's.
+    texts or as lists of messages, Alpaca's and Dolly's fields, `query`, `choices` and `gold` of
+    multiple choice, and the fields that the source names. Of a conversation the last turn is learned, which must be the assistant's.
 
     Raises:
         Unusable: the row has no such fields, or no question or answer in them.
     """
     if not isinstance(row, Mapping):
         raise Unusable("not an object")
+    others: tuple[str, ...] = ()
     turns = _conversation(row) if not source.question else None
+    if turns is None and not source.question and "choices" in row:
+        turns, others = _choice(row)
     if turns is None:
         turns = _plain(row, source)
     *before, last = turns
@@ -85,7 +90,8 @@ def example_of(row: object, source: Source) -> Example:
     if not answer:
         raise Unusable("no answer")
     task = str(row.get(source.group, "")) if source.group else ""
-    return Example(source.name, tuple(turn for turn in before if turn.text), answer, task)
+    asked = tuple(turn for turn in before if turn.text)
+    return Example(source.name, asked, answer, task, others)
 
 
 def _conversation(row: Mapping[str, object]) -> list[Turn] | None:
@@ -125,6 +131,19 @@ def _text(content: object) -> str:
     if not isinstance(content, str):
         raise Unusable("a message without text")
     return content.strip()
+
+
+def _choice(row: Mapping[str, object]) -> tuple[list[Turn], tuple[str, ...]]:
+    """Return the turns of a question of multiple choice, and its wrong answers."""
+    query, choices, gold = row.get("query"), row.get("choices"), row.get("gold")
+    if not isinstance(query, str) or not isinstance(choices, list):
+        raise Unusable("a question of multiple choice without `query` or a list `choices`")
+    if not isinstance(gold, int) or not 0 <= gold < len(choices):
+        raise Unusable("a question of multiple choice whose `gold` is no place in `choices`")
+    texts = [str(choice).strip() for choice in choices]
+    right = texts[gold]
+    others = tuple(text for text in dict.fromkeys(texts) if text and text != right)
+    return [Turn("user", query.strip()), Turn("assistant", right)], others
 
 
 def _plain(row: Mapping[str, object], source: Source) -> list[Turn]:

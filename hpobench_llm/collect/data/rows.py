@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,7 +136,10 @@ def _read_all(data: Data, file: Path) -> tuple[dict[str, Example], dict[str, Any
 def _is_wanted(row: object, source: Source) -> bool:
     return not source.where or (
         isinstance(row, dict)
-        and all(row.get(name) in values for name, values in source.where.items())
+        and all(
+            any(fnmatchcase(str(row.get(name)), pattern) for pattern in patterns)
+            for name, patterns in source.where.items()
+        )
     )
 
 

@@ -56,6 +56,8 @@ def seal(campaign: Campaign, ledger: Ledger, folder: Path, *, partial: bool = Fa
         provenance=_provenance(campaign, header, records) | {"missing_runs": len(missing)},
         table_sha256=sha256_of_bytes(frame_to_parquet(frame)),
         examples_sha256=sha256_of_bytes(examples) if campaign.per_example_runs else "",
+        family=campaign.family,
+        task=campaign.task,
     )
     if campaign.per_example_runs:
         write_atomically(folder / EXAMPLES_FILE, examples)

@@ -209,7 +209,7 @@ def _answer_choice(score: Score, split: Split, context_tokens: int) -> TokenScor
     rows: list[Tokens] = []
     starts, ids, unused = [0], [], 0
     for place, example in spread(list(enumerate(split.test_examples)), score.items):
-        known = split.answers[example.source, example.task]
+        known = example.others or split.answers[example.source, example.task]
         others = [answer for answer in known if answer != example.answer]
         others.sort(key=lambda answer: sha256_of_text(f"{example.key} {answer}"))
         texts = [example.answer, *others[:OTHERS]]

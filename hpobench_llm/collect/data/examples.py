@@ -68,7 +68,8 @@ def example_of(row: object, source: Source) -> Example:
 
     Understood are OpenAI's `messages`, ShareGPT's `conversations`, `prompt` and `completion` as
     texts or as lists of messages, Alpaca's and Dolly's fields, `query`, `choices` and `gold` of
-    multiple choice, and the fields that the source names. Of a conversation the last turn is learned, which must be the assistant's.
+    multiple choice, and the fields that the source names. Of a conversation the last turn is
+    learned, which must be the assistant's.
 
     Raises:
         Unusable: the row has no such fields, or no question or answer in them.

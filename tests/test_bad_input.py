@@ -119,8 +119,8 @@ def test_a_folder_that_is_no_ledger_of_ours(campaign, tmp_path):
 @pytest.mark.parametrize(
     ("library", "given", "extra"),
     [
-        ("ray", ["--executor", "ray"], "hpobench-llm[ray]"),
-        ("transformers", [], "hpobench-llm[collect]"),
+        ("ray", ["--executor", "ray"], "[ray]"),
+        ("transformers", [], "[collect]"),
     ],
 )
 def test_collecting_without_a_library_names_the_extra(campaign, tmp_path, library, given, extra):
@@ -212,11 +212,11 @@ def test_names_and_folders_that_do_not_exist(tmp_path):
 @pytest.mark.parametrize(
     ("library", "arguments", "extra"),
     [
-        ("nni", ["replay", "{study}", "--out", "{out}"], "hpobench-llm[nni]"),
-        ("optuna", ["replay", "{study}", "--out", "{out}"], "hpobench-llm[optuna]"),
-        ("lightgbm", ["fit", "{table}", "--out", "{out}"], "hpobench-llm[surrogate]"),
-        ("sklearn", ["fit", "{table}", "--out", "{out}"], "hpobench-llm[surrogate]"),
-        ("torch", ["make-base", "{study}", "--out", "{out}"], "hpobench-llm[collect]"),
+        ("nni", ["replay", "{study}", "--out", "{out}"], "[nni]"),
+        ("optuna", ["replay", "{study}", "--out", "{out}"], "[optuna]"),
+        ("lightgbm", ["fit", "{table}", "--out", "{out}"], "[surrogate]"),
+        ("sklearn", ["fit", "{table}", "--out", "{out}"], "[surrogate]"),
+        ("torch", ["make-base", "{study}", "--out", "{out}"], "[collect]"),
     ],
 )
 def test_a_missing_library_names_the_extra(tmp_path, table_folder, library, arguments, extra):

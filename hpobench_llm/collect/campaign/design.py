@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.stats import qmc
 
+from hpobench_llm.errors import ConfigurationError
 from hpobench_llm.space import Configuration, Space
 
 
@@ -12,7 +13,12 @@ def spread(space: Space) -> list[Configuration]:
     The points of Sobol's sequence (unscrambled, so that the order never changes) fall into the
     cells of the grid; a point whose cell is taken goes to the nearest free one, measured in shares
     of each axis. For `n` configurations this takes O(n^2) steps: a second for 5,000.
+
+    Raises:
+        ConfigurationError: an axis is a range.
     """
+    if not space.finite:
+        raise ConfigurationError("a space with a range cannot be listed")
     axes = [d.levels for d in space if d.levels is not None]
     sizes = np.array([len(values) for values in axes])
     cells = np.stack(np.unravel_index(np.arange(sizes.prod()), sizes), axis=1)

@@ -63,6 +63,19 @@ class Hyperparameters:
         return self.alpha_ratio * (math.sqrt(self.rank) if self.scaling == "rslora" else 1.0)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """An axis whose values are not listed: the numbers from `low` to `high`, both included.
+
+    They are whole where the hyperparameter is. `log` spaces them by their logarithm; left out, it
+    is as for a list of the hyperparameter's values.
+    """
+
+    low: int | float
+    high: int | float
+    log: bool | None = None
+
+
 NAMES = tuple(field.name for field in fields(Hyperparameters))
 NOMINAL = ("scaling", "target_modules")
 LOGARITHMIC = ("rank", "alpha_ratio", "lr", "batch_rows", "train_fraction", "clip_norm", "epsilon")

@@ -13,10 +13,11 @@ from hpobench_llm.collect.campaign.hyperparameters import (
     NAMES,
     NOMINAL,
     Hyperparameters,
+    Range,
 )
 from hpobench_llm.collect.campaign.recipe import Base, Data, Score
 from hpobench_llm.errors import ConfigurationError, SpecError, nearest
-from hpobench_llm.space import Categorical, Ordinal, Space, config_id
+from hpobench_llm.space import Categorical, Dimension, Float, Integer, Ordinal, Space, config_id
 from hpobench_llm.spec import read_spec
 
 
@@ -37,6 +38,9 @@ class Repeat:
 class Campaign:
     """A grid of real fine-tunes. A run is one configuration and one seed.
 
+    An axis of `grid` lists its values, or is a `Range`; only lists can be collected as a grid, a
+    range is for tuning on the campaign itself (`benchmarks/live.py`).
+
     A step is one forward and backward pass over `step_rows` rows; a configuration updates its
     weights every `batch_rows / step_rows` steps, so that all see the same rows at a step.
     `checkpoints` are the steps at which losses are recorded: 0 (the untrained base) first, the
@@ -53,7 +57,7 @@ class Campaign:
     description: str
     base: Base
     data: Data
-    grid: dict[str, tuple[int | float | str, ...]]
+    grid: dict[str, tuple[int | float | str, ...] | Range]
     seeds: tuple[int, ...]
     checkpoints: tuple[int, ...]
     step_rows: int = 8
@@ -89,9 +93,10 @@ class Campaign:
     def _check_grid(self) -> None:
         if not self.grid or not all(self.grid.values()):
             raise ValueError("`grid` is empty: name at least one axis with at least one value")
-        for axis, values in self.grid.items():
+        for axis in self.grid:
             if axis not in NAMES:
                 raise ValueError(f"`grid.{axis}`: unknown hyperparameter{nearest(axis, NAMES)}")
+            values = self.extent(axis)
             for value in values:
                 if isinstance(value, str) != (axis in NOMINAL):
                     kind = "name" if axis in NOMINAL else "number"
@@ -100,15 +105,18 @@ class Campaign:
                 raise ValueError(f"`grid.{axis}`: values must be finite: {list(values)}")
             for value in values:
                 self.hyperparameters({axis: value})
-        fractions = self.grid.get("train_fraction", (self.defaults.train_fraction,))
-        least = min(float(fraction) for fraction in fractions)
+        least = min(float(fraction) for fraction in self.extent("train_fraction"))
         if self.data.train_rows and self.data.leaked_rows > round(least * self.data.train_rows):
             raise ValueError(
                 f"`data.leaked_rows` = {self.data.leaked_rows}: with train_fraction = {least:g} "
                 "not all of them would be trained on"
             )
         _ = self.space  # its own rules: increasing values, positive where logarithmic
-        for rows in self.grid.get("batch_rows", (self.defaults.batch_rows,)):
+        if isinstance(self.grid.get("batch_rows"), Range):
+            raise ValueError(
+                "`grid.batch_rows`: list the values, which are whole numbers of steps"
+            )
+        for rows in self.extent("batch_rows"):
             steps, rest = divmod(int(rows), self.step_rows)
             if rest or any(checkpoint % steps for checkpoint in self.checkpoints):
                 raise ValueError(
@@ -124,19 +132,24 @@ class Campaign:
 
     @property
     def space(self) -> Space:
-        """The axes of the grid: ordinal dimensions, categorical ones for names."""
-        return Space(
-            tuple(
-                Categorical(axis, tuple(str(value) for value in values))
-                if axis in NOMINAL
-                else Ordinal(
-                    axis,
-                    tuple(self._typed(axis, value) for value in values),
-                    log=axis in LOGARITHMIC,
-                )
-                for axis, values in self.grid.items()
-            )
-        )
+        """The axes of the grid: ordinal dimensions, categorical ones for names, and ranges."""
+        return Space(tuple(map(self._dimension, self.grid)))
+
+    def extent(self, name: str) -> tuple[int | float | str, ...]:
+        """Return what a hyperparameter takes: its values, the ends of its range, its default."""
+        values = self.grid.get(name, (getattr(self.defaults, name),))
+        return (values.low, values.high) if isinstance(values, Range) else values
+
+    def _dimension(self, axis: str) -> Dimension:
+        extent = tuple(self._typed(axis, value) for value in self.extent(axis))
+        if axis in NOMINAL:
+            return Categorical(axis, extent)
+        values, log = self.grid[axis], axis in LOGARITHMIC
+        if not isinstance(values, Range):
+            return Ordinal(axis, extent, log=log)
+        kind = Integer if isinstance(extent[0], int) else Float
+        log = log if values.log is None else values.log
+        return kind(axis, low=extent[0], high=extent[1], log=log)
 
     def _typed(self, name: str, value: Any) -> Any:
         return type(getattr(self.defaults, name))(value)
@@ -150,8 +163,10 @@ class Campaign:
         """Return every run once, in an order of which each beginning is a balanced design.
 
         All configurations with the first seed come first, in the order of `design.spread`, then
-        the other seeds, then the repeats.
+        the other seeds, then the repeats. With a range there is no grid, and so no run of one.
         """
+        if not self.space.finite:
+            return []
         configs = spread(self.space)
         found = [Run(config, seed) for seed in self.seeds for config in configs]
         for repeat in self.repeat:
@@ -204,9 +219,27 @@ def read_campaign(path: Path) -> Campaign:
         SpecError: naming file, key and value.
     """
     campaign = read_spec(path, Campaign)
-    for axis, values in campaign.grid.items():
+    for axis in campaign.grid:
         expected = type(getattr(campaign.defaults, axis))
-        for value in values:
+        for value in campaign.extent(axis):
             if expected is int and not isinstance(value, int):
                 raise SpecError(path, f"grid.{axis}", f"an integer is expected, got {value!r}")
+    return campaign
+
+
+def read_grid(path: Path) -> Campaign:
+    """Read a campaign to collect, all of whose axes are lists.
+
+    Raises:
+        SpecError: naming file, key and value.
+    """
+    campaign = read_campaign(path)
+    for axis, values in campaign.grid.items():
+        if isinstance(values, Range):
+            raise SpecError(
+                path,
+                f"grid.{axis}",
+                "a grid needs a list of values, and this is a range; to tune on the campaign as "
+                f'it is, load("{path}", kind="live")',
+            )
     return campaign

@@ -12,11 +12,13 @@ from hpobench_llm import installation
 from hpobench_llm.errors import (
     ConfigurationError,
     MissingDependencyError,
+    OptimizerError,
     UnknownNameError,
     nearest,
     shown,
 )
 from hpobench_llm.metrics import Metric, objective_of, select
+from hpobench_llm.optimizers.base import SingleObjectiveOptimizer, Suggestion
 from hpobench_llm.tables.table import Table
 
 
@@ -39,6 +41,21 @@ def test_one_objective_may_be_a_text():
     )
     with pytest.raises(UnknownNameError, match="unknown metric 'val_los'; did you mean"):
         hpobench_llm.replay("toy-bowl", "random", budget=3, seed=0, objectives="val_los")
+
+
+class OffTheAxis(SingleObjectiveOptimizer):
+    """Suggests a learning rate between two levels."""
+
+    def suggest(self, number):
+        return Suggestion({"rank": 4, "lr": 2e-3})
+
+    def learn(self, trial, evaluation):
+        self.learned = trial.config
+
+
+def test_a_suggestion_off_an_axis_ends_the_replay(table_folder):
+    with pytest.raises(OptimizerError, match=r"trial 0: `lr`: 0.002 is not on its axis .* 0.001"):
+        hpobench_llm.replay(hpobench_llm.load(table_folder), OffTheAxis, budget=2, seed=0)
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, True, "0", None])

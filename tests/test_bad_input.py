@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -233,6 +234,25 @@ def test_a_missing_library_names_the_extra(tmp_path, table_folder, library, argu
     done = run(MAIN, *given, env=os.environ | {"PYTHONPATH": path})
     complains(done, library, extra)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_table_that_cannot_be_read_hides_no_other(table_folder):
+    shelf = table_folder.parent
+    for name, damage in {
+        "cut": lambda f: (f / "table.json").write_text("{"),
+        "deep": lambda f: (f / "table.json").write_text("[" * 100_000),
+        "gone": lambda f: (f / "table.parquet").unlink(),
+        "folder": lambda f: ((f / "table.json").unlink(), (f / "table.json").mkdir()),
+    }.items():
+        shutil.copytree(table_folder, shelf / name)
+        damage(shelf / name)
+    done = run(MAIN, "ls", "benchmarks", "--json", env=os.environ | {"HPOBENCH_LLM_DATA": shelf})
+    assert done.returncode == 0, done.stderr
+    listed = json.loads(done.stdout)["benchmarks"]
+    assert {"lora-nano", "toy-bowl"} < set(listed)
+    assert listed["small"].startswith("table 0.0.1: rank, lr; ")
+    for name in ("cut", "deep", "gone", "folder"):
+        assert listed[name].startswith(f"cannot be read: {shelf / name}"), listed[name]
 
 
 def test_listing_is_data_on_stdout(tmp_path):

@@ -1,12 +1,15 @@
 """The command lines' end: one line for an error, and a status that tells the truth."""
 
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
 from hpobench_llm.artefacts import write_atomically
+from hpobench_llm.cli import main
+from hpobench_llm.collect.cli import main as collect_grid
 from hpobench_llm.console import run_command
 
 WORK = """
@@ -80,6 +83,47 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path, capsys):
     below = tmp_path / "file" / "below"
     assert str(tmp_path / "file") in fails(lambda: write_atomically(below, "text"))
     assert fails(lambda: write_atomically(tmp_path, "text")).startswith(f"x: error: {tmp_path}: ")
+
+
+COMMANDS = {
+    "replay": [main, "replay", "{study}", "--out", "{below}"],
+    "compare": [main, "compare", "{below}"],
+    "check": [main, "check", "{below}"],
+    "verify": [main, "verify", "lora-nano", "--campaign", "{below}"],
+    "make-base": [main, "make-base", "{base}", "--out", "{below}"],
+    "make-base of none": [main, "make-base", "{below}"],
+    "import": [main, "import", "generic", "--spec", "{spec}", "--out", "{below}"],
+    "import of none": [main, "import", "generic", "--spec", "{below}", "--out", "o"],
+    "fit": [main, "fit", "{below}", "--out", "o"],
+    "collect-grid": [collect_grid, "{campaign}", "--out", "{below}"],
+    "collect-grid of none": [collect_grid, "{below}", "--out", "o"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_names_the_file_that_it_cannot_use(tmp_path, project_root, capsys, command):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "study.toml").write_text(
+        "name = 's'\ntitle = 'S'\nbenchmarks = ['toy-bowl']\noptimizers = ['random']\n"
+        "seeds = 1\nbudget = 2\n"
+    )
+    (tmp_path / "runs.csv").write_text("lr,loss\n0.1,1\n0.2,2\n")
+    (tmp_path / "import.toml").write_text(
+        "name = 's'\ndescription = 'S'\nlicence = 'none'\nfile = 'runs.csv'\n"
+        "hyperparameters = {lr = {}}\nmetrics = {loss = {direction = 'minimize'}}\n"
+    )
+    places = {
+        "study": tmp_path / "study.toml",
+        "spec": tmp_path / "import.toml",
+        "below": tmp_path / "file" / "below",  # no folder can be made or file be read there
+        "base": project_root / "collect" / "bases" / "tiny.toml",
+        "campaign": project_root / "collect" / "smoke.toml",
+    }
+    program, *arguments = COMMANDS[command]
+    assert program([argument.format(**places) for argument in arguments]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert re.match(r"(hpobench-llm|collect-grid): error: ", last)
+    assert str(tmp_path / "file") in last
 
 
 def test_a_full_disk_names_the_file_that_was_to_be_written(tmp_path, monkeypatch):

@@ -26,6 +26,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy is imported
 import numpy as np
 from scipy.stats import mannwhitneyu
 
+from hpobench_llm.adapters import to_configspace
 from hpobench_llm.benchmarks.base import Benchmark
 from hpobench_llm.benchmarks.catalogue import load
 from hpobench_llm.provenance import git_revision, processor, versions
@@ -79,7 +80,7 @@ def smac(problem: Benchmark, trials: int, seed: int) -> Run:
     losses, seconds = [], 0.0
     with tempfile.TemporaryDirectory() as folder:
         scenario = Scenario(
-            problem.space.to_configspace(seed=seed),
+            to_configspace(problem.space, seed=seed),
             n_trials=trials,
             deterministic=True,
             seed=seed,

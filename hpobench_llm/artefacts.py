@@ -35,9 +35,20 @@ def canonical_json(value: Any) -> str:
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write a file beside its place, flush it to disk and rename it: never half a file."""
+    """Write a file beside its place, flush it to disk and rename it: never half a file.
+
+    Raises:
+        OSError: it cannot be written; `filename` is `path`.
+    """
     data = content.encode() if isinstance(content, str) else content
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_and_rename(path, data)
+    except OSError as error:  # a full disk names no file, and the temporary one says little
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _write_and_rename(path: Path, data: bytes) -> None:
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as stream:
@@ -68,6 +79,8 @@ def read_json(path: Path) -> Any:
         raise IntegrityError(f"{path}: no such file") from None
     except (ValueError, OSError) as error:
         raise IntegrityError(f"{path}: not readable as JSON: {error}") from None
+    except RecursionError:
+        raise IntegrityError(f"{path}: not readable as JSON: brackets too deep") from None
 
 
 def frame_to_parquet(frame: "pd.DataFrame") -> bytes:

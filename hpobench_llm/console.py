@@ -13,6 +13,7 @@ from typing import Any, TextIO, cast
 from hpobench_llm.errors import HpobenchError
 
 INTERRUPTED = 130
+FAILED = 2
 
 
 def run_command(program: str, command: Callable[[], int]) -> int:
@@ -24,17 +25,17 @@ def run_command(program: str, command: Callable[[], int]) -> int:
             finally:
                 sys.stdout.flush()
         except HpobenchError as error:
-            say(f"{program}: error: {error}")
+            say(f"{program}: error: {_one_line(str(error))}")
             return error.exit_status
         except KeyboardInterrupt:
             say(f"{program}: stopped; what was finished is kept")
             return INTERRUPTED
         except OSError as error:
-            say(f"{program}: error: {_reason(error)}")
-            return 2
+            say(f"{program}: error: {_one_line(_reason(error))}")
+            return FAILED
         except MemoryError:
             say(f"{program}: error: the memory of this machine does not suffice")
-            return 2
+            return FAILED
 
 
 def say(text: str) -> None:
@@ -62,7 +63,7 @@ def _opened(stream: TextIO | None) -> TextIO:
 
 
 class _Lasting:
-    """A stream that leads nowhere from the first error of a kind on."""
+    """A stream that leads nowhere from its first error on, which is raised unless forgiven."""
 
     def __init__(self, stream: TextIO, forgiven: type[OSError]) -> None:
         self._stream, self._forgiven = stream, forgiven
@@ -70,15 +71,20 @@ class _Lasting:
     def write(self, text: str) -> int:
         try:
             return self._stream.write(text)
-        except self._forgiven:
-            self._lead_nowhere()
+        except OSError as error:
+            self._broken(error)
             return len(text)
 
     def flush(self) -> None:
         try:
             self._stream.flush()
-        except self._forgiven:
-            self._lead_nowhere()
+        except OSError as error:
+            self._broken(error)
+
+    def _broken(self, error: OSError) -> None:
+        self._lead_nowhere()
+        if not isinstance(error, self._forgiven):
+            raise OSError(error.errno, error.strerror, self._stream.name) from None
 
     def _lead_nowhere(self) -> None:
         """Let what is still to be written, also by a library or at the end, be lost quietly."""
@@ -93,5 +99,12 @@ class _Lasting:
 
 def _reason(error: OSError) -> str:
     """Return which file it was, and why."""
-    reason = error.strerror or str(error)
-    return f"{error.filename}: {reason}" if error.filename is not None else reason
+    place = error.filename2 or error.filename
+    if isinstance(place, str | bytes):
+        return f"{os.fsdecode(place)}: {error.strerror}"
+    return str(error)
+
+
+def _one_line(problem: str) -> str:
+    """Return a text on one line, whatever a name that it quotes holds: nothing in it acts."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in problem)

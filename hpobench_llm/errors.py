@@ -8,6 +8,16 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import ClassVar
 
+from hpobench_llm.installation import requirement
+
+_LONGEST = 120  # characters of a value in an error message
+_ELSEWHERE = {  # the words of peft and transformers, and what is meant by ours
+    "alpha": ("alpha_ratio", "which is alpha / rank"),
+    "lora_alpha": ("alpha_ratio", "which is alpha / rank"),
+    "r": ("rank", "of the adapters"),
+    "learning_rate": ("lr", "the peak learning rate"),
+}
+
 
 class HpobenchError(Exception):
     """Root of all errors raised on purpose by this package."""
@@ -16,7 +26,7 @@ class HpobenchError(Exception):
 
 
 class SpecError(HpobenchError):
-    """A spec file (campaign, base, surrogate or study) breaks a rule."""
+    """A spec file (campaign, base, import or study) breaks a rule."""
 
     def __init__(self, file: object, key: str, problem: str) -> None:
         self.file, self.key, self.problem = str(file), key, problem
@@ -29,8 +39,13 @@ class UnknownNameError(HpobenchError):
     def __init__(self, kind: str, name: object, known: Iterable[str], where: str = "") -> None:
         self.kind, self.name, self.known = kind, name, sorted(known)
         super().__init__(
-            f"{where}{': ' if where else ''}unknown {kind} {name!r}{nearest(name, self.known)}"
+            f"{where}{': ' if where else ''}unknown {kind} {shown(name)}"
+            f"{nearest(name, self.known)}"
         )
+
+    def at(self, where: str) -> "UnknownNameError":
+        """Return the same error with a place at its beginning, such as the file of the name."""
+        return UnknownNameError(self.kind, self.name, self.known, where)
 
 
 class ConfigurationError(HpobenchError):
@@ -71,7 +86,8 @@ class MissingDependencyError(HpobenchError):
     """A library that is not installed; `extra` is empty for one of the base install."""
 
     def __init__(self, library: str, extra: str, needed_for: str) -> None:
-        wanted = f"'hpobench-llm[{extra}]'" if extra else library
+        self.library, self.extra = library, extra
+        wanted = f"'{requirement(extra)}'" if extra else library
         super().__init__(
             f"{needed_for} needs {library}, which is not installed: pip install {wanted}"
         )
@@ -80,7 +96,19 @@ class MissingDependencyError(HpobenchError):
 def nearest(name: object, known: Iterable[str]) -> str:
     """Return the end of an error message: the nearest valid name, or the valid names."""
     names = list(known)
+    target, meaning = _ELSEWHERE.get(str(name), ("", ""))
+    if target in names:
+        return f"; here it is {target!r}, {meaning}"
     close = get_close_matches(str(name), names, n=1, cutoff=0.5)
     if close:
         return f"; did you mean {close[0]!r}?"
     return f"; known: {', '.join(names)}" if names else "; none is known"
+
+
+def shown(value: object) -> str:
+    """Return a value as an error message shows it: on one line, shortened where it is long."""
+    try:
+        text = " ".join(repr(value).split())
+    except (ValueError, RecursionError):  # an int of thousands of digits, brackets in brackets
+        return f"a very long {type(value).__name__}"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

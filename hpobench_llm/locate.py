@@ -29,7 +29,7 @@ def list_artefacts(stage: str) -> dict[str, Path]:
     return found
 
 
-def find_artefact(stage: str, name: str) -> Path:
+def find_artefact(stage: str, name: str | Path) -> Path:
     """Return the folder of an artefact given by name or by path.
 
     Raises:
@@ -38,6 +38,6 @@ def find_artefact(stage: str, name: str) -> Path:
     if (Path(name) / _MARKERS[stage]).is_file():
         return Path(name)
     known = list_artefacts(stage)
-    if name not in known:
-        raise UnknownNameError(stage.removesuffix("s"), name, known)
-    return known[name]
+    if str(name) not in known:
+        raise UnknownNameError(stage.removesuffix("s"), str(name), known)
+    return known[str(name)]

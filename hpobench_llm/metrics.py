@@ -1,12 +1,21 @@
-"""Metrics and fidelities: names, units, directions. Direction is decided here and nowhere else."""
+"""Metrics and fidelities: names, units, directions, roles.
+
+Which way is better, and which metric is the objective, is decided here and nowhere else.
+"""
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hpobench_llm.errors import UnknownNameError
 
 Direction = Literal["minimize", "maximize"]
+Role = Literal["objective", "score", "cost", "diagnostic"]
+_DIAGNOSTICS = ("train_loss", "test_loss", "leaked_val_loss")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +25,9 @@ class Metric:
     `worst` is the value, in the metric's own units, that a run without a finite value counts as:
     for a loss, what the untrained base scores times the factor beyond which a run is diverged.
     `stderr` names the column that holds its standard error, if there is one.
+
+    `role` says what it is for: an `objective` to optimize, a benchmark `score`, a `cost`, or a
+    `diagnostic` that helps to understand a run. Any of them can be optimized where it is named.
     """
 
     name: str
@@ -25,19 +37,30 @@ class Metric:
     low: float = -math.inf
     high: float = math.inf
     stderr: str = ""
+    role: Role = "objective"
 
     def __post_init__(self) -> None:
-        if self.direction not in ("minimize", "maximize"):
+        if self.direction not in get_args(Direction):
             raise ValueError(f"metric {self.name}: unknown direction {self.direction!r}")
+        if self.role not in get_args(Role):
+            raise ValueError(f"metric {self.name}: unknown role {self.role!r}")
+
+    @property
+    def sign(self) -> float:
+        """What a value is multiplied by to become a loss, and a loss to become a value again."""
+        return 1.0 if self.direction == "minimize" else -1.0
 
     def to_loss(self, value: float) -> float:
         """Return the value with lower as better; NaN and infinities become `worst`."""
-        bounded = value if math.isfinite(value) else self.worst
-        return bounded if self.direction == "minimize" else -bounded
+        return self.sign * (value if math.isfinite(value) else self.worst)
 
     def from_loss(self, loss: float) -> float:
         """Undo `to_loss`: the value in the metric's own direction."""
-        return loss if self.direction == "minimize" else -loss
+        return self.sign * loss
+
+    def losses(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return values of any shape with lower as better; what is not finite stays so."""
+        return self.sign * values
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; an infinite bound is left out."""
@@ -49,8 +72,8 @@ class Metric:
     def from_json(raw: dict[str, Any]) -> "Metric":
         """Rebuild a metric from `to_json`."""
         try:
-            return Metric(**raw)
-        except TypeError as error:
+            return Metric(**{"role": _role_of(raw["name"]), **raw})
+        except (TypeError, KeyError) as error:
             raise ValueError(f"metric {raw}: {error}") from None
 
 
@@ -86,13 +109,32 @@ class Fidelity:
             raise ValueError(f"fidelity {raw}: {error}") from None
 
 
-def select(metrics: dict[str, Metric], names: tuple[str, ...], where: str) -> tuple[Metric, ...]:
-    """Return the metrics of these names.
+def select(
+    metrics: Mapping[str, Metric], names: str | Iterable[str], where: str
+) -> tuple[Metric, ...]:
+    """Return the metrics of these names; a text is one name.
 
     Raises:
         UnknownNameError: one does not exist; the message names `where` and the nearest name.
     """
-    for name in names:
+    wanted = (names,) if isinstance(names, str) else tuple(names)
+    for name in wanted:
         if name not in metrics:
             raise UnknownNameError("metric", name, metrics, where)
-    return tuple(metrics[name] for name in names)
+    return tuple(metrics[name] for name in wanted)
+
+
+def objective_of(metrics: Mapping[str, Metric]) -> Metric:
+    """Return the metric that is optimized where none is named.
+
+    It is the first whose role is `objective`; where none has it, the first.
+    """
+    listed = list(metrics.values())
+    return next((metric for metric in listed if metric.role == "objective"), listed[0])
+
+
+def _role_of(name: object) -> Role:
+    """Return the role of a metric in a table that was written before metrics had one."""
+    if str(name).startswith("score_"):
+        return "score"
+    return "diagnostic" if name in _DIAGNOSTICS else "objective"

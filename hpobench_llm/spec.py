@@ -1,6 +1,6 @@
 """Read a TOML spec into a frozen dataclass: every key known, every value of its type.
 
-Campaigns, bases, surrogates and studies are all read here, so that a typing error gives the same
+Campaigns, bases, imports and studies are all read here, so that a typing error gives the same
 kind of message everywhere: file, key, value and the nearest valid key.
 """
 
@@ -13,9 +13,11 @@ from pathlib import Path
 from string import Template
 from typing import Any, TypeVar
 
-from hpobench_llm.errors import SpecError, nearest
+from hpobench_llm.errors import SpecError, nearest, shown
 
 T = TypeVar("T")
+_LARGEST = 2**24  # bytes of a spec
+_INTEGERS = range(-(2**63), 2**63)  # what TOML, Parquet and numpy can hold
 
 
 def read_spec(path: str | Path, cls: type[T]) -> T:
@@ -25,25 +27,39 @@ def read_spec(path: str | Path, cls: type[T]) -> T:
     own `__post_init__` is reported with the file and the key of its table.
 
     Raises:
-        SpecError: the file is missing or no TOML, a key is unknown or missing, a value has
-            another type than its field, or breaks the dataclass's own rules.
+        SpecError: the file cannot be read or is no TOML, a key is unknown or missing, a value
+            has another type than its field, or breaks the dataclass's own rules.
     """
     path = Path(path)
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        return parse_spec(tomllib.loads(_text(path)), cls, file=path)
+    except RecursionError:
+        raise SpecError(path, "", "not valid TOML: brackets in brackets, too deep") from None
+    except ValueError as error:  # TOML's own, bytes that are not UTF-8, endless digits
+        raise SpecError(path, "", f"not valid TOML: {error}") from None
+
+
+def _text(path: Path) -> str:
+    """Return the text of a spec; a byte order mark, which some editors write, is no part of it."""
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(_LARGEST + 1)
     except FileNotFoundError:
         raise SpecError(path, "", "no such file") from None
     except IsADirectoryError:
         raise SpecError(path, "", "is a folder; a TOML file is expected") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError(path, "", f"not valid TOML: {error}") from None
-    return parse_spec(raw, cls, file=path)
+    except (OSError, ValueError) as error:  # a name can hold what no file system takes
+        reason = getattr(error, "strerror", None) or error
+        raise SpecError(path, "", f"cannot be read: {reason}") from None
+    if len(content) > _LARGEST:
+        raise SpecError(path, "", f"a spec of more than {_LARGEST:,} bytes is not read")
+    return content.decode("utf-8-sig")
 
 
 def parse_spec(raw: object, cls: type[T], *, file: object, key: str = "") -> T:
     """Build the dataclass `cls` from the plain mapping `raw`; `file` and `key` name the place."""
     if not isinstance(raw, dict):
-        raise SpecError(file, key, f"a table is expected, got {raw!r}")
+        raise SpecError(file, key, f"a table is expected, got {shown(raw)}")
     hints = typing.get_type_hints(cls)
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
     for name in raw:
@@ -66,6 +82,10 @@ def _join(key: str, name: str) -> str:
 
 
 def _convert(value: object, hint: Any, file: object, key: str) -> Any:
+    if isinstance(value, int) and value not in _INTEGERS:
+        raise SpecError(
+            file, key, f"an integer of at most 64 bits is expected, got {shown(value)}"
+        )
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint):
         return parse_spec(value, hint, file=file, key=key)  # type: ignore[arg-type]
@@ -73,21 +93,21 @@ def _convert(value: object, hint: Any, file: object, key: str) -> Any:
         return _convert_union(value, arguments, file, key)
     if origin is tuple:
         if not isinstance(value, list):
-            raise SpecError(file, key, f"an array is expected, got {value!r}")
+            raise SpecError(file, key, f"an array is expected, got {shown(value)}")
         return tuple(_convert(v, arguments[0], file, f"{key}[{i}]") for i, v in enumerate(value))
     if origin is dict:
         if not isinstance(value, dict):
-            raise SpecError(file, key, f"a table is expected, got {value!r}")
+            raise SpecError(file, key, f"a table is expected, got {shown(value)}")
         return {k: _convert(v, arguments[1], file, _join(key, k)) for k, v in value.items()}
     if origin is typing.Literal:
         if value not in arguments:
             names = [str(a) for a in arguments]
-            raise SpecError(file, key, f"unknown value {value!r}{nearest(value, names)}")
+            raise SpecError(file, key, f"unknown value {shown(value)}{nearest(value, names)}")
         return value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not hint:
-        raise SpecError(file, key, f"expected {_name(hint)}, got {value!r}")
+        raise SpecError(file, key, f"expected {_name(hint)}, got {shown(value)}")
     return value
 
 
@@ -95,20 +115,26 @@ def _convert_union(value: object, members: tuple[Any, ...], file: object, key: s
     for member in members:  # an exact type wins over a conversion (1 stays int in int | float)
         if type(value) is member:
             return value
-    for member in members:
-        if dataclasses.is_dataclass(member) and isinstance(value, dict):
-            return _convert(value, member, file, key)  # its own message names the wrong key
+    for member in members:  # the message of the one that can be meant names the wrong key
+        if isinstance(value, dict) and dataclasses.is_dataclass(member):
+            return _convert(value, member, file, key)
+        if isinstance(value, list) and typing.get_origin(member) is tuple:
+            return _convert(value, member, file, key)
         try:
             return _convert(value, member, file, key)
         except SpecError:
             continue
     expected = " or ".join(_name(member) for member in members)
-    raise SpecError(file, key, f"expected {expected}, got {value!r}")
+    raise SpecError(file, key, f"expected {expected}, got {shown(value)}")
 
 
 def _name(hint: Any) -> str:
     if typing.get_origin(hint) is typing.Literal:
         return " or ".join(repr(value) for value in typing.get_args(hint))
+    if typing.get_origin(hint) is tuple:
+        return "an array"
+    if typing.get_origin(hint) is dict or dataclasses.is_dataclass(hint):
+        return "a table"
     names = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}
     return names.get(hint, getattr(hint, "__name__", str(hint)))
 
@@ -120,17 +146,17 @@ def resolve_path(text: str, *, file: str | Path, key: str) -> Path:
     own folder, so that a spec works from whichever folder it is called.
 
     Raises:
-        SpecError: a variable is not set, or nothing lies at the path.
+        SpecError: a variable is not set, a user is not known, or nothing lies at the path.
     """
     try:
-        expanded = Path(Template(text).substitute(os.environ)).expanduser()
+        path = Path(file).parent / Path(Template(text).substitute(os.environ)).expanduser()
+        path.stat()
     except KeyError as error:
-        raise SpecError(
-            file, key, f"{text!r}: the environment variable {error.args[0]} is not set"
-        ) from None
-    except ValueError as error:
-        raise SpecError(file, key, f"{text!r}: {error}") from None
-    path = expanded if expanded.is_absolute() else Path(file).parent / expanded
-    if not path.exists():
-        raise SpecError(file, key, f"no such file or folder: {path}")
+        problem = f"the environment variable {error.args[0]} is not set"
+        raise SpecError(file, key, f"{shown(text)}: {problem}") from None
+    except FileNotFoundError:
+        raise SpecError(file, key, f"no such file or folder: {path}") from None
+    except (OSError, RuntimeError, ValueError) as error:  # `~nobody` is a RuntimeError
+        reason = getattr(error, "strerror", None) or error
+        raise SpecError(file, key, f"{shown(text)}: {reason}") from None
     return path

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -119,8 +120,8 @@ def test_a_folder_that_is_no_ledger_of_ours(campaign, tmp_path):
 @pytest.mark.parametrize(
     ("library", "given", "extra"),
     [
-        ("ray", ["--executor", "ray"], "hpobench-llm[ray]"),
-        ("transformers", [], "hpobench-llm[collect]"),
+        ("ray", ["--executor", "ray"], "[ray]"),
+        ("transformers", [], "[collect]"),
     ],
 )
 def test_collecting_without_a_library_names_the_extra(campaign, tmp_path, library, given, extra):
@@ -212,11 +213,11 @@ def test_names_and_folders_that_do_not_exist(tmp_path):
 @pytest.mark.parametrize(
     ("library", "arguments", "extra"),
     [
-        ("nni", ["replay", "{study}", "--out", "{out}"], "hpobench-llm[nni]"),
-        ("optuna", ["replay", "{study}", "--out", "{out}"], "hpobench-llm[optuna]"),
-        ("lightgbm", ["fit", "{table}", "--out", "{out}"], "hpobench-llm[surrogate]"),
-        ("sklearn", ["fit", "{table}", "--out", "{out}"], "hpobench-llm[surrogate]"),
-        ("torch", ["make-base", "{study}", "--out", "{out}"], "hpobench-llm[collect]"),
+        ("nni", ["replay", "{study}", "--out", "{out}"], "[nni]"),
+        ("optuna", ["replay", "{study}", "--out", "{out}"], "[optuna]"),
+        ("lightgbm", ["fit", "{table}", "--out", "{out}"], "[surrogate]"),
+        ("sklearn", ["fit", "{table}", "--out", "{out}"], "[surrogate]"),
+        ("torch", ["make-base", "{study}", "--out", "{out}"], "[collect]"),
     ],
 )
 def test_a_missing_library_names_the_extra(tmp_path, table_folder, library, arguments, extra):
@@ -233,6 +234,25 @@ def test_a_missing_library_names_the_extra(tmp_path, table_folder, library, argu
     done = run(MAIN, *given, env=os.environ | {"PYTHONPATH": path})
     complains(done, library, extra)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_table_that_cannot_be_read_hides_no_other(table_folder):
+    shelf = table_folder.parent
+    for name, damage in {
+        "cut": lambda f: (f / "table.json").write_text("{"),
+        "deep": lambda f: (f / "table.json").write_text("[" * 100_000),
+        "gone": lambda f: (f / "table.parquet").unlink(),
+        "folder": lambda f: ((f / "table.json").unlink(), (f / "table.json").mkdir()),
+    }.items():
+        shutil.copytree(table_folder, shelf / name)
+        damage(shelf / name)
+    done = run(MAIN, "ls", "benchmarks", "--json", env=os.environ | {"HPOBENCH_LLM_DATA": shelf})
+    assert done.returncode == 0, done.stderr
+    listed = json.loads(done.stdout)["benchmarks"]
+    assert {"lora-nano", "toy-bowl"} < set(listed)
+    assert listed["small"].startswith("table 0.0.1: rank, lr; ")
+    for name in ("cut", "deep", "gone", "folder"):
+        assert listed[name].startswith(f"cannot be read: {shelf / name}"), listed[name]
 
 
 def test_listing_is_data_on_stdout(tmp_path):

@@ -1,12 +1,16 @@
 """Streams whose reader has left, or that were closed: the work goes on, the status is its own."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from hpobench_llm.artefacts import write_atomically
+from hpobench_llm.cli import main
+from hpobench_llm.collect.cli import main as collect_grid
 from hpobench_llm.console import run_command
 from hpobench_llm.errors import DataError
 from hpobench_llm.progress import Progress
@@ -96,3 +100,71 @@ def test_a_bar_on_a_terminal_that_has_gone_ends_nothing(monkeypatch):
         for done in (2, 3):
             bar.advance_to(done, "text")
     assert bar.done == 3
+
+
+def test_a_file_that_cannot_be_used_is_named(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+
+    def fails(command):
+        assert run_command("x", command) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1
+        return said
+
+    assert fails((tmp_path / "none").read_text) == (
+        f"x: error: {tmp_path / 'none'}: No such file or directory\n"
+    )
+    below = tmp_path / "file" / "below"
+    assert str(tmp_path / "file") in fails(lambda: write_atomically(below, "text"))
+    assert fails(lambda: write_atomically(tmp_path, "text")).startswith(f"x: error: {tmp_path}: ")
+
+
+COMMANDS = {
+    "replay": [main, "replay", "{study}", "--out", "{below}"],
+    "compare": [main, "compare", "{below}"],
+    "check": [main, "check", "{below}"],
+    "verify": [main, "verify", "lora-nano", "--campaign", "{below}"],
+    "make-base": [main, "make-base", "{base}", "--out", "{below}"],
+    "make-base of none": [main, "make-base", "{below}"],
+    "import": [main, "import", "generic", "--spec", "{spec}", "--out", "{below}"],
+    "import of none": [main, "import", "generic", "--spec", "{below}", "--out", "o"],
+    "fit": [main, "fit", "{below}", "--out", "o"],
+    "collect-grid": [collect_grid, "{campaign}", "--out", "{below}"],
+    "collect-grid of none": [collect_grid, "{below}", "--out", "o"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_names_the_file_that_it_cannot_use(tmp_path, project_root, capsys, command):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "study.toml").write_text(
+        "name = 's'\ntitle = 'S'\nbenchmarks = ['toy-bowl']\noptimizers = ['random']\n"
+        "seeds = 1\nbudget = 2\n"
+    )
+    (tmp_path / "runs.csv").write_text("lr,loss\n0.1,1\n0.2,2\n")
+    (tmp_path / "import.toml").write_text(
+        "name = 's'\ndescription = 'S'\nlicence = 'none'\nfile = 'runs.csv'\n"
+        "hyperparameters = {lr = {}}\nmetrics = {loss = {direction = 'minimize'}}\n"
+    )
+    places = {
+        "study": tmp_path / "study.toml",
+        "spec": tmp_path / "import.toml",
+        "below": tmp_path / "file" / "below",  # no folder can be made or file be read there
+        "base": project_root / "collect" / "bases" / "tiny.toml",
+        "campaign": project_root / "collect" / "smoke.toml",
+    }
+    program, *arguments = COMMANDS[command]
+    assert program([argument.format(**places) for argument in arguments]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert re.match(r"(hpobench-llm|collect-grid): error: ", last)
+    assert str(tmp_path / "file") in last
+
+
+def test_a_full_disk_names_the_file_that_was_to_be_written(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*a\.json'"):
+        write_atomically(tmp_path / "a.json", "{}")
+    assert list(tmp_path.iterdir()) == []

@@ -86,10 +86,67 @@ def test_sampling_is_seeded_and_covers_every_level():
     }
 
 
+AXES = st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=8, unique=True).map(sorted)
+
+
+@given(AXES)
+def test_a_value_of_32_bits_is_the_one_that_it_was_rounded_from(values):
+    axis = Ordinal("lr", tuple(values), log=True)
+    for number, value in enumerate(values):
+        assert axis.level(value) == number
+        rounded = np.float32(value)
+        close = min(values, key=lambda each: abs(each - float(rounded)))
+        assert axis.canonical(rounded) == axis.canonical(float(rounded)) == close
+        assert type(axis.canonical(rounded)) is float
+
+
+def test_a_value_of_32_bits_may_lie_on_a_bound():
+    axis = Float("lr", 1e-5, 0.1, log=True)
+    assert float(np.float32(0.1)) > 0.1
+    assert axis.canonical(np.float32(0.1)) == 0.1
+    assert axis.canonical(np.float32(0.05)) == float(np.float32(0.05))
+    with pytest.raises(ConfigurationError, match="outside its range"):
+        axis.canonical(0.1 * (1 + 1e-6))
+
+
+def test_levels_are_the_values_of_a_finite_axis():
+    assert [d.levels for d in MIXED] == [
+        None,
+        None,
+        None,
+        (0.5, 2.0, 8.0),
+        ("q", "qv", "all"),
+    ]
+    assert not MIXED.finite
+    assert Space(MIXED.dimensions[3:]).finite
+
+
+def test_a_seed_samples_as_its_generator_does():
+    assert MIXED.sample(3) == MIXED.sample(np.int64(3)) == MIXED.sample(np.random.default_rng(3))
+    for bad in (-1, 0.5, True, None, "0", np.random.RandomState(0)):
+        with pytest.raises(ConfigurationError, match="`rng`: a whole number from 0 up"):
+            MIXED.sample(bad)
+
+
+def test_a_configuration_may_hold_its_own_id():
+    config = {"lr": 1e-3, "dropout": 0.1, "rank": 8, "alpha_ratio": 2.0, "target": "qv"}
+    name = MIXED.config_id(config)
+    assert MIXED.canonical({"config_id": name, **config}) == config
+    with pytest.raises(ConfigurationError, match=f"`config_id` is '0'.*have '{name}': leave it"):
+        MIXED.canonical({**config, "config_id": "0"})
+    with pytest.raises(ConfigurationError, match="missing: rank"):
+        MIXED.canonical({k: v for k, v in config.items() if k != "rank"} | {"config_id": name})
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"rnak": 4}, ["unknown hyperparameter 'rnak'", "did you mean 'rank'"]),
+        ({"alpha": 16}, ["'alpha'", "here it is 'alpha_ratio'", "alpha / rank"]),
+        ({"lora_alpha": 16}, ["'lora_alpha'", "here it is 'alpha_ratio'", "alpha / rank"]),
+        ({"rank": 10**400}, ["`rank`", "finite", "1000"]),
+        ({"rank": 10**5000}, ["`rank`", "finite", "a very long int"]),
+        ({"target": np.array(["q", "qv"])}, ["`target`", "unknown value array("]),
         ({"rank": 0}, ["`rank`", "0", "[1, 512]"]),
         ({"rank": 2.5}, ["`rank`", "integer", "2.5"]),
         ({"lr": float("nan")}, ["`lr`", "finite", "nan"]),
@@ -122,6 +179,11 @@ def test_a_missing_value_is_named():
         lambda: Float("a", 1.0, 1.0),
         lambda: Float("a", 0.0, 1.0, log=True),
         lambda: Categorical("a", ("x", "x")),
+        lambda: Categorical("a", (1, 2)),
+        lambda: Ordinal("a", (1, 10**400)),
+        lambda: Float("a", 0, 10**400),
+        lambda: Space.from_json([{"kind": "float", "name": ["a"], "low": 0, "high": 1}]),
+        lambda: Space.from_json(["a"]),
         lambda: Space(()),
         lambda: Space((Ordinal("a", (1,)), Ordinal("a", (2,)))),
         lambda: Space.from_json([{"kind": "spiral", "name": "a"}]),

@@ -1,1 +1,32 @@
-"""Spaces and benchmarks as other libraries have them; each library is imported in its module."""
+"""Spaces and benchmarks as other libraries have them; each library is imported in its module.
+
+Everything below is loaded when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hpobench_llm.adapters.configspace import to_configspace
+    from hpobench_llm.adapters.hpobench import HPOBenchDictionary
+    from hpobench_llm.adapters.optuna import OptunaObjective
+    from hpobench_llm.adapters.syne_tune import SyneTuneBlackbox
+
+__all__ = ["HPOBenchDictionary", "OptunaObjective", "SyneTuneBlackbox", "to_configspace"]
+
+_HOMES = {
+    "HPOBenchDictionary": "hpobench_llm.adapters.hpobench",
+    "OptunaObjective": "hpobench_llm.adapters.optuna",
+    "SyneTuneBlackbox": "hpobench_llm.adapters.syne_tune",
+    "to_configspace": "hpobench_llm.adapters.configspace",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,14 +1,14 @@
 """A space as ConfigSpace has it (Lindauer et al., "BOAH", 2019)."""
 
+from collections.abc import Iterable
+
 from hpobench_llm.errors import MissingDependencyError
-from hpobench_llm.space import Categorical, Dimension, Float, Integer, Space
+from hpobench_llm.space import Categorical, Dimension, Float, Integer
 
 try:
     import ConfigSpace
-except ModuleNotFoundError as error:
-    if error.name != "ConfigSpace":  # it is there, but not all that it needs
-        raise
-    raise MissingDependencyError("ConfigSpace", "configspace", "`to_configspace`") from None
+except ModuleNotFoundError as error:  # ConfigSpace, or what it needs
+    raise MissingDependencyError(str(error.name), "configspace", "`to_configspace`") from None
 from ConfigSpace.hyperparameters import (
     CategoricalHyperparameter,
     Hyperparameter,
@@ -18,7 +18,9 @@ from ConfigSpace.hyperparameters import (
 )
 
 
-def to_configspace(space: Space, *, seed: int | None = None) -> ConfigSpace.ConfigurationSpace:
+def to_configspace(
+    space: Iterable[Dimension], *, seed: int | None = None
+) -> ConfigSpace.ConfigurationSpace:
     """Return a space whose configurations a benchmark's `query` takes as they are.
 
     `seed` seeds its sampling. ConfigSpace spaces the values of an ordinal evenly: whether ours is

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hpobench_llm.benchmarks.base import Benchmark, FidelityValues
-from hpobench_llm.metrics import select
+from hpobench_llm.metrics import objective_of, select
 from hpobench_llm.space import Categorical, Configuration, Dimension, Integer, Ordinal, Value
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ class OptunaObjective:
 
     Args:
         benchmark: what to query.
-        metrics: the objectives, in their own units and directions.
+        metrics: the objectives, in their own units and directions; the benchmark's own where
+            none is named.
         fidelity: where to query, None in full.
         seed: the benchmark's seed, None for the mean over them.
 
@@ -38,13 +39,14 @@ class OptunaObjective:
     def __init__(
         self,
         benchmark: Benchmark,
-        metrics: Sequence[str] = ("val_loss",),
+        metrics: str | Sequence[str] = (),
         *,
         fidelity: FidelityValues | None = None,
         seed: int | None = None,
     ) -> None:
         self.benchmark = benchmark
-        self.metrics = select(benchmark.metrics, tuple(metrics), benchmark.name)
+        names = metrics or objective_of(benchmark.metrics).name
+        self.metrics = select(benchmark.metrics, names, benchmark.name)
         self._where: dict[str, Any] = {"fidelity": fidelity, "seed": seed}
 
     @property

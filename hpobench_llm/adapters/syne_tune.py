@@ -18,10 +18,8 @@ from hpobench_llm.space import Categorical, Dimension, Float, Integer
 try:
     from syne_tune import config_space as domains
     from syne_tune.blackbox_repository.blackbox import Blackbox
-except ModuleNotFoundError as error:
-    if error.name != "syne_tune":  # it is there, but not all that it needs
-        raise
-    raise MissingDependencyError("syne-tune", "syne-tune", "`SyneTuneBlackbox`") from None
+except ModuleNotFoundError as error:  # syne-tune, or what its blackboxes need beside it
+    raise MissingDependencyError(str(error.name), "syne-tune", "`SyneTuneBlackbox`") from None
 
 
 class SyneTuneBlackbox(Blackbox):  # type: ignore[misc]

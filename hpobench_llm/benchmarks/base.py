@@ -5,20 +5,20 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from hpobench_llm.constraints import Constraint
-from hpobench_llm.errors import ConfigurationError, NotMeasuredError, UnknownNameError
+from hpobench_llm.errors import ConfigurationError, NotMeasuredError, UnknownNameError, shown
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import Fidelity, Metric, select
 from hpobench_llm.pareto import hypervolume, nondominated
-from hpobench_llm.space import Categorical, Configuration, Ordinal, Space, is_number
+from hpobench_llm.space import Configuration, Space, is_number
 
-FidelityValues = Mapping[str, int | float]
+FidelityValues = Mapping[str, int | float] | int | float
 CONSTRAINT = "constraint_"  # how a frame's columns of constraints begin
 _DRAWS = 20_000  # of a space that cannot be listed
 
@@ -46,8 +46,8 @@ class Benchmark(ABC):
         name: what results are filed under.
         space: what can be asked for.
         fidelities: the axes along which a run may be asked for in part; may be empty.
-        metrics: what is answered, by name; the first is the objective where none is named and
-            there is no `val_loss`.
+        metrics: what is answered, by name; `metrics.objective_of` is optimized where none is
+            named.
         constraints: the bounds given to `constrained`.
         table_sha256: of the table that it answers from or was fitted on; None: of none.
     """
@@ -71,9 +71,9 @@ class Benchmark(ABC):
         """Evaluate one configuration.
 
         Args:
-            config: one value for each dimension of `space`.
+            config: one value for each dimension of `space`; a row of `configurations()` will do.
             fidelity: a value for each fidelity axis; an axis that is not named is in full, and
-                None means the whole run in full.
+                None means the whole run in full. Where there is one axis, its value alone.
             seed: None for the mean over the benchmark's seeds, an integer for one of them.
             metrics: which metrics to answer; None for all that were measured there.
 
@@ -141,47 +141,6 @@ class Benchmark(ABC):
         made.constraints = tuple(kept.values())
         return made
 
-    def objective_function(
-        self,
-        config: Mapping[str, object],
-        fidelity: FidelityValues | None = None,
-        rng: int | None = None,
-        *,
-        metric: str | None = None,
-    ) -> dict[str, Any]:
-        """Evaluate one configuration as HPOBench (Eggensperger et al., 2021) does.
-
-        Returns `function_value` (the metric with lower as better; a run that failed counts as the
-        metric's worst), `cost` (seconds) and `info` (all else). `rng` is `query`'s `seed`;
-        `metric` is `val_loss`, or the first metric where there is none of that name.
-        """
-        name = metric or ("val_loss" if "val_loss" in self.metrics else next(iter(self.metrics)))
-        (chosen,) = select(self.metrics, (name,), self.name)
-        answer = self.query(config, fidelity=fidelity, seed=rng)
-        axes = [axis.name for axis in self.fidelities]
-        return {
-            "function_value": answer.loss(chosen),
-            "cost": answer.cost_seconds,
-            "info": {
-                "metric": name,
-                "metrics": dict(answer.metrics),
-                "status": answer.status,
-                "tokens": answer.tokens,
-                "constraints": dict(answer.constraints),
-                "fidelity": dict(zip(axes, self.fidelity_levels(fidelity), strict=True)),
-                "seed": rng,
-            },
-        }
-
-    def objective_function_test(
-        self,
-        config: Mapping[str, object],
-        fidelity: FidelityValues | None = None,
-        rng: int | None = None,
-    ) -> dict[str, Any]:
-        """Evaluate one configuration by its `test_loss`. See `objective_function`."""
-        return self.objective_function(config, fidelity, rng, metric="test_loss")
-
     def optimum(self, metric: str) -> tuple[Configuration, float]:
         """Return the best configuration of a metric in full, and its value in its own units.
 
@@ -204,7 +163,7 @@ class Benchmark(ABC):
         Raises:
             UnknownNameError, NotMeasuredError: as `optimum`.
         """
-        chosen = select(self.metrics, tuple(metrics), self.name)
+        chosen = select(self.metrics, metrics, self.name)
         configs, losses = self._sound(chosen)
         front = np.flatnonzero(nondominated(losses))
         found = self._frame([configs[index] for index in front])
@@ -217,7 +176,7 @@ class Benchmark(ABC):
 
         It follows from the benchmark's metadata alone, so that every study has the same one.
         """
-        return {m.name: m.worst for m in select(self.metrics, tuple(metrics), self.name)}
+        return {m.name: m.worst for m in select(self.metrics, metrics, self.name)}
 
     def hypervolume(
         self,
@@ -234,7 +193,7 @@ class Benchmark(ABC):
         Raises:
             UnknownNameError: there is no such metric, or the points have none of that name.
         """
-        chosen = select(self.metrics, tuple(metrics), self.name)
+        chosen = select(self.metrics, metrics, self.name)
         names = [metric.name for metric in chosen]
         if not isinstance(points, np.ndarray):
             frame = pd.DataFrame(points)
@@ -250,7 +209,7 @@ class Benchmark(ABC):
                 f"{self.name}: points of shape (n_points, {len(names)}) are expected, got "
                 f"{points.shape}"
             )
-        signs = np.array([metric.from_loss(1.0) for metric in chosen])
+        signs = np.array([metric.sign for metric in chosen])
         worst = np.array([metric.to_loss(metric.worst) for metric in chosen])
         return hypervolume(points * signs, worst)
 
@@ -281,6 +240,13 @@ class Benchmark(ABC):
         """Return one checked value for each fidelity axis, the full one where none is given."""
         given: dict[str, int | float] = {}
         names = [axis.name for axis in self.fidelities]
+        if is_number(fidelity) and len(names) == 1:
+            fidelity = {names[0]: fidelity}
+        if not isinstance(fidelity, Mapping | None):
+            raise ConfigurationError(
+                f"{self.name}: fidelity: a value by name of {', '.join(names) or 'no axis'} is "
+                f"expected, got {shown(fidelity)}"
+            )
         for name, value in (fidelity or {}).items():
             if name not in names:
                 raise UnknownNameError("fidelity", name, names, self.name)
@@ -305,7 +271,7 @@ class Benchmark(ABC):
 
     def _candidates(self) -> list[Configuration]:
         """Return the configurations among which optimum and front are looked for."""
-        if all(isinstance(d, Ordinal | Categorical) for d in self.space):
+        if self.space.finite:
             return list(self.space.configurations())
         rng = np.random.default_rng(0)
         return self.space.from_unit(rng.random((_DRAWS, len(self.space))))
@@ -314,9 +280,7 @@ class Benchmark(ABC):
         """Return the candidates that end ok and keep the constraints, and their losses."""
         configs = self._candidates()
         answers = self.query_many(configs)
-        losses = np.column_stack(
-            [answers[metric.name].to_numpy() * metric.to_loss(1.0) for metric in metrics]
-        )
+        losses = np.column_stack([m.losses(answers[m.name].to_numpy()) for m in metrics])
         usable = (answers["status"] == "ok").to_numpy() & np.isfinite(losses).all(axis=1)
         for constraint in self.constraints:
             usable &= (answers[f"{CONSTRAINT}{constraint.name}"] <= 0).to_numpy()

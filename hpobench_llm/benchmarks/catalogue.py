@@ -22,9 +22,7 @@ def list_benchmarks() -> list[str]:
     return [*list_artefacts("tables"), *TOYS]
 
 
-def load(
-    name: str, *, kind: Kind = "table", where: str = "", allow_poor: bool = False
-) -> Benchmark:
+def load(name: str | Path, kind: Kind = "table", *, allow_poor: bool = False) -> Benchmark:
     """Return a benchmark by name or by path, its sums verified.
 
     Args:
@@ -32,7 +30,6 @@ def load(
             campaign: a file, or the name of one in the folder `collect`.
         kind: `table` answers exact rows only; `surrogate` predicts any configuration between;
             `live` trains what it is asked for. A toy is its own table.
-        where: the beginning of an error's message, such as the file that holds the name.
         allow_poor: also open a surrogate that did not pass its ranking check.
 
     Raises:
@@ -44,21 +41,21 @@ def load(
     """
     match kind:
         case "table":
-            if name in TOYS:
-                return TOYS[name]()
-            return TabularBenchmark(Table.load(_find("tables", "benchmark", name, TOYS, where)))
+            if str(name) in TOYS:
+                return TOYS[str(name)]()
+            return TabularBenchmark(Table.load(_find("tables", "benchmark", name, TOYS)))
         case "surrogate":
-            return _surrogate(_find("surrogates", "surrogate", name, (), where), allow_poor)
+            return _surrogate(_find("surrogates", "surrogate", name, ()), allow_poor)
         case "live":
-            return _live(_campaign(name, where))
-    raise UnknownNameError("kind of benchmark", kind, KINDS, where)
+            return _live(_campaign(name))
+    raise UnknownNameError("kind of benchmark", kind, KINDS)
 
 
-def _find(stage: str, what: str, name: str, more: Iterable[str], where: str) -> Path:
+def _find(stage: str, what: str, name: str | Path, more: Iterable[str]) -> Path:
     try:
         return find_artefact(stage, name)
     except UnknownNameError as error:
-        raise UnknownNameError(what, name, [*error.known, *more], where) from None
+        raise UnknownNameError(what, str(name), [*error.known, *more]) from None
 
 
 def _surrogate(folder: Path, allow_poor: bool) -> Benchmark:
@@ -72,12 +69,12 @@ def _surrogate(folder: Path, allow_poor: bool) -> Benchmark:
     return SurrogateBenchmark(surrogate)
 
 
-def _campaign(name: str, where: str) -> Path:
+def _campaign(name: str | Path) -> Path:
     for path in (Path(name), CAMPAIGNS / f"{name}.toml"):
         if path.suffix == ".toml" and path.is_file():
             return path
     known = [path.stem for path in CAMPAIGNS.glob("*.toml")]
-    raise UnknownNameError(f"campaign in {CAMPAIGNS.resolve()}", name, known, where)
+    raise UnknownNameError(f"campaign in {CAMPAIGNS.resolve()}", str(name), known)
 
 
 def _live(campaign: Path) -> Benchmark:

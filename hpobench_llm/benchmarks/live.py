@@ -79,7 +79,7 @@ class LiveBenchmark(Benchmark):
         metrics: Sequence[str] | None = None,
     ) -> Evaluation:
         """Train one configuration. See `Benchmark.query`."""
-        wanted = select(self.metrics, tuple(metrics or self.metrics), self.name)
+        wanted = select(self.metrics, metrics or self.metrics, self.name)
         canonical = self.space.canonical(config)
         level = self._level(fidelity)
         rows = pd.concat([self._rows(Run(canonical, s)) for s in self._seeds(seed)])

@@ -55,6 +55,8 @@ class SurrogateBenchmark(Benchmark):
             NotMeasuredError: one of `metrics` was not measured around this fidelity.
         """
         level = self.fidelity_levels(fidelity)
+        if isinstance(metrics, str):
+            metrics = (metrics,)
         numbers = self._surface.encoder.numbers(config)
         wanted = None if metrics is None else self._wanted(metrics, level) + self._bounded
         answers = self._surface.ask(numbers, level, _checked(seed, self.name), wanted)
@@ -143,7 +145,7 @@ class SurrogateBenchmark(Benchmark):
         configs = self.space.from_unit(rng.random((_SEARCH_POINTS, len(self.space))))
         numbers = self._surface.encoder.numbers_of_many(configs)
         answers = self._surface.ask(numbers, level, None, [column, *self._bounded])
-        losses = answers.values[:, column] * chosen.to_loss(1.0)
+        losses = chosen.losses(answers.values[:, column])
         usable = (answers.status == 0) & np.isfinite(losses)
         for bound in self.constraints:
             usable &= bound.excesses(self._measured(answers, bound.name)) <= 0

@@ -136,7 +136,7 @@ class TabularBenchmark(Benchmark):
         (chosen,) = select(self.metrics, (metric,), self.name)
         page = self._page(self._full, None)
         mean_values = page.values[:, self._columns[metric]]
-        means = mean_values * chosen.to_loss(1.0)
+        means = chosen.losses(mean_values)
         ok = np.flatnonzero((page.status == _OK) & np.isfinite(means))
         order = ok[np.argsort(means[ok], kind="stable")]
         good = np.zeros(len(means), dtype=np.bool_)
@@ -177,9 +177,13 @@ class TabularBenchmark(Benchmark):
     def _level(self, fidelity: FidelityValues | None) -> Level:
         if fidelity is None:
             return self._full
-        if len(fidelity) == 1 and len(self.fidelities) == 1:  # the common case, at once
+        if type(fidelity) is dict and len(self.fidelities) == 1:  # the common case, at once
             value = fidelity.get(self.fidelities[0].name, float("nan"))
-            if type(value) in (int, float) and (value,) in self._cells.levels:
+            if (
+                len(fidelity) == 1
+                and type(value) in (int, float)
+                and (value,) in self._cells.levels
+            ):
                 return (value,)
         level = self.fidelity_levels(fidelity)
         if level not in self._cells.levels:
@@ -216,11 +220,7 @@ class TabularBenchmark(Benchmark):
         return int(seed)
 
     def _wanted(self, metrics: Sequence[str]) -> dict[str, int]:
-        try:
-            return {name: self._columns[name] for name in metrics}
-        except KeyError:
-            select(self.metrics, tuple(metrics), self.name)
-            raise
+        return {m.name: self._columns[m.name] for m in select(self.metrics, metrics, self.name)}
 
     def _absent(
         self, position: int, config: Mapping[str, object], level: Level, seed: int | None

@@ -31,7 +31,12 @@ class ToyBenchmark(Benchmark):
                 name="val_loss", unit="1", direction="minimize", worst=worst, low=0.0
             ),
             "score_toy": Metric(
-                name="score_toy", unit="1", direction="maximize", worst=-worst, high=0.0
+                name="score_toy",
+                unit="1",
+                direction="maximize",
+                worst=-worst,
+                high=0.0,
+                role="score",
             ),
         }
 
@@ -53,7 +58,7 @@ class ToyBenchmark(Benchmark):
             )
         loss = float(((self.space.to_unit([canonical]) - _CENTRE) ** 2).sum()) + 1.0 / step
         values = {"val_loss": loss, "score_toy": -loss}
-        wanted = select(self.metrics, tuple(metrics or self.metrics), self.name)
+        wanted = select(self.metrics, metrics or self.metrics, self.name)
         return Evaluation(
             metrics={metric.name: values[metric.name] for metric in wanted},
             cost_seconds=float(step),

@@ -4,7 +4,10 @@ import argparse
 import json
 import shutil
 import sys
+from pathlib import Path
 from typing import Any
+
+from hpobench_llm.errors import HpobenchError
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -20,13 +23,8 @@ def _ls(options: argparse.Namespace) -> int:
     if options.what in (None, "benchmarks"):
         from hpobench_llm.benchmarks.catalogue import TOYS
         from hpobench_llm.locate import list_artefacts
-        from hpobench_llm.tables.table import Table
 
-        listed["benchmarks"] = {}
-        for name, folder in list_artefacts("tables").items():
-            metadata = Table.load(folder).metadata
-            axes = ", ".join(metadata.space.names)
-            listed["benchmarks"][name] = f"table {metadata.version}: {axes}; {folder}"
+        listed["benchmarks"] = {n: _about(f) for n, f in list_artefacts("tables").items()}
         listed["benchmarks"] |= dict.fromkeys(TOYS, "closed form, for tests")
     if options.what in (None, "optimizers"):
         from hpobench_llm.optimizers.listing import columns, lines
@@ -56,3 +54,14 @@ def _ls(options: argparse.Namespace) -> int:
             given = "must be given" if default is None else f"{default} by default"
             print(f"  {name.ljust(widest)}  {about['summary']}; {about['value']}: {given}")
     return 0
+
+
+def _about(folder: Path) -> str:
+    """Return what a table is; one that cannot be read hides no other."""
+    from hpobench_llm.tables.table import Table
+
+    try:
+        metadata = Table.load(folder).metadata
+    except (HpobenchError, OSError) as error:
+        return f"cannot be read: {error}"
+    return f"table {metadata.version}: {', '.join(metadata.space.names)}; {folder}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hpobench_llm.collect.campaign.plan import EngineName, Task, plan
-from hpobench_llm.collect.campaign.spec import Campaign, read_campaign
+from hpobench_llm.collect.campaign.spec import Campaign, read_grid
 from hpobench_llm.collect.costs.estimate import describe as estimated
 from hpobench_llm.collect.costs.packing import pack_size
 from hpobench_llm.collect.dry_run import describe
@@ -51,7 +51,7 @@ def _until_stopped(options: argparse.Namespace) -> int:
 
 def _collect(options: argparse.Namespace, stop: StopSignals) -> int:
     check(options)
-    campaign = read_campaign(options.campaign)
+    campaign = read_grid(options.campaign)
     ledger = Ledger(open_storage(options.ledger or options.out), campaign.identity())
     ledger.refresh()
     sealed = (options.out / "table.json").exists()

@@ -23,8 +23,7 @@ def describe(campaign: Campaign, tasks: Sequence[Task], ledger: Ledger) -> list[
     tasks_done = sum(map(ledger.is_done, tasks))
     lines = [f"campaign   {campaign.name} {campaign.version}"]
     lines += [
-        f"axis       {axis}: {', '.join(map(_text, values))}"
-        for axis, values in campaign.grid.items()
+        f"axis       {d.name}: {', '.join(map(_text, d.levels or ()))}" for d in campaign.space
     ]
     lines += [
         f"runs       {len(runs)} ({configs} configurations x {len(campaign.seeds)} seeds"

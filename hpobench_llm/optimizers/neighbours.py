@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hpobench_llm.space import Categorical, Configuration, Dimension, Ordinal, Space
+from hpobench_llm.space import Configuration, Dimension, Space
 
 
 def neighbour(space: Space, config: Configuration, rng: np.random.Generator) -> Configuration:
@@ -22,4 +22,4 @@ def neighbour(space: Space, config: Configuration, rng: np.random.Generator) -> 
 
 
 def _fixed(dimension: Dimension) -> bool:
-    return isinstance(dimension, Ordinal | Categorical) and len(dimension.values) == 1
+    return dimension.levels is not None and len(dimension.levels) == 1

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from hpobench_llm.benchmarks.base import Benchmark
 from hpobench_llm.benchmarks.catalogue import load
 from hpobench_llm.errors import ConfigurationError, OptimizerError
-from hpobench_llm.metrics import select
+from hpobench_llm.metrics import objective_of, select
 from hpobench_llm.optimizers.base import Optimizer
 from hpobench_llm.optimizers.registry import build, entry
-from hpobench_llm.space import Configuration
+from hpobench_llm.space import Configuration, check_seed
 from hpobench_llm.studies.budget import Budget
 from hpobench_llm.studies.clock import Clock, Rules
 from hpobench_llm.studies.sources import sources_of
@@ -23,7 +23,7 @@ def replay(
     budget: int | Mapping[str, float],
     seed: int,
     workers: int = 1,
-    objectives: Sequence[str] = ("val_loss",),
+    objectives: str | Sequence[str] = (),
     initial: Sequence[Configuration] = (),
     sources: Sequence[str | Benchmark] = (),
     table_seed: int | None = None,
@@ -46,7 +46,8 @@ def replay(
             clock, `{"tokens": 1e6}`, or steps of a fidelity axis, `{"step": 4096}`. See `Budget`.
         seed: the optimizer's only source of randomness.
         workers: how many trials run at a time on the simulated clock.
-        objectives: the metrics that the optimizer is told.
+        objectives: the metrics that the optimizer is told; the benchmark's own where none is
+            named.
         initial: configurations that every optimizer has to try first, in full; they count.
         sources: benchmarks of related tasks, the most recent last, whose results in full an
             optimizer that transfers is told; see `sources_of`.
@@ -65,7 +66,9 @@ def replay(
     if checkpoint_seconds is not None and not 0 <= checkpoint_seconds < math.inf:
         raise ConfigurationError(f"`checkpoint_seconds`: 0 or more, got {checkpoint_seconds!r}")
     problem = load(benchmark) if isinstance(benchmark, str) else benchmark
-    chosen = select(problem.metrics, tuple(objectives), problem.name)
+    chosen = select(
+        problem.metrics, objectives or objective_of(problem.metrics).name, problem.name
+    )
     allowed = Budget.of(budget, problem.fidelities)
     rules = Rules(
         workers=workers,
@@ -79,7 +82,7 @@ def replay(
         objectives=chosen,
         fidelities=problem.fidelities,
         budget=allowed.trials,
-        seed=seed,
+        seed=check_seed(seed),
         initial=initial,
         sources=sources_of(problem, sources, chosen),
         constraints=problem.constraints,

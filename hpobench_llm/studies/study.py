@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, cast
 
 from hpobench_llm.benchmarks.base import Benchmark
 from hpobench_llm.benchmarks.catalogue import KINDS, Kind, load
-from hpobench_llm.errors import nearest
+from hpobench_llm.errors import UnknownNameError, nearest
 
 TIMEOUT_SECONDS = 3600.0
 NONE: Final = "none"
@@ -145,4 +145,7 @@ def load_as(
     name: str, kind: str | dict[str, str], where: str = "", *, allow_poor: bool = False
 ) -> Benchmark:
     """Return a benchmark of the kind that a study's `kind` gives it."""
-    return load(name, kind=kind_of(name, kind), where=where, allow_poor=allow_poor)
+    try:
+        return load(name, kind_of(name, kind), allow_poor=allow_poor)
+    except UnknownNameError as error:
+        raise error.at(where) from None

@@ -1,5 +1,8 @@
 """Benchmarks as blackboxes of Syne Tune, driven by its own tuner."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -109,3 +112,18 @@ def test_its_tuner_replays_asha(tmp_path, monkeypatch):
         bench.query(best, fidelity={"step": step}, seed=0) for step in axis.values if step > 0
     ]
     assert least in [answer.metrics.get("val_loss") for answer in curve]
+
+
+@pytest.mark.parametrize("library", ["syne_tune", "huggingface_hub"])
+def test_what_is_missing_is_named_with_its_extra(library):
+    program = (
+        "import sys\n"
+        "for name in [n for n in sys.modules if n.split('.')[0] == sys.argv[1]]:\n"
+        "    del sys.modules[name]\n"
+        "sys.modules[sys.argv[1]] = None\n"
+        "from hpobench_llm.adapters import SyneTuneBlackbox"
+    )
+    done = subprocess.run([sys.executable, "-c", program, library], capture_output=True, text=True)
+    said = done.stderr.strip().splitlines()[-1]
+    assert f"`SyneTuneBlackbox` needs {library}, which is not installed: pip install" in said
+    assert said.endswith("[syne-tune]'")

@@ -6,11 +6,20 @@ import sys
 import numpy as np
 import pytest
 
+import hpobench_llm
 from hpobench_llm.benchmarks.catalogue import load
 from hpobench_llm.benchmarks.live import LiveBenchmark
 from hpobench_llm.benchmarks.tabular import TabularBenchmark
+from hpobench_llm.collect.campaign.design import spread
+from hpobench_llm.collect.campaign.spec import read_campaign
 from hpobench_llm.collect.cli import main as collect_grid
-from hpobench_llm.errors import ConfigurationError, NotMeasuredError, UnknownNameError
+from hpobench_llm.errors import (
+    ConfigurationError,
+    NotMeasuredError,
+    SpecError,
+    UnknownNameError,
+)
+from hpobench_llm.space import Float, Integer, Space
 from hpobench_llm.studies.replay import replay
 from hpobench_llm.tables.table import Table
 
@@ -95,10 +104,79 @@ def test_without_peft_the_extra_is_named(file):
         "hpobench_llm.load(sys.argv[1], kind='live')"
     )
     done = subprocess.run([sys.executable, "-c", program, file], capture_output=True, text=True)
-    assert "pip install 'hpobench-llm[collect]'" in done.stderr
+    assert "a live benchmark needs peft" in done.stderr
+    assert "[collect]'" in done.stderr
 
 
 def test_the_module_alone_loads_no_torch():
     program = "import sys, hpobench_llm.benchmarks.live; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout == "False\n"
+
+
+RANGES = ("lr = [1e-3, 1e-2]", "lr = {low = 1e-4, high = 1e-1, log = true}")
+
+
+def test_ranges_make_it_a_benchmark_to_tune_on(write_campaign):
+    file = write_campaign(
+        RANGES, ("rank = [2, 4]", "rank = {low = 1, high = 8}\ndropout = {low = 0, high = 0.5}")
+    )
+    live = hpobench_llm.load(file, "live")
+    assert live.space == Space(
+        (
+            Integer("rank", 1, 8, log=True),
+            Float("dropout", 0.0, 0.5),
+            Float("lr", 1e-4, 1e-1, log=True),
+        )
+    )
+    frame = replay(live, "random", budget=4, seed=0, table_seed=0).to_frame()
+    assert (frame["status"] == "ok").all()
+    assert frame["lr"].between(1e-4, 1e-1).all()
+    assert frame[["rank", "lr"]].drop_duplicates().shape[0] == 4
+    best = frame.loc[frame["val_loss"].idxmin()]
+    listed = write_campaign(
+        ("rank = [2, 4]", f"rank = [{best['rank']}]\ndropout = [{float(best['dropout'])}]"),
+        ("lr = [1e-3, 1e-2]", f"lr = [{float(best['lr'])}]"),
+    )
+    (config,) = load(listed, "live").space.configurations()
+    answer = load(listed, "live").query(config, seed=0)
+    assert answer.metrics["val_loss"] == best["val_loss"]  # the same run, in another campaign
+    with pytest.raises(ConfigurationError, match=r"`lr`: 0.2 is outside its range \[0.0001, 0.1"):
+        live.query({"rank": 3, "dropout": 0.0, "lr": 0.2})
+
+
+def test_a_range_is_not_collected(write_campaign, tmp_path, capsys):
+    file = write_campaign(RANGES)
+    for more in ([], ["--dry-run"]):
+        assert collect_grid([str(file), "--out", str(tmp_path / "t"), *more]) == 2
+        said = capsys.readouterr().err.strip()
+        assert said.count("\n") == 0
+        for words in (str(file), "`grid.lr`", "a grid needs a list", 'kind="live"'):
+            assert words in said
+    assert not (tmp_path / "t").exists()
+    assert read_campaign(file).runs() == []
+    with pytest.raises(ConfigurationError, match="a space with a range cannot be listed"):
+        spread(read_campaign(file).space)
+
+
+@pytest.mark.parametrize(
+    ("axis", "words"),
+    [
+        ("rank = {low = 2, high = 4.5}", ["`grid.rank`", "an integer", "4.5"]),
+        ("rank = {low = 0, high = 4}", ["rank = 0", "outside its range"]),
+        ("rank = {low = 4, high = 4}", ["`rank`", "low must be below high"]),
+        ("rank = {low = 4, hihg = 8}", ["`grid.rank.hihg`", "unknown key", "'high'"]),
+        ("rank = {low = 4}", ["`grid.rank.high`", "required"]),
+        ("rank = 4", ["`grid.rank`", "expected an array or a table", "4"]),
+        ("rank = [4, true]", ["`grid.rank[1]`", "True"]),
+        ("dropout = {low = 0.0, high = 0.5, log = true}", ["`dropout`", "log needs positive"]),
+        ("dropout = {low = 0.0, high = 1.5}", ["dropout = 1.5", "outside its range"]),
+        ("batch_rows = {low = 8, high = 16}", ["`grid.batch_rows`", "list the values"]),
+        ("scaling = {low = 0, high = 1}", ["`grid.scaling`", "a name is expected"]),
+    ],
+)
+def test_a_range_that_cannot_be_is_named(write_campaign, axis, words):
+    with pytest.raises(SpecError) as caught:
+        read_campaign(write_campaign(("rank = [2, 4]", axis)))
+    for word in words:
+        assert word in str(caught.value)

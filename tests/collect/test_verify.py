@@ -231,5 +231,5 @@ def test_without_torch_the_extra_is_named(table_folder):
         text=True,
     )
     assert done.returncode == 2
-    assert "hpobench-llm[collect]" in done.stderr
+    assert "[collect]" in done.stderr
     assert "Traceback" not in done.stderr

@@ -105,23 +105,6 @@ def test_nothing_is_better_than_the_optimum(bench):
             assert bench.query(other).loss(metric) >= metric.to_loss(value) - 1e-9
 
 
-def test_as_hpobench_has_it(bench):
-    (config,) = some(bench, 1)
-    found = bench.objective_function(config)
-    answer = bench.query(config)
-    assert set(found) == {"function_value", "cost", "info"}
-    assert found["function_value"] == answer.loss(bench.metrics["val_loss"])
-    assert found["cost"] == pytest.approx(answer.cost_seconds, nan_ok=True)
-    assert found["info"]["fidelity"] == {axis.name: axis.full for axis in bench.fidelities}
-    if "test_loss" in bench.metrics:
-        assert bench.objective_function_test(config)["function_value"] == pytest.approx(
-            answer.loss(bench.metrics["test_loss"])
-        )
-    else:
-        with pytest.raises(UnknownNameError, match="unknown metric 'test_loss'"):
-            bench.objective_function_test(config)
-
-
 def test_the_reference_point_is_the_worst_of_each_metric(bench):
     names = list(bench.metrics)[:2]
     assert bench.reference_point(names) == {n: bench.metrics[n].worst for n in names}
@@ -181,6 +164,68 @@ def test_numpy_numbers_are_numbers(bench):
     }
     assert str(bench.query(spelled)) == str(bench.query(config))
     assert str(bench.query_many([spelled])) == str(bench.query_many([config]))
+
+
+def test_a_row_of_its_configurations_can_be_asked_for(bench):
+    if not bench.space.finite and not isinstance(bench, TabularBenchmark):
+        pytest.skip("an interval has no list of configurations")
+    frame = bench.configurations().head(3)
+    configs = frame.drop(columns="config_id").to_dict("records")
+    expected = [str(bench.query(config)) for config in configs]
+    rows = [row for _, row in frame.iterrows()]
+    assert [str(bench.query(row)) for row in rows] == expected
+    assert [str(bench.query(row.to_dict())) for row in rows] == expected
+    assert str(bench.query_many(rows)) == str(bench.query_many(configs))
+    other = {**configs[0], "config_id": bench.space.config_id(configs[1])}
+    with pytest.raises(ConfigurationError, match=r"`config_id` is .*leave it out"):
+        bench.query(other)
+    with pytest.raises(ConfigurationError, match="unknown hyperparameter 'val_loss'"):
+        bench.query(rows[0].drop("config_id").to_dict() | {"val_loss": 1.0})
+    with pytest.raises(ConfigurationError, match="unknown hyperparameter 'val_loss'"):
+        bench.query(pd.concat([rows[0], pd.Series({"val_loss": 1.0})]))
+
+
+def test_a_number_is_the_value_of_the_one_fidelity_axis(bench):
+    (config,) = some(bench, 1)
+    if len(bench.fidelities) == 1:
+        (axis,) = bench.fidelities
+        for value in (axis.values[0], np.int64(axis.full), float(axis.full)):
+            assert str(bench.query(config, fidelity=value)) == str(
+                bench.query(config, fidelity={axis.name: value})
+            )
+            assert str(bench.query_many([config], fidelity=value)) == str(
+                bench.query_many([config], fidelity={axis.name: value})
+            )
+        with pytest.raises(HpobenchError, match=axis.name):
+            bench.query(config, fidelity=2 * axis.full)
+    else:
+        with pytest.raises(ConfigurationError, match=r"fidelity: a value by name of .* got 4"):
+            bench.query(config, fidelity=4)
+    for bad in ("step", [4], True):
+        with pytest.raises(ConfigurationError, match="fidelity: a value by name of"):
+            bench.query(config, fidelity=bad)
+
+
+def test_a_text_is_the_name_of_one_metric(bench):
+    (config,) = some(bench, 1)
+    named = bench.query(config, metrics="val_loss")
+    assert str(named) == str(bench.query(config, metrics=["val_loss"]))
+    assert bench.pareto_front("val_loss").equals(bench.pareto_front(["val_loss"]))
+    assert set(bench.reference_point("val_loss")) == {"val_loss"}
+    with pytest.raises(UnknownNameError, match="unknown metric 'val_los'; did you mean"):
+        bench.query(config, metrics="val_los")
+
+
+def test_numbers_of_32_bits_are_the_values_that_they_were_rounded_from(bench):
+    if not bench.space.finite:
+        pytest.skip("an interval holds the rounded number itself")
+    (config,) = some(bench, 1)
+    rounded = {k: v if isinstance(v, str) else np.float32(v) for k, v in config.items()}
+    plain = {k: v if isinstance(v, str) else float(v) for k, v in rounded.items()}
+    for spelled in (rounded, plain):
+        assert str(bench.query(spelled)) == str(bench.query(config))
+        assert str(bench.query_many(pd.DataFrame([spelled]))) == str(bench.query_many([config]))
+        assert bench.space.config_id(spelled) == bench.space.config_id(config)
 
 
 def test_what_cannot_be_bounded_is_named(bench):

@@ -81,6 +81,8 @@ def make_base(
     spec = read_spec(spec_path, BaseSpec)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise SpecError(spec_path, "", f"{out} exists and is not empty; give another --out")
+    partial = out.with_name(f"{out.name}.partial")
+    partial.mkdir(parents=True, exist_ok=True)  # what cannot be written is said now
     where = choose_device(device)
     logging.disable_progress_bar()
     logging.set_verbosity_error()
@@ -97,7 +99,6 @@ def make_base(
             f"{spec_path}: the text gives {len(rows)} rows of {recipe.row_tokens} tokens; "
             "at least 2 are needed"
         )
-    partial = out.with_name(f"{out.name}.partial")
     model = untrained(shape, spec.seed)
     outcome = pretrain(
         model,

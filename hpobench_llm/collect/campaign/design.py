@@ -3,7 +3,8 @@
 import numpy as np
 from scipy.stats import qmc
 
-from hpobench_llm.space import Categorical, Configuration, Ordinal, Space
+from hpobench_llm.errors import ConfigurationError
+from hpobench_llm.space import Configuration, Space
 
 
 def spread(space: Space) -> list[Configuration]:
@@ -12,8 +13,13 @@ def spread(space: Space) -> list[Configuration]:
     The points of Sobol's sequence (unscrambled, so that the order never changes) fall into the
     cells of the grid; a point whose cell is taken goes to the nearest free one, measured in shares
     of each axis. For `n` configurations this takes O(n^2) steps: a second for 5,000.
+
+    Raises:
+        ConfigurationError: an axis is a range.
     """
-    axes = [d.values for d in space if isinstance(d, Ordinal | Categorical)]
+    if not space.finite:
+        raise ConfigurationError("a space with a range cannot be listed")
+    axes = [d.levels for d in space if d.levels is not None]
     sizes = np.array([len(values) for values in axes])
     cells = np.stack(np.unravel_index(np.arange(sizes.prod()), sizes), axis=1)
     centres = (cells + 0.5) / sizes

@@ -90,6 +90,19 @@ def module_names(names: str | Sequence[str]) -> str:
     return ",".join(listed)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """An axis whose values are not listed: the numbers from `low` to `high`, both included.
+
+    They are whole where the hyperparameter is. `log` spaces them by their logarithm; left out, it
+    is as for a list of the hyperparameter's values.
+    """
+
+    low: int | float
+    high: int | float
+    log: bool | None = None
+
+
 NAMES = tuple(field.name for field in fields(Hyperparameters))
 TARGETS = "target_modules"
 NOMINAL = ("scaling", TARGETS)

@@ -13,13 +13,14 @@ from hpobench_llm.collect.campaign.hyperparameters import (
     NOMINAL,
     TARGETS,
     Hyperparameters,
+    Range,
     module_names,
 )
 from hpobench_llm.collect.campaign.identity import Identity, identity_of
 from hpobench_llm.collect.campaign.recipe import Base, Data, Score
 from hpobench_llm.errors import ConfigurationError, SpecError, nearest
 from hpobench_llm.metrics import Fidelity
-from hpobench_llm.space import Categorical, Ordinal, Space, config_id
+from hpobench_llm.space import Categorical, Dimension, Float, Integer, Ordinal, Space, config_id
 from hpobench_llm.spec import read_spec
 from hpobench_llm.tables.schema import STEP
 
@@ -41,6 +42,9 @@ class Repeat:
 class Campaign:
     """A grid of real fine-tunes. A run is one configuration and one seed.
 
+    An axis of `grid` lists its values, or is a `Range`; only lists can be collected as a grid, a
+    range is for tuning on the campaign itself (`benchmarks/live.py`).
+
     A step is one forward and backward pass over `step_rows` rows; a configuration updates its
     weights every `batch_rows / step_rows` steps, so that all see the same rows at a step. With
     `steps_are = "updates"` it is an update, made of so many passes: larger batches cost more.
@@ -60,7 +64,7 @@ class Campaign:
     description: str
     base: Base
     data: Data
-    grid: dict[str, tuple[int | float | str | tuple[str, ...], ...]]
+    grid: dict[str, tuple[int | float | str | tuple[str, ...], ...] | Range]
     seeds: tuple[int, ...]
     checkpoints: tuple[int, ...]
     step_rows: int = 8
@@ -99,29 +103,34 @@ class Campaign:
     def _check_grid(self) -> None:
         if not self.grid or not all(self.grid.values()):
             raise ValueError("`grid` is empty: name at least one axis with at least one value")
-        for axis, values in self.grid.items():
+        for axis in self.grid:
             if axis not in NAMES:
                 raise ValueError(f"`grid.{axis}`: unknown hyperparameter{nearest(axis, NAMES)}")
-            if axis == TARGETS:
-                self.grid[axis] = values = tuple(map(_spelled, values))
+            listed = self.grid[axis]
+            if axis == TARGETS and not isinstance(listed, Range):
+                self.grid[axis] = tuple(map(_spelled, listed))
+            values = self.extent(axis)
             for value in values:
                 if isinstance(value, str) != (axis in NOMINAL):
                     kind = "name" if axis in NOMINAL else "number"
                     raise ValueError(f"`grid.{axis}`: a {kind} is expected, got {value!r}")
-            if axis not in NOMINAL and not all(math.isfinite(float(value)) for value in values):  # type: ignore[arg-type]
+            if axis not in NOMINAL and not all(math.isfinite(float(value)) for value in values):
                 raise ValueError(f"`grid.{axis}`: values must be finite: {list(values)}")
             for value in values:
                 self.hyperparameters({axis: value})
-        fractions = self.grid.get("train_fraction", (self.defaults.train_fraction,))
-        least = min(float(fraction) for fraction in fractions)  # type: ignore[arg-type]
+        least = min(float(fraction) for fraction in self.extent("train_fraction"))
         if self.data.train_rows and self.data.leaked_rows > round(least * self.data.train_rows):
             raise ValueError(
                 f"`data.leaked_rows` = {self.data.leaked_rows}: with train_fraction = {least:g} "
                 "not all of them would be trained on"
             )
         _ = self.space  # its own rules: increasing values, positive where logarithmic
-        for rows in self.grid.get("batch_rows", (self.defaults.batch_rows,)):
-            steps, rest = divmod(int(rows), self.step_rows)  # type: ignore[arg-type]
+        if isinstance(self.grid.get("batch_rows"), Range):
+            raise ValueError(
+                "`grid.batch_rows`: list the values, which are whole numbers of steps"
+            )
+        for rows in self.extent("batch_rows"):
+            steps, rest = divmod(int(rows), self.step_rows)
             whole = self.steps_are == "updates" or not any(
                 checkpoint % steps for checkpoint in self.checkpoints if steps
             )
@@ -139,19 +148,24 @@ class Campaign:
 
     @property
     def space(self) -> Space:
-        """The axes of the grid: ordinal dimensions, categorical ones for names."""
-        return Space(
-            tuple(
-                Categorical(axis, tuple(str(value) for value in values))
-                if axis in NOMINAL
-                else Ordinal(
-                    axis,
-                    tuple(self._typed(axis, value) for value in values),
-                    log=axis in LOGARITHMIC,
-                )
-                for axis, values in self.grid.items()
-            )
-        )
+        """The axes of the grid: ordinal dimensions, categorical ones for names, and ranges."""
+        return Space(tuple(map(self._dimension, self.grid)))
+
+    def extent(self, name: str) -> tuple[int | float | str, ...]:
+        """Return what a hyperparameter takes: its values, the ends of its range, its default."""
+        values = self.grid.get(name, (getattr(self.defaults, name),))
+        return (values.low, values.high) if isinstance(values, Range) else values
+
+    def _dimension(self, axis: str) -> Dimension:
+        extent = tuple(self._typed(axis, value) for value in self.extent(axis))
+        if axis in NOMINAL:
+            return Categorical(axis, extent)
+        values, log = self.grid[axis], axis in LOGARITHMIC
+        if not isinstance(values, Range):
+            return Ordinal(axis, extent, log=log)
+        kind = Integer if isinstance(extent[0], int) else Float
+        log = log if values.log is None else values.log
+        return kind(axis, low=extent[0], high=extent[1], log=log)
 
     @property
     def fidelity(self) -> Fidelity:
@@ -175,8 +189,10 @@ class Campaign:
         """Return every run once, in an order of which each beginning is a balanced design.
 
         All configurations with the first seed come first, in the order of `design.spread`, then
-        the other seeds, then the repeats.
+        the other seeds, then the repeats. With a range there is no grid, and so no run of one.
         """
+        if not self.space.finite:
+            return []
         configs = spread(self.space)
         found = [Run(config, seed) for seed in self.seeds for config in configs]
         for repeat in self.repeat:
@@ -221,9 +237,27 @@ def read_campaign(path: Path) -> Campaign:
         SpecError: naming file, key and value.
     """
     campaign = read_spec(path, Campaign)
-    for axis, values in campaign.grid.items():
+    for axis in campaign.grid:
         expected = type(getattr(campaign.defaults, axis))
-        for value in values:
+        for value in campaign.extent(axis):
             if expected is int and not isinstance(value, int):
                 raise SpecError(path, f"grid.{axis}", f"an integer is expected, got {value!r}")
+    return campaign
+
+
+def read_grid(path: Path) -> Campaign:
+    """Read a campaign to collect, all of whose axes are lists.
+
+    Raises:
+        SpecError: naming file, key and value.
+    """
+    campaign = read_campaign(path)
+    for axis, values in campaign.grid.items():
+        if isinstance(values, Range):
+            raise SpecError(
+                path,
+                f"grid.{axis}",
+                "a grid needs a list of values, and this is a range; to tune on the campaign as "
+                f'it is, load("{path}", kind="live")',
+            )
     return campaign

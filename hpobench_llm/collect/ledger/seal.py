@@ -140,7 +140,14 @@ def metrics_of(campaign: Campaign, header: Header, frame: pd.DataFrame) -> dict[
     untrained = header.untrained
     worst = campaign.diverged_factor * untrained["val_loss"]
     losses = [
-        Metric(name=name, unit="nats per label token", direction="minimize", worst=worst, low=0.0)
+        Metric(
+            name=name,
+            unit="nats per label token",
+            direction="minimize",
+            worst=worst,
+            low=0.0,
+            role="objective" if name.startswith("val_loss") else "diagnostic",
+        )
         for name in ("val_loss", "test_loss", "train_loss", *untrained)
         if name.endswith("_loss") or name.startswith("val_loss_")
     ]
@@ -156,6 +163,7 @@ def metrics_of(campaign: Campaign, header: Header, frame: pd.DataFrame) -> dict[
                 low=0.0,
                 high=1.0,
                 stderr=f"{name}_stderr",
+                role="score",
             )
         )
         if f"{name}_margin" in untrained:
@@ -166,6 +174,7 @@ def metrics_of(campaign: Campaign, header: Header, frame: pd.DataFrame) -> dict[
                     direction="maximize",
                     worst=min(0.0, float(frame[f"{name}_margin"].min())),
                     stderr=f"{name}_margin_stderr",
+                    role="score",
                 )
             )
     return {metric.name: metric for metric in metrics}

@@ -13,7 +13,7 @@ import numpy as np
 
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.optimizers.base import Optimizer, Suggestion, Trial
-from hpobench_llm.space import Categorical, Dimension, Ordinal, Value
+from hpobench_llm.space import Dimension, Value
 
 
 class Grid(Optimizer):
@@ -59,7 +59,7 @@ class Grid(Optimizer):
 
 
 def _values(dimension: Dimension, resolution: int) -> tuple[Value, ...]:
-    if isinstance(dimension, Ordinal | Categorical):
-        return dimension.values
+    if dimension.levels is not None:
+        return dimension.levels
     spaced = (dimension.from_unit(float(u)) for u in np.linspace(0.0, 1.0, resolution))
     return tuple(dict.fromkeys(spaced))

@@ -64,5 +64,5 @@ def test_what_cannot_be_fetched(cache, address):
 
 def test_without_pooch_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "pooch", None)
-    with pytest.raises(MissingDependencyError, match=r"hpobench-llm\[import\]"):
+    with pytest.raises(MissingDependencyError, match=r"pip install .*\[import\]"):
         download("http://127.0.0.1:1/file.csv", "0" * 64)

@@ -4,6 +4,7 @@ In every table of columns (`[hyperparameters.<column>]`, `[metrics.<column>]`, .
 column's name in the file and `name` what it becomes; a nested value of JSONL is named with dots.
 """
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Literal
@@ -67,6 +68,10 @@ class MetricSpec:
     stderr: str = ""
     missing: Literal["", "failed", "diverged", "not_measured"] = ""
     per_run: bool = False
+
+    def __post_init__(self) -> None:
+        if self.worst is not None and not math.isfinite(self.worst):
+            raise ValueError(f"worst must be finite, got {self.worst}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

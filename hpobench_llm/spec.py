@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from hpobench_llm.errors import SpecError, nearest, shown
 
 T = TypeVar("T")
+EXTENDS = "extends"
 _LARGEST = 2**24  # bytes of a spec
 _INTEGERS = range(-(2**63), 2**63)  # what TOML, Parquet and numpy can hold
 
@@ -24,7 +25,9 @@ def read_spec(path: str | Path, cls: type[T]) -> T:
     """Read the TOML file `path` as an instance of the dataclass `cls`.
 
     Nested dataclasses are TOML tables, tuples are arrays. A `ValueError` raised by a dataclass's
-    own `__post_init__` is reported with the file and the key of its table.
+    own `__post_init__` is reported with the file and the key of its table. With
+    `extends = "other.toml"` what that file says holds where this one says nothing: tables are
+    joined key by key, all else is replaced. Relative paths start at this file's folder.
 
     Raises:
         SpecError: the file cannot be read or is no TOML, a key is unknown or missing, a value
@@ -32,11 +35,36 @@ def read_spec(path: str | Path, cls: type[T]) -> T:
     """
     path = Path(path)
     try:
-        return parse_spec(tomllib.loads(_text(path)), cls, file=path)
+        return parse_spec(_read(path), cls, file=path)
     except RecursionError:
         raise SpecError(path, "", "not valid TOML: brackets in brackets, too deep") from None
+
+
+def _read(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Return the keys of a TOML file and of the one that it extends."""
+    try:
+        raw = tomllib.loads(_text(path))
     except ValueError as error:  # TOML's own, bytes that are not UTF-8, endless digits
         raise SpecError(path, "", f"not valid TOML: {error}") from None
+    if EXTENDS not in raw:
+        return raw
+    name = raw.pop(EXTENDS)
+    if not isinstance(name, str):
+        raise SpecError(path, EXTENDS, f"expected a string, got {shown(name)}")
+    other = resolve_path(name, file=path, key=EXTENDS)
+    chain = (*below, path.resolve())
+    if other.resolve() in chain:
+        raise SpecError(path, EXTENDS, f"{name!r} extends this file in turn")
+    return _joined(_read(other, chain), raw)
+
+
+def _joined(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    return under | {
+        key: _joined(under[key], value)
+        if isinstance(value, dict) and isinstance(under.get(key), dict)
+        else value
+        for key, value in over.items()
+    }
 
 
 def _text(path: Path) -> str:

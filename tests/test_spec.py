@@ -101,3 +101,32 @@ def test_paths_start_at_the_spec_and_expand_variables(tmp_path, monkeypatch):
         resolve_path("$SOME_FOLDER/a.json", file=file, key="k")
     with pytest.raises(SpecError, match=r"`k`: no such file or folder"):
         resolve_path("data/b.json", file=file, key="k")
+
+
+def test_a_spec_that_extends_another_says_what_differs(tmp_path):
+    (tmp_path / "deep").mkdir()
+    write(
+        tmp_path / "deep", 'title = "t"\nrate = 1\n[inner]\nname = "n"\nsize = 2\n[grid]\na = [1]'
+    )
+    middle = 'extends = "deep/spec.toml"\nvalues = [1, 2]\n[grid]\nb = [2]'
+    (tmp_path / "middle.toml").write_text(middle)
+    path = write(
+        tmp_path, 'extends = "middle.toml"\nvalues = [3]\n[inner]\nsize = 5\n[grid]\na = [9]'
+    )
+    spec = read_spec(path, Outer)
+    assert spec == Outer("t", 1.0, (3,), Inner("n", 5), grid={"a": (9,), "b": (2,)})
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("3", "`extends`: expected a string, got 3"),
+        ('"none.toml"', "`extends`: no such file"),
+        ('"spec.toml"', "`extends`: 'spec.toml' extends this file in turn"),
+        ('"bad.toml"', r"bad.toml: not valid TOML"),
+    ],
+)
+def test_what_cannot_be_extended_is_named(tmp_path, value, words):
+    (tmp_path / "bad.toml").write_text("=")
+    with pytest.raises(SpecError, match=words):
+        read_spec(write(tmp_path, f"extends = {value}"), Outer)

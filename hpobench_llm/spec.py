@@ -30,13 +30,15 @@ def read_spec(path: str | Path, cls: type[T]) -> T:
     """
     path = Path(path)
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise SpecError(path, "", "no such file") from None
     except IsADirectoryError:
         raise SpecError(path, "", "is a folder; a TOML file is expected") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of too long an integer
         raise SpecError(path, "", f"not valid TOML: {error}") from None
+    except OSError as error:
+        raise SpecError(path, "", f"cannot be read: {error.strerror}") from None
     return parse_spec(raw, cls, file=path)
 
 

@@ -6,6 +6,8 @@ import shutil
 import sys
 from typing import Any
 
+from hpobench_llm.errors import IntegrityError
+
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
@@ -17,6 +19,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def _ls(options: argparse.Namespace) -> int:
     listed: dict[str, Any] = {}
+    status = 0
     if options.what in (None, "benchmarks"):
         from hpobench_llm.benchmarks.catalogue import TOYS
         from hpobench_llm.locate import list_artefacts
@@ -24,7 +27,12 @@ def _ls(options: argparse.Namespace) -> int:
 
         listed["benchmarks"] = {}
         for name, folder in list_artefacts("tables").items():
-            metadata = Table.load(folder).metadata
+            try:
+                metadata = Table.load(folder).metadata
+            except IntegrityError as error:
+                print(f"ls: error: {error}", file=sys.stderr)
+                status = error.exit_status
+                continue
             axes = ", ".join(metadata.space.names)
             listed["benchmarks"][name] = f"table {metadata.version}: {axes}; {folder}"
         listed["benchmarks"] |= dict.fromkeys(TOYS, "closed form, for tests")
@@ -38,7 +46,7 @@ def _ls(options: argparse.Namespace) -> int:
         listed["wrappers"] = {n: wrapper.columns() for n, wrapper in list_wrappers().items()}
     if options.json:
         print(json.dumps(listed, indent=2))
-        return 0
+        return status
     if "benchmarks" in listed:
         print("benchmarks")
         widest = max(map(len, listed["benchmarks"]))
@@ -55,4 +63,4 @@ def _ls(options: argparse.Namespace) -> int:
             default = about["default"]
             given = "must be given" if default is None else f"{default} by default"
             print(f"  {name.ljust(widest)}  {about['summary']}; {about['value']}: {given}")
-    return 0
+    return status

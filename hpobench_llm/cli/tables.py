@@ -5,8 +5,9 @@ import json
 import sys
 from pathlib import Path
 
-from hpobench_llm.errors import HpobenchError, MissingDependencyError
+from hpobench_llm.errors import HpobenchError, IntegrityError, MissingDependencyError
 from hpobench_llm.progress import Progress
+from hpobench_llm.tables.importers.sources import GENERIC, SOURCES, UPSTREAM
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -18,11 +19,11 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     bring = commands.add_parser(
         "import",
         help="make tables of published tuning results, or of a file of your own",
-        description="Make tables of published tuning results (tribes, tinker-sft, steplaw: their "
-        "files are downloaded and their sums checked), or of any CSV, JSONL or Parquet file that "
-        "a spec describes (generic). All tables of an import are written, or none.",
+        description=f"Make tables of published tuning results ({', '.join(UPSTREAM)}: their files "
+        "are downloaded and their sums checked), or of any CSV, JSON, JSONL or Parquet files that "
+        f"a spec describes ({GENERIC}). All tables of an import are written, or none.",
     )
-    bring.add_argument("source", choices=("tribes", "tinker-sft", "steplaw", "generic"))
+    bring.add_argument("source", choices=SOURCES)
     bring.add_argument("--spec", type=Path, metavar="SPEC.toml", help="of `generic`")
     bring.add_argument(
         "--from",
@@ -81,14 +82,20 @@ def _check(options: argparse.Namespace) -> int:
     folders = [find_artefact("tables", name) for name in options.name] or list(known.values())
     if not folders:
         raise HpobenchError("no table found; HPOBENCH_LLM_DATA may name a folder of tables")
+    status = 0
     for folder in folders:
-        table = Table.load(folder)
-        print(f"{folder}: ok, {len(table.frame)} rows, sha256 {table.metadata.table_sha256}")
-    return 0
+        try:
+            table = Table.load(folder)
+        except IntegrityError as error:
+            print(f"check: error: {error}", file=sys.stderr)
+            status = error.exit_status
+        else:
+            print(f"{folder}: ok, {len(table.frame)} rows, sha256 {table.metadata.table_sha256}")
+    return status
 
 
 def _import(options: argparse.Namespace) -> int:
-    from hpobench_llm.tables.importers.command import GENERIC, import_tables
+    from hpobench_llm.tables.importers.command import import_tables
     from hpobench_llm.tables.schema import IMPORTED
 
     tables = import_tables(

@@ -4,14 +4,10 @@ import os
 from pathlib import Path
 
 from hpobench_llm.errors import HpobenchError
-from hpobench_llm.tables.importers import steplaw, tinker_sft, tribes
 from hpobench_llm.tables.importers.draft import seal_all
 from hpobench_llm.tables.importers.generic.build import drafts_of_spec
+from hpobench_llm.tables.importers.sources import GENERIC, drafts_of
 from hpobench_llm.tables.table import Table
-
-GENERIC = "generic"
-_UPSTREAM = {module.NAME: module.drafts for module in (tribes, tinker_sft, steplaw)}
-SOURCES = (*_UPSTREAM, GENERIC)
 
 
 def import_tables(
@@ -40,7 +36,7 @@ def import_tables(
         return seal_all(drafts_of_spec(spec, given), shelf)
     if spec is not None:
         raise HpobenchError(f"import {source}: --spec is for `import generic` alone")
-    return seal_all(_UPSTREAM[source](given, allow_changed=allow_changed), shelf)
+    return seal_all(drafts_of(source)(given, allow_changed=allow_changed), shelf)
 
 
 def _default_shelf() -> Path:

@@ -28,7 +28,7 @@ def check_types(raw: dict[str, Any]) -> None:
     """Check that the values of a `table.json` have the types that its readers rely on.
 
     Raises:
-        TypeError, KeyError, OverflowError: one has not, or is absent.
+        TypeError, KeyError, ValueError, OverflowError: one has not, is absent, or stands twice.
     """
     _expect(raw, dict.fromkeys(_TEXTS, str) | _TYPES)
     _expect({"family": "", "task": {}} | raw, {"family": str, "task": dict})
@@ -45,6 +45,10 @@ def check_types(raw: dict[str, Any]) -> None:
     for entry in raw["metrics"]:
         _numbers([entry["worst"], *(entry[key] for key in ("low", "high") if key in entry)])
         _expect({"stderr": ""} | entry, {"stderr": str})
+    for key in ("fidelities", "metrics"):
+        names = [entry["name"] for entry in raw[key]]
+        if len(set(names)) < len(names) or not raw["metrics"]:
+            raise ValueError(f"`{key}`: a metric, and each name once, are expected; got {names}")
     _numbers([*raw["seeds"], *raw["untrained"].values()])
     _expect_all(raw["seeds"], int)
 

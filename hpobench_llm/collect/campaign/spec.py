@@ -18,6 +18,7 @@ from hpobench_llm.collect.campaign.recipe import Base, Data, Score
 from hpobench_llm.errors import ConfigurationError, SpecError, nearest
 from hpobench_llm.space import Categorical, Ordinal, Space, config_id
 from hpobench_llm.spec import read_spec
+from hpobench_llm.tables.schema import LICENCE_NOT_STATED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +65,7 @@ class Campaign:
     per_example_runs: int = 0
     solo_runs: int = 2
     context: str = ""
-    licence: str = "CC-BY-4.0"
+    licence: str = LICENCE_NOT_STATED
 
     def __post_init__(self) -> None:
         if len(self.checkpoints) < 2 or self.checkpoints[0] != 0:

@@ -36,10 +36,15 @@ def check_parquet(source: BinaryIO, limit_bytes: int, columns: Sequence[str] | N
             dictionaries = pq.ParquetFile(source, read_dictionary=texts)
             size += _check_texts(dictionaries, texts, limit_bytes)
     except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"not a Parquet file that can be read: {error}") from None
+        raise ValueError(f"not a Parquet file that can be read: {one_line(error)}") from None
     finally:
         source.seek(0)
     return size
+
+
+def one_line(error: Exception) -> str:
+    """Return what a library says of a file, without the line ends that some put into it."""
+    return " ".join(str(error).split())
 
 
 def _check_metadata(file: Any, limit_bytes: int, columns: Sequence[str] | None) -> int:

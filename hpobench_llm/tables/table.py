@@ -19,7 +19,7 @@ from hpobench_llm.artefacts import (
 from hpobench_llm.errors import ConfigurationError, IntegrityError
 from hpobench_llm.evaluation import STATUSES
 from hpobench_llm.space import Categorical, config_id
-from hpobench_llm.tables.parquet import check_parquet
+from hpobench_llm.tables.parquet import check_parquet, one_line
 from hpobench_llm.tables.schema import (
     COLUMNS,
     EXAMPLES_FILE,
@@ -101,7 +101,7 @@ def _read_parquet(path: Path, expected: str) -> pd.DataFrame:
         check_parquet(stream, LARGEST_BYTES)
         frame: pd.DataFrame = pq.read_table(stream).to_pandas()
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise IntegrityError(f"{path}: not a Parquet file: {error}") from None
+        raise IntegrityError(f"{path}: not a Parquet file: {one_line(error)}") from None
     return frame
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from hpobench_llm.errors import DataError, nearest
 from hpobench_llm.tables.importers.generic.spec import Cell, ImportSpec, Limits
 
+_SHOWN, _SHOWN_WIDTH = 40, 60  # names of columns in an error message, and their letters
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -86,9 +88,8 @@ class Collector:
                 )
         for name in self.spec.plain_columns():
             if name not in present and name not in self._given:
-                raise DataError(
-                    f"{self.path}: column `{name}` of the spec is absent{nearest(name, present)}"
-                )
+                near = nearest(name, [other[:_SHOWN_WIDTH] for other in present[:_SHOWN]])
+                raise DataError(f"{self.path}: column `{name}` of the spec is absent{near}")
         self._patterns = {
             key: self._levels(key, present) for key in self.spec.metrics if "*" in key
         }

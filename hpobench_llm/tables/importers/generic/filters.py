@@ -5,7 +5,7 @@ from typing import Any
 
 from hpobench_llm.errors import DataError
 from hpobench_llm.tables.importers.draft import noted
-from hpobench_llm.tables.importers.generic.cells import Records, is_missing, text
+from hpobench_llm.tables.importers.generic.cells import Records, is_missing, short, text
 from hpobench_llm.tables.importers.generic.spec import FilterSpec, ImportSpec, StatusSpec
 
 Dropped = list[dict[str, Any]]
@@ -40,8 +40,8 @@ def statuses(records: Records, spec: StatusSpec) -> list[str]:
     for row, cell in enumerate(cells):
         if cell not in spec.values:
             raise DataError(
-                f"{records.where(row, spec.column)}: the status {cell!r} has no meaning in the "
-                f"spec; known: {', '.join(map(repr, spec.values))}"
+                f"{records.where(row, spec.column)}: the status {short(cell)} has no meaning in "
+                f"the spec; known: {', '.join(map(repr, spec.values))}"
             )
     return cells
 

@@ -73,9 +73,9 @@ def _hopeless(
             "of others, can be left out with `[filters.<column>]`, or `missing` of the metric can "
             "say what an empty cell means"
         )
-    if not len(full):
+    if not (full[runs.STATUS] == "ok").any():
         return (
-            f"{begin}, none at the highest value of every fidelity; `keep = 'last'` would compare "
-            "each run at its own end"
+            f"{begin}, none of them ok at the highest value of every fidelity; `keep = 'last'` "
+            "would compare each run at its own end"
         )
-    return f"{begin}; there is nothing to compare"
+    return f"{begin}; each has a run that did not"

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from hpobench_llm.errors import DataError
 from hpobench_llm.tables.importers.generic.columns import Block, Collector
-from hpobench_llm.tables.parquet import check_parquet
+from hpobench_llm.tables.parquet import check_parquet, one_line
 
 _BATCH_ROWS = 8192
 
@@ -38,9 +38,11 @@ def read_parquet(collector: Collector) -> Block:
                     collector.add(place, cells)
         except ValueError as error:
             hint = "; if that is meant, raise `limits.decoded_bytes` in the spec"
-            raise DataError(f"{path}: {error}{hint if 'at most' in str(error) else ''}") from None
+            raise DataError(
+                f"{path}: {one_line(error)}{hint if 'at most' in str(error) else ''}"
+            ) from None
         except pa.ArrowException as error:
-            raise DataError(f"{path}: damaged Parquet file: {error}") from None
+            raise DataError(f"{path}: damaged Parquet file: {one_line(error)}") from None
     return collector.block("row")
 
 

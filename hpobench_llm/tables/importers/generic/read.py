@@ -10,6 +10,7 @@ from hpobench_llm.tables.importers.generic.columns import Block, Collector, Coun
 from hpobench_llm.tables.importers.generic.parquet_file import read_parquet
 from hpobench_llm.tables.importers.generic.spec import SOURCE_FILE, Cell, ImportSpec
 from hpobench_llm.tables.importers.generic.text_files import read_text
+from hpobench_llm.tables.parquet import one_line
 
 _SUFFIXES = {
     ".csv": "csv",
@@ -101,7 +102,7 @@ def _read(path: Path, spec: ImportSpec, given: dict[str, Cell], counts: Counts) 
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from None
+        raise DataError(f"{path}: cannot be read: {one_line(error)}") from None
 
 
 def _kind(path: Path) -> str:

@@ -45,6 +45,7 @@ class HyperparameterSpec:
     only_if: dict[str, tuple[Cell, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        _check_finite(low=self.low, high=self.high, missing=self.missing)
         bounded = self.low is not None or self.high is not None
         if self.values and self.kind in ("float", "integer"):
             raise ValueError(f"`values` go with an ordinal or categorical axis, not {self.kind}")
@@ -68,6 +69,7 @@ class FidelitySpec:
     every: float = 1.0
 
     def __post_init__(self) -> None:
+        _check_finite(first=self.first, every=self.every)
         if self.every <= 0:
             raise ValueError(f"every must be above 0, got {self.every}")
 
@@ -90,6 +92,9 @@ class MetricSpec:
     stderr: str = ""
     missing: Literal["", "failed", "diverged", "not_measured"] = ""
     per_run: bool = False
+
+    def __post_init__(self) -> None:
+        _check_finite(worst=self.worst, low=self.low, high=self.high)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +145,7 @@ class FilterSpec:
     high: float | None = None
 
     def __post_init__(self) -> None:
+        _check_finite(low=self.low, high=self.high)
         if not (self.only or self.without) and self.low is None and self.high is None:
             raise ValueError("a filter needs `only`, `without`, `low` or `high`")
 
@@ -303,6 +309,12 @@ class ImportSpec:
         named += [self.status.column] if self.status else []
         named += [self.run] if self.run else []
         return list(dict.fromkeys([*named, *self.extra]))
+
+
+def _check_finite(**values: Cell | None) -> None:
+    for name, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{name} must be a finite number, got {value}")
 
 
 def source_column(column: str) -> str:

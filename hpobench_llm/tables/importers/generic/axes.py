@@ -9,16 +9,16 @@ from typing import Any
 from hpobench_llm.errors import ConfigurationError, DataError, SpecError
 from hpobench_llm.space import Categorical, Dimension, Float, Integer, Ordinal, Value
 from hpobench_llm.tables.importers.generic.cells import (
+    FEW,
     Records,
     comparable,
+    deciding_values,
     is_blank,
     number,
     short,
     text,
 )
 from hpobench_llm.tables.importers.generic.spec import Cell, HyperparameterSpec
-
-FEW = 12  # so many distinct numbers are still taken for the levels of an ordinal axis
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +148,8 @@ def _refuse_empty(records: Records, column: str, empty: list[bool], others: Sequ
 def _condition(records: Records, empty: list[bool], others: Sequence[str]) -> str:
     """Say which other hyperparameter decides whether this one is empty, if one does."""
     for other in others:
-        cells = [comparable(cell) for cell in records.columns[other]]
-        with_value = {cell for cell, gone in zip(cells, empty, strict=True) if not gone}
-        without = {cell for cell, gone in zip(cells, empty, strict=True) if gone}
-        if without and with_value.isdisjoint(without) and len(with_value | without) <= FEW:
-            shown = ", ".join(json.dumps(cell) for cell in sorted(with_value, key=str))
+        if values := deciding_values(records.columns[other], empty):
+            shown = ", ".join(map(json.dumps, values))
             return (
                 f"; it has a value only where `{other}` is one of [{shown}], which "
                 f"`only_if = {{{json.dumps(other)} = [{shown}]}}` beside `missing` would say"

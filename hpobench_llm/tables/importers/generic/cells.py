@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hpobench_llm.errors import DataError
 
+FEW = 12  # distinct values that are still taken for levels
 MISSING = frozenset({"", "na", "n/a", "null", "none", "-"})
 
 
@@ -123,6 +124,21 @@ def comparable(cell: object) -> float | str:
     except ValueError:
         return text(cell)
     return "" if value is None else value
+
+
+def deciding_values(deciding: Sequence[object], empty: Sequence[bool]) -> list[float | str]:
+    """Return the values of a column that decide where another has a value; [] if they do not.
+
+    A column of many values, or of numbers that hardly repeat, separates anything by chance.
+    """
+    cells = [comparable(cell) for cell in deciding]
+    where = {cell for cell, gone in zip(cells, empty, strict=True) if not gone}
+    elsewhere = {cell for cell, gone in zip(cells, empty, strict=True) if gone}
+    every = where | elsewhere
+    repeated = len(cells) >= 3 * len(every) or all(isinstance(cell, str) for cell in every)
+    if not elsewhere or not where.isdisjoint(elsewhere) or len(every) > FEW or not repeated:
+        return []
+    return sorted(where, key=str)
 
 
 def list_of(records: Records, row: int, column: str) -> list[object]:

@@ -15,7 +15,7 @@ from hpobench_llm.tables.importers.presets.proposal import (
     refuse_without,
 )
 
-_PREFIX = "params."
+_PREFIX, _VALUES = "params.", "values."
 _STATES = {
     "COMPLETE": "ok",
     "PRUNED": "pruned",
@@ -76,9 +76,12 @@ def _proposal(study: Any, storage: str) -> Proposal:
         ["value"] if len(directions) == 1 else [f"value_{i}" for i in range(len(directions))]
     )
     curves = len(directions) == 1 and any(len(t.intermediate_values) > 1 for t in trials)
-    runs = [_run(trial, labels, curves) for trial in trials]
+    whole = _whole(trials)
+    runs = [_run(trial, labels, curves) for trial in whole]
     axes = _axes(trials)
-    names = free_names(list(axes), _PREFIX, [*labels, "intermediate", "step"])
+    values = [f"{_VALUES}{label}" for label in labels]
+    named = free_names(values, _VALUES, ["intermediate", "step"])
+    names = free_names(list(axes), _PREFIX, [*named.values(), "intermediate", "step"])
     refuse_without(runs, labels, list(axes), storage)
     sections = [
         hyperparameter(runs, c, [o for o in axes if o != c], {"name": names[c]} | axes[c])
@@ -87,10 +90,11 @@ def _proposal(study: Any, storage: str) -> Proposal:
     if curves:
         sections.append(Section(key=("fidelities", "step"), values={"unit": "steps"}))
         sections.append(metric("intermediate", "intermediate", directions[0]))
-    for label, direction in zip(labels, directions, strict=True):
-        sections.append(metric(label, label, direction, per_run=curves))
+    for value, direction in zip(values, directions, strict=True):
+        sections.append(metric(value, named[value], direction, per_run=curves))
     sections.append(Section(key=("status",), values={"column": "state", "values": _STATES}))
     sections.append(Section(key=("costs", "seconds"), values={"counts": "whole_run"}))
+    early = len(trials) - len(whole)
     settings = {"run": "trial", "duplicates": "repeats"} | ({"layout": "pairs"} if curves else {})
     return Proposal(
         description=f"Optuna study {study.study_name!r}: {len(runs)} trials.",
@@ -100,9 +104,20 @@ def _proposal(study: Any, storage: str) -> Proposal:
         sections=sections,
         notes=[
             "Trials of one configuration are taken for repeats; user attributes are left out.",
+            *(
+                [f"{early} trials are left out: they ended before all was suggested."]
+                if early
+                else []
+            ),
             *(["Pruned trials are ok as far as they went."] if curves else []),
         ],
     )
+
+
+def _whole(trials: list[Any]) -> list[Any]:
+    """Leave out trials that did not get as far as a configuration: failed early, or waiting."""
+    ended = {frozenset(t.params) for t in trials if t.state.name in ("COMPLETE", "PRUNED")}
+    return [trial for trial in trials if frozenset(trial.params) in ended]
 
 
 def _run(trial: Any, labels: list[str], curves: bool) -> Run:
@@ -111,7 +126,7 @@ def _run(trial: Any, labels: list[str], curves: bool) -> Run:
         plain = isinstance(value, int | float) and not isinstance(value, bool)
         run[f"{_PREFIX}{name}"] = value if plain else text(value)
     values = trial.values or [None] * len(labels)
-    run |= dict(zip(labels, values, strict=True))
+    run |= {f"{_VALUES}{label}": value for label, value in zip(labels, values, strict=True)}
     if curves:
         run["intermediate"] = [[s, v] for s, v in sorted(trial.intermediate_values.items())]
     ended = trial.datetime_complete and trial.datetime_start

@@ -106,25 +106,37 @@ def hyperparameter(
 ) -> Section:
     """Return the section of a hyperparameter; `stated` is what the tracker knows of its axis.
 
-    Where some runs lack it, a value stands in, under the condition that is found, if one is.
+    Where some runs lack it, a value stands in if another hyperparameter decides so; if none does,
+    a person must say what it means, and the import asks for it.
     """
-    empty = [is_blank(run.get(column)) for run in runs]
+    cells = [run.get(column) for run in runs]
+    empty = [lacks(cell) for cell in cells]
     values = dict(stated)
+    if any(is_blank(cell) and not gone for cell, gone in zip(cells, empty, strict=True)):
+        values.setdefault("kind", "categorical")  # a text such as None is one of its values
     if not any(empty):
         return Section(key=("hyperparameters", column), values=values)
-    fill = _fill(runs, column, stated)
-    values["missing"] = fill
-    comment = f"{sum(empty)} of {len(runs)} runs lack it: {fill!r} stands in; is that right?"
     for other in others:
         if deciding := deciding_values([run.get(other) for run in runs], empty):
-            values["only_if"] = {other: deciding}
+            fill = _fill(runs, column, stated)
+            values |= {"missing": fill, "only_if": {other: deciding}}
             comment = f"exists only under this condition: elsewhere {fill!r} stands for it"
             break
+    else:
+        comment = (
+            f"{sum(empty)} of {len(runs)} runs lack it: say what stands in (missing = ...), or "
+            "leave them out ([filters])"
+        )
     return Section(key=("hyperparameters", column), values=values, comment=comment)
 
 
+def lacks(cell: object) -> bool:
+    """Tell a run that has no such cell from one that says None."""
+    return cell is None or (isinstance(cell, str) and not cell.strip())
+
+
 def _fill(runs: Sequence[Run], column: str, stated: Mapping[str, Any]) -> str | float | int:
-    present = [run[column] for run in runs if not is_blank(run.get(column))]
+    present = [run[column] for run in runs if not lacks(run.get(column))]
     try:
         numbers = [value for cell in present if (value := number(cell)) is not None]
     except ValueError:
@@ -163,19 +175,20 @@ def varying(runs: Sequence[Run], columns: Iterable[str]) -> list[str]:
     return [
         column
         for column in columns
-        if len({text(run[column]) for run in runs if not is_blank(run.get(column))}) > 1
+        if len({text(run[column]) for run in runs if not lacks(run.get(column))}) > 1
     ]
 
 
 def seed_of(runs: Sequence[Run], columns: Iterable[str]) -> tuple[dict[str, str], list[str]]:
     """Return the setting `seed` if every run has one, and a note if only some have."""
     for column in columns:
-        lacking = sum(is_blank(run.get(column)) for run in runs)
+        lacking = sum(lacks(run.get(column)) for run in runs)
         if not lacking:
             return {"seed": column}, []
         return {}, [
-            f"`{column}` looks like a seed, but {lacking} of {len(runs)} runs lack it: runs of one "
-            f"configuration are numbered instead; or filter those out and say seed = {column!r}."
+            f"`{column}` looks like a seed, but {lacking} of {len(runs)} runs lack it: runs of "
+            "one configuration are numbered instead; or leave those runs out and say "
+            f"seed = {column!r}."
         ]
     return {}, []
 

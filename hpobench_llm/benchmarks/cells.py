@@ -11,26 +11,17 @@ from numpy.typing import NDArray
 
 from hpobench_llm.evaluation import STATUSES
 from hpobench_llm.metrics import Fidelity
-from hpobench_llm.tables.schema import BY_NAME
+from hpobench_llm.tables.schema import BY_NAME, COSTS, MEASURES
 
 COST, TOKENS = "cost_seconds", "tokens"
 STATUS_NAMES: Any = pd.Series(STATUSES).array  # `take` makes a frame's column of codes
 Level = tuple[int | float, ...]
-_COSTS = ("train_seconds", "eval_seconds")
-_MEASURES = (
-    *_COSTS,
-    "train_wall_seconds",
-    "peak_memory_bytes",
-    "tokens_seen",
-    "label_tokens_seen",
-    "trainable_parameters",
-)
 _PAGES = 256  # kept at a time; one takes a millisecond for a thousand configurations
 
 
 def measures_of(columns: Sequence[str]) -> dict[str, str]:
     """Return what was measured of a run beside its metrics, with units."""
-    measured = [name for name in _MEASURES if name in columns]
+    measured = [name for name in MEASURES if name in columns]
     return {COST: "s"} | {name: BY_NAME[name].unit for name in measured}
 
 
@@ -74,7 +65,7 @@ class Cells:
         metrics: Sequence[str],
     ) -> None:
         self._count = count
-        costs = [_floats(frame, name) for name in _COSTS if name in frame.columns]
+        costs = [_floats(frame, name) for name in COSTS if name in frame.columns]
         unknown = np.full(len(frame), np.nan)
         cost = sum(costs[1:], costs[0]) if costs else unknown
         tokens = _floats(frame, "tokens_seen") if "tokens_seen" in frame.columns else unknown

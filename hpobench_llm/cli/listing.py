@@ -4,10 +4,9 @@ import argparse
 import json
 import shutil
 import sys
-from pathlib import Path
 from typing import Any
 
-from hpobench_llm.errors import HpobenchError
+from hpobench_llm.errors import IntegrityError
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -20,11 +19,22 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def _ls(options: argparse.Namespace) -> int:
     listed: dict[str, Any] = {}
+    status = 0
     if options.what in (None, "benchmarks"):
         from hpobench_llm.benchmarks.catalogue import TOYS
         from hpobench_llm.locate import list_artefacts
+        from hpobench_llm.tables.table import Table
 
-        listed["benchmarks"] = {n: _about(f) for n, f in list_artefacts("tables").items()}
+        listed["benchmarks"] = {}
+        for name, folder in list_artefacts("tables").items():
+            try:
+                metadata = Table.load(folder).metadata
+            except IntegrityError as error:
+                print(f"ls: error: {error}", file=sys.stderr)
+                status = error.exit_status
+                continue
+            axes = ", ".join(metadata.space.names)
+            listed["benchmarks"][name] = f"table {metadata.version}: {axes}; {folder}"
         listed["benchmarks"] |= dict.fromkeys(TOYS, "closed form, for tests")
     if options.what in (None, "optimizers"):
         from hpobench_llm.optimizers.listing import columns, lines
@@ -36,7 +46,7 @@ def _ls(options: argparse.Namespace) -> int:
         listed["wrappers"] = {n: wrapper.columns() for n, wrapper in list_wrappers().items()}
     if options.json:
         print(json.dumps(listed, indent=2))
-        return 0
+        return status
     if "benchmarks" in listed:
         print("benchmarks")
         widest = max(map(len, listed["benchmarks"]))
@@ -53,15 +63,4 @@ def _ls(options: argparse.Namespace) -> int:
             default = about["default"]
             given = "must be given" if default is None else f"{default} by default"
             print(f"  {name.ljust(widest)}  {about['summary']}; {about['value']}: {given}")
-    return 0
-
-
-def _about(folder: Path) -> str:
-    """Return what a table is; one that cannot be read hides no other."""
-    from hpobench_llm.tables.table import Table
-
-    try:
-        metadata = Table.load(folder).metadata
-    except (HpobenchError, OSError) as error:
-        return f"cannot be read: {error}"
-    return f"table {metadata.version}: {', '.join(metadata.space.names)}; {folder}"
+    return status

@@ -5,8 +5,9 @@ import json
 import sys
 from pathlib import Path
 
-from hpobench_llm.errors import HpobenchError, MissingDependencyError
+from hpobench_llm.errors import HpobenchError, IntegrityError, MissingDependencyError
 from hpobench_llm.progress import Progress
+from hpobench_llm.tables.importers.sources import GENERIC, SOURCES, UPSTREAM
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -18,12 +19,38 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     bring = commands.add_parser(
         "import",
         help="make tables of published tuning results, or of a file of your own",
-        description="Make tables of published tuning results (tribes, tinker-sft, steplaw: their "
-        "files are downloaded and their sums checked), or of any CSV, JSONL or Parquet file that "
-        "a spec describes (generic). All tables of an import are written, or none.",
+        description=f"Make tables of published tuning results ({', '.join(UPSTREAM)}: their files "
+        "are downloaded and their sums checked), or of any CSV, JSON, JSONL or Parquet files that "
+        f"a spec describes ({GENERIC}). All tables of an import are written, or none.",
     )
-    bring.add_argument("source", choices=("tribes", "tinker-sft", "steplaw", "generic"))
+    bring.add_argument("source", choices=SOURCES)
     bring.add_argument("--spec", type=Path, metavar="SPEC.toml", help="of `generic`")
+    preset = bring.add_mutually_exclusive_group()
+    preset.add_argument(
+        "--from-optuna",
+        metavar="STORAGE",
+        help="of `generic`: write --spec, and the runs beside it, for a study of this storage (a "
+        "URL or a file); edit it, then import it",
+    )
+    preset.add_argument(
+        "--from-mlflow",
+        type=Path,
+        metavar="RUNS",
+        help="the same for MLflow: search_runs() as CSV, an mlruns folder or its database",
+    )
+    preset.add_argument(
+        "--from-wandb",
+        type=Path,
+        metavar="CSV",
+        help="the same for Weights & Biases: the exported table of runs",
+    )
+    bring.add_argument("--study", default="", metavar="NAME", help="of --from-optuna")
+    bring.add_argument(
+        "--history",
+        type=Path,
+        metavar="FOLDER",
+        help="of --from-wandb: run.history() as CSV, a file a run, named by the run",
+    )
     bring.add_argument(
         "--from",
         dest="given",
@@ -81,16 +108,26 @@ def _check(options: argparse.Namespace) -> int:
     folders = [find_artefact("tables", name) for name in options.name] or list(known.values())
     if not folders:
         raise HpobenchError("no table found; HPOBENCH_LLM_DATA may name a folder of tables")
+    status = 0
     for folder in folders:
-        table = Table.load(folder)
-        print(f"{folder}: ok, {len(table.frame)} rows, sha256 {table.metadata.table_sha256}")
-    return 0
+        try:
+            table = Table.load(folder)
+        except IntegrityError as error:
+            print(f"check: error: {error}", file=sys.stderr)
+            status = error.exit_status
+        else:
+            print(f"{folder}: ok, {len(table.frame)} rows, sha256 {table.metadata.table_sha256}")
+    return status
 
 
 def _import(options: argparse.Namespace) -> int:
-    from hpobench_llm.tables.importers.command import GENERIC, import_tables
+    from hpobench_llm.tables.importers.command import import_tables
     from hpobench_llm.tables.schema import IMPORTED
 
+    if options.from_optuna or options.from_mlflow or options.from_wandb:
+        return _propose(options)
+    if options.study or options.history:
+        raise HpobenchError("--study is of --from-optuna, --history of --from-wandb")
     tables = import_tables(
         options.source,
         spec=options.spec,
@@ -103,6 +140,26 @@ def _import(options: argparse.Namespace) -> int:
         if options.source == GENERIC:  # what was decided for the user, who may decide otherwise
             for note in table.metadata.provenance[IMPORTED]["notes"]:
                 print(f"  {note}", file=sys.stderr)
+    return 0
+
+
+def _propose(options: argparse.Namespace) -> int:
+    from hpobench_llm.tables.importers.command import propose
+
+    if options.source != GENERIC or options.given or options.out or options.allow_changed:
+        raise HpobenchError("--from-optuna, --from-mlflow and --from-wandb go with generic --spec")
+    files, notes = propose(
+        options.spec,
+        optuna=options.from_optuna,
+        mlflow=options.from_mlflow,
+        wandb=options.from_wandb,
+        study=options.study,
+        history=options.history,
+    )
+    print("\n".join(map(str, files)))
+    for note in notes:
+        print(f"  {note}", file=sys.stderr)
+    print(f"Edit it, then: hpobench-llm import {GENERIC} --spec {options.spec}", file=sys.stderr)
     return 0
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 from scipy.stats import kendalltau
 
 from hpobench_llm.artefacts import write_atomically
+from hpobench_llm.errors import IntegrityError
 from hpobench_llm.metrics import Metric
 from hpobench_llm.space import Categorical, Ordinal
 from hpobench_llm.tables.difficulty import random_search_regret
@@ -16,7 +17,7 @@ from hpobench_llm.tables.origin import (
     imported_column,
     imported_origin,
 )
-from hpobench_llm.tables.schema import CARD_FILE, IMPORTED
+from hpobench_llm.tables.schema import CARD_FILE, IMPORTED, METADATA_FILE
 from hpobench_llm.tables.table import Table
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def _findings(table: Table) -> list[str]:
     if meta.untrained:
         lines.append(
             f"| untrained | {' | '.join('' for _ in axes)} | "
-            f"{' | '.join(f'{meta.untrained[m.name]:.4f}' for m in measured)} |"
+            f"{' | '.join(_figure(meta.untrained.get(m.name, np.nan)) for m in measured)} |"
         )
     lines += [
         "",
@@ -179,7 +180,7 @@ def _findings(table: Table) -> list[str]:
         others = [metric.name for metric in measured if metric is not main]
     else:
         others = [metric.name for metric in measured if metric.name.startswith("score_")]
-        others.append("test_loss")
+        others += ["test_loss"] if "test_loss" in means else []
     count = max(3, len(means) // 4)
     quarter = means.iloc[np.argsort(means[main.name] * main.to_loss(1.0))[:count]]
     return [
@@ -218,6 +219,8 @@ def _difficulty(table: Table) -> list[str]:
     usable = (full["status"] == "ok") & full[metric.name].notna()
     full = full.assign(loss=sign * full[metric.name].where(usable, metric.worst))
     losses = full.groupby("config_id")["loss"].mean()
+    if not len(losses):
+        return ["## How hard it is", "", "Nothing was measured in full."]
     groups = _good(table).groupby("config_id")[metric.name]
     best = (sign * groups.mean()).nsmallest(max(1, groups.ngroups // 4)).index
     noise = _pooled(groups, best)
@@ -265,7 +268,13 @@ def _columns(table: Table) -> list[str]:
 
 def _origin(table: Table) -> list[str]:
     origin = imported_origin if _imported(table) else collected_origin
-    return ["## Where it comes from", "", *origin(table.metadata)]
+    try:
+        lines = origin(table.metadata)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise IntegrityError(
+            f"{table.folder / METADATA_FILE}: `provenance` is not complete: {error!r}"
+        ) from None
+    return ["## Where it comes from", "", *lines]
 
 
 def _imported(table: Table) -> bool:

@@ -4,10 +4,7 @@ from typing import Any
 
 from hpobench_llm.tables.schema import BY_NAME, IMPORTED, Metadata
 
-_COMMON = {
-    "config_id": ("", "hash of the configuration's axes"),
-    "status": ("", "ok, diverged, out_of_memory or failed"),
-}
+FILES = 20  # that a card still lists; table.json names all
 
 
 def collected_column(metadata: Metadata, name: str) -> tuple[str, str]:
@@ -52,25 +49,17 @@ def collected_origin(metadata: Metadata) -> list[str]:
 
 def imported_column(metadata: Metadata, name: str) -> tuple[str, str]:
     """Return unit and meaning of a column of an imported table."""
-    told = metadata.provenance[IMPORTED]["columns"].get(name)
-    if told:
-        return told["unit"], told["meaning"]
-    for fidelity in metadata.fidelities:
-        if fidelity.name == name:
-            return fidelity.unit, "fidelity"
-    for metric in metadata.metrics.values():
-        if metric.name == name:
-            return metric.unit, f"metric, {metric.direction}d"
-        if metric.stderr == name:
-            return metric.unit, f"standard error of {metric.name}"
-    return _COMMON.get(name, ("", ""))
+    column = metadata.provenance[IMPORTED]["columns"].get(name, {"unit": "", "meaning": ""})
+    return column["unit"], column["meaning"]
 
 
 def imported_origin(metadata: Metadata) -> list[str]:
     """Return from where the rows were imported and what was done to them."""
     origin = metadata.provenance[IMPORTED]
     lines = [f"Imported by `{origin['importer']}` on {origin['date']} (UTC).", ""]
-    lines += [f"- {_listed({k: v for k, v in file.items() if v})}" for file in origin["files"]]
+    files = origin["files"]
+    lines += [f"- {_listed({k: v for k, v in file.items() if v})}" for file in files[:FILES]]
+    lines += [f"- and {len(files) - FILES} files more"] if len(files) > FILES else []
     lines += [f"- table.parquet sha256 {metadata.table_sha256}"]
     lines += [f"- {note}" for note in origin["notes"]]
     for title in ("flagged", "dropped"):

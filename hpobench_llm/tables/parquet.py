@@ -12,14 +12,12 @@ _INDEX_WIDTH = 4
 _BATCH_ROWS = 65_536
 
 
-def check_parquet(
-    source: BinaryIO, limit_bytes: int, columns: Sequence[str] | None = None
-) -> None:
+def check_parquet(source: BinaryIO, limit_bytes: int, columns: Sequence[str] | None = None) -> int:
     """Check that columns of a Parquet file take at most `limit_bytes` when decoded.
 
     Dictionaries and run lengths make a column of any length small on disk: what counts is the
     number of values times their width, and of a text the length that each index stands for.
-    `columns` are all by default; the file is left at its beginning.
+    `columns` are all by default; the file is left at its beginning. Returns what they take.
 
     Raises:
         ValueError: they take more, a column's values lie in another file, or it is no Parquet
@@ -27,7 +25,7 @@ def check_parquet(
     """
     try:
         file = pq.ParquetFile(source)
-        _check_metadata(file, limit_bytes, columns)
+        size = _check_metadata(file, limit_bytes, columns)
         texts = [
             entry.name
             for entry in file.schema_arrow
@@ -35,14 +33,21 @@ def check_parquet(
         ]
         if texts:
             source.seek(0)
-            _check_texts(pq.ParquetFile(source, read_dictionary=texts), texts, limit_bytes)
+            dictionaries = pq.ParquetFile(source, read_dictionary=texts)
+            size += _check_texts(dictionaries, texts, limit_bytes)
     except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"not a Parquet file that can be read: {error}") from None
+        raise ValueError(f"not a Parquet file that can be read: {one_line(error)}") from None
     finally:
         source.seek(0)
+    return size
 
 
-def _check_metadata(file: Any, limit_bytes: int, columns: Sequence[str] | None) -> None:
+def one_line(error: Exception) -> str:
+    """Return what a library says of a file, without the line ends that some put into it."""
+    return " ".join(str(error).split())
+
+
+def _check_metadata(file: Any, limit_bytes: int, columns: Sequence[str] | None) -> int:
     sizes: dict[str, int] = {}
     for group in range(file.metadata.num_row_groups):
         for index in range(file.metadata.num_columns):
@@ -62,9 +67,10 @@ def _check_metadata(file: Any, limit_bytes: int, columns: Sequence[str] | None) 
             raise ValueError(_too_large(f"column `{name}` takes {size}", limit_bytes))
     if sum(sizes.values()) > limit_bytes:
         raise ValueError(_too_large(f"the columns take {sum(sizes.values())}", limit_bytes))
+    return sum(sizes.values())
 
 
-def _check_texts(file: Any, texts: list[str], limit_bytes: int) -> None:
+def _check_texts(file: Any, texts: list[str], limit_bytes: int) -> int:
     decoded = 0
     for batch in file.iter_batches(_BATCH_ROWS, columns=texts):
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
@@ -74,6 +80,7 @@ def _check_texts(file: Any, texts: list[str], limit_bytes: int) -> None:
                 raise ValueError(
                     _too_large(f"texts up to column `{name}` take {decoded}", limit_bytes)
                 )
+    return decoded
 
 
 def _is_text(kind: Any) -> bool:

@@ -10,12 +10,14 @@ from hpobench_llm.artefacts import canonical_json, sha256_of_text
 from hpobench_llm.errors import IntegrityError
 from hpobench_llm.metrics import Fidelity, Metric
 from hpobench_llm.space import Space
+from hpobench_llm.tables.json_types import check_imported, check_types
 
 FORMAT = 1
 TABLE_FILE, METADATA_FILE, CARD_FILE = "table.parquet", "table.json", "CARD.md"
 STEP = "step"
 EXAMPLES_FILE = "examples.parquet"
 IMPORTED = "imported"  # the key of an imported table's provenance
+LICENCE_NOT_STATED = "not stated"
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_+-]|\.(?!\.))*")
 
 
@@ -100,6 +102,16 @@ COLUMNS = (
     Column("versions", pa.string(), "", "library versions as JSON"),
 )
 BY_NAME = {column.name: column for column in COLUMNS}
+COSTS = ("train_seconds", "eval_seconds")
+# What a run has cost so far: these columns are numbers with this meaning in every table.
+MEASURES = (
+    *COSTS,
+    "train_wall_seconds",
+    "peak_memory_bytes",
+    "tokens_seen",
+    "label_tokens_seen",
+    "trainable_parameters",
+)
 
 
 def check_name(name: object) -> str:
@@ -172,13 +184,19 @@ class Metadata:
             found = raw.get("format") if isinstance(raw, dict) else raw
             raise IntegrityError(f"{where}: format {found!r}, this version reads {FORMAT}")
         body = {key: value for key, value in raw.items() if key != "metadata_sha256"}
-        digest = sha256_of_text(canonical_json(body))
+        try:
+            digest = sha256_of_text(canonical_json(body))
+        except (ValueError, RecursionError) as error:  # NaN, half a surrogate pair, deep nesting
+            raise IntegrityError(f"{where}: no JSON that can be summed: {error}") from None
         if raw.get("metadata_sha256") != digest:
             raise IntegrityError(
                 f"{where}: was changed after the table was sealed: its own sum says "
                 f"{raw.get('metadata_sha256')}, its content gives {digest}"
             )
         try:
+            check_types(raw)
+            if IMPORTED in raw["provenance"]:
+                check_imported(raw["provenance"][IMPORTED])
             metrics = [Metric.from_json(metric) for metric in raw["metrics"]]
             return Metadata(
                 name=check_name(raw["name"]),
@@ -197,5 +215,5 @@ class Metadata:
                 family=raw.get("family", ""),
                 task=raw.get("task", {}),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise IntegrityError(f"{where}: not complete: {error!r}") from None

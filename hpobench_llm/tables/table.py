@@ -18,12 +18,13 @@ from hpobench_llm.artefacts import (
 )
 from hpobench_llm.errors import ConfigurationError, IntegrityError
 from hpobench_llm.evaluation import STATUSES
-from hpobench_llm.space import config_id
-from hpobench_llm.tables.parquet import check_parquet
+from hpobench_llm.space import Categorical, config_id
+from hpobench_llm.tables.parquet import check_parquet, one_line
 from hpobench_llm.tables.schema import (
-    BY_NAME,
     COLUMNS,
     EXAMPLES_FILE,
+    IMPORTED,
+    MEASURES,
     METADATA_FILE,
     TABLE_FILE,
     Metadata,
@@ -100,7 +101,7 @@ def _read_parquet(path: Path, expected: str) -> pd.DataFrame:
         check_parquet(stream, LARGEST_BYTES)
         frame: pd.DataFrame = pq.read_table(stream).to_pandas()
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise IntegrityError(f"{path}: not a Parquet file: {error}") from None
+        raise IntegrityError(f"{path}: not a Parquet file: {one_line(error)}") from None
     return frame
 
 
@@ -110,16 +111,9 @@ def check_rows(frame: pd.DataFrame, metadata: Metadata, where: object) -> None:
     Raises:
         IntegrityError: naming the column or the row.
     """
+    _check_columns(frame, metadata, where)
     axes = list(metadata.space.names)
     fidelities = [fidelity.name for fidelity in metadata.fidelities]
-    needed = [c.name for c in COLUMNS if c.required] + axes + fidelities + list(metadata.metrics)
-    for name in needed:
-        if name not in frame.columns:
-            raise IntegrityError(f"{where}: column `{name}` is missing")
-    for name in frame.columns.intersection(list(BY_NAME)):
-        expected = BY_NAME[name].type
-        if pa.types.is_floating(expected) and not pd.api.types.is_numeric_dtype(frame[name]):
-            raise IntegrityError(f"{where}: column `{name}` must be {expected}")
     unknown = set(frame["status"]) - set(STATUSES)
     if unknown:
         raise IntegrityError(f"{where}: unknown status {sorted(unknown)}")
@@ -130,11 +124,37 @@ def check_rows(frame: pd.DataFrame, metadata: Metadata, where: object) -> None:
     for row in frame[["config_id", *axes]].drop_duplicates().to_dict("records"):
         values = {name: row[name] for name in axes}
         try:
-            found = config_id(metadata.space.canonical(values))
+            expected = config_id(metadata.space.canonical(values))
         except ConfigurationError as error:
             raise IntegrityError(f"{where}: {values}: {error}") from None
-        if found != row["config_id"]:
+        if expected != row["config_id"]:
             raise IntegrityError(
                 f"{where}: config_id {row['config_id']} stands beside {values}, "
-                f"whose id is {found}"
+                f"whose id is {expected}"
             )
+
+
+def _check_columns(frame: pd.DataFrame, metadata: Metadata, where: object) -> None:
+    """Check that what is needed is there, and numbers or texts as it must be."""
+    if not len(frame) or not frame.columns.is_unique:
+        raise IntegrityError(f"{where}: rows, and columns of different names, are expected")
+    metrics = metadata.metrics.values()
+    names = [d.name for d in metadata.space if isinstance(d, Categorical)]
+    numbers = [d.name for d in metadata.space if d.name not in names]
+    numbers += [axis.name for axis in metadata.fidelities]
+    numbers += [*metadata.metrics, *(metric.stderr for metric in metrics if metric.stderr)]
+    for name in [*(c.name for c in COLUMNS if c.required), *names, *numbers]:
+        if name not in frame.columns:
+            raise IntegrityError(f"{where}: column `{name}` is missing")
+    numbers += frame.columns.intersection(list(MEASURES)).tolist()
+    if IMPORTED not in metadata.provenance:  # of a collected table every column has its type
+        numbers += [c.name for c in COLUMNS if c.name in frame and pa.types.is_floating(c.type)]
+    for name in ("config_id", "status", *names):
+        if pd.api.types.infer_dtype(frame[name], skipna=False) != "string":
+            raise IntegrityError(f"{where}: column `{name}` must hold texts, in every row")
+    for name in dict.fromkeys(numbers):
+        kind = frame[name].dtype
+        if not pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_complex_dtype(kind):
+            raise IntegrityError(f"{where}: column `{name}` must be double")
+    if not pd.api.types.is_signed_integer_dtype(frame["seed"]):
+        raise IntegrityError(f"{where}: column `seed` must be int64")

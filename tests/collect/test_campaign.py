@@ -22,6 +22,12 @@ def test_defaults_are_part_of_a_configuration(write_campaign):
     assert (hyper.rank, hyper.lr, hyper.dropout, hyper.clip_norm) == (4, 1e-2, 0.2, 1.0)
 
 
+def test_a_licence_that_nobody_stated_is_none(write_campaign):
+    assert read_campaign(write_campaign()).licence == "not stated"
+    stated = read_campaign(write_campaign(("seeds = [0, 1]", 'seeds = [0, 1]\nlicence = "CC0"')))
+    assert stated.licence == "CC0"
+
+
 def test_the_recipe_knows_what_changes_a_number(write_campaign):
     plain = read_campaign(write_campaign()).identity()
     same = [("seeds = [0, 1]", "seeds = [0, 1, 2]"), ("rank = [2, 4]", "rank = [2, 4, 8]")]

@@ -22,7 +22,7 @@ from hpobench_llm.errors import ConfigurationError, SpecError, nearest
 from hpobench_llm.metrics import Fidelity
 from hpobench_llm.space import Categorical, Dimension, Float, Integer, Ordinal, Space, config_id
 from hpobench_llm.spec import read_spec
-from hpobench_llm.tables.schema import STEP
+from hpobench_llm.tables.schema import LICENCE_NOT_STATED, STEP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ class Campaign:
     context: str = ""
     family: str = ""
     task: dict[str, str | int | float] = field(default_factory=dict)
-    licence: str = "CC-BY-4.0"
+    licence: str = LICENCE_NOT_STATED
 
     def __post_init__(self) -> None:
         if len(self.checkpoints) < 2 or self.checkpoints[0] != 0:

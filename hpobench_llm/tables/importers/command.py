@@ -4,14 +4,13 @@ import os
 from pathlib import Path
 
 from hpobench_llm.errors import HpobenchError
-from hpobench_llm.tables.importers import steplaw, tinker_sft, tribes
 from hpobench_llm.tables.importers.draft import seal_all
 from hpobench_llm.tables.importers.generic.build import drafts_of_spec
+from hpobench_llm.tables.importers.presets.mlflow_runs import propose_mlflow
+from hpobench_llm.tables.importers.presets.optuna_storage import propose_optuna
+from hpobench_llm.tables.importers.presets.wandb_export import propose_wandb
+from hpobench_llm.tables.importers.sources import GENERIC, drafts_of
 from hpobench_llm.tables.table import Table
-
-GENERIC = "generic"
-_UPSTREAM = {module.NAME: module.drafts for module in (tribes, tinker_sft, steplaw)}
-SOURCES = (*_UPSTREAM, GENERIC)
 
 
 def import_tables(
@@ -40,7 +39,40 @@ def import_tables(
         return seal_all(drafts_of_spec(spec, given), shelf)
     if spec is not None:
         raise HpobenchError(f"import {source}: --spec is for `import generic` alone")
-    return seal_all(_UPSTREAM[source](given, allow_changed=allow_changed), shelf)
+    return seal_all(drafts_of(source)(given, allow_changed=allow_changed), shelf)
+
+
+def propose(
+    spec: Path | None,
+    *,
+    optuna: str | None = None,
+    mlflow: Path | None = None,
+    wandb: Path | None = None,
+    study: str = "",
+    history: Path | None = None,
+) -> tuple[list[Path], list[str]]:
+    """Write a spec for what a tracker holds, and its runs beside it, for a person to edit.
+
+    Returns the files and what was decided.
+
+    Raises:
+        HpobenchError: the source cannot be read, or a file exists already.
+    """
+    if spec is None:
+        raise HpobenchError("import generic: --spec NEW.toml says where to write the spec")
+    if study and optuna is None:
+        raise HpobenchError("--study is of --from-optuna")
+    if history and wandb is None:
+        raise HpobenchError("--history is of --from-wandb")
+    if optuna is not None:
+        proposal = propose_optuna(optuna, study)
+    elif mlflow is not None:
+        proposal = propose_mlflow(mlflow)
+    elif wandb is not None:
+        proposal = propose_wandb(wandb, history)
+    else:
+        raise HpobenchError("propose: one of optuna, mlflow and wandb is expected")
+    return proposal.write(spec), list(proposal.notes)
 
 
 def _default_shelf() -> Path:

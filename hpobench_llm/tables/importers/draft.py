@@ -1,7 +1,5 @@
 """Rows on their way to a table, and the sealing of all tables of an import or of none."""
 
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -15,16 +13,24 @@ from hpobench_llm.errors import DataError, IntegrityError
 from hpobench_llm.metrics import Fidelity, Metric
 from hpobench_llm.space import Space
 from hpobench_llm.tables.card import write_card
+from hpobench_llm.tables.importers.staging import staging
 from hpobench_llm.tables.schema import IMPORTED, METADATA_FILE, Metadata
 from hpobench_llm.tables.table import Table, check_rows
+
+_COMMON = {
+    "config_id": ("", "hash of the configuration's axes"),
+    "seed": ("", "seed"),
+    "status": ("", "ok, diverged, out_of_memory or failed"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
     """A table to be: `rows` has the axes, fidelities, `seed`, `status` and the metrics.
 
-    Any other column of `rows` is kept; `columns` gives unit and meaning of those, `notes` what a
-    reader must know, `flagged` and `dropped` say which rows are defective or absent, and why.
+    Any other column of `rows` is kept; `columns` gives unit and meaning of those, `axes` what the
+    space cannot say of an axis (when it exists, the names of its levels), `notes` what a reader
+    must know, `flagged` and `dropped` say which rows are defective or absent, and why.
     """
 
     name: str
@@ -39,6 +45,7 @@ class Draft:
     files: Sequence[Mapping[str, Any]]
     fidelities: tuple[Fidelity, ...] = ()
     columns: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    axes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     notes: Sequence[str] = ()
     flagged: Sequence[Mapping[str, Any]] = ()
     dropped: Sequence[Mapping[str, Any]] = ()
@@ -57,6 +64,17 @@ class Draft:
         frame.insert(0, "config_id", [ids[key] for key in keys])
         return frame.sort_values([*axes, "seed", *fidelities], kind="stable", ignore_index=True)
 
+    def _meaning(self, name: str) -> tuple[str, str]:
+        """Return unit and meaning of a column; a table carries those of all its columns."""
+        meanings = dict(_COMMON) | {
+            axis.name: (axis.unit, "hyperparameter") for axis in self.space
+        }
+        meanings |= {axis.name: (axis.unit, "fidelity") for axis in self.fidelities}
+        for metric in self.metrics:
+            meanings[metric.stderr] = (metric.unit, f"standard error of {metric.name}")
+            meanings[metric.name] = (metric.unit, f"metric, {metric.direction}d")
+        return (meanings | dict(self.columns)).get(name, ("", ""))
+
     def metadata(self, frame: pd.DataFrame, date: str) -> Metadata:
         """Return what `table.json` says of these rows."""
         imported = {
@@ -64,9 +82,10 @@ class Draft:
             "date": date,
             "files": [dict(file) for file in self.files],
             "columns": {
-                name: {"unit": unit, "meaning": meaning}
-                for name, (unit, meaning) in self.columns.items()
+                name: dict(zip(("unit", "meaning"), self._meaning(name), strict=True))
+                for name in frame.columns
             },
+            "axes": {name: dict(about) for name, about in self.axes.items()},
             "notes": list(self.notes),
             "flagged": [dict(entry) for entry in self.flagged],
             "dropped": [dict(entry) for entry in self.dropped],
@@ -89,7 +108,7 @@ class Draft:
         )
 
 
-def noted(what: str, rows: Sequence[int], reason: str) -> dict[str, Any]:
+def noted(what: str, rows: Sequence[int | str], reason: str) -> dict[str, Any]:
     """Return an entry of `flagged` or `dropped`: how many, which rows of the file, and why."""
     return {"count": len(rows), "what": what, "rows": list(rows), "reason": reason}
 
@@ -101,7 +120,8 @@ def seal_all(drafts: Sequence[Draft], shelf: Path) -> list[Table]:
     the same importer is replaced.
 
     Raises:
-        DataError: two drafts have one name, or something else stands at a table's place.
+        DataError: two drafts have one name, something else stands at a table's place, another
+            import is writing to the shelf, or a file cannot be written.
         IntegrityError: rows break the schema.
     """
     date = datetime.now(UTC).date().isoformat()
@@ -111,25 +131,23 @@ def seal_all(drafts: Sequence[Draft], shelf: Path) -> list[Table]:
         raise DataError(f"two tables would be named {twice[0]!r}; give their tasks other names")
     ready = []
     for draft in drafts:
-        _refuse_occupied(shelf / draft.name, draft)
         frame = draft.frame()
         metadata = draft.metadata(frame, date)
         check_rows(frame, metadata, draft.name)
         ready.append((metadata, frame))
-    shelf.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(dir=shelf, prefix=".importing-"))
     try:
-        tables = []
-        for metadata, frame in ready:
-            table = Table.load(Table.write(staging / metadata.name, metadata, frame))
-            write_card(table)
-            tables.append(replace(table, folder=shelf / metadata.name))
-        for table in tables:
-            if table.folder.exists():
-                table.folder.rename(staging / f".old-{table.folder.name}")
-            (staging / table.folder.name).rename(table.folder)
-    finally:
-        shutil.rmtree(staging)
+        with staging(shelf) as stage:
+            for draft in drafts:
+                _refuse_occupied(shelf / draft.name, draft)
+            tables = []
+            for metadata, frame in ready:
+                table = Table.load(Table.write(stage.folder / metadata.name, metadata, frame))
+                write_card(table)
+                tables.append(replace(table, folder=shelf / metadata.name))
+            for name in names:
+                stage.place(name)
+    except OSError as error:
+        raise DataError(f"{error.filename or shelf}: cannot be written: {error}") from None
     return tables
 
 
@@ -137,10 +155,10 @@ def _refuse_occupied(place: Path, draft: Draft) -> None:
     if not place.exists():
         return
     try:
-        found = read_json(place / METADATA_FILE)["provenance"][IMPORTED]["importer"]
+        importer = read_json(place / METADATA_FILE)["provenance"][IMPORTED]["importer"]
     except (IntegrityError, KeyError, TypeError):
-        found = None
-    if found != draft.importer:
+        importer = None
+    if importer != draft.importer:
         raise DataError(
             f"{place}: exists and is no import by {draft.importer!r}; give another --out, or move "
             "it away"

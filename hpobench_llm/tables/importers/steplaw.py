@@ -24,6 +24,7 @@ UPSTREAM = Upstream(
 )
 _COLUMNS = ("h", "ffnh", "numh", "numl", "lr", "bs", "ti", "loss", "smooth loss", "D", "N")
 _INTEGERS = ("h", "ffnh", "numh", "numl", "bs", "ti", "D", "N")
+LARGEST = 2.0**53  # up to there a float holds every integer
 UNSTABLE = 4.0  # a run that broke: the smoothed losses leave a gap from 3.2 to 4.1
 _CONTEXT = (
     "Dense transformers trained from scratch on nearly one epoch; one run of each learning rate "
@@ -146,8 +147,8 @@ def _row(path: Path, line: int, cells: dict[str, str]) -> dict[str, object]:
             values[name] = float(cells[name])
         except ValueError:
             values[name] = math.nan
-        whole = name not in _INTEGERS or values[name] == round(values[name], 0)
-        if not (math.isfinite(values[name]) and values[name] > 0 and whole):
+        whole = name not in _INTEGERS or values[name].is_integer()
+        if not (0 < values[name] < LARGEST and whole):
             kind = "a positive integer" if name in _INTEGERS else "a positive number"
             raise DataError(
                 f"{path}, line {line}: `{name}`: {kind} is expected, got {cells[name]!r}"

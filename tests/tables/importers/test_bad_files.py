@@ -47,12 +47,16 @@ def refuses(bring, tmp_path, spec, content, error, words, file="runs.csv"):
         (PLAIN, "lr,loss\n1,2\n2,1_0\n", ["line 3: `loss`", "'1_0'"]),
         (PLAIN, "lr,loss\n1,2\nx,3\n", ["line 3: `lr`", "'x' is no number"]),
         (PLAIN, "lr,loss\n1,2\n,3\n", ["line 3: `lr`", "`missing`"]),
-        (PLAIN, "lr,loss\n1,2\nnan,3\n", ["line 3: `lr`", "finite number", "'nan'"]),
+        (PLAIN, "lr,loss\n1,2\nnan,3\n", ["line 3: `lr`", "must have a value", "'nan'"]),
         (PLAIN, "lr,loss\n1,2\n1e999,3\n", ["line 3: `lr`", "finite number"]),
-        (CATEGORY + PLAIN.partition("\n")[2], "lr,loss\nx,2\n,3\n", ["line 3: `lr`", "a name"]),
+        (CATEGORY + PLAIN.partition("\n")[2], "lr,loss\nx,2\n,3\n", ["line 3: `lr`", "a value"]),
         (PLAIN, "lr,loss\n1,2\n1,2\n", ["line 3", "repeats line 2", "duplicates = 'repeats'"]),
         (PLAIN, "lr,loss\n1,2\n1,3\n", ["line 3", "contradicts line 2"]),
-        (PLAIN, "lr,loss\n1,\n", ["`loss`", "no value", "`worst` must be stated"]),
+        (
+            PLAIN,
+            "lr,loss\n1,\n",
+            ["no configuration ended ok", "1 failed", "`loss` is empty", "line 2"],
+        ),
         (CURVES, "lr,epoch,loss\n1,1,2\n1,,3\n", ["line 3: `epoch`", "finite number"]),
         (CURVES, "lr,epoch,loss\n1,nan,2\n", ["line 2: `epoch`", "finite number"]),
         (
@@ -253,7 +257,7 @@ def test_damaged_parquet(bring, tmp_path, place):
 
 def test_parquet_of_other_types(bring, tmp_path):
     table = pa.table({"lr": [{"a": 1}], "loss": [1.0]})
-    words = ["`lr`", "struct", "numbers, texts and lists of numbers"]
+    words = ["`lr`", "struct", "numbers, texts, durations and lists"]
     refuses(bring, tmp_path, PLAIN, parquet(table), DataError, words, "runs.parquet")
 
 
@@ -301,7 +305,7 @@ def test_all_tables_are_written_or_none(bring, tmp_path, monkeypatch):
             raise OSError("the disk is full")
 
     monkeypatch.setattr("hpobench_llm.tables.importers.draft.write_card", fail_at_the_second)
-    with pytest.raises(OSError, match="disk is full"):
+    with pytest.raises(DataError, match=r"out: cannot be written: the disk is full"):
         seal_all(drafts, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 

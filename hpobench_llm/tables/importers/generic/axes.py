@@ -1,44 +1,72 @@
 """Axes of a space out of columns of values: stated by the spec, or inferred and said so."""
 
+import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hpobench_llm.errors import ConfigurationError, DataError, SpecError
 from hpobench_llm.space import Categorical, Dimension, Float, Integer, Ordinal, Value
-from hpobench_llm.tables.importers.generic.cells import Records, is_missing, number, text
-from hpobench_llm.tables.importers.generic.spec import HyperparameterSpec
-
-FEW = 12  # so many distinct numbers are still taken for the levels of an ordinal axis
+from hpobench_llm.tables.importers.generic.cells import (
+    FEW,
+    Records,
+    comparable,
+    deciding_values,
+    is_blank,
+    number,
+    short,
+    text,
+)
+from hpobench_llm.tables.importers.generic.spec import Cell, HyperparameterSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A dimension, its value in every row, and what was inferred of it (empty: nothing)."""
+    """A dimension, its value in every row, and what a reader of the table must know of it.
+
+    `notes` say what was inferred and filled in; `about` is what the space itself cannot hold: the
+    condition under which the axis exists (`only_if`, `otherwise`), the `names` of its levels.
+    """
 
     dimension: Dimension
     values: list[Value]
-    inferred: str
+    notes: list[str]
+    about: dict[str, Any]
 
 
-def axis(records: Records, column: str, spec: HyperparameterSpec, spec_file: object) -> Axis:
-    """Return the axis that a column is.
+def axis(
+    records: Records,
+    column: str,
+    spec: HyperparameterSpec,
+    others: Sequence[str],
+    spec_file: object,
+) -> Axis:
+    """Return the axis that a column is; `others` are the columns of the other hyperparameters.
 
     Raises:
         DataError: a cell is missing, of another type or outside the stated range.
         SpecError: the spec's own words contradict each other or the column.
     """
-    cells = [
-        spec.missing if is_missing(cell) and spec.missing is not None else cell
-        for cell in records.columns[column]
-    ]
-    kind = _kind(records, column, cells, spec)
+    name = spec.name or column
+    cells, notes = _filled(records, column, spec, others)
+    about: dict[str, Any] = {}
+    if spec.only_if:
+        about = {"only_if": _plain(spec.only_if), "otherwise": spec.missing}
+    kind, steps = _kind(records, column, cells, spec), list(spec.values)
+    if kind == "ordinal" and steps and all(isinstance(step, str) for step in steps):
+        names = [text(step) for step in steps]
+        cells = _numbered(records, column, cells, names)
+        steps = list(range(len(names)))
+        about["names"] = names
+        notes.append(f"{name}: {', '.join(f'{i} is {n!r}' for i, n in enumerate(names))}")
     values: list[Value]
     if kind == "categorical":
         values = [_name(records, row, column, cell) for row, cell in enumerate(cells)]
     else:
         values = _numbers(records, column, cells)
     try:
-        dimension, inferred = _dimension(spec.name or column, kind, values, spec)
+        dimension, inferred = _dimension(name, kind, values, steps, spec)
     except ValueError as error:
         raise SpecError(spec_file, f"hyperparameters.{column}", str(error)) from None
     canonical: list[Value] = []
@@ -47,7 +75,104 @@ def axis(records: Records, column: str, spec: HyperparameterSpec, spec_file: obj
             canonical.append(dimension.canonical(value))
         except ConfigurationError as error:
             raise DataError(f"{records.where(row)}: {error}") from None
-    return Axis(dimension, canonical, inferred)
+    return Axis(dimension, canonical, [*([inferred] if inferred else []), *notes], about)
+
+
+def _filled(
+    records: Records, column: str, spec: HyperparameterSpec, others: Sequence[str]
+) -> tuple[list[object], list[str]]:
+    """Return the cells with what stands in for empty ones, and notes that count it."""
+    cells = list(records.columns[column])
+    exists = _exists(records, spec)
+    empty = _empty(cells, spec)
+    if spec.missing is None:
+        _refuse_empty(records, column, empty, others)
+        return cells, []
+    name, notes = spec.name or column, []
+    fill = spec.missing
+    if spec.only_if:
+        ignored = [
+            row
+            for row in range(len(cells))
+            if not exists[row] and not empty[row] and comparable(cells[row]) != comparable(fill)
+        ]
+        for row in range(len(cells)):
+            if exists[row] and empty[row]:
+                raise DataError(
+                    f"{records.where(row, column)}: is empty where {_said(spec.only_if)}, and "
+                    "`only_if` says that the axis exists there"
+                )
+        notes.append(
+            f"{name}: exists only where {_said(spec.only_if)}; elsewhere ({exists.count(False)} "
+            f"of {len(cells)} rows) {fill} stands for it"
+            + (f", {len(ignored)} times for another value of the file" if ignored else "")
+        )
+        return [cell if there else fill for cell, there in zip(cells, exists, strict=True)], notes
+    if any(empty):
+        notes.append(
+            f"{name}: empty in {sum(empty)} of {len(cells)} rows, filled in with {fill} as the "
+            f"spec says{_condition(records, empty, others)}"
+        )
+    return [fill if gone else cell for cell, gone in zip(cells, empty, strict=True)], notes
+
+
+def _empty(cells: list[object], spec: HyperparameterSpec) -> list[bool]:
+    """Tell the empty cells; where names are expected a text such as "none" may be one."""
+    numeric = spec.kind in ("float", "integer") or (
+        spec.kind != "categorical"
+        and all(is_blank(cell) or _is_number(cell) for cell in cells)
+        and any(map(_is_number, cells))
+    )
+    if numeric:
+        return [is_blank(cell) for cell in cells]
+    names = {text(value) for value in spec.values}
+    return [
+        is_blank(cell)
+        and not (
+            isinstance(cell, str) and cell.strip() and (spec.missing is None or cell in names)
+        )
+        for cell in cells
+    ]
+
+
+def _refuse_empty(records: Records, column: str, empty: list[bool], others: Sequence[str]) -> None:
+    if any(empty):
+        row = empty.index(True)
+        raise DataError(
+            f"{records.where(row, column)}: a hyperparameter must have a value, got "
+            f"{short(records.columns[column][row])}; `missing` in the spec can say what an empty "
+            f"cell means{_condition(records, empty, others)}"
+        )
+
+
+def _condition(records: Records, empty: list[bool], others: Sequence[str]) -> str:
+    """Say which other hyperparameter decides whether this one is empty, if one does."""
+    for other in others:
+        if values := deciding_values(records.columns[other], empty):
+            shown = ", ".join(map(json.dumps, values))
+            return (
+                f"; it has a value only where `{other}` is one of [{shown}], which "
+                f"`only_if = {{{json.dumps(other)} = [{shown}]}}` beside `missing` would say"
+            )
+    return ""
+
+
+def _exists(records: Records, spec: HyperparameterSpec) -> list[bool]:
+    wanted = {other: {*map(comparable, values)} for other, values in spec.only_if.items()}
+    return [
+        all(comparable(records.columns[other][row]) in values for other, values in wanted.items())
+        for row in range(len(records))
+    ]
+
+
+def _said(conditions: dict[str, tuple[Cell, ...]]) -> str:
+    return " and ".join(
+        f"`{other}` is {' or '.join(map(str, values))}" for other, values in conditions.items()
+    )
+
+
+def _plain(conditions: dict[str, tuple[Cell, ...]]) -> dict[str, list[Cell]]:
+    return {other: list(values) for other, values in conditions.items()}
 
 
 def _kind(records: Records, column: str, cells: list[object], spec: HyperparameterSpec) -> str:
@@ -60,9 +185,9 @@ def _kind(records: Records, column: str, cells: list[object], spec: Hyperparamet
         row = numeric.index(not numeric[0])
         odd = row if not numeric[row] else 0
         raise DataError(
-            f"{records.where(odd, column)}: {cells[odd]!r} is no number where other rows have "
-            "numbers; mend it, or state the `kind` of the hyperparameter (and `missing`, if an "
-            "empty cell has a meaning)"
+            f"{records.where(odd, column)}: {short(cells[odd])} is no number where other rows "
+            "have numbers; mend it, or state the `kind` of the hyperparameter (and `missing`, if "
+            "an empty cell has a meaning)"
         )
     return "categorical"
 
@@ -70,8 +195,24 @@ def _kind(records: Records, column: str, cells: list[object], spec: Hyperparamet
 def _is_number(cell: object) -> bool:
     try:
         return number(cell) is not None
-    except (ValueError, OverflowError):
+    except ValueError:
         return False
+
+
+def _numbered(
+    records: Records, column: str, cells: list[object], names: list[str]
+) -> list[object]:
+    """Return the place of each cell among ordered names."""
+    places = {name: place for place, name in enumerate(names)}
+    numbered: list[object] = []
+    for row, cell in enumerate(cells):
+        if text(cell) not in places:
+            raise DataError(
+                f"{records.where(row, column)}: {short(cell)} is not among the `values` of the "
+                f"spec: {', '.join(names)}"
+            )
+        numbered.append(places[text(cell)])
+    return numbered
 
 
 def _numbers(records: Records, column: str, cells: list[object]) -> list[Value]:
@@ -79,60 +220,71 @@ def _numbers(records: Records, column: str, cells: list[object]) -> list[Value]:
     for row, cell in enumerate(cells):
         try:
             value = number(cell)
-        except (ValueError, OverflowError) as error:
+        except ValueError as error:
             raise DataError(f"{records.where(row, column)}: {error}") from None
         if value is None or not math.isfinite(value):
             raise DataError(
                 f"{records.where(row, column)}: a hyperparameter must be a finite number, got "
-                f"{cell!r}; `missing` in the spec can say what an empty cell means"
+                f"{short(cell)}"
             )
         values.append(value)
     return values
 
 
 def _name(records: Records, row: int, column: str, cell: object) -> str:
-    if is_missing(cell) and not isinstance(cell, str):
-        empty = True
-    else:
-        empty = isinstance(cell, str) and not cell.strip()
-    if empty or not isinstance(cell, str | int | float):
-        raise DataError(
-            f"{records.where(row, column)}: a name is expected, got {cell!r}; `missing` in the "
-            "spec can say what an empty cell means"
-        )
+    if not isinstance(cell, str | int | float | list):
+        raise DataError(f"{records.where(row, column)}: a name is expected, got {short(cell)}")
     return text(cell)
 
 
 def _dimension(
-    name: str, kind: str, values: list[Value], spec: HyperparameterSpec
+    name: str, kind: str, values: list[Value], steps: Sequence[Cell], spec: HyperparameterSpec
 ) -> tuple[Dimension, str]:
+    """Return the dimension, and what of it was inferred."""
     if kind == "categorical":
-        names = spec.values or sorted({str(value) for value in values})
-        found = "" if spec.values else f"{name}: the {len(names)} names that occur"
-        return Categorical(name, tuple(text(n) for n in names), unit=spec.unit), found
-    plain = [float(value) for value in values]
-    whole = all(value.is_integer() for value in plain)
-    levels = sorted(set(plain))
+        return _categorical(name, values, steps, spec)
+    occur = sorted({float(value) for value in values})
+    whole = all(value.is_integer() for value in occur)
     if kind == "auto":
-        if spec.values or (spec.low is None and spec.high is None and len(levels) <= FEW):
-            kind = "ordinal"
-        else:
-            kind = "integer" if whole else "float"
+        few = spec.low is None and spec.high is None and len(occur) <= FEW
+        kind = "ordinal" if steps or few else "integer" if whole else "float"
     if kind == "ordinal":
-        if any(isinstance(value, str) for value in spec.values):
-            raise ValueError("`values` of an ordinal axis must be numbers")
-        given = tuple(value for value in spec.values if not isinstance(value, str))
-        steps = given or tuple(int(v) if whole else v for v in levels)
-        inferred = "" if spec.values else f"{name}: ordinal, the {len(steps)} values that occur"
-        return Ordinal(name, steps, log=spec.log, unit=spec.unit), inferred
-    low = levels[0] if spec.low is None else spec.low
-    high = levels[-1] if spec.high is None else spec.high
-    bounds = [b for b, given in (("low", spec.low), ("high", spec.high)) if given is None]
-    stated = " and ".join(bounds)
-    inferred = f"{name}: {stated} are the extremes that occur" if bounds else ""
+        return _ordinal(name, occur, whole, steps, spec)
+    if kind == "integer" and not whole:
+        odd = next(value for value in occur if not value.is_integer())
+        raise ValueError(f"kind is integer, but {odd} occurs")
+    return _range(name, kind, occur, spec)
+
+
+def _categorical(
+    name: str, values: list[Value], steps: Sequence[Cell], spec: HyperparameterSpec
+) -> tuple[Dimension, str]:
+    names = tuple(map(text, steps)) or tuple(sorted({str(value) for value in values}))
+    inferred = "" if steps else f"{name}: the {len(names)} names that occur"
+    return Categorical(name, names, unit=spec.unit), inferred
+
+
+def _ordinal(
+    name: str, occur: list[float], whole: bool, steps: Sequence[Cell], spec: HyperparameterSpec
+) -> tuple[Dimension, str]:
+    numbers = tuple(step for step in steps if not isinstance(step, str))
+    if len(numbers) < len(steps):
+        raise ValueError(
+            "`values` must be all numbers as the column's are; of names in an order say kind = "
+            "'ordinal', of others 'categorical'"
+        )
+    levels = numbers or tuple(int(v) if whole else v for v in occur)
+    inferred = "" if steps else f"{name}: ordinal, the {len(levels)} values that occur"
+    return Ordinal(name, levels, log=spec.log, unit=spec.unit), inferred
+
+
+def _range(
+    name: str, kind: str, occur: list[float], spec: HyperparameterSpec
+) -> tuple[Dimension, str]:
+    low = occur[0] if spec.low is None else spec.low
+    high = occur[-1] if spec.high is None else spec.high
+    bounds = [b for b, stated in (("low", spec.low), ("high", spec.high)) if stated is None]
+    inferred = f"{name}: {' and '.join(bounds)} are the extremes that occur" if bounds else ""
     if kind == "integer":
-        if not whole:
-            odd = next(value for value in plain if not value.is_integer())
-            raise ValueError(f"kind is integer, but {odd} occurs")
         return Integer(name, int(low), int(high), log=spec.log, unit=spec.unit), inferred
     return Float(name, low, high, log=spec.log, unit=spec.unit), inferred

@@ -1,6 +1,7 @@
-"""From a spec and its file to drafts of tables, one for each task."""
+"""From a spec and its files to drafts of tables, one for each task."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from hpobench_llm.artefacts import sha256_of_file
 from hpobench_llm.errors import DataError
 from hpobench_llm.metrics import Fidelity, Metric
 from hpobench_llm.space import Space
-from hpobench_llm.spec import read_spec, resolve_path
-from hpobench_llm.tables.importers.draft import Draft, noted
+from hpobench_llm.spec import read_spec
+from hpobench_llm.tables.importers.draft import Draft
 from hpobench_llm.tables.importers.generic import runs
 from hpobench_llm.tables.importers.generic.axes import Axis, axis
 from hpobench_llm.tables.importers.generic.cells import (
@@ -26,9 +27,18 @@ from hpobench_llm.tables.importers.generic.cells import (
     text,
 )
 from hpobench_llm.tables.importers.generic.curves import ROW, checkpoints
-from hpobench_llm.tables.importers.generic.read import read_records
-from hpobench_llm.tables.importers.generic.spec import ImportSpec, MetricSpec
-from hpobench_llm.tables.schema import check_name
+from hpobench_llm.tables.importers.generic.filters import Dropped, leave_out, statuses
+from hpobench_llm.tables.importers.generic.outcomes import outcomes
+from hpobench_llm.tables.importers.generic.read import read_records, sources
+from hpobench_llm.tables.importers.generic.spec import (
+    ADDED,
+    HIDDEN,
+    SOURCE_FILE,
+    ImportSpec,
+    MetricSpec,
+    source_column,
+)
+from hpobench_llm.tables.schema import LICENCE_NOT_STATED, check_name
 
 NAME = "generic"
 
@@ -41,118 +51,93 @@ class _Context:
     records: Records
     axes: list[Axis]
     notes: list[str]
-    file: dict[str, Any]
+    dropped: Dropped
+    files: list[Mapping[str, Any]]
 
 
 def drafts_of_spec(spec_file: Path, given: Path | None = None) -> list[Draft]:
-    """Return the tables that a spec makes of its file; `given` is another file, or its folder.
+    """Return the tables that a spec makes of its files; `given` is another file, or their folder.
 
     Raises:
         SpecError: the spec breaks a rule.
-        DataError: the file does; the message names file, line and column.
+        DataError: a file does; the message names file, line and column.
     """
     spec = read_spec(spec_file, ImportSpec)
-    path = _file(spec_file, spec, given)
-    records, patterns = read_records(path, spec)
-    records, dropped = _drop_stated(records, spec)
+    chosen = sources(spec_file, spec, given)
+    records, dropped = leave_out(read_records(chosen, spec), spec)
     axes = [
-        axis(records, column, entry, spec_file) for column, entry in spec.hyperparameters.items()
+        axis(records, column, entry, [c for c in spec.hyperparameters if c != column], spec_file)
+        for column, entry in spec.hyperparameters.items()
     ]
-    frame = checkpoints(records, patterns, spec, spec_file)
+    frame = checkpoints(records, spec, spec_file)
     tasks, task_of = combinations(records, list(spec.task_columns))
     seeds, seed_of = combinations(records, list(spec.seed_columns))
     configs = list(zip(*(a.values for a in axes), strict=True))
     config_of = pd.factorize(pd.Series(configs, dtype=object))[0]
     rows = frame[ROW].to_numpy()
-    frame["task"], frame["given_seed"] = task_of[rows], seed_of[rows]
-    frame["config"], frame["stated"] = config_of[rows], _stated(records, spec)[rows]
+    frame[runs.TASK], frame[runs.GIVEN] = task_of[rows], seed_of[rows]
+    frame[runs.CONFIG], frame[runs.STATED] = config_of[rows], _stated(records, spec)[rows]
     frame = runs.identify(frame, records, spec)
-    frame = runs.add_costs(runs.add_statuses(frame, spec), records, spec)
+    frame = runs.add_statuses(frame, spec)
+    frame, pruned = runs.leave_out_pruned(frame, records, spec)
+    frame = runs.add_costs(frame, records, spec)
     frame, short, notes = runs.end_runs(frame, records, spec)
     frame, seed_notes = runs.add_seeds(frame, integers(seeds))
     if not len(frame):
-        raise DataError(f"{path}: no row is left to make a table of")
+        raise DataError(f"{chosen[0][0]}: no row is left to make a table of")
     context = _Context(
         spec=spec,
         records=records,
         axes=axes,
-        notes=[*(a.inferred for a in axes if a.inferred), *notes, *seed_notes],
-        file={
-            "path": path.name,
-            "sha256": sha256_of_file(path),
-            "source": spec.source,
-            "licence": spec.licence,
-            "spec_sha256": sha256_of_file(spec_file),
-        },
+        notes=[*(note for a in axes for note in a.notes), *notes, *seed_notes],
+        dropped=[*dropped, *pruned, *short],
+        files=[
+            {
+                "path": path.name,
+                "sha256": sha256_of_file(path),
+                "source": spec.source,
+                "licence": spec.licence or LICENCE_NOT_STATED,
+                "spec_sha256": sha256_of_file(spec_file),
+            }
+            for path, _ in chosen
+        ],
     )
     return [
-        _draft(context, task, group.reset_index(drop=True), [*dropped, *short])
+        _draft(context, task, group.reset_index(drop=True))
         for code, task in enumerate(tasks)
-        if len(group := frame[frame["task"] == code])
+        if len(group := frame[frame[runs.TASK] == code])
     ]
 
 
-def _file(spec_file: Path, spec: ImportSpec, given: Path | None) -> Path:
-    if given is None or given.is_dir():
-        if not spec.file:
-            raise DataError(f"{spec_file}: `file` is not set; set it, or give --from FILE")
-        if given is None:
-            return resolve_path(spec.file, file=spec_file, key="file")
-        return given / Path(spec.file).name
-    return given
-
-
-def _drop_stated(records: Records, spec: ImportSpec) -> tuple[Records, list[dict[str, Any]]]:
-    """Leave out the rows whose status the spec maps to `drop`; refuse a status it does not map."""
-    if spec.status is None:
-        return records, []
-    cells = ["" if is_missing(c) else text(c) for c in records.columns[spec.status.column]]
-    for row, cell in enumerate(cells):
-        if cell not in spec.status.values:
-            raise DataError(
-                f"{records.where(row, spec.status.column)}: the status {cell!r} has no meaning in "
-                f"the spec; known: {', '.join(map(repr, spec.status.values))}"
-            )
-    kept = [row for row, cell in enumerate(cells) if spec.status.values[cell] != "drop"]
-    if len(kept) == len(cells):
-        return records, []
-    gone = sorted(set(range(len(cells))) - set(kept))
-    names = sorted({cells[row] for row in gone})
-    columns = {name: [cell[row] for row in kept] for name, cell in records.columns.items()}
-    left = Records(records.file, columns, [records.places[row] for row in kept], records.unit)
-    reason = f"their status is {' or '.join(map(repr, names))}"
-    return left, [noted("rows of the file", [records.places[row] for row in gone], reason)]
-
-
 def _stated(records: Records, spec: ImportSpec) -> "np.ndarray[Any, Any]":
+    """Return what the status of each row means, an empty text where none is stated."""
     if spec.status is None:
         return np.full(len(records), "", dtype=object)
-    meanings = spec.status.values
-    cells = records.columns[spec.status.column]
-    return np.array([meanings["" if is_missing(c) else text(c)] for c in cells], dtype=object)
+    meanings = [spec.status.values[cell] for cell in statuses(records, spec.status)]
+    return np.array(meanings, dtype=object)
 
 
-def _draft(
-    context: _Context, task: tuple[str, ...], frame: pd.DataFrame, dropped: list[dict[str, Any]]
-) -> Draft:
+def _draft(context: _Context, task: tuple[str, ...], frame: pd.DataFrame) -> Draft:
     spec, records = context.spec, context.records
     name = _table_name(spec.name, task)
     source = frame[ROW].to_numpy()
     for entry in context.axes:
         frame[entry.dimension.name] = [entry.values[row] for row in source]
     fidelities = _fidelities(spec, frame, name)
+    ended = outcomes(frame, fidelities, records, spec, name)
     metrics = [
         _metric(context, column, entry, frame, name) for column, entry in spec.metrics.items()
     ]
     frame["source_row"] = [records.places[row] for row in source]
+    if len(records.files) > 1:
+        names = [Path(file).name for file in records.files]
+        frame[SOURCE_FILE] = [names[records.file_of[row]] for row in source]
     for column in spec.seed_columns:
-        frame[_source(column)] = [text(records.columns[column][row]) for row in source]
+        frame[source_column(column)] = [text(records.columns[column][row]) for row in source]
     for column in spec.extra:
         frame[column] = _extra(records, column)[source]
-    helpers = [ROW, "task", "given_seed", "config", "stated", "repeat", runs.RUN]
-    if not frame[runs.END].any():
-        helpers.append(runs.END)
-    frame = frame.drop(columns=helpers)
+    hidden = [column for column in frame.columns if column.startswith(HIDDEN)]
+    frame = frame.drop(columns=hidden if frame[ADDED].any() else [*hidden, ADDED])
     worst = [
         f"{metric.name}: a run without a value counts as {metric.worst:g}, the worst of the table"
         for metric, entry in zip(metrics, spec.metrics.values(), strict=True)
@@ -163,16 +148,17 @@ def _draft(
         version=spec.version,
         description=spec.description,
         context=spec.context,
-        licence=spec.licence,
+        licence=spec.licence or LICENCE_NOT_STATED,
         space=Space(tuple(entry.dimension for entry in context.axes)),
         metrics=metrics,
         rows=frame,
         importer=f"{NAME} {spec.name}",
-        files=[context.file],
+        files=context.files,
         fidelities=fidelities,
         columns=_meanings(spec, records),
-        notes=[*context.notes, *worst],
-        dropped=dropped,
+        notes=[*ended, *context.notes, *worst],
+        dropped=context.dropped,
+        axes={entry.dimension.name: entry.about for entry in context.axes if entry.about},
         family=spec.name if task else "",
         task={c: _plain(value) for c, value in zip(spec.task_columns, task, strict=True)},
     )
@@ -187,23 +173,26 @@ def _table_name(name: str, task: tuple[str, ...]) -> str:
 
 
 def _fidelities(spec: ImportSpec, frame: pd.DataFrame, table: str) -> tuple[Fidelity, ...]:
-    found = []
-    cells = frame["config"].nunique() * frame[runs.SEED].nunique()
+    axes = []
+    runs_wide = frame[runs.CONFIG].nunique() * frame[runs.SEED].nunique()
+    cells = runs_wide
     for column, entry in spec.fidelities.items():
         name = spec.fidelity_names[column]
         if (frame[name] == frame[name].round()).all() and frame[name].abs().max() < 2**53:
             frame[name] = frame[name].astype("int64")
         if spec.keep == "all":
             levels = tuple(value.item() for value in np.sort(frame[name].unique()))
-            found.append(Fidelity(name=name, unit=entry.unit, values=levels))
+            axes.append(Fidelity(name=name, unit=entry.unit, values=levels))
             cells *= len(levels)
     if cells > spec.limits.cells:
+        reason = "seeds hardly meet; give the column that tells them apart as `run` instead"
+        if runs_wide <= spec.limits.cells:
+            reason = "fidelities hardly meet; round them first, say keep = 'last'"
         raise DataError(
             f"{table}: {cells} cells of configurations, seeds and fidelities, most of them empty: "
-            "the runs were measured at fidelities that hardly meet; round them first, say "
-            "keep = 'last', or raise `limits.cells` in the spec"
+            f"the runs' {reason}, or raise `limits.cells` in the spec"
         )
-    return tuple(found)
+    return tuple(axes)
 
 
 def _metric(
@@ -254,27 +243,24 @@ def _extra(records: Records, column: str) -> "np.ndarray[Any, Any]":
 
 def _meanings(spec: ImportSpec, records: Records) -> dict[str, tuple[str, str]]:
     units = {"tokens_seen": "tokens"}
-    found = {
+    meanings = {
         "seed": ("", "seed" if spec.seed_columns else "repeat, no random seed"),
         "source_row": ("", f"{records.unit} of the file"),
-        runs.END: ("", "the run had broken before: no row of the file"),
+        SOURCE_FILE: ("", "file"),
+        ADDED: ("", "the run had broken before: no row of the file"),
     }
     for column, cost in spec.costs.items():
-        found[cost.name] = (
+        meanings[cost.name] = (
             units.get(cost.name, "s"),
             f"so far, from `{column}` ({cost.counts}, in {cost.unit})",
         )
     for column in spec.seed_columns:
-        found[_source(column)] = ("", f"`{column}` of the file")
+        meanings[source_column(column)] = ("", f"`{column}` of the file")
     for column in spec.extra:
-        found[column] = ("", "as in the file")
+        meanings[column] = ("", "as in the file")
     for column, entry in spec.fidelities.items():
-        found[spec.fidelity_names[column]] = (entry.unit, "fidelity")
-    return found
-
-
-def _source(column: str) -> str:
-    return f"source_{column}"
+        meanings[spec.fidelity_names[column]] = (entry.unit, "fidelity")
+    return meanings
 
 
 def _plain(value: str) -> str | int | float:

@@ -11,17 +11,24 @@ from numpy.typing import NDArray
 
 from hpobench_llm.errors import DataError
 
+FEW = 12  # distinct values that are still taken for levels
 MISSING = frozenset({"", "na", "n/a", "null", "none", "-"})
 
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """Columns of raw values, row by row as the file has them, and where each row stands."""
+    """Columns of raw values, row by row as the files have them, and where each row stands.
 
-    file: str
+    `files` are the names of the files, `file_of` the number of each row's. `patterns` are, for
+    each metric with a `*`, the columns that it stands for and their fidelities.
+    """
+
+    files: list[str]
+    file_of: list[int]
     columns: dict[str, list[object]]
     places: list[int]
     unit: str  # what a place counts: "line" or "row"
+    patterns: dict[str, dict[str, float]]
 
     def __len__(self) -> int:
         return len(self.places)
@@ -29,7 +36,19 @@ class Records:
     def where(self, row: int, column: str = "") -> str:
         """Return file, place and column for an error message."""
         named = f": `{column}`" if column else ""
-        return f"{self.file}, {self.unit} {self.places[row]}{named}"
+        return f"{self.files[self.file_of[row]]}, {self.unit} {self.places[row]}{named}"
+
+    def place(self, row: int) -> int | str:
+        """Return the place of a row in its file, with the file's name if there are several."""
+        if len(self.files) == 1:
+            return self.places[row]
+        return f"{self.files[self.file_of[row]]}:{self.places[row]}"
+
+    def only(self, rows: Sequence[int]) -> "Records":
+        """Return some of the rows."""
+        columns = {name: [cells[row] for row in rows] for name, cells in self.columns.items()}
+        file_of, places = [self.file_of[row] for row in rows], [self.places[row] for row in rows]
+        return Records(self.files, file_of, columns, places, self.unit, self.patterns)
 
 
 def is_missing(cell: object) -> bool:
@@ -37,22 +56,32 @@ def is_missing(cell: object) -> bool:
     return cell is None or (isinstance(cell, str) and cell.strip().lower() in MISSING)
 
 
+def is_blank(cell: object) -> bool:
+    """Tell a cell that names nothing: an empty one, or NaN, as pandas writes an empty one."""
+    if isinstance(cell, float):
+        return math.isnan(cell)
+    return is_missing(cell) or (isinstance(cell, str) and cell.strip().lower() == "nan")
+
+
 def number(cell: object) -> float | None:
     """Return a cell as a number, infinite or NaN too, or None where it is missing.
 
     Raises:
-        ValueError: it is no number.
+        ValueError: it is no number, or beyond what a float holds.
     """
     if isinstance(cell, float | int) and not isinstance(cell, bool):
-        return float(cell)
+        try:
+            return float(cell)
+        except OverflowError:
+            raise ValueError("an integer beyond 1.8e308 is no number here") from None
     if is_missing(cell):
         return None
     if not isinstance(cell, str) or "_" in cell:  # float() would read 1_0 as 10
-        raise ValueError(f"a number is expected, got {cell!r}")
+        raise ValueError(f"a number is expected, got {short(cell)}")
     try:
         return float(cell)
     except ValueError:
-        raise ValueError(f"a number is expected, got {cell!r}") from None
+        raise ValueError(f"a number is expected, got {short(cell)}") from None
 
 
 def numbers(records: Records, column: str, *, required: bool = False) -> list[float | None]:
@@ -61,54 +90,96 @@ def numbers(records: Records, column: str, *, required: bool = False) -> list[fl
     Raises:
         DataError: naming file, row, column and value.
     """
-    found: list[float | None] = []
+    values: list[float | None] = []
     for row, cell in enumerate(records.columns[column]):
         try:
             value = number(cell)
-        except (ValueError, OverflowError) as error:
+        except ValueError as error:
             raise DataError(f"{records.where(row, column)}: {error}") from None
         if required and (value is None or not math.isfinite(value)):
             raise DataError(
-                f"{records.where(row, column)}: a finite number is expected, got {cell!r}"
+                f"{records.where(row, column)}: a finite number is expected, got {short(cell)}"
             )
-        found.append(value)
-    return found
+        values.append(value)
+    return values
 
 
 def text(cell: object) -> str:
-    """Return a name as it is spelled in a table: 64.0 as 64, true and false in small letters."""
+    """Return a name as a table spells it: 64.0 as 64, true in small letters, lists as JSON."""
     if isinstance(cell, bool):
         return str(cell).lower()
     if isinstance(cell, float) and cell.is_integer() and abs(cell) < 2**53:
         return str(int(cell))
+    if isinstance(cell, list):
+        return json.dumps(cell, ensure_ascii=False)
     return str(cell).strip()
 
 
-def number_list(records: Records, row: int, column: str) -> list[float | None]:
-    """Return a cell of a curve as numbers: a list, or its JSON text.
+def comparable(cell: object) -> float | str:
+    """Return what a cell is compared by: its number, its text, or "" where it is blank."""
+    if is_blank(cell):
+        return ""
+    try:
+        value = number(cell)
+    except ValueError:
+        return text(cell)
+    return "" if value is None else value
+
+
+def deciding_values(deciding: Sequence[object], empty: Sequence[bool]) -> list[float | str]:
+    """Return the values of a column that decide where another has a value; [] if they do not.
+
+    A column of many values, or of numbers that hardly repeat, separates anything by chance.
+    """
+    cells = [comparable(cell) for cell in deciding]
+    where = {cell for cell, gone in zip(cells, empty, strict=True) if not gone}
+    elsewhere = {cell for cell, gone in zip(cells, empty, strict=True) if gone}
+    every = where | elsewhere
+    repeated = len(cells) >= 3 * len(every) or all(isinstance(cell, str) for cell in every)
+    if not elsewhere or not where.isdisjoint(elsewhere) or len(every) > FEW or not repeated:
+        return []
+    return sorted(where, key=str)
+
+
+def list_of(records: Records, row: int, column: str) -> list[object]:
+    """Return a cell of a curve as a list: it is one, or the JSON text of one; empty if missing.
 
     Raises:
-        DataError: it is no list of numbers.
+        DataError: it is no list.
     """
     cell = records.columns[column][row]
-    if is_missing(cell):
+    if is_blank(cell):
         return []
     if isinstance(cell, str):
         try:
             cell = json.loads(cell)
         except (ValueError, RecursionError):
             raise DataError(
-                f"{records.where(row, column)}: a JSON list is expected, got {_short(cell)}"
+                f"{records.where(row, column)}: a JSON list is expected, got {short(cell)}"
             ) from None
-    if not isinstance(cell, Sequence) or isinstance(cell, str):
+    if not isinstance(cell, list):
         raise DataError(
-            f"{records.where(row, column)}: a list is expected, got {_short(cell)}; a metric with "
+            f"{records.where(row, column)}: a list is expected, got {short(cell)}; a metric with "
             "one value a run says so with `per_run = true`"
         )
+    return cell
+
+
+def number_list(records: Records, row: int, column: str) -> list[float | None]:
+    """Return a cell of a curve as numbers.
+
+    Raises:
+        DataError: it is no list of numbers.
+    """
     try:
-        return [number(value) for value in cell]
-    except (ValueError, OverflowError) as error:
+        return [number(value) for value in list_of(records, row, column)]
+    except ValueError as error:
         raise DataError(f"{records.where(row, column)}: {error}") from None
+
+
+def is_list(cell: object) -> bool:
+    """Tell a list or the JSON text of one."""
+    return isinstance(cell, list) or (isinstance(cell, str) and cell.lstrip().startswith("["))
 
 
 def combinations(
@@ -121,7 +192,7 @@ def combinations(
     """
     for column in columns:
         for row, cell in enumerate(records.columns[column]):
-            if is_missing(cell):
+            if is_blank(cell):
                 raise DataError(f"{records.where(row, column)}: is empty; a value is expected")
     if not columns:
         return [()], np.zeros(len(records), dtype=np.intp)
@@ -133,9 +204,10 @@ def combinations(
 
 def _sortable(part: str) -> tuple[float, str]:
     try:
-        return float(part), ""
+        value = float(part)
     except ValueError:
         return float("inf"), part
+    return (value, part) if math.isfinite(value) else (float("inf"), part)
 
 
 def integers(seeds: list[tuple[str, ...]]) -> list[int] | None:
@@ -145,6 +217,7 @@ def integers(seeds: list[tuple[str, ...]]) -> list[int] | None:
     return [int(seed[0]) for seed in seeds]
 
 
-def _short(cell: object) -> str:
-    shown = repr(cell)
+def short(cell: object) -> str:
+    """Return a cell for an error message, cut where it is long."""
+    shown = repr(cell) if not isinstance(cell, int) or abs(cell) < 10**60 else "a long integer"
     return shown if len(shown) <= 60 else f"{shown[:57]}..."

@@ -5,25 +5,33 @@ both can become statuses later.
 """
 
 import math
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from hpobench_llm.errors import DataError, SpecError
-from hpobench_llm.tables.importers.generic.cells import Records, is_missing, number_list, numbers
-from hpobench_llm.tables.importers.generic.spec import ImportSpec
+from hpobench_llm.tables.importers.generic.cells import (
+    Records,
+    is_list,
+    list_of,
+    number,
+    number_list,
+    numbers,
+    short,
+)
+from hpobench_llm.tables.importers.generic.costs import converted, cost, cost_list
+from hpobench_llm.tables.importers.generic.spec import HIDDEN, ImportSpec
 
-ROW = "record"  # which record of the file a checkpoint comes from
+ROW = f"{HIDDEN}record"  # which record of the file a checkpoint comes from
+Values = list[float | None]
+Curves = tuple[list[float], dict[str, Values]]  # the levels of a run, and its columns at them
 
 
-def checkpoints(
-    records: Records,
-    patterns: dict[str, dict[str, float]],
-    spec: ImportSpec,
-    spec_file: object,
-) -> pd.DataFrame:
-    """Return a frame of fidelities, metrics and costs, and in `record` the row each came from.
+def checkpoints(records: Records, spec: ImportSpec, spec_file: object) -> pd.DataFrame:
+    """Return a frame of fidelities, metrics and costs, and in `ROW` the record each came from.
 
     A run without any checkpoint failed before the first one: it has a row there, without values.
 
@@ -33,17 +41,19 @@ def checkpoints(
     """
     if spec.layout == "rows":
         return _rows(records, spec)
-    for column, cost in spec.costs.items():
-        curve = any(isinstance(c, list) or _is_list(c) for c in records.columns[column])
-        if not curve and not cost.counts.startswith("whole_run"):
+    for column, entry in spec.costs.items():
+        curve = any(is_list(cell) for cell in records.columns[column])
+        if not curve and not entry.counts.startswith("whole_run"):
             raise SpecError(
                 spec_file,
                 f"costs.{column}.counts",
-                f"a row is a run, so its one cost is that of the whole run: {cost.counts!r} needs "
-                "a list; say 'whole_run' or 'whole_run_evenly'",
+                f"a row is a run, so its one cost is that of the whole run: {entry.counts!r} "
+                "needs a list; say 'whole_run' or 'whole_run_evenly'",
             )
-    lists = spec.layout == "lists"
-    frame = _lists(records, spec) if lists else _wide(records, patterns, spec)
+    if spec.layout == "wide":
+        frame = _wide(records, spec)
+    else:
+        frame = _curves(records, spec, _pairs if spec.layout == "pairs" else _lists)
     return _with_failed(frame, records, spec)
 
 
@@ -51,80 +61,129 @@ def _rows(records: Records, spec: ImportSpec) -> pd.DataFrame:
     frame = pd.DataFrame({ROW: np.arange(len(records))})
     for column, name in spec.fidelity_names.items():
         frame[name] = numbers(records, column, required=True)
-    for column, name in spec.metric_names.items():
+    for column, name in _measured(spec).items():
         frame[name] = _encoded(numbers(records, column))
-    for metric in spec.metrics.values():
-        if metric.stderr:
-            frame[metric.stderr] = _encoded(numbers(records, metric.stderr))
-    for column, cost in spec.costs.items():
-        frame[cost.name] = _encoded(_cost(records, column, cost.factor))
+    for column, entry in spec.costs.items():
+        costs = [cost(records, row, column, entry) for row in range(len(records))]
+        frame[entry.name] = _encoded(costs)
     return frame
 
 
-def _lists(records: Records, spec: ImportSpec) -> pd.DataFrame:
-    ((axis, fidelity),) = spec.fidelities.items()
-    axis_name = spec.fidelity_names[axis]
-    sources = {column: spec.metric_names[column] for column in spec.metrics}
-    sources |= {m.stderr: m.stderr for m in spec.metrics.values() if m.stderr}
-    per_run = {column for column, metric in spec.metrics.items() if metric.per_run}
-    per_run |= {m.stderr for m in spec.metrics.values() if m.per_run and m.stderr}
-    scalars = {column: numbers(records, column) for column in sources if column in per_run}
-    blocks: dict[str, list[float]] = {ROW: [], axis_name: []}
-    blocks |= {name: [] for name in sources.values()}
-    blocks |= {cost.name: [] for cost in spec.costs.values()}
+def _measured(spec: ImportSpec, *, per_run: bool | None = None) -> dict[str, str]:
+    """Return the names of metrics and standard errors by their columns or patterns."""
+    columns: dict[str, str] = {}
+    for column, metric in spec.metrics.items():
+        if per_run is None or metric.per_run == per_run:
+            columns[column] = spec.metric_names[column]
+            columns |= {metric.stderr: metric.stderr} if metric.stderr else {}
+    return columns
+
+
+def _curves(
+    records: Records, spec: ImportSpec, read: Callable[[Records, int, ImportSpec], Curves]
+) -> pd.DataFrame:
+    """Return the checkpoints of runs that are a record each; `read` knows the layout."""
+    (axis,) = spec.fidelity_names.values()
+    at_end = _measured(spec, per_run=True)
+    scalars = {name: numbers(records, column) for column, name in at_end.items()}
+    names = [*_measured(spec).values(), *(entry.name for entry in spec.costs.values())]
+    blocks: dict[str, list[float]] = {name: [] for name in (ROW, axis, *names)}
     cells = 0
     for row in range(len(records)):
-        curves = {
-            column: number_list(records, row, column)
-            for column in sources
-            if column not in scalars
-        }
-        for column in spec.costs:
-            if _is_list(records.columns[column][row]):
-                curves[column] = number_list(records, row, column)
-        if fidelity.first is None:
-            curves[axis] = number_list(records, row, axis)
-        lengths = {column: len(curve) for column, curve in curves.items()}
-        size = max(lengths.values(), default=0)
-        cells += sum(lengths.values())
+        levels, columns = read(records, row, spec)
+        cells += len(levels) * max(1, len(columns))
         if cells > spec.limits.cells:
             raise DataError(
                 f"{records.where(row)}: the lists hold more than {spec.limits.cells} cells; if "
                 "that is meant, raise `limits.cells` in the spec"
             )
-        for column, length in lengths.items():
-            if length != size:
-                longest = max(lengths, key=lambda name: lengths[name])
-                raise DataError(
-                    f"{records.where(row, column)}: has {length} entries where `{longest}` has "
-                    f"{size}; put null where nothing was measured"
-                )
-        levels: list[float | None] = (
-            curves[axis]
-            if fidelity.first is None
-            else [fidelity.first + fidelity.every * place for place in range(size)]
-        )
-        blocks[ROW] += [float(row)] * size
-        blocks[axis_name] += [_level(records, row, axis, level) for level in levels]
-        for column, name in sources.items():
-            if column in scalars:
-                blocks[name] += _at_end(scalars[column][row], size)
-            else:
-                blocks[name] += _encoded(curves[column])
-        for column, cost in spec.costs.items():
-            if column in curves:
-                values = [None if v is None else v * cost.factor for v in curves[column]]
-                blocks[cost.name] += _encoded(values)
-            else:
-                whole = _cost(records, column, cost.factor, row)[0] if size else None
-                blocks[cost.name] += _at_end(whole, size)
-    return _framed(blocks)
+        whole = {name: values[row] for name, values in scalars.items()}
+        for column, entry in spec.costs.items():
+            if entry.name not in columns and levels:
+                whole[entry.name] = cost(records, row, column, entry)
+        blocks[ROW] += [float(row)] * len(levels)
+        blocks[axis] += levels
+        for name in names:
+            known = columns.get(name)
+            blocks[name] += (
+                _at_end(whole.get(name), len(levels)) if known is None else _encoded(known)
+            )
+    frame = pd.DataFrame(blocks, dtype=float)
+    frame[ROW] = frame[ROW].astype(int)
+    return frame
 
 
-def _wide(
-    records: Records, patterns: dict[str, dict[str, float]], spec: ImportSpec
-) -> pd.DataFrame:
+def _lists(records: Records, row: int, spec: ImportSpec) -> Curves:
+    """Read a run whose curves are lists of one length."""
+    ((axis, fidelity),) = spec.fidelities.items()
+    lists = {
+        column: number_list(records, row, column) for column in _measured(spec, per_run=False)
+    }
+    for column, entry in spec.costs.items():
+        costs = cost_list(records, row, column, entry)
+        lists |= {} if costs is None else {column: costs}
+    if fidelity.first is None:
+        lists[axis] = number_list(records, row, axis)
+    size = _length(records, row, lists)
+    if fidelity.first is None:
+        levels = [_level(records, row, axis, level) for level in lists.pop(axis)]
+    else:
+        levels = [fidelity.first + fidelity.every * place for place in range(size)]
+    names = _measured(spec) | {column: entry.name for column, entry in spec.costs.items()}
+    return levels, {names[column]: values for column, values in lists.items()}
+
+
+def _length(records: Records, row: int, lists: dict[str, Values]) -> int:
+    """Return the one length of a run's lists."""
+    longest = max(lists, key=lambda column: len(lists[column]))
+    size = len(lists[longest])
+    for column, values in lists.items():
+        if len(values) != size:
+            raise DataError(
+                f"{records.where(row, column)}: has {len(values)} entries where `{longest}` has "
+                f"{size}; put null where nothing was measured"
+            )
+    return size
+
+
+def _pairs(records: Records, row: int, spec: ImportSpec) -> Curves:
+    """Read a run whose curves are lists of `[level, value]`, each with levels of its own."""
+    curves = {
+        name: _pair_list(records, row, column)
+        for column, name in _measured(spec, per_run=False).items()
+    }
+    for column, entry in spec.costs.items():
+        if is_list(records.columns[column][row]):
+            value_of = partial(converted, spec=entry, where=records.where(row, column))
+            curves[entry.name] = _pair_list(records, row, column, value_of)
+    levels = sorted({level for curve in curves.values() for level in curve})
+    return levels, {name: [curve.get(level) for level in levels] for name, curve in curves.items()}
+
+
+def _pair_list(
+    records: Records,
+    row: int,
+    column: str,
+    value_of: Callable[[object], float | None] = number,
+) -> dict[float, float | None]:
+    curve: dict[float, float | None] = {}
+    for pair in list_of(records, row, column):
+        try:
+            if not isinstance(pair, list) or len(pair) != 2:
+                raise ValueError(f"a pair [fidelity, value] is expected, got {short(pair)}")
+            level, value = number(pair[0]), value_of(pair[1])
+        except ValueError as error:
+            raise DataError(f"{records.where(row, column)}: {error}") from None
+        level = _level(records, row, column, level)
+        if level in curve:
+            raise DataError(f"{records.where(row, column)}: two pairs are at {level:g}")
+        curve[level] = value
+    return curve
+
+
+def _wide(records: Records, spec: ImportSpec) -> pd.DataFrame:
     (axis_name,) = spec.fidelity_names.values()
+    patterns = records.patterns
     levels = sorted({level for columns in patterns.values() for level in columns.values()})
     tables: dict[str, Any] = {}
     for key, columns in patterns.items():
@@ -138,17 +197,15 @@ def _wide(
     for name, table in tables.items():
         frame[name] = table[rows, places]
     last = ~frame.duplicated(ROW, keep="last")
-    for column in spec.metrics:
-        if column not in patterns:
-            value = np.array(_encoded(numbers(records, column)))
-            frame[spec.metric_names[column]] = np.where(last, value[rows], np.nan)
-    for metric in spec.metrics.values():
-        if metric.stderr:
-            value = np.array(_encoded(numbers(records, metric.stderr)))
-            frame[metric.stderr] = np.where(last, value[rows], np.nan)
-    for column, cost in spec.costs.items():
-        value = np.array(_encoded(_cost(records, column, cost.factor)))
-        frame[cost.name] = np.where(last, value[rows], np.nan)
+    whole = {
+        name: numbers(records, column)
+        for column, name in _measured(spec).items()
+        if column not in patterns
+    }
+    for column, entry in spec.costs.items():
+        whole[entry.name] = [cost(records, row, column, entry) for row in range(len(records))]
+    for name, values in whole.items():
+        frame[name] = np.where(last, np.array(_encoded(values))[rows], np.nan)
     return frame
 
 
@@ -161,37 +218,11 @@ def _with_failed(frame: pd.DataFrame, records: Records, spec: ImportSpec) -> pd.
     added = pd.DataFrame({ROW: empty, axis_name: frame[axis_name].min()}).reindex(
         columns=frame.columns
     )
-    for column, cost in spec.costs.items():
-        if cost.counts.startswith("whole_run"):
-            added[cost.name] = [
-                _encoded(_cost(records, column, cost.factor, int(row)))[0] for row in empty
-            ]
+    for column, entry in spec.costs.items():
+        if entry.counts.startswith("whole_run"):
+            whole = [cost(records, int(row), column, entry) for row in empty]
+            added[entry.name] = _encoded(whole)
     return pd.concat([frame, added], ignore_index=True)
-
-
-def _framed(blocks: dict[str, list[float]]) -> pd.DataFrame:
-    frame = pd.DataFrame(blocks, dtype=float)
-    frame[ROW] = frame[ROW].astype(int)
-    return frame
-
-
-def _cost(
-    records: Records, column: str, factor: float, row: int | None = None
-) -> list[float | None]:
-    which = range(len(records)) if row is None else (row,)
-    one = Records(
-        records.file,
-        {column: [records.columns[column][i] for i in which]},
-        [records.places[i] for i in which],
-        records.unit,
-    )
-    values = numbers(one, column)
-    for place, value in enumerate(values):
-        if value is not None and not (value >= 0 and math.isfinite(value)) and value == value:
-            raise DataError(
-                f"{one.where(place, column)}: a cost must be 0 or more and finite, got {value}"
-            )
-    return [None if value is None or math.isnan(value) else value * factor for value in values]
 
 
 def _level(records: Records, row: int, axis: str, level: float | None) -> float:
@@ -200,17 +231,11 @@ def _level(records: Records, row: int, axis: str, level: float | None) -> float:
     return level
 
 
-def _is_list(cell: object) -> bool:
-    return isinstance(cell, list) or (
-        not is_missing(cell) and isinstance(cell, str) and cell.lstrip().startswith("[")
-    )
-
-
 def _at_end(value: float | None, size: int) -> list[float]:
     return [math.nan] * (size - 1) + _encoded([value]) if size else []
 
 
-def _encoded(values: list[float | None]) -> list[float]:
+def _encoded(values: Sequence[float | None]) -> list[float]:
     return [
         math.nan if value is None else value if math.isfinite(value) else math.inf
         for value in values

@@ -1,8 +1,9 @@
 """Which rows are one run, how each run ended, what it cost, and which seed it is.
 
-The frames here have the columns of `curves.checkpoints`, and `task`, `config` (integers, one for
-each distinct task and configuration), `given_seed` (an integer for each combination of the seed
-columns) and `stated` (the status that the file states, or empty).
+The frames here have the columns of `curves.checkpoints`, and `TASK`, `CONFIG` (integers, one for
+each distinct task and configuration), `GIVEN` (an integer for each combination of the seed
+columns) and `STATED` (the status that the file states, or empty). Columns that begin with `~`
+never reach the table, so that no name of a user's is overwritten.
 """
 
 import numpy as np
@@ -10,11 +11,15 @@ import pandas as pd
 
 from hpobench_llm.errors import DataError
 from hpobench_llm.tables.importers.draft import noted
-from hpobench_llm.tables.importers.generic.cells import Records
+from hpobench_llm.tables.importers.generic.cells import Records, is_blank, text
 from hpobench_llm.tables.importers.generic.curves import ROW
-from hpobench_llm.tables.importers.generic.spec import ImportSpec
+from hpobench_llm.tables.importers.generic.spec import ADDED, HIDDEN, PRUNED, ImportSpec
 
-RUN, SEED, SOURCE_SEED, END = "run", "seed", "source_seed", "added_after_end"
+TASK, CONFIG, GIVEN = f"{HIDDEN}task", f"{HIDDEN}config", f"{HIDDEN}given_seed"
+STATED, REPEAT, RUN = f"{HIDDEN}stated", f"{HIDDEN}repeat", f"{HIDDEN}run"
+_LABEL, _LEVEL = f"{HIDDEN}label", f"{HIDDEN}level"
+_KEY = [TASK, CONFIG, GIVEN]
+SEED, STATUS = "seed", "status"
 
 
 def identify(frame: pd.DataFrame, records: Records, spec: ImportSpec) -> pd.DataFrame:
@@ -25,35 +30,42 @@ def identify(frame: pd.DataFrame, records: Records, spec: ImportSpec) -> pd.Data
             spec does not call them repeats.
     """
     axes = list(spec.fidelity_names.values())
-    key = ["task", "config", "given_seed"]
     if spec.run or spec.layout != "rows":
-        names = records.columns[spec.run] if spec.run else range(len(records))
-        label = pd.Series([str(names[row]) for row in frame[ROW]], index=frame.index)
+        names = _run_names(records, spec)
+        label = pd.Series([names[row] for row in frame[ROW]], index=frame.index)
         if spec.run and spec.layout != "rows":
             _refuse(frame, records, label[~frame.duplicated(ROW)].duplicated(), "name one run")
-        for name in key:
+        for name in _KEY:
             _refuse(
                 frame,
                 records,
                 frame[name] != frame.groupby(label)[name].transform("first"),
                 "contradict each other: one run, but another " + _SAID[name],
             )
-        twice = frame.assign(label=label).duplicated(["label", *axes])
+        twice = frame.assign(**{_LABEL: label}).duplicated([_LABEL, *axes])
         _refuse(frame, records, twice, "measure one run at one checkpoint", label)
-        runs = frame.assign(label=label)
-        groups = runs.drop_duplicates("label")
-        repeat = groups.groupby(key).cumcount()
-        repeat.index = pd.Index(groups["label"])
-        frame = frame.assign(repeat=label.map(repeat).to_numpy())
+        groups = frame.assign(**{_LABEL: label}).drop_duplicates(_LABEL)
+        repeat = groups.groupby(_KEY).cumcount()
+        repeat.index = pd.Index(groups[_LABEL])
+        frame[REPEAT] = label.map(repeat).to_numpy()
     else:
-        frame = frame.assign(repeat=frame.groupby([*key, *axes]).cumcount())
-    if spec.duplicates == "error" and (frame["repeat"] > 0).any():
+        frame[REPEAT] = frame.groupby([*_KEY, *axes]).cumcount()
+    if spec.duplicates == "error" and (frame[REPEAT] > 0).any():
         _refuse_repeat(frame, records, spec)
-    frame[RUN] = frame.groupby([*key, "repeat"], sort=False).ngroup()
+    frame[RUN] = frame.groupby([*_KEY, REPEAT], sort=False).ngroup()
     return frame.sort_values([RUN, *axes], kind="stable", ignore_index=True)
 
 
-_SAID = {"task": "task", "config": "configuration", "given_seed": "seed"}
+_SAID = {TASK: "task", CONFIG: "configuration", GIVEN: "seed"}
+
+
+def _run_names(records: Records, spec: ImportSpec) -> list[str]:
+    if not spec.run:
+        return [str(row) for row in range(len(records))]
+    for row, cell in enumerate(records.columns[spec.run]):
+        if is_blank(cell):
+            raise DataError(f"{records.where(row, spec.run)}: is empty; a run's name is expected")
+    return [text(cell) for cell in records.columns[spec.run]]
 
 
 def _refuse(
@@ -81,17 +93,15 @@ def _record(frame: pd.DataFrame, wrong: "pd.Series[bool]") -> int:
 
 def _refuse_repeat(frame: pd.DataFrame, records: Records, spec: ImportSpec) -> None:
     axes = list(spec.fidelity_names.values())
-    second = frame[frame["repeat"] > 0].iloc[0]
-    same = (
-        frame[["task", "config", "given_seed"]] == second[["task", "config", "given_seed"]]
-    ).all(axis=1)
-    earlier = frame[same & (frame["repeat"] == second["repeat"] - 1)]
+    second = frame[frame[REPEAT] > 0].iloc[0]
+    same = (frame[_KEY] == second[_KEY]).all(axis=1)
+    earlier = frame[same & (frame[REPEAT] == second[REPEAT] - 1)]
     level = earlier[(earlier[axes] == second[axes]).all(axis=1)] if axes else earlier
     first = (level if len(level) else earlier).iloc[0]
     metrics = list(spec.metric_names.values())
     equal = [(first[name] == second[name]) or (first[name] != first[name]) for name in metrics]
     verb = "repeats" if all(equal) else "contradicts"
-    place = records.places[int(first[ROW])]
+    place = records.place(int(first[ROW]))
     raise DataError(
         f"{records.where(int(second[ROW]))}: {verb} {records.unit} {place}: the same "
         "configuration, seed and fidelity; set duplicates = 'repeats' if they are runs of their "
@@ -125,10 +135,33 @@ def add_statuses(frame: pd.DataFrame, spec: ImportSpec) -> pd.DataFrame:
         frame[name] = values.where(~np.isinf(values))
         if metric.stderr:
             frame[metric.stderr] = frame[metric.stderr].where(~np.isinf(frame[metric.stderr]))
-    stated = frame["stated"].where((spec.layout == "rows") | last, "")
-    found = np.select([diverged, failed], ["diverged", "failed"], default="ok")
-    frame["status"] = stated.where(~stated.isin(["", "ok"]), found)
+    stated = frame[STATED].where((spec.layout == "rows") | last, "")
+    measured = np.select([diverged, failed], ["diverged", "failed"], default="ok")
+    frame[STATUS] = stated.where(~stated.isin(["", "ok", PRUNED]), measured)
     return frame
+
+
+def leave_out_pruned(
+    frame: pd.DataFrame, records: Records, spec: ImportSpec
+) -> tuple[pd.DataFrame, list[dict[str, object]]]:
+    """Leave out the pruned runs of which the table could say nothing: those without any value.
+
+    Where a table has no fidelity, or keeps the last row alone, that is all of them: the value at
+    which a run was given up is not that of a run in full.
+    """
+    stated = (frame[STATED] == PRUNED).groupby(frame[RUN]).transform("any")
+    if spec.fidelities and spec.keep == "all":
+        valued = frame[list(spec.metric_names.values())].notna().any(axis=1)
+        stated &= ~valued.groupby(frame[RUN]).transform("any")
+    if not stated.any():
+        return frame, []
+    rows = frame.loc[stated, ROW].drop_duplicates()
+    gone = noted(
+        "rows of the file",
+        [records.place(int(row)) for row in rows],
+        "their runs were pruned before anything that the table could hold was measured",
+    )
+    return frame[~stated].reset_index(drop=True), [gone]
 
 
 def add_costs(frame: pd.DataFrame, records: Records, spec: ImportSpec) -> pd.DataFrame:
@@ -167,7 +200,7 @@ def end_runs(
     Raises:
         DataError: a run ends early and the spec calls that an error.
     """
-    frame[END] = False
+    frame[ADDED] = False
     if len(spec.fidelities) != 1:
         return frame, [], []
     (axis,) = spec.fidelity_names.values()
@@ -175,8 +208,9 @@ def end_runs(
     if spec.keep == "last":
         return frame[last].reset_index(drop=True), [], [f"Of each run the last {axis} alone."]
     ends = frame[last]
-    short = ends[axis] < ends.groupby("task")[axis].transform("max")
-    sound = short & (ends["status"] == "ok")
+    short = ends[axis] < ends.groupby(TASK)[axis].transform("max")
+    pruned = (frame[STATED] == PRUNED).groupby(frame[RUN]).any()[ends[RUN]].to_numpy()
+    sound = short & (ends[STATUS] == "ok") & ~pruned
     dropped: list[dict[str, object]] = []
     notes: list[str] = []
     if sound.any() and spec.short_curves == "error":
@@ -186,31 +220,36 @@ def end_runs(
             "can say what that means"
         )
     if sound.any() and spec.short_curves == "drop":
-        places = [records.places[int(row)] for row in ends.loc[sound, ROW]]
+        places = [records.place(int(row)) for row in ends.loc[sound, ROW]]
         dropped.append(noted("runs of the file", places, f"they end before the last {axis}"))
         frame = frame[~frame[RUN].isin(ends.loc[sound, RUN])]
     elif sound.any() and spec.short_curves != "unmeasured":
-        ends.loc[sound, "status"] = spec.short_curves
+        ends.loc[sound, STATUS] = spec.short_curves
         notes.append(
             f"{int(sound.sum())} runs end before the last {axis} without saying why: "
             f"{spec.short_curves} at the later checkpoints, as the spec says."
         )
     elif sound.any():
         reach, broke = (
-            int(((ends["status"] == "ok") & ~short).sum()),
-            int((ends["status"] != "ok").sum()),
+            int(((ends[STATUS] == "ok") & ~short).sum()),
+            int((ends[STATUS] != "ok").sum()),
         )
         notes.append(
             f"{int(sound.sum())} runs end ok before the last {axis}; nothing is known of them "
             f"beyond. In full there are {reach} sound runs and all {broke} that broke; "
             '`keep = "last"` would compare each run at its own end.'
         )
-    broken = ends[(ends["status"] != "ok") & short]
+    if (pruned & short).any():
+        notes.append(
+            f"{int((pruned & short).sum())} runs were pruned: ok as far as they went, unknown "
+            "beyond."
+        )
+    broken = ends[(ends[STATUS] != "ok") & short]
     added = _after_end(frame, broken, axis, spec)
     if len(added):
         notes.append(
             f"{added[RUN].nunique()} runs that broke have rows without values at the later "
-            f"checkpoints, marked {END}."
+            f"checkpoints, marked {ADDED}."
         )
         frame = pd.concat([frame, added], ignore_index=True)
     return frame.reset_index(drop=True), dropped, notes
@@ -219,37 +258,55 @@ def end_runs(
 def _after_end(
     frame: pd.DataFrame, broken: pd.DataFrame, axis: str, spec: ImportSpec
 ) -> pd.DataFrame:
-    levels = frame[["task", axis]].drop_duplicates().rename(columns={axis: "level"})
-    if len(broken) * levels.groupby("task").size().max() > spec.limits.rows:
+    levels = frame[[TASK, axis]].drop_duplicates().rename(columns={axis: _LEVEL})
+    if len(broken) * levels.groupby(TASK).size().max() > spec.limits.rows:
         raise DataError(
             f"more than {spec.limits.rows} rows would be added for runs that broke, because their "
             f"{axis} values hardly meet; round {axis} first, or raise `limits.rows` in the spec"
         )
-    added = broken.merge(levels, on="task")
-    added = added[added["level"] > added[axis]].drop(columns=axis).rename(columns={"level": axis})
+    added = broken.merge(levels, on=TASK)
+    added = added[added[_LEVEL] > added[axis]].drop(columns=axis).rename(columns={_LEVEL: axis})
     values = list(spec.metric_names.values())
     values += [metric.stderr for metric in spec.metrics.values() if metric.stderr]
     added[values] = np.nan
-    return added.assign(**{END: True})
+    return added.assign(**{ADDED: True})
 
 
 def add_seeds(frame: pd.DataFrame, seeds: list[int] | None) -> tuple[pd.DataFrame, list[str]]:
     """Add `seed`: that of the file where it tells runs apart, else a number for each repeat.
 
-    `seeds` are the integers behind `given_seed`, None where the file has no single column of
-    integers.
+    `seeds` are the integers behind `GIVEN`, None where the file has no single column of integers.
+    Where fewer than half of the runs share their seed with another configuration, as when every
+    run draws its own, a seed says nothing of runs of other configurations: `seed` then numbers the
+    runs of each configuration.
     """
-    repeated = bool((frame["repeat"] > 0).any())
+    runs = frame.drop_duplicates(RUN)
+    if len(runs[GIVEN].unique()) > 1 and _shared(runs) < 0.5:
+        order = runs.sort_values([TASK, CONFIG, GIVEN, REPEAT])
+        numbers = order.groupby([TASK, CONFIG]).cumcount()
+        frame[SEED] = frame[RUN].map(pd.Series(numbers.to_numpy(), index=order[RUN].to_numpy()))
+        return frame, [
+            "Hardly any two configurations share a seed of the file: `seed` numbers the runs of "
+            "each configuration and is no random seed; the file's stands beside it."
+        ]
+    repeated = bool((frame[REPEAT] > 0).any())
     if seeds is not None and not repeated:
-        frame[SEED] = frame["given_seed"].map(dict(enumerate(seeds)))
+        frame[SEED] = frame[GIVEN].map(dict(enumerate(seeds)))
         return frame, []
-    pairs = sorted(set(zip(frame["given_seed"], frame["repeat"], strict=True)))
-    numbers = {pair: number for number, pair in enumerate(pairs)}
-    keys = zip(frame["given_seed"], frame["repeat"], strict=True)
-    frame[SEED] = [numbers[pair] for pair in keys]
+    pairs = sorted(set(zip(frame[GIVEN], frame[REPEAT], strict=True)))
+    numbering = {pair: number for number, pair in enumerate(pairs)}
+    frame[SEED] = [numbering[pair] for pair in zip(frame[GIVEN], frame[REPEAT], strict=True)]
     if not repeated:
         return frame, []
     return frame, [
         "Runs of one configuration (and seed) are repeats: `seed` numbers them in the file's "
         "order and is no random seed."
     ]
+
+
+def _shared(runs: pd.DataFrame) -> float:
+    """Return the share of runs whose seed another configuration of the task has too."""
+    if runs[CONFIG].nunique() < 2:
+        return 1.0
+    users = runs.groupby([TASK, GIVEN])[CONFIG].transform("nunique")
+    return float((users > 1).mean())

@@ -1,7 +1,7 @@
 """The spec of a generic import: what each column of a file of tuning results is.
 
 In every table of columns (`[hyperparameters.<column>]`, `[metrics.<column>]`, ...) the key is the
-column's name in the file and `name` what it becomes; a nested value of JSONL is named with dots.
+column's name in the file and `name` what it becomes; a nested value of JSON is named with dots.
 """
 
 import math
@@ -9,18 +9,29 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from hpobench_llm.tables.schema import check_name
+from hpobench_llm.errors import nearest
+from hpobench_llm.tables.importers.generic.cells import comparable
+from hpobench_llm.tables.schema import LICENCE_NOT_STATED, MEASURES, check_name
 
 Cell = str | int | float
-_RESERVED = ("config_id", "seed", "status", "source_row", "source_seed", "repeat")
+SOURCE_FILE = "source_file"  # a column of every row, for specs that tell files apart
+ADDED = "added_after_end"
+PRUNED = "pruned"
+_RESERVED = ("config_id", "seed", "status", "source_row", SOURCE_FILE, ADDED)
+HIDDEN = "~"  # begins the names of columns that never reach the table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HyperparameterSpec:
     """One axis; what is left out is inferred from the values, and the provenance says so.
 
-    `auto` makes names categorical, up to 12 distinct numbers ordinal, others a range. `missing`
-    stands in for an empty cell, which is an error without it.
+    `auto` makes names (lists count as names) categorical, up to 12 distinct numbers ordinal,
+    others a range. `missing` stands in for an empty cell or NaN, which is an error without it; how
+    often it did is noted. An ordinal axis whose `values` are names is numbered from 0 in their
+    order.
+
+    `only_if` says that the axis exists only where other hyperparameters have one of some values:
+    `missing` then stands for it elsewhere, whatever the file has there.
     """
 
     name: str = ""
@@ -31,13 +42,25 @@ class HyperparameterSpec:
     values: tuple[Cell, ...] = ()
     unit: str = ""
     missing: Cell | None = None
+    only_if: dict[str, tuple[Cell, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_finite(low=self.low, high=self.high, missing=self.missing)
+        bounded = self.low is not None or self.high is not None
+        if self.values and self.kind in ("float", "integer"):
+            raise ValueError(f"`values` go with an ordinal or categorical axis, not {self.kind}")
+        if bounded and (self.values or self.kind in ("ordinal", "categorical")):
+            raise ValueError("`low` and `high` go with a float or integer axis")
+        if self.only_if and self.missing is None:
+            raise ValueError("`only_if` needs `missing`: the value that stands for it elsewhere")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FidelitySpec:
     """One fidelity axis: a column of numbers, in layout `lists` a column of lists.
 
-    In layout `lists` it may be no column at all: `first` and `every` then number the entries.
+    In layout `lists` it may be no column at all: `first` and `every` then number the entries. In
+    `pairs` and `wide` it is none.
     """
 
     name: str = ""
@@ -46,6 +69,7 @@ class FidelitySpec:
     every: float = 1.0
 
     def __post_init__(self) -> None:
+        _check_finite(first=self.first, every=self.every)
         if self.every <= 0:
             raise ValueError(f"every must be above 0, got {self.every}")
 
@@ -70,8 +94,7 @@ class MetricSpec:
     per_run: bool = False
 
     def __post_init__(self) -> None:
-        if self.worst is not None and not math.isfinite(self.worst):
-            raise ValueError(f"worst must be finite, got {self.worst}")
+        _check_finite(worst=self.worst, low=self.low, high=self.high)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,10 +103,11 @@ class CostSpec:
 
     `so_far`: since the run began. `since_last`: since the row before. `whole_run`: of the run,
     known at its end alone. `whole_run_evenly`: the same, shared along the fidelity by assumption.
+    The unit `duration` is of texts that say their own: "0 days 00:01:02.5", "PT1M2.5S", "1m 2s".
     """
 
     name: Literal["train_seconds", "eval_seconds", "tokens_seen"] = "train_seconds"
-    unit: Literal["milliseconds", "seconds", "minutes", "hours", "tokens"] = "seconds"
+    unit: Literal["milliseconds", "seconds", "minutes", "hours", "duration", "tokens"] = "seconds"
     counts: Literal["so_far", "since_last", "whole_run", "whole_run_evenly"] = "so_far"
 
     def __post_init__(self) -> None:
@@ -98,10 +122,45 @@ class CostSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusSpec:
-    """A column of statuses: what each of its values means; `drop` leaves the row out, counted."""
+    """A column of statuses: what each of its values means; `drop` leaves the row out, counted.
+
+    `pruned` is a run that was ended on purpose: ok as far as it went, unknown beyond.
+    """
 
     column: str
-    values: dict[str, Literal["ok", "diverged", "out_of_memory", "failed", "drop"]]
+    values: dict[str, Literal["ok", "diverged", "out_of_memory", "failed", "pruned", "drop"]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterSpec:
+    """Which rows to import, by a column; the others are left out and counted.
+
+    The value "" is an empty cell. With a bound every cell must be a number, and an empty one is
+    left out.
+    """
+
+    only: tuple[Cell, ...] = ()
+    without: tuple[Cell, ...] = ()
+    low: float | None = None
+    high: float | None = None
+
+    def __post_init__(self) -> None:
+        _check_finite(low=self.low, high=self.high)
+        if not (self.only or self.without) and self.low is None and self.high is None:
+            raise ValueError("a filter needs `only`, `without`, `low` or `high`")
+
+    def keeps(self, cell: object) -> bool:
+        """Tell whether a row with this cell is imported."""
+        value = comparable(cell)
+        if self.only and value not in map(comparable, self.only):
+            return False
+        if value in map(comparable, self.without):
+            return False
+        if self.low is None and self.high is None:
+            return True
+        low = -math.inf if self.low is None else self.low
+        high = math.inf if self.high is None else self.high
+        return not isinstance(value, str) and low <= value <= high
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,11 +179,16 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportSpec:
-    """A file of tuning results and what its columns are.
+    """Files of tuning results and what their columns are.
+
+    `file` is one file, or a pattern such as `runs/*.csv`; `files` are several of one layout, each
+    (or each pattern) with columns of its own: `[files."small.csv"]` with `share = 0.1`. The column
+    `source_file` is the file's name. In JSON, `records` names the list of objects, with dots.
 
     `layout` is `rows` (a row a checkpoint, or a row a run without curves), `lists` (a row a run,
-    its curves as lists) or `wide` (a row a run, a column a checkpoint: the metric's key has a `*`
-    where the fidelity's value stands).
+    its curves as lists), `pairs` (the same, a curve a list of `[fidelity, value]`) or `wide` (a
+    row a run, a column a checkpoint: the metric's key has a `*` where the fidelity's value
+    stands).
 
     `short_curves` says what a run is that ends ok before the longest: `unmeasured` (nothing beyond
     its end is known), `diverged`, `failed` or `out_of_memory` (it broke there: every later
@@ -134,20 +198,23 @@ class ImportSpec:
 
     name: str
     description: str
-    licence: str
     hyperparameters: dict[str, HyperparameterSpec]
     metrics: dict[str, MetricSpec]
     file: str = ""
+    files: dict[str, dict[str, Cell]] = field(default_factory=dict)
+    licence: str = LICENCE_NOT_STATED
     version: str = "1"
     context: str = ""
     source: str = ""
-    format: Literal["auto", "csv", "jsonl", "parquet"] = "auto"
+    format: Literal["auto", "csv", "json", "jsonl", "parquet"] = "auto"
     delimiter: str = ","
-    layout: Literal["rows", "lists", "wide"] = "rows"
+    records: str = ""
+    layout: Literal["rows", "lists", "pairs", "wide"] = "rows"
     keep: Literal["all", "last"] = "all"
     fidelities: dict[str, FidelitySpec] = field(default_factory=dict)
     costs: dict[str, CostSpec] = field(default_factory=dict)
     status: StatusSpec | None = None
+    filters: dict[str, FilterSpec] = field(default_factory=dict)
     run: str = ""
     seed: str | tuple[str, ...] = ()
     task: str | tuple[str, ...] = ()
@@ -162,17 +229,37 @@ class ImportSpec:
         check_name(self.name)
         if not self.hyperparameters or not self.metrics:
             raise ValueError("at least one of `hyperparameters` and one of `metrics` are needed")
-        if len(self.delimiter) != 1:
+        if len(self.delimiter) != 1 or self.delimiter in '\r\n"':
             raise ValueError(f"delimiter must be one character, got {self.delimiter!r}")
+        if self.file and self.files:
+            raise ValueError("`file` or `files`, not both")
+        for column, entry in self.hyperparameters.items():
+            for other in entry.only_if:
+                if other not in self.hyperparameters or other == column:
+                    raise ValueError(
+                        f"hyperparameters.{column}.only_if: {other!r} is no other hyperparameter"
+                        f"{nearest(other, self.hyperparameters)}"
+                    )
         names = [*self.axes.values(), *self.fidelity_names.values(), *self.metric_names.values()]
         names += [cost.name for cost in self.costs.values()]
         stderrs = [metric.stderr for metric in self.metrics.values() if metric.stderr]
         names += [*self.extra, *(s for s in dict.fromkeys(stderrs) if s not in self.extra)]
+        names += [source_column(column) for column in self.seed_columns]
         for name in names:
             if name in _RESERVED or names.count(name) > 1:
                 raise ValueError(f"two columns would be called {name!r}; rename one with `name`")
+            if name.startswith(HIDDEN):
+                raise ValueError(f"a column may not begin with {HIDDEN}: rename {name!r}")
+        for name in self.axes.values():
+            if name in MEASURES:
+                raise ValueError(
+                    f"{name!r} is in every table what a run has cost so far, so no axis can be "
+                    "called so; rename it with `name`"
+                )
         if self.layout != "rows" and len(self.fidelities) != 1:
             raise ValueError(f"layout {self.layout!r} needs exactly one fidelity")
+        if self.layout in ("lists", "pairs") and all(m.per_run for m in self.metrics.values()):
+            raise ValueError(f"layout {self.layout!r} needs a metric that is not `per_run`")
         stars = [key for key in self.metrics if "*" in key]
         if bool(stars) != (self.layout == "wide"):
             raise ValueError("a `*` in a metric's key goes with layout 'wide', and one is needed")
@@ -212,6 +299,7 @@ class ImportSpec:
     def plain_columns(self) -> list[str]:
         """Return the columns that must be there by name, each once."""
         named = [*self.hyperparameters, *self.costs, *self.seed_columns, *self.task_columns]
+        named += self.filters
         if self.layout == "rows":
             named += self.fidelities
         elif self.layout == "lists":
@@ -221,6 +309,17 @@ class ImportSpec:
         named += [self.status.column] if self.status else []
         named += [self.run] if self.run else []
         return list(dict.fromkeys([*named, *self.extra]))
+
+
+def _check_finite(**values: Cell | None) -> None:
+    for name, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{name} must be a finite number, got {value}")
+
+
+def source_column(column: str) -> str:
+    """Return the name of the column that keeps what the file calls a seed."""
+    return f"source_{column}"
 
 
 def _several(columns: str | tuple[str, ...]) -> tuple[str, ...]:

@@ -1,0 +1,86 @@
+"""The types of what a `table.json` holds, which its readers rely on; a stranger may write one."""
+
+from math import isfinite
+from typing import Any
+
+_TEXTS = ("version", "description", "context", "licence")
+_TYPES: dict[str, type] = {
+    "space": list,
+    "fidelities": list,
+    "metrics": list,
+    "seeds": list,
+    "untrained": dict,
+    "provenance": dict,
+    "sha256": dict,
+}
+_IMPORTED_TYPES: dict[str, type] = {
+    "importer": str,
+    "date": str,
+    "files": list,
+    "columns": dict,
+    "notes": list,
+    "flagged": list,
+    "dropped": list,
+}
+
+
+def check_types(raw: dict[str, Any]) -> None:
+    """Check that the values of a `table.json` have the types that its readers rely on.
+
+    Raises:
+        TypeError, KeyError, ValueError, OverflowError: one has not, is absent, or stands twice.
+    """
+    _expect(raw, dict.fromkeys(_TEXTS, str) | _TYPES)
+    _expect({"family": "", "task": {}} | raw, {"family": str, "task": dict})
+    for entry in [*raw["space"], *raw["fidelities"], *raw["metrics"]]:
+        _expect(entry, {"name": str, "unit": str})
+    for entry in raw["space"]:
+        if entry.get("kind") == "categorical":
+            _expect_all(entry["values"], str)
+        else:
+            _numbers([entry[key] for key in ("low", "high") if key in entry])
+            _numbers(entry.get("values", []))
+    for entry in raw["fidelities"]:
+        _numbers(entry["values"])
+    for entry in raw["metrics"]:
+        _numbers([entry["worst"], *(entry[key] for key in ("low", "high") if key in entry)])
+        _expect({"stderr": ""} | entry, {"stderr": str})
+    for key in ("fidelities", "metrics"):
+        names = [entry["name"] for entry in raw[key]]
+        if len(set(names)) < len(names) or not raw["metrics"]:
+            raise ValueError(f"`{key}`: a metric, and each name once, are expected; got {names}")
+    _numbers([*raw["seeds"], *raw["untrained"].values()])
+    _expect_all(raw["seeds"], int)
+
+
+def check_imported(imported: Any) -> None:
+    """Check the same of what an import says of itself.
+
+    Raises:
+        TypeError, KeyError: a value has another type, or is absent.
+    """
+    _expect(imported, _IMPORTED_TYPES)
+    _expect_all(imported["notes"], str)
+    for entry in [*imported["flagged"], *imported["dropped"]]:
+        _expect(entry, {"count": int, "what": str, "reason": str})
+    for entry in imported["columns"].values():
+        _expect(entry, {"unit": str, "meaning": str})
+    _expect_all(imported["files"], dict)
+
+
+def _expect(raw: Any, types: dict[str, type]) -> None:
+    for key, kind in types.items():
+        if not isinstance(raw, dict) or not isinstance(raw[key], kind):
+            raise TypeError(f"`{key}` must be a {kind.__name__}")
+
+
+def _expect_all(values: Any, kind: type) -> None:
+    if not isinstance(values, list) or not all(isinstance(value, kind) for value in values):
+        raise TypeError(f"a list of {kind.__name__} is expected, got {values!r:.60}")
+
+
+def _numbers(values: Any) -> None:
+    if not isinstance(values, list) or any(isinstance(value, bool) for value in values):
+        raise TypeError(f"a list of numbers is expected, got {values!r:.60}")
+    if not all(isinstance(value, int | float) and isfinite(value) for value in values):
+        raise TypeError(f"finite numbers are expected, got {values!r:.60}")

@@ -22,6 +22,7 @@ from transformers.utils import logging
 from hpobench_llm.artefacts import sha256_of_file
 from hpobench_llm.collect.bases.sums import check_sums
 from hpobench_llm.collect.campaign.hyperparameters import ALL_LINEAR, Hyperparameters
+from hpobench_llm.collect.campaign.recipe import Base
 from hpobench_llm.collect.campaign.spec import Campaign
 from hpobench_llm.collect.campaign.weights import checked_weights
 from hpobench_llm.errors import DataError, HpobenchError, SpecError
@@ -100,6 +101,16 @@ def _try_out(
         raise DataError(f"the tokenizer gives token {max(ids)}, the model knows {rows} tokens")
     with torch.no_grad():
         model(input_ids=torch.tensor([ids]), use_cache=False)
+
+
+def is_here(base: Base) -> bool:
+    """Whether a base lies on this machine: in a folder, or in the hub's cache."""
+    if not base.hub:
+        return True
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(base.hub, "config.json", revision=base.revision)
+    return isinstance(found, str)
 
 
 def context_tokens(base: PreTrainedModel, file: Path) -> int:

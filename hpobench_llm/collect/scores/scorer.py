@@ -17,6 +17,7 @@ from hpobench_llm.collect.scores.lm_eval_scorer import build_lm_eval_scorer
 from hpobench_llm.collect.scores.losses import evaluation_batches, label_logits, row_losses
 from hpobench_llm.collect.scores.samples import mean_and_stderr, spread
 from hpobench_llm.collect.scores.task_files import check_scores
+from hpobench_llm.collect.scores.trust import NONE, Trust
 from hpobench_llm.errors import DataError
 from hpobench_llm.spec import resolve_path
 
@@ -105,20 +106,20 @@ def build_scorers(
     tokenizer: PreTrainedTokenizerBase,
     context_tokens: int,
     *,
-    run_generated_code: bool = False,
+    trust: Trust = NONE,
 ) -> list[Scorer]:
     """Return the scorers of a campaign, for a base that takes `context_tokens` tokens.
 
     An item that does not fit is not scored; how many is said in the scorer's `source`.
-    `run_generated_code` allows scores that run programs which the model writes.
+    `trust` says which code of others the scores may run.
 
     Raises:
         SpecError: a file is missing, or a score that runs generated code is not allowed.
         DataError: a file is not what its sum says, or an item cannot be used.
     """
-    check_scores(campaign, file, run_generated_code=run_generated_code)
+    check_scores(campaign, file, trust)
     return [
-        build_lm_eval_scorer(score, f"score[{number}]", file, tokenizer, context_tokens)
+        build_lm_eval_scorer(score, f"score[{number}]", file, tokenizer, context_tokens, trust)
         if score.kind == "lm-eval"
         else _build(score, number, file, split, tokenizer, context_tokens)
         for number, score in enumerate(campaign.score)

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from hpobench_llm.artefacts import remove_strays, write_atomically
 from hpobench_llm.errors import LedgerError, MissingDependencyError
+from hpobench_llm.tables.schema import CARD_FILE, EXAMPLES_FILE, METADATA_FILE, TABLE_FILE
 
 
 class Storage(Protocol):
@@ -75,7 +76,8 @@ class Folder:
 
     def clean(self) -> None:
         """Remove the temporary files of dead writers, those of a seal in the same folder too."""
-        remove_strays(self._root, "*")
+        for name in ("campaign.json", TABLE_FILE, METADATA_FILE, CARD_FILE, EXAMPLES_FILE):
+            remove_strays(self._root, name)
         remove_strays(self._root / "ledger", "*.json")
 
 

@@ -153,7 +153,10 @@ def _build(
     starts, gold, unused = [0], [], 0
     for place, item in enumerate(spread(read_rows(path), score.items)):
         texts, right = _texts(item, score, path, place)
-        found = [_whole(tokenizer, prompt, text) for prompt, text in texts]
+        try:
+            found = [_whole(tokenizer, prompt, text) for prompt, text in texts]
+        except (TypeError, ValueError) as error:  # as of half a surrogate pair
+            raise DataError(f"{path}: item {place}: no text to tokenise: {error}") from None
         if max(len(row.ids) for row in found) > context_tokens:
             unused += 1
             continue
@@ -174,7 +177,9 @@ def _texts(item: Any, score: Score, path: Path, place: int) -> tuple[list[tuple[
         raise DataError(f"{path}: item {place}: {score.kind} needs the fields {', '.join(wanted)}")
     if score.kind == "minimal-pairs":
         return [("", str(item["good"])), ("", str(item["bad"]))], 0
-    choices, gold = list(item["choices"]), int(item["gold"])
+    choices, gold = item["choices"], item["gold"]
+    if not isinstance(choices, list) or type(gold) is not int:
+        raise DataError(f"{path}: item {place}: a list `choices` and a number `gold` are needed")
     if len(choices) < 2 or not 0 <= gold < len(choices):
         raise DataError(f"{path}: item {place}: gold {gold} of {len(choices)} choices")
     return [(f"{item['query']}\n", str(choice)) for choice in choices], gold

@@ -203,14 +203,14 @@ def target_names(base: PreTrainedModel, hyperparameters: Hyperparameters) -> lis
     return names
 
 
-def trainable_parameters(base: PreTrainedModel, hyperparameters: Hyperparameters) -> int:
-    """Return how many parameters a run trains: LoRA's A and B of each target.
+def parameters_per_rank(base: PreTrainedModel, hyperparameters: Hyperparameters) -> int:
+    """Return how many parameters a run trains for each 1 of its rank: A and B of all targets.
 
     Raises:
         SpecError: a target module does not exist in this base.
     """
     names = target_names(base, hyperparameters)
-    return hyperparameters.rank * sum(sum(features(base.get_submodule(name))) for name in names)
+    return sum(sum(features(base.get_submodule(name))) for name in names)
 
 
 def features(module: nn.Module) -> tuple[int, int]:

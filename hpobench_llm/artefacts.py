@@ -1,11 +1,13 @@
 """Write files so that they are whole or absent, and know them again by their SHA-256."""
 
+import fcntl
 import hashlib
 import json
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from hpobench_llm.errors import IntegrityError
 
@@ -49,17 +51,44 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 
 
 def _write_and_rename(path: Path, data: bytes) -> None:
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary, stream = _temporary_file(path)
     try:
-        with os.fdopen(descriptor, "wb") as stream:
+        with stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+            temporary.chmod(0o644)
+            temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def _temporary_file(path: Path) -> tuple[Path, BinaryIO]:
+    """Make a file beside `path` and lock it, by which `remove_strays` knows that we live."""
+    while True:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        stream = os.fdopen(descriptor, "wb")
+        if not _lock(stream) or os.fstat(stream.fileno()).st_nlink:
+            return Path(name), stream
+        stream.close()  # taken for a stray between the two calls
+
+
+def remove_strays(folder: Path, name: str) -> None:
+    """Remove what writers of the file `name` that were killed have left behind in a folder."""
+    for path in folder.glob(f".{name}.????????"):
+        with suppress(OSError), path.open("rb") as stream:  # a neighbour cleans too
+            if _lock(stream):
+                path.unlink()
+
+
+def _lock(stream: BinaryIO) -> bool:
+    """Lock an open file until it is closed; False if another has, or there are no locks."""
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -57,6 +57,7 @@ class LiveBenchmark(Benchmark):
         from hpobench_llm.collect.engines.registry import engine as find_engine
         from hpobench_llm.collect.executors.collector import open_bench
         from hpobench_llm.collect.ledger.seal import metrics_of
+        from hpobench_llm.collect.scores.trust import Trust
 
         file = Path(campaign)
         self.campaign = read_campaign(file)
@@ -64,7 +65,9 @@ class LiveBenchmark(Benchmark):
         self.space = self.campaign.space
         self.seeds = self.campaign.seeds
         self.fidelities = (self.campaign.fidelity,)
-        self._bench = open_bench(self.campaign, file, device, run_generated_code)
+        self._bench = open_bench(
+            self.campaign, file, device, Trust(generated_code=run_generated_code)
+        )
         self._train = find_engine(engine)
         untrained = pd.DataFrame([self._bench.untrained])
         self.metrics = metrics_of(self.campaign, self._bench.header(), untrained)

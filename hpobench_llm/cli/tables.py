@@ -5,6 +5,7 @@ import json
 import sys
 from pathlib import Path
 
+from hpobench_llm.collect.options import add_trust, trust_of
 from hpobench_llm.errors import HpobenchError, IntegrityError, MissingDependencyError
 from hpobench_llm.progress import Progress
 from hpobench_llm.tables.importers.sources import GENERIC, SOURCES, UPSTREAM
@@ -91,11 +92,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--engine", choices=("packed", "peft"), help="default: what each run was trained with"
     )
     verify.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    verify.add_argument(
-        "--run-generated-code",
-        action="store_true",
-        help="allow scores that run code which the model wrote",
-    )
+    add_trust(verify)
     verify.add_argument("--json", action="store_true", help="as JSON")
     verify.set_defaults(run=_verify)
 
@@ -194,7 +191,7 @@ def _verify(options: argparse.Namespace) -> int:
             chosen,
             engine_name=options.engine,
             device=options.device,
-            run_generated_code=options.run_generated_code,
+            trust=trust_of(options),
             on_run=progress.advance_to,
         )
     print(json.dumps(found.to_json(), indent=2) if options.json else "\n".join(found.lines()))

@@ -9,17 +9,19 @@ from hpobench_llm.collect.campaign.plan import EngineName, Task, plan
 from hpobench_llm.collect.campaign.spec import Campaign, read_grid
 from hpobench_llm.collect.costs.estimate import describe as estimated
 from hpobench_llm.collect.costs.packing import pack_size
-from hpobench_llm.collect.dry_run import describe
+from hpobench_llm.collect.dry_run import describe, examine
 from hpobench_llm.collect.executors.local import collect_here, collect_in_processes
 from hpobench_llm.collect.executors.signals import Interrupted, StopSignals
 from hpobench_llm.collect.executors.work import Job, runs_done, runs_of
 from hpobench_llm.collect.ledger.ledger import Ledger
+from hpobench_llm.collect.ledger.sealable import check_sealable
 from hpobench_llm.collect.ledger.storage import open_storage
 from hpobench_llm.collect.options import (
     assumptions,
     check,
     parser,
     shard,
+    trust_of,
     worker_arguments,
 )
 from hpobench_llm.collect.record import RunRecord
@@ -52,6 +54,7 @@ def _until_stopped(options: argparse.Namespace) -> int:
 def _collect(options: argparse.Namespace, stop: StopSignals) -> int:
     check(options)
     campaign = read_grid(options.campaign)
+    check_sealable(campaign, options.campaign)
     ledger = Ledger(open_storage(options.ledger or options.out), campaign.identity())
     ledger.refresh()
     sealed = (options.out / "table.json").exists()
@@ -71,10 +74,14 @@ def _collect(options: argparse.Namespace, stop: StopSignals) -> int:
         print(
             "\n".join(estimated(campaign, options.campaign, assumptions=assumed, pack_size=size))
         )
+        trust = trust_of(options)
+        check_scores(campaign, options.campaign, trust)
+        print("\n".join(examine(campaign, options.campaign, options.device, trust)))
         return 0
+    open_storage(options.out).clean()  # the ledger may lie elsewhere
     if options.seal_now:
         return _seal(campaign, ledger, options.out, partial=True)
-    check_scores(campaign, options.campaign, run_generated_code=options.run_generated_code)
+    check_scores(campaign, options.campaign, trust_of(options))
     if engine == "packed":
         options.pack_size = size  # for the processes of --workers, which must cut the same tasks
     part, parts = shard(options)
@@ -84,7 +91,7 @@ def _collect(options: argparse.Namespace, stop: StopSignals) -> int:
         tasks=tuple(tasks[part::parts]),
         ledger=ledger,
         device=options.device,
-        run_generated_code=options.run_generated_code,
+        trust=trust_of(options),
         pack_size=size,
         parts=parts,
     )

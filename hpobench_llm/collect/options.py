@@ -1,11 +1,21 @@
 """The options of `collect-grid`: what they are, which values they take, how they are passed on."""
 
 import argparse
+import os
 from pathlib import Path
 
 from hpobench_llm.collect.costs.formulas import Assumptions
 from hpobench_llm.collect.costs.packing import runs_on_gpu
+from hpobench_llm.collect.scores.trust import Trust
 from hpobench_llm.errors import HpobenchError
+
+# In the order of `Trust`.
+TRUST = {
+    "--run-generated-code": "allow scores that run code which the model wrote, shut in by the "
+    "system's namespaces",
+    "--without-isolation": "with --run-generated-code: also where the system cannot shut it in",
+    "--run-task-code": "allow task files of your own to name Python functions (!function)",
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,11 +51,7 @@ def parser() -> argparse.ArgumentParser:
         help="default: the cluster that this machine belongs to, or a new one on it",
     )
     add("--gpus-per-worker", type=float, default=1.0, metavar="SHARE", help="with Ray; 0.25, 1")
-    add(
-        "--run-generated-code",
-        action="store_true",
-        help="allow scores that run code which the model wrote",
-    )
+    add_trust(made)
     add(
         "--seal-now",
         action="store_true",
@@ -58,6 +64,21 @@ def parser() -> argparse.ArgumentParser:
     told.add_argument("--assume-row-fill", type=float, default=0.7, help="mean / max row tokens")
     add("--parent", type=int, help=argparse.SUPPRESS)
     return made
+
+
+def add_trust(made: argparse.ArgumentParser) -> None:
+    """Add the options that allow code of others, each of which has to be said by itself."""
+    for flag, said in TRUST.items():
+        made.add_argument(flag, action="store_true", help=said)
+
+
+def trust_of(options: argparse.Namespace) -> Trust:
+    """Return which code of others the options allow."""
+    return Trust(*(getattr(options, _key(flag)) for flag in TRUST))
+
+
+def _key(flag: str) -> str:
+    return flag.removeprefix("--").replace("-", "_")
 
 
 def check(options: argparse.Namespace) -> None:
@@ -81,7 +102,17 @@ def check(options: argparse.Namespace) -> None:
             "--workers: processes cannot share a ledger given as a URL, which has no locks; "
             "start one collector a --shard, or use --executor ray"
         )
+    _check_out(options.out)
     shard(options)
+
+
+def _check_out(out: Path) -> None:
+    """Refuse a place where no table could be written in the end."""
+    there = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise HpobenchError(f"--out {out}: {there} is a file; a folder is expected")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise HpobenchError(f"--out {out}: {there} cannot be written to")
 
 
 def assumptions(options: argparse.Namespace) -> Assumptions:
@@ -120,4 +151,4 @@ def worker_arguments(options: argparse.Namespace) -> list[str]:
     for name in ("out", "ledger", "engine", "pack_size", "device", "shard"):
         if getattr(options, name) is not None:
             made += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
-    return [*made, *(["--run-generated-code"] if options.run_generated_code else [])]
+    return [*made, *(flag for flag in TRUST if getattr(options, _key(flag)))]

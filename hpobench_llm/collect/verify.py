@@ -12,6 +12,7 @@ from hpobench_llm.collect.campaign.spec import Campaign, Run, read_campaign
 from hpobench_llm.collect.engines.registry import engine
 from hpobench_llm.collect.engines.workbench import Workbench
 from hpobench_llm.collect.executors.collector import open_bench
+from hpobench_llm.collect.scores.trust import NONE, Trust
 from hpobench_llm.collect.verification import MAIN, Chosen, Difference, Verification, Verified
 from hpobench_llm.errors import IntegrityError
 from hpobench_llm.tables.schema import IMPORTED, STEP
@@ -135,7 +136,7 @@ def verify(
     *,
     engine_name: EngineName | None = None,
     device: str = "auto",
-    run_generated_code: bool = False,
+    trust: Trust = NONE,
     on_run: Callable[[int, str], None] = lambda *_: None,
 ) -> Verification:
     """Train the chosen runs of a table one by one, as the campaign `file` says.
@@ -150,7 +151,7 @@ def verify(
     """
     campaign = read_campaign(file)
     check_recipe(table, campaign, file)
-    bench = open_bench(campaign, file, device, run_generated_code)
+    bench = open_bench(campaign, file, device, trust)
     check_sources(table, bench.sources, file)
     rows = {
         (row["config_id"], row["seed"]): {str(name): value for name, value in row.items()}

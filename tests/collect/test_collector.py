@@ -1,5 +1,7 @@
 """Collecting in this process: resumed, grown, shared, priced, and never twice."""
 
+import json
+import re
 import subprocess
 import sys
 import uuid
@@ -118,15 +120,45 @@ def test_what_is_left_is_priced_by_what_is_there(write_campaign, collect):
     assert "left       nothing" in out
 
 
-def test_a_dry_run_loads_no_torch(write_campaign, tmp_path):
+def test_a_dry_run_does_without_torch_and_says_so(write_campaign, tmp_path):
     program = (
-        "import sys; from hpobench_llm.collect.cli import main\n"
+        "import sys\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'torch':\n"
+        "            raise ModuleNotFoundError(name=name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "from hpobench_llm.collect.cli import main\n"
         "status = main(sys.argv[1:])\n"
-        "sys.exit(status or bool({'torch', 'ray', 'transformers'} & set(sys.modules)))"
+        "sys.exit(status or bool({'ray', 'transformers'} & set(sys.modules)))"
     )
     command = [sys.executable, "-c", program, str(write_campaign()), "--dry-run"]
     done = subprocess.run([*command, "--out", str(tmp_path)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert "not read   base and data: torch is not installed" in done.stdout
+
+
+def test_a_dry_run_reads_the_data(write_campaign, collect, tmp_path):
+    file = write_campaign(
+        ('name = "generated"\ngenerated_tasks = 400', 'name = "own"\npath = "own.jsonl"'),
+        ("train_rows = 64", "train_rows = 0"),
+        ("val_rows = 8", "val_rows = 5"),
+        ("test_rows = 8", "test_rows = 5"),
+    )
+    rows = [{"prompt": f"say {number}", "completion": str(number)} for number in range(200)]
+    rows += [{"prompt": "say 1", "completion": "1"}, {"prompt": "say nothing", "completion": " "}]
+    rows += [{"prompt": "say " * 60, "completion": "much"}]
+    (tmp_path / "own.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    status, out, err = collect(file, "--dry-run")
+    assert status == 0, err
+    assert re.search(
+        r"data       (\d+) of \1 training, 5 of \d+ validation, 5 of \d+ test rows", out
+    )
+    for reason in ("question asked before", "no answer", "longer than 48 tokens"):
+        assert f"not used   1 rows, own: {reason}; as " in out
+    assert re.search(r"tokens     \d+ a row in the median, 90 % up to \d+, the longest", out)
+    assert "score      exact: 5 items" in out
+    assert not (tmp_path / "out").exists()
 
 
 class Elsewhere(Claims):

@@ -1,11 +1,10 @@
 """The ledger: whole files or none, not fooled by cut, changed, foreign or repeated ones."""
 
+import fcntl
 import json
-import os
 import random
 import subprocess
 import sys
-import time
 import uuid
 from contextlib import suppress
 from dataclasses import replace
@@ -269,18 +268,21 @@ def test_nothing_is_appended_before_it_is_opened(tmp_path, records):
         reread(tmp_path).append(task(1), records(task(1)))
 
 
-def test_what_a_crash_leaves_is_ignored_and_cleaned_when_old(tmp_path, records):
+def test_what_a_crash_leaves_is_ignored_and_cleaned(tmp_path, records):
+    """That of a seal too; not what somebody is writing, and nothing that is not ours."""
     opened(tmp_path).append(task(1), records(task(1)))
-    old, new = (tmp_path / "ledger" / f".{name}.json.x1y2" for name in ("old", "new"))
-    header = tmp_path / ".campaign.json.x1y2"
-    for path in (old, new, header):
+    dead, alive = (tmp_path / "ledger" / f".{name}.json.x1y2z3_4" for name in ("dead", "alive"))
+    ours = (".campaign.json", ".table.parquet", ".table.json", ".CARD.md", ".examples.parquet")
+    others = [tmp_path / ".own.json.x1y2z3_4", tmp_path / "notes.md"]
+    for path in (dead, alive, *others, *(tmp_path / f"{name}.x1y2z3_4" for name in ours)):
         path.write_text("half")
-    for path in (old, header):
-        os.utime(path, (time.time() - 7200,) * 2)
     assert reread(tmp_path).damaged == {}
-    opened(tmp_path)
+    with alive.open("rb") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        opened(tmp_path)
     left = sorted(path.name for path in tmp_path.rglob("*") if path.is_file())
-    assert left == sorted([new.name, "campaign.json", f"{task(1).task_id}.json"])
+    kept = [alive.name, *(path.name for path in others)]
+    assert left == sorted([*kept, "campaign.json", f"{task(1).task_id}.json"])
 
 
 def test_a_place_that_cannot_be_used_is_named(tmp_path, records):

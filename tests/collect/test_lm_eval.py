@@ -22,6 +22,7 @@ from hpobench_llm.collect.scores import lm_eval_scorer as lm_eval_scores
 from hpobench_llm.collect.scores.scorer import build_scorers
 from hpobench_llm.collect.scores.task_files import check_scores, shipped_tasks
 from hpobench_llm.collect.scores.task_metrics import spans_f1
+from hpobench_llm.collect.scores.trust import Trust
 from hpobench_llm.errors import DataError, MissingDependencyError, SpecError
 
 pytest.importorskip("lm_eval")
@@ -357,12 +358,12 @@ def test_generated_code_runs_only_where_it_is_allowed(build, problems, write_cam
     file = write_campaign((EXACT, f"checkpoints = [0]\n{problems}\n"))
     campaign = read_campaign(file)
     with pytest.raises(SpecError, match="--run-generated-code"):
-        check_scores(campaign, file, run_generated_code=False)
-    check_scores(campaign, file, run_generated_code=True)
+        check_scores(campaign, file, Trust())
+    check_scores(campaign, file, Trust(generated_code=True))
 
 
 def test_humaneval_is_the_share_of_programs_that_pass(build, base, problems, monkeypatch):
-    (scorer,) = build(problems, run_generated_code=True)
+    (scorer,) = build(problems, trust=Trust(generated_code=True))
     assert scorer.measure(base[0], PAD)[0]["score_short_humaneval"] == 0.0
     monkeypatch.setattr(
         lm_eval_scores._in_memory_model(),
@@ -471,7 +472,7 @@ def test_a_campaign_needs_no_network_and_no_cache(write_campaign, pairs, tmp_pat
 def test_a_task_file_that_breaks_a_rule_is_named(build, choices, same_prompt, old, new, message):
     same_prompt.write_text(same_prompt.read_text().replace(old, new))
     with pytest.raises(SpecError) as caught:
-        build(entry(str(same_prompt), choices))
+        build(entry(str(same_prompt), choices), trust=Trust(task_code=True))
     assert message in str(caught.value)
     assert str(same_prompt) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -489,8 +490,36 @@ def test_a_function_beside_the_task_file(build, base, choices, same_prompt):
     (same_prompt.parent / "judges.py").write_text("def ask(item):\n    return 'Say: '\n")
     text = same_prompt.read_text().replace('"{{query}}\\n"', "!function judges.ask")
     same_prompt.write_text(text)
-    (scorer,) = build(entry(str(same_prompt), choices))
+    (scorer,) = build(entry(str(same_prompt), choices), trust=Trust(task_code=True))
     assert {*prompts(scorer)} == {"Say: "}
+
+
+@pytest.mark.parametrize("name", ["judges.ask", "os.system", "hpobench_llm.collect.judges.ask"])
+def test_code_of_a_task_file_runs_only_where_it_is_allowed(build, choices, same_prompt, name):
+    """Neither what is installed nor what lies beside the file, whatever it calls itself."""
+    ours = "hpobench_llm.collect.scores.task_metrics"
+    for module in (name.rpartition(".")[0], ours):
+        beside = same_prompt.parent / f"{module}.py"
+        beside.write_text("raise SystemExit('code of a task file was run')")
+    text = same_prompt.read_text()
+    same_prompt.write_text(text.replace('"{{query}}\\n"', f"!function {name}"))
+    with pytest.raises(SpecError, match=r"`!function`.*--run-task-code allows it"):
+        build(entry(str(same_prompt), choices))
+    with pytest.raises(SpecError, match="--run-task-code"):
+        build(entry(str(same_prompt), choices), trust=Trust(generated_code=True))
+    same_prompt.write_text(f"{text}process_results: !function {ours}.exact_answer\n")
+    build(entry(str(same_prompt), choices))
+    judge = "hpobench_llm.collect.scores.code_execution.pass_at_1"
+    same_prompt.write_text(f"{text}process_results: !function {judge}\n")
+    with pytest.raises(SpecError, match="--run-generated-code allows it"):
+        build(entry(str(same_prompt), choices))
+
+
+def test_a_template_reaches_no_python(build, choices, same_prompt):
+    attack = "{{ query.__class__.__mro__[1].__subclasses__() }}"
+    same_prompt.write_text(same_prompt.read_text().replace("{{query}}", attack))
+    with pytest.raises(DataError, match="SecurityError"):
+        build(entry(str(same_prompt), choices))
 
 
 @pytest.mark.parametrize(
@@ -545,7 +574,7 @@ def test_the_published_files_are_read(build, base, task):
         pytest.skip("HPOBENCH_LLM_SOURCES does not name a folder with the published data")
     if task in ("humaneval", "lambada"):  # the tiny base takes 128 tokens
         with pytest.raises(DataError, match=f"no item of {task} fits into 128 tokens"):
-            build(entry(task, path, items=54), run_generated_code=True)
+            build(entry(task, path, items=54), trust=Trust(generated_code=True))
         return
     (scorer,) = build(entry(task, path, items=54))
     measured = scorer.measure(base[0], PAD)[0]

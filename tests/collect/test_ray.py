@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -103,3 +104,39 @@ def test_a_node_that_is_killed_costs_its_task_alone(cluster, write_campaign, tmp
     assert done.returncode == 2
     assert "`data.source[0].path`" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+LISTENING = """
+import os
+from pathlib import Path
+from hpobench_llm.cluster import connect
+
+connect("auto", "--ray-address")
+sockets = {}
+for process in Path("/proc").glob("[0-9]*"):
+    try:
+        if b"ray" in (process / "cmdline").read_bytes() or process.name == str(os.getpid()):
+            for link in (process / "fd").iterdir():
+                sockets[os.readlink(link)] = process.name
+    except OSError:
+        continue
+for table in ("tcp", "tcp6"):
+    for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+        _, address, _, state, *_, inode = line.split()[:10]
+        if state == "0A" and f"socket:[{inode}]" in sockets:
+            print(address.partition(":")[0])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="listening sockets: Linux alone")
+def test_a_cluster_that_is_started_is_this_machine_s_alone():
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # sockets: short paths
+        environment = os.environ | {"RAY_TMPDIR": folder}
+        environment.pop("RAY_ADDRESS", None)
+        done = subprocess.run(
+            [sys.executable, "-c", LISTENING], capture_output=True, text=True, env=environment
+        )
+    assert done.returncode == 0, done.stderr
+    loopback = {"0100007F", "0000000000000000FFFF00000100007F", "0" * 24 + "01000000"}
+    assert done.stdout
+    assert {*done.stdout.split()} <= loopback

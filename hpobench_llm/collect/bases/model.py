@@ -24,6 +24,7 @@ from hpobench_llm.artefacts import sha256_of_file
 from hpobench_llm.collect.bases.packaged import load_packaged
 from hpobench_llm.collect.bases.sums import check_sums
 from hpobench_llm.collect.campaign.hyperparameters import Hyperparameters
+from hpobench_llm.collect.campaign.recipe import Base
 from hpobench_llm.collect.campaign.spec import Campaign
 from hpobench_llm.collect.campaign.targets import ALL_LINEAR, expanded
 from hpobench_llm.collect.campaign.weights import checked_weights
@@ -123,6 +124,16 @@ def _try_out(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None
         raise DataError(f"the tokenizer gives token {max(ids)}, the model knows {rows} tokens")
     with torch.no_grad():
         model(input_ids=torch.tensor([ids]), use_cache=False)
+
+
+def is_here(base: Base) -> bool:
+    """Whether a base lies on this machine: in a folder, or in the hub's cache."""
+    if not base.hub:
+        return True
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(base.hub, "config.json", revision=base.revision)
+    return isinstance(found, str)
 
 
 def context_tokens(base: PreTrainedModel, file: Path) -> int:
@@ -238,14 +249,14 @@ def target_names(base: PreTrainedModel, hyperparameters: Hyperparameters) -> lis
     return names
 
 
-def trainable_parameters(base: PreTrainedModel, hyperparameters: Hyperparameters) -> int:
-    """Return how many parameters a run trains: LoRA's A and B of each target.
+def parameters_per_rank(base: PreTrainedModel, hyperparameters: Hyperparameters) -> int:
+    """Return how many parameters a run trains for each 1 of its rank: A and B of all targets.
 
     Raises:
         SpecError: a target module does not exist in this base.
     """
     names = target_names(base, hyperparameters)
-    return hyperparameters.rank * sum(sum(features(base.get_submodule(name))) for name in names)
+    return sum(sum(features(base.get_submodule(name))) for name in names)
 
 
 def features(module: nn.Module) -> tuple[int, int]:

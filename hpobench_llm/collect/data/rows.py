@@ -22,6 +22,22 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 SETS = ("train", "val", "test")
+SHOWN_CHARACTERS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Unused:
+    """How many rows cannot be used, by source and reason, and the beginning of a first one."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    first: dict[str, str] = field(default_factory=dict)
+
+    def add(self, source: str, reason: str, row: object) -> None:
+        """Count a row."""
+        named = f"{source}: {reason}"
+        self.counts[named] += 1
+        if named not in self.first:
+            self.first[named] = str(row)[:SHOWN_CHARACTERS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +46,8 @@ class Split:
 
     `val_ids` names the validation rows by the beginning of their questions' hash. `test_examples`
     are the test rows before they were made into tokens by `encoder`, and `answers` all distinct
-    answers by source and task, for scores that compare them.
+    answers by source and task, for scores that compare them. `usable` counts the rows that each
+    set could have, `unused` those that none can.
     """
 
     train: list[Tokens]
@@ -41,6 +58,8 @@ class Split:
     test_examples: tuple[Example, ...] = ()
     answers: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     encoder: Encoder | None = None
+    usable: dict[str, int] = field(default_factory=dict)
+    unused: Unused = field(default_factory=Unused)
 
 
 def load_split(campaign: Campaign, file: Path, tokenizer: "PreTrainedTokenizerBase") -> Split:
@@ -55,20 +74,23 @@ def load_split(campaign: Campaign, file: Path, tokenizer: "PreTrainedTokenizerBa
         DataError: a file is not what its sum says, cannot be read, or gives too few rows.
     """
     data = campaign.data
-    examples, sums, unused = _read_all(data, file)
+    unused = Unused()
+    examples, sums = _read_all(data, file, unused)
     usable: dict[str, Tokens] = {}
     encoder = Encoder(data, tokenizer, file)
     for key in sorted(examples):
-        source = examples[key].source
+        example = examples[key]
         try:
-            tokens = encoder.encode(examples[key])
+            tokens = encoder.encode(example)
         except Unusable as reason:
-            unused[f"{source}: {reason}"] += 1
+            unused.add(example.source, str(reason), example.instruction)
             continue
         if len(tokens.ids) <= data.max_tokens:
             usable[key] = tokens
         else:
-            unused[f"{source}: longer than {data.max_tokens} tokens"] += 1
+            unused.add(
+                example.source, f"longer than {data.max_tokens} tokens", example.instruction
+            )
     keys = list(usable)
     groups = list(range(len(keys)))
     if data.group_words:
@@ -76,22 +98,21 @@ def load_split(campaign: Campaign, file: Path, tokenizer: "PreTrainedTokenizerBa
             [_grouped(examples[key], data) for key in keys], data.group_words
         )
     wanted = {"train": data.train_rows, "val": data.val_rows, "test": data.test_rows}
-    chosen: dict[str, list[str]] = {name: [] for name in SETS}
+    there: dict[str, list[str]] = {name: [] for name in SETS}
     for key, group in zip(keys, groups, strict=True):
-        name = _set_of(keys[group], data)
-        if not wanted[name] or len(chosen[name]) < wanted[name]:
-            chosen[name].append(key)
+        there[_set_of(keys[group], data)].append(key)
     for name, count in wanted.items():
-        if len(chosen[name]) < max(count, 1):
+        if len(there[name]) < max(count, 1):
             raise DataError(
                 f"{file}: `data.{name}_rows` wants {max(count, 1)} rows, the sources give "
-                f"{len(chosen[name])} usable ones (not usable: {dict(unused) or 'none'})"
+                f"{len(there[name])} usable ones (not usable: {dict(unused.counts) or 'none'})"
             )
+    chosen = {name: rows[: wanted[name] or None] for name, rows in there.items()}
     report = {
         "sources": sums,
         "rows": {name: len(rows) for name, rows in chosen.items()},
         "split_sha256": {name: sha256_of_text("\n".join(rows)) for name, rows in chosen.items()},
-        "unused": dict(sorted(unused.items())),
+        "unused": dict(sorted(unused.counts.items())),
     }
     sets = {name: [usable[key] for key in chosen[name]] for name in SETS}
     answers: dict[tuple[str, str], set[str]] = defaultdict(set)
@@ -104,33 +125,32 @@ def load_split(campaign: Campaign, file: Path, tokenizer: "PreTrainedTokenizerBa
         test_examples=tuple(examples[key] for key in chosen["test"]),
         answers={task: sorted(distinct) for task, distinct in answers.items()},
         encoder=encoder,
+        usable={name: len(rows) for name, rows in there.items()},
+        unused=unused,
     )
 
 
-def _read_all(data: Data, file: Path) -> tuple[dict[str, Example], dict[str, Any], Counter[str]]:
-    """Return all examples by key, the sources' sums, and what was not used with the reason."""
-    unused: Counter[str] = Counter()
+def _read_all(data: Data, file: Path, unused: Unused) -> tuple[dict[str, Example], dict[str, Any]]:
+    """Return all examples by key, and the sources' sums."""
     sums: dict[str, Any] = {}
     examples: dict[str, Example] = {}
     for number, source in enumerate(data.source):
         rows, sums[source.name] = _read_source(source, file, number)
         fresh: dict[str, Example] = {}
         for row in rows:
-            if not _is_wanted(row, source):
-                unused[f"{source.name}: not chosen by `where`"] += 1
-                continue
             try:
+                if not _is_wanted(row, source):
+                    raise Unusable("not chosen by `where`")
                 example = example_of(row, source)
+                if example.key in fresh or example.key in examples:
+                    raise Unusable("question asked before")
             except Unusable as reason:
-                unused[f"{source.name}: {reason}"] += 1
+                unused.add(source.name, str(reason), row)
                 continue
-            if example.key in fresh or example.key in examples:
-                unused[f"{source.name}: question asked before"] += 1
-            else:
-                fresh[example.key] = example
+            fresh[example.key] = example
         for key in sorted(fresh)[: source.rows or None]:
             examples[key] = fresh[key]
-    return examples, sums, unused
+    return examples, sums
 
 
 def _is_wanted(row: object, source: Source) -> bool:

@@ -5,7 +5,7 @@ from contextlib import closing
 
 import torch
 
-from hpobench_llm.collect.bases.model import trainable_parameters
+from hpobench_llm.collect.bases.model import parameters_per_rank
 from hpobench_llm.collect.campaign.spec import Run
 from hpobench_llm.collect.data.batches import schedule, step_batches
 from hpobench_llm.collect.engines.memory import is_out_of_memory
@@ -50,15 +50,11 @@ def _train(bench: Workbench, runs: Sequence[Run], on_step: OnStep) -> list[RunRe
         RuntimeError, MemoryError: a pack does not fit, wherever that is noticed.
     """
     alone, base = len(runs) == 1, bench.base
+    hypers = [bench.campaign.hyperparameters(run.config) for run in runs]
+    unit = parameters_per_rank(base, hypers[0])  # a pack has one set of targets
     recorders = [
-        Recorder(
-            bench,
-            run,
-            engine="packed",
-            pack_size=len(runs),
-            trainable=trainable_parameters(base, bench.campaign.hyperparameters(run.config)),
-        )
-        for run in runs
+        Recorder(bench, run, engine="packed", pack_size=len(runs), trainable=hyper.rank * unit)
+        for run, hyper in zip(runs, hypers, strict=True)
     ]
     tally, meter = Tally(len(runs), bench.device), Meter(bench.device, len(runs))
 

@@ -5,7 +5,7 @@ from contextlib import closing
 
 import torch
 
-from hpobench_llm.collect.bases.model import adapted, trainable_parameters
+from hpobench_llm.collect.bases.model import adapted, parameters_per_rank
 from hpobench_llm.collect.campaign.spec import Run
 from hpobench_llm.collect.data.batches import schedule, step_batches
 from hpobench_llm.collect.engines.memory import is_out_of_memory
@@ -26,7 +26,7 @@ def train_runs(
 def _train(bench: Workbench, run: Run, on_step: Callable[[int], None]) -> RunRecord:
     """Fine-tune a run; wherever its memory does not suffice, that is its outcome."""
     device, hyper = bench.device, bench.campaign.hyperparameters(run.config)
-    trainable = trainable_parameters(bench.base, hyper)
+    trainable = hyper.rank * parameters_per_rank(bench.base, hyper)
     recorder = Recorder(bench, run, engine="peft", pack_size=1, trainable=trainable)
     tally, meter = Tally(1, device), Meter(device)
     with closing(_stages(bench, run, tally, meter, on_step)) as stages:

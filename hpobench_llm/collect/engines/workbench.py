@@ -17,6 +17,7 @@ from hpobench_llm.collect.ledger.header import Header, ItemSet
 from hpobench_llm.collect.record import Provenance, finite
 from hpobench_llm.collect.scores.losses import Batch, evaluation_batches, mean_loss, summed_losses
 from hpobench_llm.collect.scores.scorer import Scorer, build_scorers
+from hpobench_llm.collect.scores.trust import NONE, Trust
 from hpobench_llm.errors import SpecError
 from hpobench_llm.provenance import git_revision, processor, versions
 
@@ -149,11 +150,11 @@ def seconds_on(device: torch.device) -> float:
 
 
 def prepare(
-    campaign: Campaign, file: Path, device: torch.device, *, run_generated_code: bool = False
+    campaign: Campaign, file: Path, device: torch.device, *, trust: Trust = NONE
 ) -> Workbench:
     """Load base, data and scores, and measure the untrained base once for all runs.
 
-    `run_generated_code` allows scores that run code which the model wrote.
+    `trust` says which code of others the scores may run.
 
     Raises:
         SpecError, DataError: the base, the data or a score cannot be used.
@@ -167,9 +168,7 @@ def prepare(
             f"{campaign.data.max_tokens} is more than the {context} tokens that the base takes",
         )
     split = load_split(campaign, file, tokenizer)
-    scorers = build_scorers(
-        campaign, file, split, tokenizer, context, run_generated_code=run_generated_code
-    )
+    scorers = build_scorers(campaign, file, split, tokenizer, context, trust=trust)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     losses = LossRows(campaign, split, pad, device)
     started = seconds_on(device)

@@ -22,6 +22,7 @@ from hpobench_llm.collect.executors.work import Job, claimed
 from hpobench_llm.collect.ledger.claims import Claims
 from hpobench_llm.collect.ledger.header import Header
 from hpobench_llm.collect.record import RunRecord
+from hpobench_llm.collect.scores.trust import Trust
 from hpobench_llm.errors import HpobenchError, LedgerError
 
 LOSSES_ALLOWED = 3
@@ -43,10 +44,10 @@ class Worker:
         campaign: Campaign,
         file: Path,
         device: str,
-        run_generated_code: bool,
+        trust: Trust,
         pack_size: int,
     ) -> None:
-        self._given = (campaign, file, device, run_generated_code)
+        self._given = (campaign, file, device, trust)
         self._pack_size = pack_size
         self._bench: Any = None
 
@@ -164,7 +165,7 @@ class _Crew:
     def _hire(self) -> None:
         job = self._job
         worker = self._actor_class.remote(
-            job.campaign, job.file, self._device, job.run_generated_code, job.pack_size
+            job.campaign, job.file, self._device, job.trust, job.pack_size
         )
         self._calls[worker.open.remote()] = worker, None
 

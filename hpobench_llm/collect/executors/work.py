@@ -8,6 +8,7 @@ from hpobench_llm.collect.campaign.plan import Task
 from hpobench_llm.collect.campaign.spec import Campaign
 from hpobench_llm.collect.ledger.claims import Claims
 from hpobench_llm.collect.ledger.ledger import Ledger
+from hpobench_llm.collect.scores.trust import Trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,7 @@ class Job:
 
     `device` is `auto`, `cpu` or `cuda`, `pack_size` what the tasks were cut by, `parts` how many
     shards they were dealt out to.
-    `run_generated_code` allows scores that run code which the model wrote.
+    `trust` says which code of others the scores may run.
     """
 
     campaign: Campaign
@@ -24,7 +25,7 @@ class Job:
     tasks: tuple[Task, ...]
     ledger: Ledger
     device: str
-    run_generated_code: bool
+    trust: Trust
     pack_size: int
     parts: int = 1
 

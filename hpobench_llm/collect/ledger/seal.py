@@ -11,6 +11,7 @@ from hpobench_llm.artefacts import frame_to_parquet, sha256_of_bytes, write_atom
 from hpobench_llm.collect.campaign.spec import Campaign
 from hpobench_llm.collect.ledger.header import Header
 from hpobench_llm.collect.ledger.ledger import Ledger
+from hpobench_llm.collect.ledger.sealable import check_sealable
 from hpobench_llm.collect.ledger.solo import SoloCosts
 from hpobench_llm.collect.record import RunRecord
 from hpobench_llm.errors import LedgerError
@@ -29,6 +30,7 @@ def seal(campaign: Campaign, ledger: Ledger, folder: Path, *, partial: bool = Fa
 
     Raises:
         LedgerError: runs are missing (without `partial`), or all of them.
+        SpecError: no table can be made of them (see `check_sealable`).
     """
     runs = campaign.runs()
     present = [run for run in runs if run.run_id in ledger.records]
@@ -39,6 +41,7 @@ def seal(campaign: Campaign, ledger: Ledger, folder: Path, *, partial: bool = Fa
             f"{ledger.place}: {len(missing)} of {len(runs)} runs are missing "
             f"({', '.join(missing[:1]) or 'and campaign.json'}); the table cannot be sealed yet"
         )
+    check_sealable(campaign, ledger.place, header.untrained)
     records = [ledger.records[run.run_id] for run in present]
     frame = _frame(records, campaign, header.untrained, SoloCosts(ledger.solo))
     examples = frame_to_parquet(_examples(records, header))

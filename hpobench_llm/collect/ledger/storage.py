@@ -1,15 +1,12 @@
 """Where a ledger lies: a folder, or a place that fsspec reaches by URL (`s3://...`)."""
 
 import os
-import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from hpobench_llm.artefacts import write_atomically
+from hpobench_llm.artefacts import remove_strays, write_atomically
 from hpobench_llm.errors import LedgerError, MissingDependencyError
-
-STRAY_AFTER_SECONDS = 3600.0
+from hpobench_llm.tables.schema import CARD_FILE, EXAMPLES_FILE, METADATA_FILE, TABLE_FILE
 
 
 class Storage(Protocol):
@@ -78,11 +75,10 @@ class Folder:
         (self._root / name).replace(self._root / f"{name}.damaged")
 
     def clean(self) -> None:
-        """Remove temporary files that nobody has written to for an hour."""
-        for path in [*self._root.glob(".campaign.json.*"), *self._root.glob("ledger/.*.json.*")]:
-            with suppress(FileNotFoundError):  # a neighbour cleans too
-                if time.time() - path.stat().st_mtime > STRAY_AFTER_SECONDS:
-                    path.unlink()
+        """Remove the temporary files of dead writers, those of a seal in the same folder too."""
+        for name in ("campaign.json", TABLE_FILE, METADATA_FILE, CARD_FILE, EXAMPLES_FILE):
+            remove_strays(self._root, name)
+        remove_strays(self._root / "ledger", "*.json")
 
 
 class Remote:

@@ -1,5 +1,7 @@
 """Run as a script by `code_execution`: limit this process, then run the program given on stdin.
 
+Where the process is not shut in already (`jail.py`), it leaves the network and root's rights here.
+
 It imports nothing of this package: the interpreter that runs it sees the standard library alone.
 The note that the program came to its end is a word that only the caller knows, written to the
 stdout of before; a program that leaves early cannot give it by accident.
@@ -51,8 +53,9 @@ def main() -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
-    leave_network()
-    drop_privileges()
+    if not order["isolated"]:
+        leave_network()
+        drop_privileges()
     for name, value in order["limits"].items():
         resource.setrlimit(getattr(resource, name), (value, value))
     sys.addaudithook(refuse)

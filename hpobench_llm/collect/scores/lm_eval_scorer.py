@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from hpobench_llm.collect.campaign.recipe import Score
-from hpobench_llm.collect.scores.code_execution import check_runner
+from hpobench_llm.collect.scores.code_execution import check_runner, isolation
 from hpobench_llm.collect.scores.losses import EVALUATION_TOKENS
 from hpobench_llm.collect.scores.offline import alone
 from hpobench_llm.collect.scores.samples import mean_and_stderr
 from hpobench_llm.collect.scores.task_data import Row, checked_data_sum, read_groups
 from hpobench_llm.collect.scores.task_files import TaskFile, read_task_file
 from hpobench_llm.collect.scores.task_questions import Asker, Question, chance_level, encoded
+from hpobench_llm.collect.scores.trust import NONE, Trust
 from hpobench_llm.errors import MissingDependencyError
 from hpobench_llm.spec import resolve_path
 
@@ -50,6 +51,7 @@ class LmEvalScorer:
     items: int
     chance: float
     source: dict[str, Any]
+    without_isolation: bool = False
 
     def columns(self) -> list[str]:
         """The names of the table's columns that `measure` fills."""
@@ -90,7 +92,7 @@ class LmEvalScorer:
 
         modes = [(module, module.training) for module in model.modules()]
         try:
-            with alone("lm_eval"):
+            with alone("lm_eval"), isolation(needed=not self.without_isolation):
                 found = evaluate(
                     lm=_in_memory_model()(
                         pretrained=model,
@@ -128,6 +130,7 @@ def build_lm_eval_scorer(
     file: Path,
     tokenizer: PreTrainedTokenizerBase,
     context_tokens: int,
+    trust: Trust = NONE,
 ) -> LmEvalScorer:
     """Return the scorer of a score of kind `lm-eval`; `key` is its place in the campaign.
 
@@ -139,10 +142,10 @@ def build_lm_eval_scorer(
         DataError: the data are not what their sum says, or an item cannot be asked.
         MissingDependencyError: lm-eval is not installed.
     """
-    task_file = read_task_file(score.task, file=file, key=f"{key}.task")
+    task_file = read_task_file(score.task, file=file, key=f"{key}.task", trust=trust)
     version = _installed_version(score)
     if task_file.runs_generated_code:
-        check_runner()
+        check_runner(without_isolation=trust.without_isolation)
     path = resolve_path(score.path, file=file, key=f"{key}.path")
     digest = checked_data_sum(task_file.reader, path, score.sha256, file)
     own = copy.deepcopy(tokenizer)
@@ -178,6 +181,7 @@ def build_lm_eval_scorer(
         items=len(questions),
         chance=chance,
         source=source,
+        without_isolation=trust.without_isolation,
     )
 
 
@@ -188,7 +192,23 @@ def _installed_version(score: Score) -> str:
     except ImportError as error:
         missing = (error.name or "lm_eval").partition(".")[0]
         raise MissingDependencyError(missing, "lm-eval", f"the score {score.name!r}") from None
+    _shut_templates_in()
     return metadata.version("lm_eval")
+
+
+def _shut_templates_in() -> None:
+    """Let the templates of task files reach texts alone; lm-eval's own may call any Python."""
+    from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEnvironment
+    from lm_eval import utils
+
+    if not isinstance(utils.env, SandboxedEnvironment):
+        shut_in = ImmutableSandboxedEnvironment(
+            loader=utils.env.loader,
+            undefined=utils.env.undefined,
+            keep_trailing_newline=utils.env.keep_trailing_newline,
+        )
+        shut_in.filters.update(utils.env.filters)
+        utils.env = shut_in
 
 
 def _template(file: TaskFile, shots: Sequence[Row], rows: Sequence[Row]) -> Any:

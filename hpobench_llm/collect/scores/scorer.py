@@ -20,6 +20,7 @@ from hpobench_llm.collect.scores.lm_eval_scorer import build_lm_eval_scorer
 from hpobench_llm.collect.scores.losses import evaluation_batches, label_logits, row_losses
 from hpobench_llm.collect.scores.samples import mean_and_stderr, spread
 from hpobench_llm.collect.scores.task_files import check_scores
+from hpobench_llm.collect.scores.trust import NONE, Trust
 from hpobench_llm.errors import DataError
 from hpobench_llm.spec import resolve_path
 
@@ -126,20 +127,20 @@ def build_scorers(
     tokenizer: PreTrainedTokenizerBase,
     context_tokens: int,
     *,
-    run_generated_code: bool = False,
+    trust: Trust = NONE,
 ) -> list[Scorer]:
     """Return the scorers of a campaign, for a base that takes `context_tokens` tokens.
 
     An item that does not fit is not scored; how many is said in the scorer's `source`.
-    `run_generated_code` allows scores that run programs which the model writes.
+    `trust` says which code of others the scores may run.
 
     Raises:
         SpecError: a file is missing, or a score that runs generated code is not allowed.
         DataError: a file is not what its sum says, or an item cannot be used.
     """
-    check_scores(campaign, file, run_generated_code=run_generated_code)
+    check_scores(campaign, file, trust)
     return [
-        build_lm_eval_scorer(score, f"score[{number}]", file, tokenizer, context_tokens)
+        build_lm_eval_scorer(score, f"score[{number}]", file, tokenizer, context_tokens, trust)
         if score.kind == "lm-eval"
         else _build(score, number, file, split, tokenizer, context_tokens)
         for number, score in enumerate(campaign.score)
@@ -177,7 +178,10 @@ def _build(
     ids: list[str] = []
     for place, item in spread(list(enumerate(read_rows(path))), score.items):
         texts, right = _texts(item, score, path, place)
-        found = [_whole(tokenizer, prompt, text) for prompt, text in texts]
+        try:
+            found = [_whole(tokenizer, prompt, text) for prompt, text in texts]
+        except (TypeError, ValueError) as error:  # as of half a surrogate pair
+            raise DataError(f"{path}: item {place}: no text to tokenise: {error}") from None
         if max(len(row.ids) for row in found) > context_tokens:
             unused += 1
             continue
@@ -235,7 +239,9 @@ def _texts(item: Any, score: Score, path: Path, place: int) -> tuple[list[tuple[
         raise DataError(f"{path}: item {place}: {score.kind} needs the fields {', '.join(wanted)}")
     if score.kind == "minimal-pairs":
         return [("", str(item["good"])), ("", str(item["bad"]))], 0
-    choices, gold = list(item["choices"]), int(item["gold"])
+    choices, gold = item["choices"], item["gold"]
+    if not isinstance(choices, list) or type(gold) is not int:
+        raise DataError(f"{path}: item {place}: a list `choices` and a number `gold` are needed")
     if len(choices) < 2 or not 0 <= gold < len(choices):
         raise DataError(f"{path}: item {place}: gold {gold} of {len(choices)} choices")
     return [(f"{item['query']}\n", str(choice)) for choice in choices], gold

@@ -51,7 +51,7 @@ def _bbh(folder: Path) -> list[Group]:
     for path in _files(folder, "*.json"):
         try:
             contents = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise DataError(f"{path}: not valid JSON: {error}") from None
         examples = contents.get("examples") if isinstance(contents, dict) else None
         if not isinstance(examples, list) or not examples:

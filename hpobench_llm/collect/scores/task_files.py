@@ -9,7 +9,9 @@ from typing import Any
 
 from hpobench_llm.artefacts import sha256_of_file
 from hpobench_llm.collect.campaign.spec import Campaign
+from hpobench_llm.collect.scores.code_execution import pass_at_1
 from hpobench_llm.collect.scores.task_data import READERS
+from hpobench_llm.collect.scores.trust import NONE, Trust
 from hpobench_llm.errors import MissingDependencyError, SpecError, nearest
 from hpobench_llm.spec import resolve_path
 
@@ -31,6 +33,12 @@ KEYS = (
     "process_results",
     "unsafe_code",
     "metadata",
+)
+# Functions of ours that any task file may name; the last one runs what the model wrote.
+OWN_FUNCTIONS = (
+    "hpobench_llm.collect.scores.task_metrics.exact_answer",
+    "hpobench_llm.collect.scores.task_metrics.spans_f1",
+    "hpobench_llm.collect.scores.code_execution.pass_at_1",
 )
 OUTPUTS = ("multiple_choice", "loglikelihood", "generate_until")
 
@@ -57,7 +65,7 @@ class TaskFile:
     @property
     def runs_generated_code(self) -> bool:
         """Whether scoring runs programs that the model wrote."""
-        return bool(self.config.get("unsafe_code"))
+        return bool(self.config.get("unsafe_code")) or pass_at_1 in self.config.values()
 
     def source(self) -> dict[str, Any]:
         """Return what a record says of the task: never a text of it."""
@@ -70,25 +78,26 @@ def shipped_tasks() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
-def read_task_file(task: str, *, file: str | Path, key: str) -> TaskFile:
+def read_task_file(task: str, *, file: str | Path, key: str, trust: Trust = NONE) -> TaskFile:
     """Return a shipped task by name, or the task in the YAML file `task`.
 
-    `file` and `key` are the place in the spec that names it.
+    `file` and `key` are the place in the spec that names it. With `trust.task_code` a file of the
+    user's may name Python functions, which are imported here; without, those of this package.
 
     Raises:
-        SpecError: no such task, or a task file that breaks a rule.
+        SpecError: no such task, or a task file that breaks a rule or is not trusted.
         MissingDependencyError: PyYAML is not installed.
     """
     if not task.endswith((".yaml", ".yml")):
         if task not in shipped_tasks():
             problem = f"unknown task {task!r}{nearest(task, shipped_tasks())}"
             raise SpecError(file, key, f"{problem} (or the path of a .yaml file)")
-        return _checked(FOLDER / f"{task}.yaml")
-    return _checked(resolve_path(task, file=file, key=key))
+        return _checked(FOLDER / f"{task}.yaml", trusted=True)
+    return _checked(resolve_path(task, file=file, key=key), trusted=trust.task_code)
 
 
-def _checked(path: Path) -> TaskFile:
-    config = _load(path)
+def _checked(path: Path, *, trusted: bool) -> TaskFile:
+    config = _load(path, trusted=trusted)
     for name in config:
         if name not in KEYS:
             raise SpecError(path, str(name), f"has no effect here{nearest(name, KEYS)}")
@@ -131,7 +140,7 @@ def _metric(path: Path, config: dict[str, Any]) -> str:
     return str(metrics[0]["metric"])
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _load(path: Path, *, trusted: bool) -> dict[str, Any]:
     try:
         import yaml
     except ImportError:
@@ -141,12 +150,12 @@ def _load(path: Path) -> dict[str, Any]:
         """YAML, and lm-eval's tag for a Python function."""
 
     def function(loader: Loader, node: Any) -> Callable[..., Any]:
-        return _function(str(loader.construct_scalar(node)), path)
+        return _function(str(loader.construct_scalar(node)), path, trusted=trusted)
 
     Loader.add_constructor("!function", function)
     try:
         config = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError, OSError) as error:
         reason = " ".join(str(error).split())
         raise SpecError(path, "", f"not valid YAML: {reason}") from None
     if not isinstance(config, dict):
@@ -154,12 +163,15 @@ def _load(path: Path) -> dict[str, Any]:
     return config
 
 
-def _function(text: str, path: Path) -> Callable[..., Any]:
+def _function(text: str, path: Path, *, trusted: bool) -> Callable[..., Any]:
     """Return `module.name`: of a Python file beside the task file, as in lm-eval, or installed."""
     module_name, _, name = text.rpartition(".")
+    if not trusted and text not in OWN_FUNCTIONS:
+        problem = f"{text!r} is Python code that the task file names; --run-task-code allows it"
+        raise SpecError(path, "!function", problem)
     beside = path.parent / f"{module_name}.py"
     try:
-        if beside.is_file():
+        if trusted and beside.is_file():
             spec = importlib.util.spec_from_file_location(module_name, beside)
             if spec is None or spec.loader is None:
                 raise ImportError(f"{beside} is no module")
@@ -173,16 +185,16 @@ def _function(text: str, path: Path) -> Callable[..., Any]:
     return found
 
 
-def check_scores(campaign: Campaign, file: Path, *, run_generated_code: bool) -> None:
+def check_scores(campaign: Campaign, file: Path, trust: Trust) -> None:
     """Check what can be checked of a campaign's scores before anything is loaded.
 
     Raises:
-        SpecError: no such lm-eval task, or one that runs generated code and is not allowed.
+        SpecError: no such lm-eval task, or one that runs code which is not allowed.
     """
     for number, score in enumerate(campaign.score):
         if score.kind == "lm-eval":
             key = f"score[{number}].task"
-            task = read_task_file(score.task, file=file, key=key)
-            if task.runs_generated_code and not run_generated_code:
+            task = read_task_file(score.task, file=file, key=key, trust=trust)
+            if task.runs_generated_code and not trust.generated_code:
                 problem = f"{task.name} runs programs that the model writes"
                 raise SpecError(file, key, f"{problem}; --run-generated-code allows it")

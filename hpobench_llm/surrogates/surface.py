@@ -57,11 +57,12 @@ class _At:
 class _Plan:
     """Models of some columns: `network` answers the first of them at once, `others` the rest.
 
-    Each of the others sees the first so many features.
+    Each sees the first so many features: a cost's rate those of the configuration alone.
     """
 
     columns: Columns
     network: Network | None
+    seen: int
     others: tuple[tuple[Columns, int, Fitted], ...]
     complete: bool
 
@@ -71,7 +72,7 @@ class _Plan:
         if not self.complete:
             answer.fill(np.nan)
         if self.network is not None:
-            answer[:, self.columns] = self.network.predict(features)
+            answer[:, self.columns] = self.network.predict(features[:, : self.seen])
         for columns, inputs, part in self.others:
             answer[:, columns] = part.predict(features[:, :inputs])
         return answer
@@ -84,15 +85,17 @@ def _planned(models: Iterable[tuple[Fitted, int]], width: int) -> _Plan:
     """
     joinable, others = [], []
     columns: list[int] = []
+    seen = 0
     for part, inputs in models:
         if isinstance(part.model, Network):
             joinable.append((part.model, part.kept, part.offset, part.scale))
             columns += part.columns
+            seen = max(seen, inputs)
         else:
             others.append((columns_of(part.columns), inputs, part))
     network = joined(joinable) if joinable else None
     known = len(columns) + sum(len(part.columns) for _, _, part in others)
-    return _Plan(columns_of(columns), network, tuple(others), known == width)
+    return _Plan(columns_of(columns), network, seen, tuple(others), known == width)
 
 
 class Surface:

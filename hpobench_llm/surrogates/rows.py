@@ -1,6 +1,6 @@
 """What a surrogate learns from: a table's rows as features, and one target for each quantity."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -123,6 +123,38 @@ class Rows:
                 if not _has_neighbour(level, target.measured_at, self.fidelities):
                     learned[np.all(self.levels == level, axis=1), column] = False
         return learned
+
+
+def check_targets(
+    targets: Sequence[Target], metrics: Mapping[str, Metric], fidelities: Sequence[Fidelity]
+) -> None:
+    """Refuse targets that a fit does not give: metrics first, then statuses, each once.
+
+    Raises:
+        ValueError, TypeError: naming the target or the fidelity.
+    """
+    kinds = [target.kind for target in targets]
+    count = kinds.count("metric")
+    statuses = [PROBABILITY + status for status in STATUSES[1:]]
+    names = [target.name for target in targets]
+    sound = [name in metrics for name in names[:count]]
+    sound += [name in statuses for name in names[count:]]
+    if not count or "metric" in kinds[count:] or not all(sound) or len(set(names)) < len(names):
+        raise ValueError(f"targets {names}: metrics, then probabilities of statuses, are expected")
+    for axis in fidelities:
+        if not all(type(v) in (int, float) and -1.0 < v < np.inf for v in axis.values):
+            raise ValueError(f"fidelity {axis.name}: finite numbers are expected: {axis.values}")
+    for metric in metrics.values():
+        bounds = (metric.worst, metric.low, metric.high)
+        if not all(type(bound) in (int, float) for bound in bounds):
+            raise TypeError(f"metric {metric.name}: numbers are expected, got {bounds}")
+    for target in targets:
+        levels = [*target.measured_at, *target.fixed]
+        if any(len(level) != len(fidelities) for level in levels):
+            raise ValueError(f"target {target.name}: levels of {len(fidelities)} axes are expected")
+        values = [target.low, target.high, *target.fixed.values(), *(v for le in levels for v in le)]
+        if not all(type(value) in (int, float) and value == value for value in values):
+            raise TypeError(f"target {target.name}: numbers are expected, got {values}")
 
 
 def rows_of(table: Table) -> Rows:

@@ -69,7 +69,11 @@ class Surrogate:
 
     def with_ranking_check(self, outcome: dict[str, Any]) -> "Surrogate":
         """Return the surrogate with the outcome of its ranking check in its quality."""
-        return replace(self, quality=self.quality | {"ranking_check": outcome})
+        return self.with_quality("ranking_check", outcome)
+
+    def with_quality(self, key: str, record: dict[str, Any]) -> "Surrogate":
+        """Return the surrogate with a part of its quality record replaced."""
+        return replace(self, quality=self.quality | {key: record})
 
     def refuse_if_poor(self) -> None:
         """Refuse a surrogate on which a comparison of optimizers may mean nothing (`gate.py`).

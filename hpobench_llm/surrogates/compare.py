@@ -143,7 +143,7 @@ def _errors(
         if spread > 0.0 or not means:
             total = np.bincount(configuration[rows], wrong[rows], configurations)
             count = np.bincount(configuration[rows], minlength=configurations)
-            share = total / np.maximum(count, 1) / max(spread, 1e-300)
+            share = total / np.maximum(count, 1) / (spread or 1.0)
             means.append(np.where(count > 0, share, np.nan))
     known = ~np.isnan(means).all(axis=0)
     errors: FloatArray = np.nanmean(np.array(means)[:, known], axis=0)

@@ -18,6 +18,7 @@ from hpobench_llm.tables.table import Table
 Level = tuple[float, ...]
 Kind = Literal["metric", "probability"]
 PROBABILITY = "probability_"
+MOST_BYTES = 1 << 28  # of the features of all rows
 
 _SAME = 1e-6  # relative: base models evaluated on two machines may differ in the last digits
 
@@ -86,6 +87,7 @@ class Rows:
 
     space: Space
     fidelities: tuple[Fidelity, ...]
+    metrics: dict[str, Metric]
     encoder: Encoder
     features: FloatArray
     levels: FloatArray
@@ -161,11 +163,18 @@ def rows_of(table: Table) -> Rows:
     """Return the rows of a table as features and targets.
 
     Raises:
-        ConfigurationError: no metric was measured.
+        ConfigurationError: no metric was measured, or the rows do not fit into memory.
     """
     metadata, frame = table.metadata, table.frame
     space = relaxed(metadata.space)
     encoder = Encoder(space)
+    size = 8 * len(frame) * (encoder.width + len(metadata.fidelities))
+    if size > MOST_BYTES:
+        raise ConfigurationError(
+            f"{metadata.name}: {len(frame)} rows of {encoder.width} features take {size >> 20} "
+            f"MiB, and a fit takes four times that: more than 1 GiB; leave out an axis of many "
+            "names, or rows"
+        )
     names = list(space.names)
     numbers = encoder.numbers_of_many(
         [dict(zip(names, row, strict=True)) for row in frame[names].itertuples(index=False)]
@@ -203,6 +212,7 @@ def rows_of(table: Table) -> Rows:
     return Rows(
         space=space,
         fidelities=metadata.fidelities,
+        metrics=metadata.metrics,
         encoder=encoder,
         features=np.hstack(
             [encoder.features(numbers), encode_fidelities(metadata.fidelities, levels)]

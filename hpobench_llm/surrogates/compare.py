@@ -137,7 +137,7 @@ def _errors(
 
     A kind whose values do not differ says nothing, unless no kind's do.
     """
-    means = []
+    means: list[FloatArray] = []
     for rows in kinds:
         spread = float(values[rows].var()) if rows.any() else 0.0
         if spread > 0.0 or not means:

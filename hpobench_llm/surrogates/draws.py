@@ -1,4 +1,4 @@
-"""What seeded draws look like beside real runs: how far seeds lie apart, and the best of a table."""
+"""Seeded draws beside real runs: how far seeds lie apart, and the best value of a table."""
 
 from collections.abc import Callable
 from typing import Any
@@ -58,7 +58,7 @@ def check_draws(surrogate: Surrogate, rows: Rows) -> dict[str, Any]:
 def _deviations(ok: pd.DataFrame, name: str, config_ids: "pd.Series[str]") -> FloatArray:
     """Return `(configurations,)` standard deviations over seeds; NaN where there is one alone."""
     spread = ok.groupby("config_id")[name].std().reindex(config_ids)
-    return spread.to_numpy(dtype=np.float64)
+    return np.asarray(spread, dtype=np.float64)
 
 
 def _regions(losses: FloatArray, measured: FloatArray, drawn: FloatArray) -> list[dict[str, Any]]:

@@ -84,9 +84,7 @@ def predict_region(
     answers[0][np.ix_(region.rows, columns)] = found
     metrics = residuals.shape[1]
     outside = ~region.rows
-    spread = fit_spread(
-        rows.features[outside], residuals[outside], rows.configuration[outside]
-    )
+    spread = fit_spread(rows.features[outside], residuals[outside], rows.configuration[outside])
     for answer, ends in zip(answers[1:], spread.interval(inside, coverage), strict=True):
         answer[region.rows, :metrics] = answers[0][region.rows, :metrics] + ends
     return answers[0], answers[1], answers[2]

@@ -97,9 +97,7 @@ def _model(entry: dict[str, Any], contents: Mapping[str, bytes], inputs: int) ->
     files: dict[str, str] = entry["files"]
     family = FAMILIES.get(entry["family"])
     if family is None:
-        raise ValueError(
-            f"unknown model family {entry['family']!r}; known: {', '.join(FAMILIES)}"
-        )
+        raise ValueError(f"unknown model family {entry['family']!r}; known: {', '.join(FAMILIES)}")
     try:
         model = family.read({suffix: contents[name] for suffix, name in files.items()})
         targets = model.targets(inputs)

@@ -34,7 +34,8 @@ def why_poor(quality: Mapping[str, Any], fidelities: Sequence[Fidelity]) -> str:
     limit = "no seed repeats" if ceiling is None else f"{ceiling:.2f} could be reached"
     return (
         f"predicts {check['objective']} in full of configurations that it has not seen with "
-        f"R² {r2:.2f}, which is not above 0 and {SHARE_OF_CEILING:.0%} of what seeds allow ({limit})"
+        f"R² {r2:.2f}: not above 0, or less than {SHARE_OF_CEILING:.0%} of what seeds allow "
+        f"({limit})"
     )
 
 

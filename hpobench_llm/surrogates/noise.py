@@ -2,15 +2,16 @@
 
 Size: what repeated runs of a configuration differ by depends on how good it is and how far it is
 trained (a good run's seeds differ by a hundredth, a chaotic one's by a tenth), so its standard
-deviation is a function of the prediction and the fidelity (`regions.py`). The model's own error is
-not part of it: the surrogate is one landscape, and a seed is a run on it. Where no seed repeats the
-two cannot be told apart: draws then differ by what held-out residuals do, region by region.
+deviation is a function of the prediction and the fidelity (`regions.py`). The model's own error
+is not part of it: the surrogate is one landscape, and a seed is a run on it. Where no seed repeats
+the two cannot be told apart: draws then differ by what held-out residuals do, region by region.
 
-Draw: that deviation times a normal number `sqrt(1 - s) * field + sqrt(s) * own`. `own` belongs to (configuration, seed); `field` is a smooth random function of the configuration that
-belongs to the seed (random Fourier features; Rahimi and Recht, 2007): a lucky order of the data is
-lucky for neighbours too. `1 - s` is measured: how much alike the runs of one seed lie at
-neighbouring configurations; where no seed repeats `s` is 1. A draw is shared by all fidelities, so
-a curve is one run's, and correlated between metrics as the differences are.
+Draw: that deviation times a normal number `sqrt(1 - s) * field + sqrt(s) * own`. `own` belongs to
+(configuration, seed); `field` is a smooth random function of the configuration that belongs to
+the seed (random Fourier features; Rahimi and Recht, 2007): a lucky order of the data is lucky for
+neighbours too. `1 - s` is measured: how much alike the runs of one seed lie at neighbouring
+configurations; where no seed repeats `s` is 1. A draw is shared by all fidelities, so a curve is
+one run's, and correlated between metrics as the differences are.
 
 Random numbers come from SHAKE-128 of (configuration, seed): equal in any process.
 """

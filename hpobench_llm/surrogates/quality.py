@@ -38,7 +38,7 @@ def figures(
     _, place = np.unique(cell, return_inverse=True)
     count = np.bincount(place)
     means, guesses = (np.bincount(place, v) / np.maximum(count, 1) for v in (truth, predicted))
-    squares = np.bincount(place, (truth - means[place]) ** 2) if len(truth) else np.zeros(0)
+    squares = np.bincount(place, (truth - means[place]) ** 2).astype(np.float64)
     freedom = int((count - 1).sum())
     seeds = float(squares.sum() / freedom) if freedom else float("nan")
     spread = float(means.var()) if len(means) else 0.0
@@ -85,9 +85,7 @@ def best_quarter(
     return made | {"bias": float((predicted[inside] - truth[inside]).mean())}
 
 
-def _variances(
-    squares: FloatArray, count: NDArray[np.intp], guesses: FloatArray
-) -> FloatArray:
+def _variances(squares: FloatArray, count: NDArray[np.intp], guesses: FloatArray) -> FloatArray:
     """Return `(cells,)` the seeds' variance, that of repeated cells of like predictions.
 
     `squares` are sums of squares around the cells' means. A region has `_FREEDOM` degrees of

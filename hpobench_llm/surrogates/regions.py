@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from hpobench_llm.errors import IntegrityError
 from hpobench_llm.surrogates.encoding import FloatArray
-from hpobench_llm.surrogates.models.base import check_shapes, pack, size_of
+from hpobench_llm.surrogates.models.base import check_shapes, size_of
 
 MOST_KNOTS, MOST_LEVELS, ROWS_A_WEIGHT = 8, 6, 20
 
@@ -55,7 +54,11 @@ class Regions:
         cells = int(np.prod([axis.size for axis in self.levels], dtype=np.int64))
         arrays = {"knots": self.knots, "logs": self.logs}
         check_shapes(arrays, {"knots": (targets, knots), "logs": (targets, knots, cells)})
-        if not knots or len(self.levels) != axes or any(a.ndim != 1 or not a.size for a in self.levels):
+        if (
+            not knots
+            or len(self.levels) != axes
+            or any(a.ndim != 1 or not a.size for a in self.levels)
+        ):
             raise IntegrityError(f"`knots` and `levels` of {axes} fidelity axes are expected")
 
 
@@ -150,4 +153,5 @@ def _fit(near: FloatArray, at: FloatArray, drawn: FloatArray) -> FloatArray:
     start = np.zeros(design.shape[1])
     found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 200})
     fitted: FloatArray = found.x.reshape(knots, cells)
-    return (fitted + np.log(middle)) / 2.0
+    halved: FloatArray = (fitted + np.log(middle)) / 2.0
+    return halved

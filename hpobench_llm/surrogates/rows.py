@@ -153,8 +153,15 @@ def check_targets(
     for target in targets:
         levels = [*target.measured_at, *target.fixed]
         if any(len(level) != len(fidelities) for level in levels):
-            raise ValueError(f"target {target.name}: levels of {len(fidelities)} axes are expected")
-        values = [target.low, target.high, *target.fixed.values(), *(v for le in levels for v in le)]
+            raise ValueError(
+                f"target {target.name}: levels of {len(fidelities)} axes are expected"
+            )
+        values = [
+            target.low,
+            target.high,
+            *target.fixed.values(),
+            *(v for le in levels for v in le),
+        ]
         if not all(type(value) in (int, float) and value == value for value in values):
             raise TypeError(f"target {target.name}: numbers are expected, got {values}")
 

@@ -61,7 +61,7 @@ class Spread:
 
 
 def at_normal(quantiles: FloatArray, normal: FloatArray) -> FloatArray:
-    """Return the quantiles `(targets, grid)` at normal numbers `(n, targets)`, as far as they go."""
+    """Return the quantiles `(targets, grid)` at normal numbers `(n, targets)`."""
     place = (np.minimum(np.maximum(normal, -REACH), REACH) + REACH) / STEP
     below = np.minimum(place.astype(np.intp), len(GRID) - 2)
     column = np.arange(len(quantiles))

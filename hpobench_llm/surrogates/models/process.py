@@ -6,11 +6,10 @@ Williams (2006). For small tables: asking it costs a kernel value for each row i
 
 import warnings
 from dataclasses import dataclass
-
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import fmin_l_bfgs_b
 
 from hpobench_llm.errors import IntegrityError
 from hpobench_llm.surrogates.models.base import (
@@ -76,13 +75,10 @@ def fit_process(features: FloatArray, targets: FloatArray, seed: int) -> Process
     return Process(features / lengths, fitted.k1.constant_value * weights, lengths)
 
 
-def _climb(objective: Any, start: FloatArray, bounds: FloatArray) -> tuple[FloatArray, float]:
+def _climb(objective: Any, start: FloatArray, bounds: Any) -> tuple[FloatArray, float]:
     """Minimize the negated marginal likelihood as scikit-learn does, in bounded time."""
-    options = {"maxiter": ITERATIONS}
-    result = minimize(
-        objective, start, method="L-BFGS-B", jac=True, bounds=bounds, options=options
-    )
-    return result.x, float(result.fun)
+    best, value, _ = fmin_l_bfgs_b(objective, start, bounds=bounds, maxiter=ITERATIONS)
+    return best, float(value)
 
 
 def _read(files: Files) -> Process:

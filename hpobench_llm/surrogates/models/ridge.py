@@ -109,7 +109,7 @@ def fit_polynomial(
         square += basis.T @ basis
         right += basis.T @ targets[start : start + len(basis)]
         start += len(basis)
-    return Polynomial(np.linalg.solve(square, right), degree)
+    return Polynomial(np.asarray(np.linalg.solve(square, right), dtype=np.float64), degree)
 
 
 def _simplified(features: int) -> str:

@@ -152,7 +152,8 @@ def _as_arrays(boosters: Sequence[Sequence[Tree]]) -> Trees:
             for column, part in zip(columns, parts, strict=True):
                 column.append(part)
             start += splits + leaves
-    return Trees(*(np.concatenate(column) for column in columns), roots=roots)
+    feature, threshold, left, right, value = (np.concatenate(column) for column in columns)
+    return Trees(feature, threshold, left, right, value, roots)
 
 
 def fit_trees(features: FloatArray, targets: FloatArray, seed: int) -> Trees:

@@ -79,7 +79,7 @@ def _limits(quality: Mapping[str, Any]) -> list[str]:
                 f"{worst['left_out']} in its table, R² there is {shown(worst['r2'])}."
             )
         best = target.get("best_quarter", {})
-        if best.get("cells") and (best["r2"] is None or best["r2"] < _WEAK_R2):
+        if best.get("r2") is not None and best["r2"] < _WEAK_R2:
             lines.append(
                 f"`{name}` among the best quarter of configurations: R² {shown(best['r2'])}, "
                 f"Kendall's tau {shown(best['kendall_tau'])}."

@@ -218,11 +218,12 @@ class HeldOut:
         lines = rows.encoder.simplified()
         for family in FAMILIES.values():
             if not family.takes(count, width):
-                bounds = [f"{family.most_rows} rows"] if family.most_rows else []
+                bounds = [f"at least {family.least_rows} rows"] if family.least_rows else []
+                bounds += [f"at most {family.most_rows} rows"] if family.most_rows else []
                 bounds += [f"{family.most_features} features"] if family.most_features else []
                 lines.append(
-                    f"{family.name}: not fitted to {count} rows of {width} features; it takes at "
-                    f"most {' and '.join(bounds)}"
+                    f"{family.name}: not fitted to {count} rows of {width} features; it takes "
+                    f"{' and '.join(bounds)}"
                 )
             elif text := family.simplified(width):
                 lines.append(f"{family.name}: {text}, of {width} features")

@@ -10,7 +10,7 @@ from hpobench_llm.errors import IntegrityError
 from hpobench_llm.surrogates.encoding import FloatArray
 from hpobench_llm.surrogates.models.base import check_shapes, size_of
 
-MOST_KNOTS, MOST_LEVELS, ROWS_A_WEIGHT = 8, 6, 20
+MOST_KNOTS, MOST_LEVELS, ROWS_A_WEIGHT = 12, 6, 20
 
 _SHRINKAGE, _ROUGHNESS = 0.1, 3.0  # penalties: of the weights, of their differences between knots
 _SMALLEST = 1e-3  # of the root mean square over all regions
@@ -68,7 +68,7 @@ def fit_regions(predicted: FloatArray, fidelity: FloatArray, drawn: FloatArray) 
     Few rows give few knots, and deviations that do not differ between fidelities.
     """
     known = np.isfinite(drawn)
-    rows = int(known.sum(axis=0)[known.any(axis=0)].min(initial=len(drawn)))
+    rows = int(known.sum(axis=0).max(initial=0))
     levels = tuple(_levels(column[known.any(axis=1)]) for column in fidelity.T)
     while (cells := int(np.prod([len(axis) for axis in levels]))) * ROWS_A_WEIGHT > rows:
         if cells == 1:

@@ -41,8 +41,9 @@ class Family:
 
     `fit` takes features `(n, d)`, targets `(n, t)` that are finite and of mean 0 and variance 1,
     and a seed; `read` takes what `files` gave. `module` is what `fit` imports. Time and memory of
-    a fit are bounded: with more rows or features than `most_rows` and `most_features` a family
-    does not compete, and `simplified` says what a fit to many features goes without.
+    a fit are bounded: with more rows or features than `most_rows` and `most_features`, or fewer
+    rows than `least_rows`, a family does not compete, and `simplified` says what a fit to many
+    features goes without.
     """
 
     name: str
@@ -52,11 +53,12 @@ class Family:
     module: str
     most_rows: int | None = None
     most_features: int | None = None
+    least_rows: int = 0
     simplified: Callable[[int], str] = lambda _: ""
 
     def takes(self, rows: int, features: int) -> bool:
         """Say whether the family competes on that many rows and features."""
-        return all(
+        return rows >= self.least_rows and all(
             most is None or number <= most
             for number, most in ((rows, self.most_rows), (features, self.most_features))
         )

@@ -40,6 +40,7 @@ SETTINGS: dict[str, Any] = {
 ROUNDS = 400
 
 _DEEPEST = 256
+_LEAST_ROWS = 20  # of which four fifths are fitted to, and four fifths of these drawn for a tree
 _PLACES_AT_ONCE = 1 << 15  # a row has one in each tree
 
 
@@ -190,4 +191,5 @@ TREES = Family(
     fit=fit_trees,
     read=_read,
     module="lightgbm",
+    least_rows=_LEAST_ROWS,
 )

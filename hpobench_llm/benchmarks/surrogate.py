@@ -11,7 +11,7 @@ from hpobench_llm.benchmarks.base import CONSTRAINT, Benchmark, FidelityValues, 
 from hpobench_llm.benchmarks.cells import COST, STATUS_NAMES, TOKENS
 from hpobench_llm.benchmarks.reference import best_known
 from hpobench_llm.constraints import Constraint
-from hpobench_llm.errors import ConfigurationError, NotMeasuredError
+from hpobench_llm.errors import ConfigurationError, IntegrityError, NotMeasuredError
 from hpobench_llm.evaluation import STATUSES, Evaluation
 from hpobench_llm.metrics import select
 from hpobench_llm.space import Configuration
@@ -176,12 +176,18 @@ class SurrogateBenchmark(Benchmark):
         return dict(config), chosen.from_loss(loss)
 
     def describe(self) -> dict[str, str]:
-        """Return what has to stand beside results on it. See `Benchmark.describe`."""
+        """Return what has to stand beside results on it. See `Benchmark.describe`.
+
+        Raises:
+            IntegrityError: the surrogate's quality record is not complete.
+        """
         surrogate = self.surrogate
-        return super().describe() | {
-            "fitted on": f"table {surrogate.table} {surrogate.table_version}",
-            **in_words(surrogate.quality, surrogate.fidelities),
-        }
+        try:
+            quality = in_words(surrogate.quality, surrogate.fidelities)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise IntegrityError(f"surrogate {self.name}: quality record: {error!r}") from None
+        fitted_on = f"table {surrogate.table} {surrogate.table_version}"
+        return super().describe() | {"fitted on": fitted_on, **quality}
 
     @property
     def _bounded(self) -> list[int]:

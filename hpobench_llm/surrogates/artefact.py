@@ -169,6 +169,8 @@ def _checked(raw: dict[str, Any], quality: Any, folder: Path) -> Surrogate:
     if not isinstance(quality, dict) or not isinstance(raw["provenance"], dict):
         raise TypeError(f"{QUALITY_FILE} and `provenance`: mappings are expected")
     space = Space.from_json(raw["space"])
+    if not all(isinstance(name, str) for name in space.names):
+        raise TypeError(f"names of hyperparameters: texts are expected, got {space.names}")
     fidelities = tuple(Fidelity.from_json(f) for f in raw["fidelities"])
     metrics = {m.name: m for m in (Metric.from_json(metric) for metric in raw["metrics"])}
     targets = tuple(Target.from_json(target) for target in raw["targets"])

@@ -64,7 +64,9 @@ class Shape:
     @staticmethod
     def from_json(raw: dict[str, Any]) -> "Shape":
         """Rebuild a shape from `to_json`."""
-        levels, factors = (tuple(tuple(a) for a in raw[key]) for key in ("levels", "factors"))
+        levels, factors = (
+            tuple(tuple(map(float, axis)) for axis in raw[key]) for key in ("levels", "factors")
+        )
         return Shape(str(raw["name"]), levels, factors)
 
 

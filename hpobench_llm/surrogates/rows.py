@@ -55,10 +55,10 @@ class Target:
         return Target(
             **raw
             | {
-                "low": -np.inf if raw["low"] is None else raw["low"],
-                "high": np.inf if raw["high"] is None else raw["high"],
-                "measured_at": tuple(tuple(level) for level in raw["measured_at"]),
-                "fixed": {tuple(level): value for level, value in raw["fixed"]},
+                "low": -np.inf if raw["low"] is None else float(raw["low"]),
+                "high": np.inf if raw["high"] is None else float(raw["high"]),
+                "measured_at": tuple(tuple(map(float, level)) for level in raw["measured_at"]),
+                "fixed": {tuple(map(float, at)): float(value) for at, value in raw["fixed"]},
             }
         )
 
@@ -143,6 +143,10 @@ def check_targets(
     sound += [name in statuses for name in names[count:]]
     if not count or "metric" in kinds[count:] or not all(sound) or len(set(names)) < len(names):
         raise ValueError(f"targets {names}: metrics, then probabilities of statuses, are expected")
+    texts = [text for metric in metrics.values() for text in (metric.name, metric.unit)]
+    texts += [text for axis in fidelities for text in (axis.name, axis.unit)]
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("names and units of metrics and fidelities: texts are expected")
     for axis in fidelities:
         if not all(type(v) in (int, float) and -1.0 < v < np.inf for v in axis.values):
             raise ValueError(f"fidelity {axis.name}: finite numbers are expected: {axis.values}")

@@ -39,7 +39,7 @@ def summary(quality: Mapping[str, Any]) -> list[str]:
 def in_words(quality: Mapping[str, Any], fidelities: Sequence[Fidelity]) -> dict[str, str]:
     """Return what has to stand beside results: held-out quality and the ranking check."""
     check = quality.get("ranking_check")
-    objective = check["objective"] if check else next(iter(of_kind(quality, "metric")))
+    objective = check["objective"] if check else [*of_kind(quality, "metric"), ""][0]
     target = quality["targets"][objective]
     full, best = in_full(target, fidelities), target.get("best_quarter", {})
     quarter = f", in the best quarter {shown(best['r2'])}" if best.get("cells") else ""

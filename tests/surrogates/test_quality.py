@@ -50,9 +50,11 @@ def test_a_prediction_without_skill_leaves_the_ceiling_to_the_seeds():
 
 
 def test_the_ceiling_knows_that_good_runs_repeat_better_than_chaotic_ones():
-    """A fifth is chaotic, and only chaotic ones were repeated much: the others have no such noise."""
+    """A fifth is chaotic, and chaotic ones were repeated most: the others have no such noise."""
     rng = np.random.default_rng(0)
-    cells = np.repeat(np.arange(1000), np.where(np.arange(1000) >= 800, 4, 1 + (np.arange(1000) < 60)))
+    cells = np.repeat(
+        np.arange(1000), np.where(np.arange(1000) >= 800, 4, 1 + (np.arange(1000) < 60))
+    )
     means = np.where(np.arange(1000) < 800, np.linspace(0, 1, 1000), np.linspace(4, 6, 1000))
     size = np.where(np.arange(1000) < 800, 0.01, 1.0)
     runs = means[cells] + size[cells] * rng.normal(size=len(cells))
@@ -129,7 +131,7 @@ def test_the_cheapest_family_that_is_as_good_wins():
 
 
 class PerStep:
-    """Answers the mean at each step; with `fine` the nearest neighbour in full, and 0.1 off before."""
+    """Answers the mean at each step; a fine one the neighbour's in full, and is 0.1 off before."""
 
     def __init__(self, features, targets, fine):
         self.features, self.targets, self.fine = features, targets, fine

@@ -1,5 +1,6 @@
 """The ranking check: agreement is found, disagreement too, and a tie is a tie."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +22,7 @@ from hpobench_llm.studies.ranks import BAR, compare_losses
 from hpobench_llm.surrogates.artefact import Surrogate
 from hpobench_llm.surrogates.fit import fit
 from hpobench_llm.tables.table import Table
+from tests.conftest import closed_form_rows, write_table
 from tests.surrogates.conftest import make_table
 
 NAMES, BUDGETS = ("a", "b", "c", "d"), (4, 8)
@@ -100,9 +102,9 @@ def test_a_wide_interval_is_one_of_few_and_noisy_pairs():
     assert found["ceiling"]["interval"][0] < 1.0
 
 
-@pytest.fixture
-def fitted(rows, seal_rows, tmp_path, quick):
-    table = Table.load(seal_rows(tmp_path / "t", rows))
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory, quick):
+    table = Table.load(write_table(tmp_path_factory.mktemp("t") / "t", closed_form_rows()))
     return table, fit(table, folds=4, extrapolate=False)
 
 
@@ -288,7 +290,7 @@ def test_a_common_curve_is_no_knowledge_of_configurations(quick):
 def test_the_gate_asks_for_half_of_what_seeds_allow(fitted):
     where = {"passed": True, "tau": None}
     outcome = {"passed": True, "verdict": "", "objective": "val_loss", "location": where}
-    surrogate = fitted[1].with_ranking_check(outcome)
+    surrogate = deepcopy(fitted[1].with_ranking_check(outcome))
     targets = surrogate.quality["targets"]
     figures = targets["val_loss"]["by_fidelity"][-1]
     assert figures["fidelity"] == {"step": 16.0}

@@ -17,7 +17,8 @@ def summary(quality: Mapping[str, Any]) -> list[str]:
         full = at_highest(target)
         lines.append(
             f"{name:<24} {target['family']:<8} {shown(full['r2']):>6} "
-            f"{shown(target.get('best_quarter', {}).get('r2')):>8} {shown(full['kendall_tau']):>6} "
+            f"{shown(target.get('best_quarter', {}).get('r2')):>8} "
+            f"{shown(full['kendall_tau']):>6} "
             f"{small(full['mean_absolute_error']):>9} "
             f"{percent(full.get('coverage', {}).get('0.9')):>8}"
         )

@@ -112,9 +112,11 @@ def _ranking(check: Mapping[str, Any] | None) -> list[str]:
     if "cells" not in check:  # of an older design of the check
         return [*lines, "It was made by an older design; `fit --check-only` makes it again."]
     low, high = check["interval"]
+    absent = ", ".join(check.get("left_out", []))
     ceiling, correlation = check["ceiling"], check["correlation"]
     lines += [
-        f"{len(check['optimizers'])} optimizers, {check['seeds']} seeds, compared after "
+        f"{len(check['optimizers'])} optimizers{f' (without {absent})' if absent else ''}, "
+        f"{check['seeds']} seeds, compared after "
         f"{', '.join(map(str, check['budgets']))} trials by `{check['objective']}`, on the table "
         "and on the surrogate restricted to the table's configurations. Of "
         f"{check['pairs']} pairs the table tells {check['told_apart']} apart (sign test over "

@@ -5,7 +5,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from hpobench_llm.pareto import hypervolume, nondominated
 from hpobench_llm.space import Configuration, Space, is_number
 
 FidelityValues = Mapping[str, int | float] | int | float
+OptimumKind = Literal["known", "best known"]
 CONSTRAINT = "constraint_"  # how a frame's columns of constraints begin
 _DRAWS = 20_000  # of a space that cannot be listed
 
@@ -50,7 +51,13 @@ class Benchmark(ABC):
             named.
         constraints: the bounds given to `constrained`.
         table_sha256: of the table that it answers from or was fitted on; None: of none.
+        kind: where its answers come from, in a word or two.
+        optimum_kind: `known` if `optimum` and `pareto_front` are the best that there is; `best
+            known` if they are the best that a search found, so that a trial may be better.
     """
+
+    kind: ClassVar[str] = "function"
+    optimum_kind: OptimumKind = "best known"
 
     name: str
     space: Space
@@ -108,6 +115,11 @@ class Benchmark(ABC):
         for name in (constraint.name for constraint in self.constraints):
             columns[f"{CONSTRAINT}{name}"] = [answer.constraints[name] for answer in answers]
         return pd.DataFrame(columns)
+
+    def describe(self) -> dict[str, str]:
+        """Return what has to stand wherever results on it stand, in the order to show it."""
+        sums = {} if self.table_sha256 is None else {"table's sha256": self.table_sha256}
+        return {"kind": self.kind, "optimum": self.optimum_kind, **sums}
 
     def measures(self) -> dict[str, str]:
         """Return what `constrained` may bound, with units: none unless a benchmark says so."""

@@ -7,28 +7,32 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hpobench_llm.benchmarks.base import CONSTRAINT, Benchmark, FidelityValues
+from hpobench_llm.benchmarks.base import CONSTRAINT, Benchmark, FidelityValues, OptimumKind
 from hpobench_llm.benchmarks.cells import COST, STATUS_NAMES, TOKENS
-from hpobench_llm.errors import ConfigurationError, NotMeasuredError
+from hpobench_llm.benchmarks.reference import best_known
+from hpobench_llm.constraints import Constraint
+from hpobench_llm.errors import ConfigurationError, IntegrityError, NotMeasuredError
 from hpobench_llm.evaluation import STATUSES, Evaluation
 from hpobench_llm.metrics import select
 from hpobench_llm.space import Configuration
 from hpobench_llm.surrogates.artefact import Surrogate
 from hpobench_llm.surrogates.surface import Answers, Surface
-
-_SEARCH_POINTS = 20_000
+from hpobench_llm.surrogates.words import in_words
 
 
 class SurrogateBenchmark(Benchmark):
     """Answers with a surrogate's predictions.
 
     With `seed=None` it answers the expected run, whose status is not `ok` where that is the
-    likelier outcome. An integer draws one run from the predictive distribution (see
+    likelier outcome. An integer draws one run (see
     `surrogates/noise.py`): the same one in any process, and the same run at all fidelities. Costs
     are the expected ones for every seed.
 
     A metric is answered only between fidelities at which it was measured, or at one of them.
     """
+
+    kind = "surrogate"
+    optimum_kind: OptimumKind = "best known"
 
     def __init__(self, surrogate: Surrogate) -> None:
         self.surrogate = surrogate
@@ -40,6 +44,7 @@ class SurrogateBenchmark(Benchmark):
         self._surface = Surface(surrogate)
         self._columns = {name: column for column, name in enumerate(self._surface.names)}
         self._answers = pd.Index([*self.metrics, COST, TOKENS])
+        self._optima: dict[tuple[str, tuple[Constraint, ...]], tuple[Configuration, float]] = {}
 
     def query(
         self,
@@ -132,26 +137,59 @@ class SurrogateBenchmark(Benchmark):
             if np.isfinite(low[0, column])
         }
 
-    def optimum(self, metric: str) -> tuple[Configuration, float]:
-        """Return the best of 20,000 uniform draws: not worse than it, the true optimum may be.
+    def answered(self, fidelity: FidelityValues | None = None) -> list[str]:
+        """Return the metrics that are answered at a fidelity."""
+        answered = self._surface.answered(self.fidelity_levels(fidelity))
+        return [name for name, column in self._columns.items() if answered[column]]
 
-        As on a table, a configuration that is not expected to end `ok`, or to keep the bounds,
-        counts as the worst.
+    def optimum(self, metric: str) -> tuple[Configuration, float]:
+        """Return the best configuration known, and what is expected of it: see `reference.py`.
+
+        It is searched for once. Of the bounded benchmark it keeps the bounds; as on a table, a
+        configuration that is not expected to end `ok` is none.
+
+        Raises:
+            UnknownNameError: there is no such metric.
+            NotMeasuredError: the metric was not measured in full, or no configuration is usable.
         """
         (chosen,) = select(self.metrics, (metric,), self.name)
         level = self.fidelity_levels(None)
         (column,) = self._wanted((metric,), level)
-        rng = np.random.default_rng(0)
-        configs = self.space.from_unit(rng.random((_SEARCH_POINTS, len(self.space))))
-        numbers = self._surface.encoder.numbers_of_many(configs)
-        answers = self._surface.ask(numbers, level, None, [column, *self._bounded])
-        losses = chosen.losses(answers.values[:, column])
-        usable = (answers.status == 0) & np.isfinite(losses)
-        for bound in self.constraints:
-            usable &= bound.excesses(self._measured(answers, bound.name)) <= 0
-        losses = np.where(usable, losses, chosen.to_loss(chosen.worst))
-        best = int(np.argmin(losses))
-        return configs[best], chosen.from_loss(float(losses[best]))
+        key = (metric, self.constraints)
+        if key not in self._optima:
+
+            def losses(configs: Sequence[Configuration]) -> NDArray[np.float64]:
+                numbers = self._surface.encoder.numbers_of_many(configs)
+                answers = self._surface.ask(numbers, level, None, [column, *self._bounded])
+                values = chosen.sign * answers.values[:, column]
+                usable = (answers.status == 0) & np.isfinite(values)
+                for bound in self.constraints:
+                    usable &= bound.excesses(self._measured(answers, bound.name)) <= 0
+                return np.where(usable, values, np.inf)
+
+            best = best_known(self.space, losses)
+            if best is None:
+                raise NotMeasuredError(
+                    f"{self.name}: no configuration in full is expected to be ok, to have "
+                    f"{metric} and to keep its bounds"
+                )
+            self._optima[key] = best
+        config, loss = self._optima[key]
+        return dict(config), chosen.from_loss(loss)
+
+    def describe(self) -> dict[str, str]:
+        """Return what has to stand beside results on it. See `Benchmark.describe`.
+
+        Raises:
+            IntegrityError: the surrogate's quality record is not complete.
+        """
+        surrogate = self.surrogate
+        try:
+            quality = in_words(surrogate.quality, surrogate.fidelities)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise IntegrityError(f"surrogate {self.name}: quality record: {error!r}") from None
+        fitted_on = f"table {surrogate.table} {surrogate.table_version}"
+        return super().describe() | {"fitted on": fitted_on, **quality}
 
     @property
     def _bounded(self) -> list[int]:

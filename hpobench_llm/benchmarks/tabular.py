@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hpobench_llm.benchmarks.base import CONSTRAINT, Benchmark, FidelityValues
+from hpobench_llm.benchmarks.base import CONSTRAINT, Benchmark, FidelityValues, OptimumKind
 from hpobench_llm.benchmarks.cells import (
     COST,
     STATUS_NAMES,
@@ -36,6 +36,9 @@ class TabularBenchmark(Benchmark):
     a configuration that fails for one seed in two is no safe choice. A run that ended before a
     fidelity has no answer there. Without columns of costs or tokens these are NaN.
     """
+
+    kind = "table"
+    optimum_kind: OptimumKind = "known"
 
     def __init__(self, table: Table) -> None:
         metadata = table.metadata

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hpobench_llm.benchmarks.base import Benchmark, FidelityValues
+from hpobench_llm.benchmarks.base import Benchmark, FidelityValues, OptimumKind
 from hpobench_llm.errors import ConfigurationError
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import Fidelity, Metric, select
@@ -20,6 +20,8 @@ _CENTRE = 0.3  # not the middle, where some optimizers happen to start
 class ToyBenchmark(Benchmark):
     """`loss = sum((u - 0.3)^2) + 1 / step`, `u` the unit encoding; `score_toy = -loss`."""
 
+    kind = "closed form"
+    optimum_kind: OptimumKind = "known"
     fidelities = (Fidelity(name="step", unit="steps", values=(1, 2, 4, 8)),)
 
     def __init__(self, name: str, space: Space) -> None:

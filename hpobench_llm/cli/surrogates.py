@@ -1,6 +1,7 @@
 """`fit`: a surrogate, and its ranking check."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,11 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _fit(options: argparse.Namespace) -> int:
+    from hpobench_llm.benchmarks.proof import prove
     from hpobench_llm.locate import find_artefact
     from hpobench_llm.surrogates.artefact import Surrogate
-    from hpobench_llm.surrogates.card import summary
     from hpobench_llm.surrogates.fit import fit
+    from hpobench_llm.surrogates.words import summary
     from hpobench_llm.tables.table import Table
 
     if options.folds < 2:
@@ -55,9 +57,13 @@ def _fit(options: argparse.Namespace) -> int:
                 on_fit=lambda done, total, text: progress.advance_to(done, text, total),
             )
         surrogate.write(options.out)  # what was fitted is not lost if the check is stopped
+        prove(options.out, table)
+        for line in surrogate.quality["left_out"]:
+            print(f"left out: {line}", file=sys.stderr)
     if not options.no_ranking_check:
         surrogate = _checked(table, surrogate)
         surrogate.write(options.out)
+        prove(options.out, table)
     print("\n".join(summary(surrogate.quality)))
     print(f"written to {options.out}; all figures: {options.out / 'quality.json'}, CARD.md")
     return 0
@@ -65,6 +71,7 @@ def _fit(options: argparse.Namespace) -> int:
 
 def _checked(table: Any, surrogate: Any) -> Any:
     """Return the surrogate with the outcome of its ranking check."""
+    from hpobench_llm.benchmarks.surrogate import SurrogateBenchmark
     from hpobench_llm.studies.ranking_check import ranking_check
 
     name = table.metadata.name
@@ -76,7 +83,7 @@ def _checked(table: Any, surrogate: Any) -> Any:
     with Progress(1, f"ranking check {name}") as progress:
         outcome = ranking_check(
             table,
-            surrogate,
+            SurrogateBenchmark(surrogate),
             on_replay=lambda done, total, text: progress.advance_to(done, text, total),
         )
     return surrogate.with_ranking_check(outcome)

@@ -1,16 +1,14 @@
 """A fitted surrogate, and how it lies on disk.
 
 `surrogate.json` names every other file with its SHA-256 and closes with a sum over itself: the
-models (`model-<n>.npz`, NumPy archives without pickle, or `model-<n>-<target>.txt`, LightGBM's
-text), `noise.npz`, `quality.json` and `CARD.md`, which says the same for people.
+models (`model-<n>.npz`, NumPy archives without pickle), `noise.npz`, `quality.json` and `CARD.md`,
+which says the same for people. Format 2 is still read: its draws are wider, its trees LightGBM's
+text (`model-<n>-<target>.txt`).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from hpobench_llm.artefacts import (
     canonical_json,
@@ -20,17 +18,26 @@ from hpobench_llm.artefacts import (
     write_atomically,
     write_json,
 )
-from hpobench_llm.errors import IntegrityError, PoorSurrogateError
+from hpobench_llm.errors import HpobenchError, IntegrityError, PoorSurrogateError
 from hpobench_llm.metrics import Fidelity, Metric
 from hpobench_llm.space import Space
 from hpobench_llm.surrogates.card import card
 from hpobench_llm.surrogates.compare import Fitted
-from hpobench_llm.surrogates.models import FAMILIES
+from hpobench_llm.surrogates.encoding import Encoder
+from hpobench_llm.surrogates.files import (
+    model_files,
+    noise_file,
+    read_models,
+    read_noise,
+    verified,
+)
+from hpobench_llm.surrogates.gate import why_poor
 from hpobench_llm.surrogates.noise import Noise
 from hpobench_llm.surrogates.resources import Shape
-from hpobench_llm.surrogates.rows import Target
+from hpobench_llm.surrogates.rows import Target, check_targets
+from hpobench_llm.surrogates.spread import Spread
 
-FORMAT = 2
+FORMAT, READABLE = 3, (2, 3)
 SURROGATE_FILE, QUALITY_FILE, NOISE_FILE = "surrogate.json", "quality.json", "noise.npz"
 CARD_FILE = "CARD.md"
 
@@ -40,7 +47,8 @@ class Surrogate:
     """Models of metrics, statuses, costs and noise, with what they were fitted on.
 
     `targets` are the metrics, then the probabilities of statuses that are not `ok`; the columns
-    of `models` count them. `noise` covers the metrics. The columns of `rates` count `shapes`.
+    of `models` count them. `spread` (where a run lies) and `noise` (what a seed draws) cover the
+    metrics. The columns of `rates` count `shapes`.
     """
 
     name: str
@@ -54,72 +62,47 @@ class Surrogate:
     models: tuple[Fitted, ...]
     shapes: tuple[Shape, ...]
     rates: tuple[Fitted, ...]
+    spread: Spread
     noise: Noise
     quality: dict[str, Any]
     provenance: dict[str, Any]
 
     def with_ranking_check(self, outcome: dict[str, Any]) -> "Surrogate":
         """Return the surrogate with the outcome of its ranking check in its quality."""
-        return replace(self, quality=self.quality | {"ranking_check": outcome})
+        return self.with_quality("ranking_check", outcome)
+
+    def with_quality(self, key: str, record: dict[str, Any]) -> "Surrogate":
+        """Return the surrogate with a part of its quality record replaced."""
+        return replace(self, quality=self.quality | {key: record})
 
     def refuse_if_poor(self) -> None:
-        """Refuse a surrogate on which optimizers may rank unlike on its table, or by chance.
+        """Refuse a surrogate on which a comparison of optimizers may mean nothing (`gate.py`).
 
         Raises:
-            PoorSurrogateError: it did not pass its ranking check, was never put to it, or predicts
-                held-out values of the check's objective no better than their mean does.
+            PoorSurrogateError: saying what is wrong with it.
         """
-        check = self.quality.get("ranking_check")
-        if not check:
-            problem = "was never put to the ranking check (`hpobench-llm fit` ends with it)"
-        elif not check["passed"]:
-            problem = f"did not pass its ranking check: {check['verdict']}"
-        else:
-            objective = check["objective"]
-            r2 = self.quality["targets"][objective]["all"]["r2"]
-            if r2 is None or r2 > 0:  # None: all of its values are equal
-                return
-            problem = (
-                f"predicts {objective} of configurations that it has not seen worse than their "
-                f"mean would: R² {r2:.2f}"
+        try:
+            problem = why_poor(self.quality, self.fidelities)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            problem = f"has no complete {QUALITY_FILE}: {error!r}"
+        if problem:
+            raise PoorSurrogateError(
+                f"surrogate {self.name}: {problem}; load(..., allow_poor=True) opens it all the "
+                "same"
             )
-        raise PoorSurrogateError(
-            f"surrogate {self.name}: {problem}; load(..., allow_poor=True) opens it all the same"
-        )
 
     def write(self, folder: Path) -> Path:
         """Write all files; the one that names the others comes last."""
-        contents: dict[str, bytes] = {}
-        parts: dict[str, list[dict[str, Any]]] = {}
-        number = 0
-        for key, models in (("models", self.models), ("rates", self.rates)):
-            parts[key] = []
-            for fitted in models:
-                files = {
-                    suffix: f"model-{number}{'.' if suffix == 'npz' else '-'}{suffix}"
-                    for suffix in fitted.model.files()
-                }
-                for suffix, content in fitted.model.files().items():
-                    contents[files[suffix]] = content
-                parts[key].append(
-                    {
-                        "family": fitted.family,
-                        "columns": list(fitted.columns),
-                        "kept": fitted.kept.tolist(),
-                        "offset": fitted.offset.tolist(),
-                        "scale": fitted.scale.tolist(),
-                        "files": files,
-                    }
-                )
-                number += 1
-        contents[NOISE_FILE] = self.noise.files()["npz"]
+        models, contents = model_files(self.models, 0)
+        rates, more = model_files(self.rates, len(models))
+        contents |= more | {NOISE_FILE: noise_file(self.spread, self.noise)}
         quality = canonical_json(self.quality)  # refuses what JSON cannot hold before any write
         for name, content in contents.items():
             write_atomically(folder / name, content)
         write_json(folder / QUALITY_FILE, self.quality)
         write_atomically(folder / CARD_FILE, card(self.name, self.metrics, self.quality))
         body = {
-            "format": FORMAT,
+            "format": FORMAT if self.noise.regions is not None else READABLE[0],
             "name": self.name,
             "table": self.table,
             "table_version": self.table_version,
@@ -129,7 +112,8 @@ class Surrogate:
             "metrics": [metric.to_json() for metric in self.metrics.values()],
             "targets": [target.to_json() for target in self.targets],
             "shapes": [shape.to_json() for shape in self.shapes],
-            **parts,
+            "models": models,
+            "rates": rates,
             "quality_sha256": sha256_of_text(quality),
             "sha256": {name: sha256_of_bytes(content) for name, content in contents.items()},
             "provenance": self.provenance,
@@ -148,87 +132,71 @@ class Surrogate:
         folder = Path(folder)
         where = folder / SURROGATE_FILE
         raw = read_json(where)
-        if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+        if not isinstance(raw, dict) or raw.get("format") not in READABLE:
             found = raw.get("format") if isinstance(raw, dict) else raw
             raise IntegrityError(
-                f"{where}: not a surrogate of format {FORMAT} (found {found!r}); fit it again"
+                f"{where}: not a surrogate of format {FORMAT} (found {str(found)[:60]}); "
+                "fit it again"
             )
-        body = {key: value for key, value in raw.items() if key != "sum"}
-        if raw.get("sum") != sha256_of_text(canonical_json(body)):
-            raise IntegrityError(f"{where}: was changed after it was written: its sum differs")
         quality = read_json(folder / QUALITY_FILE)
         try:
+            body = {key: value for key, value in raw.items() if key != "sum"}
+            if raw.get("sum") != sha256_of_text(canonical_json(body)):
+                raise IntegrityError("was changed after it was written: its sum differs")
             if sha256_of_text(canonical_json(quality)) != raw["quality_sha256"]:
                 raise IntegrityError(
-                    f"{folder / QUALITY_FILE}: was changed after it was written: sha256 differs "
-                    f"from {SURROGATE_FILE}"
+                    f"{QUALITY_FILE} was changed after it was written: sha256 differs"
                 )
-            contents = {
-                name: _verified(folder, name, digest) for name, digest in raw["sha256"].items()
-            }
-            metrics = [Metric.from_json(metric) for metric in raw["metrics"]]
-            return Surrogate(
-                name=raw["name"],
-                table=raw["table"],
-                table_version=raw["table_version"],
-                table_sha256=raw["table_sha256"],
-                space=Space.from_json(raw["space"]),
-                fidelities=tuple(Fidelity.from_json(f) for f in raw["fidelities"]),
-                metrics={metric.name: metric for metric in metrics},
-                targets=tuple(Target.from_json(target) for target in raw["targets"]),
-                models=tuple(_read(entry, contents, folder) for entry in raw["models"]),
-                shapes=tuple(Shape.from_json(shape) for shape in raw["shapes"]),
-                rates=tuple(_read(entry, contents, folder) for entry in raw["rates"]),
-                noise=_read_noise(contents, folder),
-                quality=quality,
-                provenance=raw["provenance"],
-            )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            return _checked(raw, quality, folder)
+        except HpobenchError as error:
+            raise IntegrityError(f"{where}: {error}") from None
+        except (
+            *(KeyError, TypeError, ValueError, AttributeError),
+            *(IndexError, OverflowError, RecursionError),
+        ) as error:
             raise IntegrityError(f"{where}: not complete: {error!r}") from None
 
 
-def _verified(folder: Path, name: str, expected: str) -> bytes:
-    path = folder / name
-    if Path(name).name != name:
-        raise IntegrityError(f"{path}: not the name of a file beside {SURROGATE_FILE}")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise IntegrityError(f"{path}: cannot be read: {error.strerror}") from None
-    digest = sha256_of_bytes(content)
-    if digest != expected:
-        raise IntegrityError(f"{path}: sha256 is {digest}, but {SURROGATE_FILE} says {expected}")
-    return content
-
-
-def _read(entry: dict[str, Any], contents: dict[str, bytes], folder: Path) -> Fitted:
-    files: dict[str, str] = entry["files"]
-    family = FAMILIES.get(entry["family"])
-    if family is None:
-        raise IntegrityError(
-            f"{folder / SURROGATE_FILE}: unknown model family {entry['family']!r}; "
-            f"known: {', '.join(FAMILIES)}"
-        )
-    try:
-        model = family.read({suffix: contents[name] for suffix, name in files.items()})
-    except IntegrityError as error:
-        raise IntegrityError(f"{folder / next(iter(files.values()))}: {error}") from None
-    return Fitted(
-        family.name,
-        tuple(entry["columns"]),
-        model,
-        np.array(entry["kept"], dtype=np.intp),
-        _floats(entry["offset"]),
-        _floats(entry["scale"]),
+def _checked(raw: dict[str, Any], quality: Any, folder: Path) -> Surrogate:
+    """Return the surrogate of a body whose sums are right; any error says what is not."""
+    contents = {
+        name: verified(folder, name, digest, SURROGATE_FILE)
+        for name, digest in raw["sha256"].items()
+    }
+    names = ("name", "table", "table_version", "table_sha256")
+    if not all(isinstance(raw[key], str) for key in names):
+        raise TypeError(f"{', '.join(names)}: texts are expected")
+    if not isinstance(quality, dict) or not isinstance(raw["provenance"], dict):
+        raise TypeError(f"{QUALITY_FILE} and `provenance`: mappings are expected")
+    space = Space.from_json(raw["space"])
+    if not all(isinstance(name, str) for name in space.names):
+        raise TypeError(f"names of hyperparameters: texts are expected, got {space.names}")
+    fidelities = tuple(Fidelity.from_json(f) for f in raw["fidelities"])
+    metrics = {m.name: m for m in (Metric.from_json(metric) for metric in raw["metrics"])}
+    targets = tuple(Target.from_json(target) for target in raw["targets"])
+    shapes = tuple(Shape.from_json(shape) for shape in raw["shapes"])
+    check_targets(targets, metrics, fidelities)
+    for shape in shapes:
+        shape.check(fidelities)
+    units, axes = Encoder(space).width, len(fidelities)
+    spread, noise = read_noise(
+        contents[NOISE_FILE],
+        regional=raw["format"] == FORMAT,
+        units=units,
+        axes=axes,
+        metrics=sum(target.kind == "metric" for target in targets),
     )
-
-
-def _read_noise(contents: dict[str, bytes], folder: Path) -> Noise:
-    try:
-        return Noise.read({"npz": contents[NOISE_FILE]})
-    except IntegrityError as error:
-        raise IntegrityError(f"{folder / NOISE_FILE}: {error}") from None
-
-
-def _floats(values: Sequence[float]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    return np.array(values, dtype=np.float64)
+    return Surrogate(
+        **{key: raw[key] for key in names},
+        space=space,
+        fidelities=fidelities,
+        metrics=metrics,
+        targets=targets,
+        models=read_models(raw["models"], contents, units + axes, len(targets)),
+        shapes=shapes,
+        rates=read_models(raw["rates"], contents, units, len(shapes)),
+        spread=spread,
+        noise=noise,
+        quality=quality,
+        provenance=raw["provenance"],
+    )

@@ -4,49 +4,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from hpobench_llm.metrics import Metric
-
-_WEAK_R2, _COVERAGE_SLACK = 0.8, 0.05
+from hpobench_llm.surrogates.limits import limits
+from hpobench_llm.surrogates.words import at_highest, of_kind, percent, shown, small
 
 
 def card(name: str, metrics: Mapping[str, Metric], quality: Mapping[str, Any]) -> str:
     """Return the card as Markdown."""
     sections = (
         _head(name, quality),
-        _limits(quality),
+        limits(quality),
         _ranking(quality.get("ranking_check")),
         _metrics(metrics, quality),
+        _best_quarter(quality),
+        _draws(quality),
         _statuses(quality),
         _costs(quality),
         _by_fidelity(quality),
         _extrapolation(quality),
         _families(quality),
+        _left_out(quality),
     )
     return "\n".join(line for section in sections if section for line in (*section, ""))
-
-
-def summary(quality: Mapping[str, Any]) -> list[str]:
-    """Return a few lines for a terminal: each target at its highest fidelity, held out."""
-    lines = [f"{'target':<24} {'family':<8} {'R2':>6} {'tau':>6} {'MAE':>9} {'in 90 %':>8}"]
-    for name, target in _of_kind(quality, "metric").items():
-        full = _last(target)
-        lines.append(
-            f"{name:<24} {target['family']:<8} {_shown(full['r2']):>6} "
-            f"{_shown(full['kendall_tau']):>6} {_small(full['mean_absolute_error']):>9} "
-            f"{_percent(full.get('coverage', {}).get('0.9')):>8}"
-        )
-    for name, target in _of_kind(quality, "probability").items():
-        full = _last(target)
-        lines.append(
-            f"{name:<24} {target['family']:<8} Brier {_small(full.get('brier'))}, "
-            f"of the share {_small(full.get('brier_of_the_share'))}"
-        )
-    for name, found in quality["resources"].items():
-        lines.append(
-            f"{name:<24} {found['families'][0]:<8} {_shown(found['r2']):>6} "
-            f"{_shown(found['kendall_tau']):>6} {_small(found['mean_absolute_error']):>9}"
-        )
-    check = quality.get("ranking_check")
-    return [*lines, f"ranking check: {check['verdict'] if check else 'not made'}"]
 
 
 def _head(name: str, quality: Mapping[str, Any]) -> list[str]:
@@ -60,54 +38,30 @@ def _head(name: str, quality: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _limits(quality: Mapping[str, Any]) -> list[str]:
-    """What the figures say that it is not good for."""
-    lines = []
-    check = quality.get("ranking_check")
-    if not check:
-        lines.append("Ranking optimizers: it was never put to the ranking check.")
-    elif not check["passed"]:
-        lines.append(f"Ranking optimizers: {check['verdict']}.")
-    for name, target in _of_kind(quality, "metric").items():
-        full = _last(target)
-        if full["r2"] is None or full["r2"] < _WEAK_R2:
-            lines.append(f"`{name}`: R² {_shown(full['r2'])} at the highest fidelity.")
-        for level, found in full.get("coverage", {}).items():
-            if found is not None and found < float(level) - _COVERAGE_SLACK:
-                lines.append(
-                    f"`{name}`: its {float(level):.0%} intervals hold {found:.1%} of the runs at "
-                    "the highest fidelity."
-                )
-        worst = min(
-            (e for e in target["extrapolation"] if e["r2"] is not None),
-            key=lambda e: float(e["r2"]),
-            default=None,
-        )
-        if worst is not None and worst["r2"] < _WEAK_R2:
-            lines.append(
-                f"`{name}` where nothing near was measured: without {worst['axis']} = "
-                f"{worst['left_out']} in its table, R² there is {_shown(worst['r2'])}."
-            )
-    if not quality["seeds_repeat"]:
-        lines.append(
-            "The noise of seeds: no configuration was run with two, so noise cannot be told from "
-            "the model's error; draws have the width of both."
-        )
-    return ["## Not good for", "", *(f"- {line}" for line in lines or ["nothing that shows here"])]
-
-
 def _ranking(check: Mapping[str, Any] | None) -> list[str]:
     if not check:
         return []
     lines = ["## Ranking check", "", f"{check['verdict']}.", ""]
+    location = check.get("location")
+    if location and location["tau"] is not None:
+        lines += [
+            f"Where the best lies: the {location['best']} configurations that the surrogate holds "
+            f"best are on average {location['regret']:.4g} worse on the table than its own best "
+            f"{location['best']}, {location['share']:.1%} of the way to the median (bar "
+            f"{location['share_bar']:.0%}); Kendall's tau within the table's best quarter is "
+            f"{location['tau']:.2f} (bar {location['tau_bar']:.2f}).",
+            "",
+        ]
     if check["tau"] is None:
         return lines[:-1]
     if "cells" not in check:  # of an older design of the check
         return [*lines, "It was made by an older design; `fit --check-only` makes it again."]
     low, high = check["interval"]
+    absent = ", ".join(check.get("left_out", []))
     ceiling, correlation = check["ceiling"], check["correlation"]
     lines += [
-        f"{len(check['optimizers'])} optimizers, {check['seeds']} seeds, compared after "
+        f"{len(check['optimizers'])} optimizers{f' (without {absent})' if absent else ''}, "
+        f"{check['seeds']} seeds, compared after "
         f"{', '.join(map(str, check['budgets']))} trials by `{check['objective']}`, on the table "
         "and on the surrogate restricted to the table's configurations. Of "
         f"{check['pairs']} pairs the table tells {check['told_apart']} apart (sign test over "
@@ -115,12 +69,12 @@ def _ranking(check: Mapping[str, Any] | None) -> list[str]:
         "",
         "| | with the surrogate | of the table with itself, other seeds |",
         "|---|---|---|",
-        f"| Kendall's tau, 95 % interval | {_shown(check['tau'])} [{_shown(low)}, {_shown(high)}] "
-        f"| {_shown(ceiling['tau'])} [{', '.join(_shown(x) for x in ceiling['interval'])}] |",
+        f"| Kendall's tau, 95 % interval | {shown(check['tau'])} [{shown(low)}, {shown(high)}] "
+        f"| {shown(ceiling['tau'])} [{', '.join(shown(x) for x in ceiling['interval'])}] |",
         *(
             f"| {name.capitalize()} correlation of mean losses "
-            f"| {_shown(correlation['surrogate'][name])} "
-            f"| {_shown(correlation['table_with_itself'][name])} |"
+            f"| {shown(correlation['surrogate'][name])} "
+            f"| {shown(correlation['table_with_itself'][name])} |"
             for name in ("pearson", "spearman")
         ),
         "",
@@ -150,21 +104,74 @@ def _metrics(metrics: Mapping[str, Metric], quality: Mapping[str, Any]) -> list[
         "| coverage |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for name, target in _of_kind(quality, "metric").items():
-        full = _last(target)
-        coverage = " / ".join(_percent(value) for value in full.get("coverage", {}).values())
+    for name, target in of_kind(quality, "metric").items():
+        full = at_highest(target)
+        coverage = " / ".join(percent(value) for value in full.get("coverage", {}).values())
         lines.append(
             f"| {name} | {metrics[name].unit} | {target['family']} "
-            f"| {_shown(full['r2'])} ({_shown(full['r2_ceiling'])}) "
-            f"| {_shown(full['kendall_tau'])} | {_shown(full['spearman'])} "
-            f"| {_small(full['mean_absolute_error'])} "
-            f"| {_small(full['seed_standard_deviation'])} | {coverage} |"
+            f"| {shown(full['r2'])} ({shown(full['r2_ceiling'])}) "
+            f"| {shown(full['kendall_tau'])} | {shown(full['spearman'])} "
+            f"| {small(full['mean_absolute_error'])} "
+            f"| {small(full['seed_standard_deviation'])} | {coverage} |"
         )
     return lines
 
 
+def _best_quarter(quality: Mapping[str, Any]) -> list[str]:
+    """Where optimizers work: figures of the truly best quarter alone."""
+    lines = [
+        "## The best quarter in full",
+        "",
+        "The quarter of configurations that is truly best, held out as above; R² is of the "
+        "differences inside it, the bias predicted minus true.",
+        "",
+        "| metric | configurations | R² (ceiling) | Kendall (between seeds) | MAE | bias "
+        "| seeds' SD |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    start = len(lines)
+    for name, target in of_kind(quality, "metric").items():
+        best = target.get("best_quarter", {})
+        if best.get("cells"):
+            lines.append(
+                f"| {name} | {best['cells']} | {shown(best['r2'])} ({shown(best['r2_ceiling'])}) "
+                f"| {shown(best['kendall_tau'])} ({shown(best['kendall_tau_between_seeds'])}) "
+                f"| {small(best['mean_absolute_error'])} | {small(best['bias'])} "
+                f"| {small(best['seed_standard_deviation'])} |"
+            )
+    return lines if len(lines) > start else []
+
+
+def _draws(quality: Mapping[str, Any]) -> list[str]:
+    """What a seed draws, beside what seeds did."""
+    lines = [
+        "## Draws of a seed",
+        "",
+        "Standard deviation between seeds in full, measured and drawn, in quarters of the "
+        "configurations by what is expected of them, the best first; and the best value of the "
+        "measured table (its most frequent seed), beside those of drawn tables.",
+        "",
+        "| metric | best quarter | second | third | worst | best value | of drawn tables |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    start = len(lines)
+    for name, draws in quality.get("draws", {}).items():
+        regions = [f"{small(r['measured'])}, {small(r['drawn'])}" for r in draws["regions"]]
+        best = draws["best"]
+        value = "-" if best["measured"] is None else f"{best['measured']:.5g}"
+        drawn = " / ".join(f"{value:.5g}" for value in best["drawn"]) or "-"
+        lines.append(f"| {name} | {' | '.join(regions)} | {value} | {drawn} |")
+    return lines if len(lines) > start else []
+
+
+def _left_out(quality: Mapping[str, Any]) -> list[str]:
+    """What bounds of time and memory kept out."""
+    lines = quality.get("left_out", [])
+    return ["## Left out", "", *(f"- {line}." for line in lines)] if lines else []
+
+
 def _statuses(quality: Mapping[str, Any]) -> list[str]:
-    found = _of_kind(quality, "probability")
+    found = of_kind(quality, "probability")
     if not found:
         return ["## Statuses", "", "Every run of the table is ok, and so is every answer."]
     lines = [
@@ -177,11 +184,11 @@ def _statuses(quality: Mapping[str, Any]) -> list[str]:
         "|---|---|---|---|---|---|",
     ]
     for name, target in found.items():
-        full = _last(target)
+        full = at_highest(target)
         lines.append(
-            f"| {name} | {target['family']} | {_percent(full.get('share'))} "
-            f"| {_small(full.get('brier'))} ({_small(full.get('brier_of_the_share'))}) "
-            f"| {_shown(full.get('auc'))} | {_percent(full.get('right_status'))} |"
+            f"| {name} | {target['family']} | {percent(full.get('share'))} "
+            f"| {small(full.get('brier'))} ({small(full.get('brier_of_the_share'))}) "
+            f"| {shown(full.get('auc'))} | {percent(full.get('right_status'))} |"
         )
     return lines
 
@@ -199,9 +206,9 @@ def _costs(quality: Mapping[str, Any]) -> list[str]:
     ]
     for name, found in quality["resources"].items():
         lines.append(
-            f"| {name} | {', '.join(found['families'])} | {_shown(found['r2'])} "
-            f"| {_shown(found['kendall_tau'])} | {_small(found['mean_absolute_error'])} "
-            f"| {_percent(found['median_relative_error'])} |"
+            f"| {name} | {', '.join(found['families'])} | {shown(found['r2'])} "
+            f"| {shown(found['kendall_tau'])} | {small(found['mean_absolute_error'])} "
+            f"| {percent(found['median_relative_error'])} |"
         )
     return lines
 
@@ -214,14 +221,14 @@ def _by_fidelity(quality: Mapping[str, Any]) -> list[str]:
         "|---|---|---|---|---|---|---|",
     ]
     start = len(lines)
-    for name, target in _of_kind(quality, "metric").items():
+    for name, target in of_kind(quality, "metric").items():
         for at in target["by_fidelity"] if len(target["by_fidelity"]) > 1 else ():
             fidelity = ", ".join(f"{axis} {value:g}" for axis, value in at["fidelity"].items())
-            coverage = " / ".join(_percent(value) for value in at["coverage"].values())
+            coverage = " / ".join(percent(value) for value in at["coverage"].values())
             lines.append(
-                f"| {name} | {fidelity} | {_shown(at['r2'])} ({_shown(at['r2_ceiling'])}) "
-                f"| {_shown(at['kendall_tau'])} | {_shown(at['spearman'])} "
-                f"| {_small(at['mean_absolute_error'])} | {coverage} |"
+                f"| {name} | {fidelity} | {shown(at['r2'])} ({shown(at['r2_ceiling'])}) "
+                f"| {shown(at['kendall_tau'])} | {shown(at['spearman'])} "
+                f"| {small(at['mean_absolute_error'])} | {coverage} |"
             )
     return lines if len(lines) > start else []
 
@@ -237,12 +244,12 @@ def _extrapolation(quality: Mapping[str, Any]) -> list[str]:
         "|---|---|---|---|---|---|",
     ]
     start = len(lines)
-    for name, target in _of_kind(quality, "metric").items():
+    for name, target in of_kind(quality, "metric").items():
         lines += [
             f"| {name} | {found['axis']} {found['left_out']} ({found['kind']}) "
-            f"| {_shown(found['r2'])} | {_shown(found['kendall_tau'])} "
-            f"| {_small(found['mean_absolute_error'])} "
-            f"| {_percent(found['coverage']['0.9'])} |"
+            f"| {shown(found['r2'])} | {shown(found['kendall_tau'])} "
+            f"| {small(found['mean_absolute_error'])} "
+            f"| {percent(found['coverage']['0.9'])} |"
             for found in target["extrapolation"]
         ]
     return lines if len(lines) > start else []
@@ -261,28 +268,6 @@ def _families(quality: Mapping[str, Any]) -> list[str]:
         f"|---{'|---' * len(names)}|---|",
     ]
     for name, target in quality["targets"].items():
-        cells = [_small(target["held_out_error"].get(family)) for family in names]
+        cells = [small(target["held_out_error"].get(family)) for family in names]
         lines.append(f"| {name} | {' | '.join(cells)} | {target['family']} |")
     return lines
-
-
-def _of_kind(quality: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    return {n: target for n, target in quality["targets"].items() if target["kind"] == kind}
-
-
-def _last(target: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the figures at the highest fidelity; those of all rows where no value differs."""
-    found: dict[str, Any] = target["by_fidelity"][-1] if target["by_fidelity"] else target["all"]
-    return found
-
-
-def _shown(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def _small(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}"
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1%}"

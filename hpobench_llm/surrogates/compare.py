@@ -71,6 +71,7 @@ def compare(
     configuration: NDArray[np.intp],
     fold: NDArray[np.intp],
     *,
+    full: NDArray[np.bool_],
     seed: int,
     families: Sequence[Family] = tuple(FAMILIES.values()),
     judge: Callable[[FloatArray], FloatArray] = lambda predicted: predicted,
@@ -78,9 +79,11 @@ def compare(
 ) -> Comparison:
     """Predict every configuration by models that never saw it, in each family.
 
-    All rows of a configuration, its seeds and fidelities, are held out together. The winner is
-    the cheapest family to ask (their order) whose error exceeds the smallest by no
-    more than one standard error of that difference over the configurations.
+    All rows of a configuration, its seeds and fidelities, are held out together. A
+    configuration's error is the mean of two: over all of its rows, and over those in full, each
+    as a share of the variance among such rows. The winner is the cheapest family to ask (their
+    order) whose error exceeds the smallest by no more than one standard error of that difference
+    over the configurations.
 
     Args:
         features: `(n, d)`.
@@ -88,6 +91,7 @@ def compare(
         use: `(n, columns)` which values are learned.
         configuration: `(n,)`.
         fold: `(configurations,)`.
+        full: `(n,)` which rows are at full fidelity.
         seed: of the fits.
         families: which compete, the cheapest to ask first.
         judge: what is done to `(n, columns)` predictions before they are answered (clipping).
@@ -99,33 +103,58 @@ def compare(
     chosen = np.full(values.shape, np.nan)
     winners = [""] * values.shape[1]
     errors: list[dict[str, float]] = [{} for _ in winners]
-    spread = np.array([max(values[use[:, c], c].var(), 1e-300) for c in range(len(winners))])
     for columns in groups_of(use):
         rows = use[:, columns[0]]
         held = {
             family.name: held_out(
                 family, features, values, rows, columns, configuration, fold, seed, on_fit
             )
-            for family in competitors(int(rows.sum()), families)
+            for family in competitors(int(rows.sum()), features.shape[1], families)
         }
         for place, column in enumerate(columns):
             per_configuration = {}
             for name, predicted in held.items():
                 everywhere = np.zeros_like(values)
                 everywhere[:, column] = predicted[:, place]
-                wrong = (judge(everywhere)[rows, column] - values[rows, column]) ** 2
-                total = np.bincount(configuration[rows], wrong, len(fold))
-                count = np.bincount(configuration[rows], minlength=len(fold))
-                per_configuration[name] = total[count > 0] / count[count > 0] / spread[column]
+                wrong = (judge(everywhere)[:, column] - values[:, column]) ** 2
+                per_configuration[name] = _errors(
+                    wrong, values[:, column], [rows, rows & full], configuration, len(fold)
+                )
                 errors[column][name] = float(per_configuration[name].mean())
             winners[column] = _winner(per_configuration)
             chosen[rows, column] = held[winners[column]][rows, place]
     return Comparison(chosen, tuple(winners), tuple(errors))
 
 
-def competitors(rows: int, families: Sequence[Family] = tuple(FAMILIES.values())) -> list[Family]:
-    """Return the families that take part with that many rows to learn from."""
-    return [family for family in families if family.takes(rows)]
+def _errors(
+    wrong: FloatArray,
+    values: FloatArray,
+    kinds: Sequence[NDArray[np.bool_]],
+    configuration: NDArray[np.intp],
+    configurations: int,
+) -> FloatArray:
+    """Return each configuration's squared error over kinds of rows, as a share of the variance.
+
+    A kind whose values do not differ says nothing, unless no kind's do.
+    """
+    means: list[FloatArray] = []
+    for rows in kinds:
+        spread = float(values[rows].var()) if rows.any() else 0.0
+        if spread > 0.0 or not means:
+            total = np.bincount(configuration[rows], wrong[rows], configurations)
+            count = np.bincount(configuration[rows], minlength=configurations)
+            share = total / np.maximum(count, 1) / (spread or 1.0)
+            means.append(np.where(count > 0, share, np.nan))
+    known = ~np.isnan(means).all(axis=0)
+    errors: FloatArray = np.nanmean(np.array(means)[:, known], axis=0)
+    return errors
+
+
+def competitors(
+    rows: int, features: int, families: Sequence[Family] = tuple(FAMILIES.values())
+) -> list[Family]:
+    """Return the families that take part with that many rows and features to learn from."""
+    return [family for family in families if family.takes(rows, features)]
 
 
 def fit_winners(
@@ -211,6 +240,7 @@ def _winner(errors: dict[str, FloatArray]) -> str:
     best = min(errors, key=lambda name: float(errors[name].mean()))
     for name, mine in errors.items():  # the cheapest to ask comes first
         excess = mine - errors[best]
-        if excess.mean() <= excess.std(ddof=1) / np.sqrt(len(excess)) or name == best:
+        slack = excess.std(ddof=1) / np.sqrt(len(excess)) if len(excess) > 1 else 0.0
+        if excess.mean() <= slack or name == best:
             return name
     return best

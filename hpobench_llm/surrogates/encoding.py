@@ -16,6 +16,8 @@ from hpobench_llm.space import Categorical, Float, Integer, Ordinal, Space
 
 FloatArray = NDArray[np.float64]
 
+MOST_NAMES = 128  # columns of one axis of names
+
 _PLAIN = {int, float, np.float64, np.int64}
 
 
@@ -36,7 +38,9 @@ class Encoder:
     """From configurations of one space to checked numbers, and from those to features.
 
     The numbers of a configuration are its values, a name counted by its place. The features are
-    the unit encoding, with one 0-1 column for each name of a categorical axis of three or more.
+    the unit encoding, with one 0-1 column for each name of a categorical axis of three or more. An
+    axis of more than `MOST_NAMES` names has that many columns, which names share by turns (feature
+    hashing; Weinberger et al., 2009).
     One row or a thousand go through the same arithmetic, so that they agree to the bit.
     """
 
@@ -59,7 +63,8 @@ class Encoder:
         self._offset = self._scaled(self._low)
         span = self._scaled(self._high) - self._offset
         self._factor = 1.0 / np.where(span > 0, span, 1.0)
-        self.width = len(self._kept) + sum(len(self._names[i]) for i in self._spread)
+        self._columns = {i: min(len(self._names[i]), MOST_NAMES) for i in self._spread}
+        self.width = len(self._kept) + sum(self._columns.values())
 
     def numbers(self, config: Mapping[str, object]) -> FloatArray:
         """Return `(1, d)` checked numbers of one configuration.
@@ -120,8 +125,17 @@ class Encoder:
         if not self._spread:
             return units
         parts = [units[:, self._kept]]
-        parts += [np.eye(len(self._names[i]))[numbers[:, i].astype(np.intp)] for i in self._spread]
+        for i, columns in self._columns.items():
+            parts.append(np.eye(columns)[numbers[:, i].astype(np.intp) % columns])
         return np.hstack(parts)
+
+    def simplified(self) -> list[str]:
+        """Return which axes are seen coarser than they are, each as a sentence."""
+        return [
+            f"`{self.space.names[i]}`: its {len(self._names[i])} names share {columns} columns"
+            for i, columns in self._columns.items()
+            if columns < len(self._names[i])
+        ]
 
     def _scaled(self, numbers: FloatArray) -> FloatArray:
         if not self._any_log:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from hpobench_llm.space import Categorical
 from hpobench_llm.surrogates.compare import fit_winners, predict
 from hpobench_llm.surrogates.encoding import FloatArray
-from hpobench_llm.surrogates.noise import fit_noise
 from hpobench_llm.surrogates.rows import Rows
+from hpobench_llm.surrogates.spread import fit_spread
 
 MOST_LEVELS = 12
 
@@ -29,7 +29,8 @@ class Region:
 def regions(rows: Rows) -> Iterator[Region]:
     """Yield one region a level of every axis.
 
-    An axis of more than twelve distinct values gives its lowest and its highest fifth instead.
+    An axis of more than twelve distinct values gives its lowest and its highest fifth instead,
+    one of more than twelve names those that most rows have.
     """
     for dimension in rows.space.dimensions:
         column = rows.frame[dimension.name]
@@ -38,7 +39,8 @@ def regions(rows: Rows) -> Iterator[Region]:
         if len(levels) < 2:
             continue
         if len(levels) <= MOST_LEVELS or named:
-            for level in sorted(levels):
+            often = column.value_counts().sort_index().sort_values(ascending=False, kind="stable")
+            for level in sorted(often.index[:MOST_LEVELS]):
                 edge = not named and level in (levels.min(), levels.max())
                 shown = level if named else f"{level:g}"
                 left = (column == level).to_numpy()
@@ -54,7 +56,6 @@ def predict_region(
     rows: Rows,
     winners: tuple[str, ...],
     residuals: FloatArray,
-    cell: NDArray[np.intp],
     *,
     coverage: float,
     seed: int,
@@ -82,13 +83,8 @@ def predict_region(
     found = predict(fitted, inside, len(columns))
     answers[0][np.ix_(region.rows, columns)] = found
     metrics = residuals.shape[1]
-    noise = fit_noise(
-        rows.features[~region.rows],
-        residuals[~region.rows],
-        rows.configuration[~region.rows],
-        cell[~region.rows],
-        rows.encoder.width,
-    )
-    for answer, ends in zip(answers[1:], noise.interval(inside, coverage), strict=True):
+    outside = ~region.rows
+    spread = fit_spread(rows.features[outside], residuals[outside], rows.configuration[outside])
+    for answer, ends in zip(answers[1:], spread.interval(inside, coverage), strict=True):
         answer[region.rows, :metrics] = answers[0][region.rows, :metrics] + ends
     return answers[0], answers[1], answers[2]

@@ -11,6 +11,8 @@ from hpobench_llm.surrogates.encoding import FloatArray
 
 COVERAGES = (0.5, 0.8, 0.9)
 
+_FREEDOM = 20  # degrees of freedom that a region's variance is estimated with
+
 
 def figures(
     truth: FloatArray,
@@ -23,8 +25,9 @@ def figures(
     A cell is a configuration at a fidelity; its truth is the mean over its seeds. `r2`,
     `kendall_tau`, `spearman` and `mean_absolute_error` compare cells, `coverage` single runs.
     What the seeds allow: `seed_standard_deviation`, a run's around its cell's mean; `r2_ceiling`,
-    which the exact expectation would reach; `kendall_tau_between_seeds`, of a cell's first run
-    with its second. A figure that does not exist is None.
+    which the exact expectation would reach, from the seeds' variance among cells of like
+    predictions, and at least `r2`, since what was reached can be; `kendall_tau_between_seeds`, of
+    a cell's first run with its second. A figure that does not exist is None.
 
     Args:
         truth: `(n,)` measured values.
@@ -35,22 +38,27 @@ def figures(
     _, place = np.unique(cell, return_inverse=True)
     count = np.bincount(place)
     means, guesses = (np.bincount(place, v) / np.maximum(count, 1) for v in (truth, predicted))
-    squares = np.bincount(place, (truth - means[place]) ** 2) if len(truth) else np.zeros(0)
+    squares = np.bincount(place, (truth - means[place]) ** 2).astype(np.float64)
     freedom = int((count - 1).sum())
     seeds = float(squares.sum() / freedom) if freedom else float("nan")
     spread = float(means.var()) if len(means) else 0.0
     error = float(((means - guesses) ** 2).mean()) if len(means) else float("nan")
-    repeated = count > 1
-    firsts, seconds = _first_two(truth, place, repeated)
+    firsts, seconds = _first_two(truth, place, count > 1)
+    r2, ceiling = None, None
+    if spread > 0:
+        r2 = 1.0 - error / spread
+        if freedom:
+            noise = float((_variances(squares, count, guesses) / count).mean())
+            ceiling = max(1.0 - noise / spread, r2)
     made: dict[str, Any] = {
         "runs": len(truth),
         "cells": len(means),
-        "r2": 1.0 - error / spread if spread > 0 else None,
+        "r2": r2,
         "kendall_tau": _correlation(kendalltau, means, guesses),
         "spearman": _correlation(spearmanr, means, guesses),
         "mean_absolute_error": float(np.abs(means - guesses).mean()) if len(means) else None,
         "seed_standard_deviation": float(np.sqrt(seeds)),
-        "r2_ceiling": 1.0 - seeds * float((1.0 / count).mean()) / spread if spread > 0 else None,
+        "r2_ceiling": ceiling,
         "kendall_tau_between_seeds": _correlation(kendalltau, firsts, seconds),
     }
     if covered is not None:
@@ -59,6 +67,40 @@ def figures(
             for level, held in covered.items()
         }
     return plain(made)
+
+
+def best_quarter(
+    truth: FloatArray, predicted: FloatArray, cell: NDArray[np.intp], *, sign: float
+) -> dict[str, Any]:
+    """Return the figures of the quarter of cells that is truly best, where optimizers work.
+
+    `bias` is predicted minus true, on average. `sign` is 1 where lower is better, else -1.
+    """
+    _, place = np.unique(cell, return_inverse=True)
+    means = np.bincount(place, truth) / np.maximum(np.bincount(place), 1)
+    if not len(means):
+        return {"cells": 0}
+    inside = (sign * means <= np.quantile(sign * means, 0.25))[place]
+    made = figures(truth[inside], predicted[inside], cell[inside])
+    return made | {"bias": float((predicted[inside] - truth[inside]).mean())}
+
+
+def _variances(squares: FloatArray, count: NDArray[np.intp], guesses: FloatArray) -> FloatArray:
+    """Return `(cells,)` the seeds' variance, that of repeated cells of like predictions.
+
+    `squares` are sums of squares around the cells' means. A region has `_FREEDOM` degrees of
+    freedom or more: good runs repeat far better than chaotic ones, so one figure for all would
+    be too much here and too little there.
+    """
+    order = np.argsort(guesses, kind="stable")
+    freedom = np.cumsum((count - 1)[order])
+    region = np.empty(len(count), dtype=np.intp)
+    most = max(int(freedom[-1]) // _FREEDOM, 1)
+    region[order] = np.minimum((freedom - 1).clip(0) * most // freedom[-1], most - 1)
+    total, free = np.bincount(region, squares), np.bincount(region, count - 1)
+    pooled = squares.sum() / freedom[-1]
+    variances: FloatArray = np.where(free > 0, total / np.maximum(free, 1), pooled)[region]
+    return variances
 
 
 def probability_figures(happened: FloatArray, predicted: FloatArray) -> dict[str, Any]:

@@ -38,6 +38,21 @@ class Shape:
             product *= float(np.interp(value, levels, factors))
         return product
 
+    def check(self, fidelities: Sequence[Fidelity]) -> None:
+        """Refuse what a fit does not give.
+
+        Raises:
+            ValueError, TypeError: a resource or a growth that cannot be.
+        """
+        if self.name not in (*SECONDS, TOKENS):
+            raise ValueError(f"unknown resource {self.name!r}")
+        axes = zip(fidelities, self.levels, self.factors, strict=True)
+        for axis, levels, factors in axes:
+            rising = np.array([levels, factors], dtype=np.float64)
+            sound = rising.shape == (2, len(axis.values)) and np.isfinite(rising).all()
+            if not sound or (np.diff(rising) < 0).any() or (rising[1] <= 0).any():
+                raise ValueError(f"{self.name} does not grow along {axis.name}")
+
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {
@@ -49,7 +64,9 @@ class Shape:
     @staticmethod
     def from_json(raw: dict[str, Any]) -> "Shape":
         """Rebuild a shape from `to_json`."""
-        levels, factors = (tuple(tuple(a) for a in raw[key]) for key in ("levels", "factors"))
+        levels, factors = (
+            tuple(tuple(map(float, axis)) for axis in raw[key]) for key in ("levels", "factors")
+        )
         return Shape(str(raw["name"]), levels, factors)
 
 

@@ -1,6 +1,6 @@
 """What a surrogate learns from: a table's rows as features, and one target for each quantity."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from hpobench_llm.tables.table import Table
 Level = tuple[float, ...]
 Kind = Literal["metric", "probability"]
 PROBABILITY = "probability_"
+MOST_BYTES = 1 << 28  # of the features of all rows
 
 _SAME = 1e-6  # relative: base models evaluated on two machines may differ in the last digits
 
@@ -54,10 +55,10 @@ class Target:
         return Target(
             **raw
             | {
-                "low": -np.inf if raw["low"] is None else raw["low"],
-                "high": np.inf if raw["high"] is None else raw["high"],
-                "measured_at": tuple(tuple(level) for level in raw["measured_at"]),
-                "fixed": {tuple(level): value for level, value in raw["fixed"]},
+                "low": -np.inf if raw["low"] is None else float(raw["low"]),
+                "high": np.inf if raw["high"] is None else float(raw["high"]),
+                "measured_at": tuple(tuple(map(float, level)) for level in raw["measured_at"]),
+                "fixed": {tuple(map(float, at)): float(value) for at, value in raw["fixed"]},
             }
         )
 
@@ -86,6 +87,7 @@ class Rows:
 
     space: Space
     fidelities: tuple[Fidelity, ...]
+    metrics: dict[str, Metric]
     encoder: Encoder
     features: FloatArray
     levels: FloatArray
@@ -125,15 +127,65 @@ class Rows:
         return learned
 
 
+def check_targets(
+    targets: Sequence[Target], metrics: Mapping[str, Metric], fidelities: Sequence[Fidelity]
+) -> None:
+    """Refuse targets that a fit does not give: metrics first, then statuses, each once.
+
+    Raises:
+        ValueError, TypeError: naming the target or the fidelity.
+    """
+    kinds = [target.kind for target in targets]
+    count = kinds.count("metric")
+    statuses = [PROBABILITY + status for status in STATUSES[1:]]
+    names = [target.name for target in targets]
+    sound = [name in metrics for name in names[:count]]
+    sound += [name in statuses for name in names[count:]]
+    if not count or "metric" in kinds[count:] or not all(sound) or len(set(names)) < len(names):
+        raise ValueError(f"targets {names}: metrics, then probabilities of statuses, are expected")
+    texts = [text for metric in metrics.values() for text in (metric.name, metric.unit)]
+    texts += [text for axis in fidelities for text in (axis.name, axis.unit)]
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("names and units of metrics and fidelities: texts are expected")
+    for axis in fidelities:
+        if not all(type(v) in (int, float) and -1.0 < v < np.inf for v in axis.values):
+            raise ValueError(f"fidelity {axis.name}: finite numbers are expected: {axis.values}")
+    for metric in metrics.values():
+        bounds = (metric.worst, metric.low, metric.high)
+        if not all(type(bound) in (int, float) for bound in bounds):
+            raise TypeError(f"metric {metric.name}: numbers are expected, got {bounds}")
+    for target in targets:
+        levels = [*target.measured_at, *target.fixed]
+        if any(len(level) != len(fidelities) for level in levels):
+            raise ValueError(
+                f"target {target.name}: levels of {len(fidelities)} axes are expected"
+            )
+        values = [
+            target.low,
+            target.high,
+            *target.fixed.values(),
+            *(v for le in levels for v in le),
+        ]
+        if not all(type(value) in (int, float) and value == value for value in values):
+            raise TypeError(f"target {target.name}: numbers are expected, got {values}")
+
+
 def rows_of(table: Table) -> Rows:
     """Return the rows of a table as features and targets.
 
     Raises:
-        ConfigurationError: no metric was measured.
+        ConfigurationError: no metric was measured, or the rows do not fit into memory.
     """
     metadata, frame = table.metadata, table.frame
     space = relaxed(metadata.space)
     encoder = Encoder(space)
+    size = 8 * len(frame) * (encoder.width + len(metadata.fidelities))
+    if size > MOST_BYTES:
+        raise ConfigurationError(
+            f"{metadata.name}: {len(frame)} rows of {encoder.width} features take {size >> 20} "
+            f"MiB, and a fit takes four times that: more than 1 GiB; leave out an axis of many "
+            "names, or rows"
+        )
     names = list(space.names)
     numbers = encoder.numbers_of_many(
         [dict(zip(names, row, strict=True)) for row in frame[names].itertuples(index=False)]
@@ -171,6 +223,7 @@ def rows_of(table: Table) -> Rows:
     return Rows(
         space=space,
         fidelities=metadata.fidelities,
+        metrics=metadata.metrics,
         encoder=encoder,
         features=np.hstack(
             [encoder.features(numbers), encode_fidelities(metadata.fidelities, levels)]

@@ -18,6 +18,7 @@ from hpobench_llm.surrogates.encoding import (
     encode_fidelities,
 )
 from hpobench_llm.surrogates.models.network import Network, joined
+from hpobench_llm.surrogates.noise import REACH
 from hpobench_llm.surrogates.resources import SECONDS, TOKENS
 from hpobench_llm.surrogates.rows import PROBABILITY, Level
 
@@ -57,11 +58,12 @@ class _At:
 class _Plan:
     """Models of some columns: `network` answers the first of them at once, `others` the rest.
 
-    Each of the others sees the first so many features.
+    Each sees the first so many features: a cost's rate those of the configuration alone.
     """
 
     columns: Columns
     network: Network | None
+    seen: int
     others: tuple[tuple[Columns, int, Fitted], ...]
     complete: bool
 
@@ -71,7 +73,7 @@ class _Plan:
         if not self.complete:
             answer.fill(np.nan)
         if self.network is not None:
-            answer[:, self.columns] = self.network.predict(features)
+            answer[:, self.columns] = self.network.predict(features[:, : self.seen])
         for columns, inputs, part in self.others:
             answer[:, columns] = part.predict(features[:, :inputs])
         return answer
@@ -84,15 +86,17 @@ def _planned(models: Iterable[tuple[Fitted, int]], width: int) -> _Plan:
     """
     joinable, others = [], []
     columns: list[int] = []
+    seen = 0
     for part, inputs in models:
         if isinstance(part.model, Network):
             joinable.append((part.model, part.kept, part.offset, part.scale))
             columns += part.columns
+            seen = max(seen, inputs)
         else:
             others.append((columns_of(part.columns), inputs, part))
     network = joined(joinable) if joinable else None
     known = len(columns) + sum(len(part.columns) for _, _, part in others)
-    return _Plan(columns_of(columns), network, tuple(others), known == width)
+    return _Plan(columns_of(columns), network, seen, tuple(others), known == width)
 
 
 class Surface:
@@ -173,12 +177,10 @@ class Surface:
         units = self.encoder.features(numbers)
         predicted = self._predict(units, at, wanted)
         fitted, rates = predicted[:, : len(self._targets)], predicted[:, len(self._targets) :]
-        if seed is None:
-            normals = None
-        else:
+        normals = None
+        if seed is not None:
             normals = self.surrogate.noise.normals(numbers, units, seed)
-            features = self._features(units, at)
-            fitted[:, : self.metrics] += self.surrogate.noise.residuals(features, normals)
+            fitted[:, : self.metrics] += self._drawn(fitted[:, : self.metrics], units, at, normals)
         values = self._in_units(fitted, at)
         status = self._status(values[:, self.metrics :], normals)
         values = values[:, : self.metrics]
@@ -186,6 +188,16 @@ class Surface:
             values[np.ix_(status != 0, self._only_ok)] = np.nan
         seconds, tokens = self._costs(rates, at)
         return Answers(values, status, seconds, tokens)
+
+    def _drawn(
+        self, expected: FloatArray, units: FloatArray, at: _At, normals: FloatArray
+    ) -> FloatArray:
+        """Return how far the runs `(n, metrics)` of a seed lie from the expected ones."""
+        regions = self.surrogate.noise.regions
+        if regions is None:
+            return self.surrogate.spread.residuals(self._features(units, at), normals)
+        drawn = np.minimum(np.maximum(normals, -REACH), REACH)
+        return drawn * regions.deviations(expected, at.features)
 
     def interval(
         self, numbers: FloatArray, level: Level, coverage: float
@@ -195,7 +207,7 @@ class Surface:
         units = self.encoder.features(numbers)
         expected = self._predict(units, at, None)[:, : len(self._targets)]
         ends = []
-        for residuals in self.surrogate.noise.interval(self._features(units, at), coverage):
+        for residuals in self.surrogate.spread.interval(self._features(units, at), coverage):
             end = expected.copy()
             end[:, : self.metrics] += residuals
             ends.append(self._in_units(end, at)[:, : self.metrics])

@@ -1,11 +1,15 @@
 """Every family keeps the one contract, and the networks are as good joined as alone."""
 
+import sys
+
 import numpy as np
 import pytest
 
 from hpobench_llm.errors import IntegrityError
-from hpobench_llm.surrogates.models import FAMILIES
+from hpobench_llm.surrogates.models import FAMILIES, ridge, trees
+from hpobench_llm.surrogates.models.base import pack
 from hpobench_llm.surrogates.models.network import joined
+from hpobench_llm.surrogates.models.ridge import MOST_MONOMIALS, fit_polynomial
 
 RNG = np.random.default_rng(0)
 X = RNG.random((200, 3))
@@ -76,3 +80,100 @@ def test_joined_networks_answer_what_each_does_alone(quick):
         [one.predict(X)[:, 1] * 2.0 + 3.0, other.predict(X) * [1.0, 0.5] + [0.0, -1.0]]
     )
     assert both.predict(X) == pytest.approx(alone, abs=2e-5)  # in single precision
+
+
+@pytest.mark.parametrize(("rows", "features", "levels"), [(300, 4, 0), (25, 2, 0), (800, 12, 5)])
+def test_trees_answer_what_lightgbm_does(rows, features, levels):
+    lightgbm = pytest.importorskip("lightgbm")
+    rng = np.random.default_rng(rows)
+    x = rng.random((rows, features))
+    x = np.round(x * levels) / levels if levels else x  # rows on both sides of no threshold
+    y = np.column_stack([np.sin(5 * x[:, 0]), x[:, 1] * x[:, 0], np.zeros(rows)])
+    settings = trees.SETTINGS | {"seed": 3}
+    boosters = [
+        lightgbm.train(settings, lightgbm.Dataset(x, column), num_boost_round=trees.ROUNDS)
+        for column in y.T
+    ]
+    new = np.vstack([x, rng.random((200, features)), np.full((1, features), 7.0)])
+    theirs = np.column_stack([booster.predict(new) for booster in boosters])
+    assert trees.fit_trees(x, y, 3).predict(new) == pytest.approx(theirs, abs=1e-12)
+
+
+def test_trees_are_read_without_their_library(quick, monkeypatch):
+    files = FAMILIES["trees"].fit(X, Y, 0).files()
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    assert FAMILIES["trees"].read(files).targets(3) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "value", "words"),
+    [
+        ("feature", 1, 3.0, "`feature`: whole numbers from 0 to 2"),
+        ("feature", 1, -1.0, "`feature`"),
+        ("feature", 1, 0.5, "`feature`"),
+        ("left", 1, 1e9, "`left`"),
+        ("right", 1, 0.0, "do not stand behind"),
+        ("left", 1, 1.0, "do not stand behind"),
+        ("roots", 0, -1.0, "`roots`"),
+        ("value", 5, np.nan, "finite"),
+        ("threshold", 1, np.inf, "finite"),
+    ],
+)
+def test_forged_trees_are_refused(name, place, value, words):
+    """Whatever would send a row in circles or out of the arrays ended the interpreter once."""
+    model = FAMILIES["trees"].fit(X, Y, 0)
+    arrays = {n: getattr(model, n).copy() for n in trees._ARRAYS}
+    arrays[name].flat[place] = value
+    with pytest.raises(IntegrityError, match=words):
+        FAMILIES["trees"].read(pack(**arrays)).targets(3)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("left_child=", "left_child=99 "),
+        ("split_feature=", "split_feature=x "),
+        ("leaf_value=", "leaf_value=1e999 1 "),
+        ("decision_type=2", "decision_type=1"),
+        ("\nTree=0", "\nTree0"),
+        ("threshold=", "threshold=nan "),
+        ("tree\n", "wood\n"),
+        ("left_child=", "left_child=1e400 "),
+    ],
+)
+def test_forged_texts_of_trees_are_refused(old, new):
+    lightgbm = pytest.importorskip("lightgbm")
+    settings = trees.SETTINGS | {"num_leaves": 4}
+    booster = lightgbm.train(settings, lightgbm.Dataset(X, Y[:, 0]), num_boost_round=1)
+    text = booster.model_to_string()
+    read = FAMILIES["trees"].read
+    assert read({"0.txt": text.encode()}).predict(X)[:, 0] == pytest.approx(booster.predict(X))
+    with pytest.raises(IntegrityError):
+        read({"0.txt": text.replace(old, new, 1).encode()}).targets(3)
+
+
+def test_a_model_of_another_width_is_refused(fitted):
+    _, model = fitted
+    assert model.targets(3) == 2
+    with pytest.raises(IntegrityError):
+        model.targets(2)
+
+
+@pytest.mark.parametrize("features", [3, 16, 40, 300])
+def test_monomials_are_bounded(features):
+    rng = np.random.default_rng(0)
+    x = rng.random((200, features))
+    model = FAMILIES["ridge"].fit(x, x[:, :1], 0)
+    assert len(model.weights) <= max(MOST_MONOMIALS, 1 + features)
+    assert bool(FAMILIES["ridge"].simplified(features)) == (features > 12)
+    assert np.corrcoef(model.predict(x)[:, 0], x[:, 0])[0, 1] > 0.9
+
+
+def test_many_rows_are_fitted_in_parts(monkeypatch):
+    whole = fit_polynomial(X, Y, 2)
+    monkeypatch.setattr(ridge, "_ROWS_AT_ONCE", 17)
+    parts = fit_polynomial(X, Y, 2)
+    assert parts.weights == pytest.approx(whole.weights, rel=1e-9)
+    in_parts = parts.predict(X)
+    monkeypatch.undo()
+    assert np.array_equal(in_parts, parts.predict(X))

@@ -1,7 +1,8 @@
-"""The contract of a model family, and the arrays that most of them are saved as."""
+"""The contract of a model family, and the arrays that models are saved as."""
 
 import io
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,6 +15,8 @@ from hpobench_llm.errors import IntegrityError
 FloatArray = NDArray[np.float64]
 Files = Mapping[str, bytes]
 
+_MOST_BYTES = 1 << 28  # of an archive's arrays: what is larger was not written by a fit
+
 
 class Model(Protocol):
     """A fitted function from features to several targets at once."""
@@ -24,14 +27,23 @@ class Model(Protocol):
     def files(self) -> dict[str, bytes]:
         """Return the model as named files; `read` gives back the same predictions to the bit."""
 
+    def targets(self, inputs: int) -> int:
+        """Return how many targets it answers from `inputs` features.
+
+        Raises:
+            IntegrityError: it was not fitted to that many.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class Family:
     """How models of one kind are fitted and read.
 
     `fit` takes features `(n, d)`, targets `(n, t)` that are finite and of mean 0 and variance 1,
-    and a seed; `read` takes what `files` gave. `module` is what `fit` imports. A family with more
-    than `most_rows` rows to learn from does not compete.
+    and a seed; `read` takes what `files` gave. `module` is what `fit` imports. Time and memory of
+    a fit are bounded: with more rows or features than `most_rows` and `most_features`, or fewer
+    rows than `least_rows`, a family does not compete, and `simplified` says what a fit to many
+    features goes without.
     """
 
     name: str
@@ -40,10 +52,16 @@ class Family:
     read: Callable[[Files], Model]
     module: str
     most_rows: int | None = None
+    most_features: int | None = None
+    least_rows: int = 0
+    simplified: Callable[[int], str] = lambda _: ""
 
-    def takes(self, rows: int) -> bool:
-        """Say whether the family competes on that many rows."""
-        return self.most_rows is None or rows <= self.most_rows
+    def takes(self, rows: int, features: int) -> bool:
+        """Say whether the family competes on that many rows and features."""
+        return rows >= self.least_rows and all(
+            most is None or number <= most
+            for number, most in ((rows, self.most_rows), (features, self.most_features))
+        )
 
 
 def pack(**arrays: NDArray[np.generic]) -> dict[str, bytes]:
@@ -57,16 +75,45 @@ def unpack(files: Files, *names: str) -> list[FloatArray]:
     """Return the arrays of these names.
 
     Raises:
-        IntegrityError: there is no archive, or it lacks one of them or holds other types.
+        IntegrityError: there is no archive, or it lacks one of them, or they are no finite
+            float64, or they are too large for a model.
     """
     try:
-        with np.load(io.BytesIO(files["npz"]), allow_pickle=False) as archive:
-            arrays = [archive[name] for name in names]
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+        content = io.BytesIO(files["npz"])
+        with zipfile.ZipFile(content) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > _MOST_BYTES:
+            raise IntegrityError(f"{size} bytes of arrays: too large for a model")
+        with np.load(content, allow_pickle=False) as arrays_by_name:
+            arrays = [arrays_by_name[name] for name in names]
+    except (
+        *(KeyError, ValueError, OSError, EOFError, MemoryError, OverflowError),
+        *(zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, SyntaxError),
+    ) as error:
         raise IntegrityError(f"not the arrays {', '.join(names)}: {error}") from None
-    if any(array.dtype != np.float64 for array in arrays):
+    if any(not isinstance(array, np.ndarray) or array.dtype != np.float64 for array in arrays):
         raise IntegrityError(f"the arrays {', '.join(names)} must be float64")
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise IntegrityError(f"the arrays {', '.join(names)} must be finite")
     return arrays
+
+
+def check_shapes(
+    arrays: Mapping[str, NDArray[np.generic]], shapes: Mapping[str, tuple[int, ...]]
+) -> None:
+    """Refuse arrays of other shapes.
+
+    Raises:
+        IntegrityError: naming the array, its shape and the expected one.
+    """
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape:
+            raise IntegrityError(f"`{name}` is of shape {arrays[name].shape}, expected {shape}")
+
+
+def size_of(array: NDArray[np.generic], axis: int) -> int:
+    """Return an array's size along an axis, 0 if it has no such axis."""
+    return array.shape[axis] if -array.ndim <= axis < array.ndim else 0
 
 
 def rowwise(left: FloatArray, right: FloatArray) -> FloatArray:

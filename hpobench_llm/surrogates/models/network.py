@@ -12,7 +12,15 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from hpobench_llm.surrogates.models.base import Family, FloatArray, pack, row_by_row, unpack
+from hpobench_llm.surrogates.models.base import (
+    Family,
+    FloatArray,
+    check_shapes,
+    pack,
+    row_by_row,
+    size_of,
+    unpack,
+)
 
 MEMBERS, WIDTH, EPOCHS, RATE, DECAY = 3, 48, 200, 3e-3, 1e-4
 STEPS, LEAST_BATCH, MOST_BATCH = 8, 16, 200  # an epoch's steps, where batches of this size do
@@ -57,6 +65,24 @@ class Network:
     def files(self) -> dict[str, bytes]:
         """See `Model.files`."""
         return pack(**{name: getattr(self, name) for name in _ARRAYS})
+
+    def targets(self, inputs: int) -> int:
+        """See `Model.targets`."""
+        members, width, targets = (
+            size_of(self.middle, 0),
+            size_of(self.middle, 1),
+            size_of(self.last, 1),
+        )
+        shapes: dict[str, tuple[int, ...]] = {
+            "first": (inputs, members * width),
+            "first_bias": (members * width,),
+            "middle": (members, width, width),
+            "middle_bias": (members, 1, width),
+            "last": (members * width, targets),
+            "last_bias": (targets,),
+        }
+        check_shapes({name: getattr(self, name) for name in _ARRAYS}, shapes)
+        return targets
 
 
 _ARRAYS = tuple(field.name for field in fields(Network))

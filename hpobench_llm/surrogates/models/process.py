@@ -6,12 +6,25 @@ Williams (2006). For small tables: asking it costs a kernel value for each row i
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from scipy.optimize import fmin_l_bfgs_b
 
-from hpobench_llm.surrogates.models.base import Family, FloatArray, pack, rowwise, unpack
+from hpobench_llm.errors import IntegrityError
+from hpobench_llm.surrogates.models.base import (
+    Family,
+    Files,
+    FloatArray,
+    check_shapes,
+    pack,
+    rowwise,
+    size_of,
+    unpack,
+)
 
-MOST_ROWS = 300
+MOST_ROWS, MOST_FEATURES = 300, 40
+ITERATIONS = 100  # of the search for the lengths
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +47,15 @@ class Process:
         """See `Model.files`."""
         return pack(centres=self.centres, weights=self.weights, lengths=self.lengths)
 
+    def targets(self, inputs: int) -> int:
+        """See `Model.targets`."""
+        rows, targets = size_of(self.centres, 0), size_of(self.weights, 1)
+        arrays = {"centres": self.centres, "weights": self.weights, "lengths": self.lengths}
+        check_shapes(
+            arrays, {"centres": (rows, inputs), "weights": (rows, targets), "lengths": (inputs,)}
+        )
+        return targets
+
 
 def fit_process(features: FloatArray, targets: FloatArray, seed: int) -> Process:
     """Fit lengths and noise by marginal likelihood."""
@@ -43,7 +65,7 @@ def fit_process(features: FloatArray, targets: FloatArray, seed: int) -> Process
 
     shape = Matern(np.full(features.shape[1], 0.5), (5e-2, 1e2), nu=2.5)
     kernel = ConstantKernel(1.0, (1e-2, 1e3)) * shape + WhiteKernel(1e-2, (1e-6, 1.0))
-    process = GaussianProcessRegressor(kernel, random_state=seed)
+    process = GaussianProcessRegressor(kernel, optimizer=_climb, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a length may lie on its bound
         process.fit(features, targets)
@@ -53,11 +75,25 @@ def fit_process(features: FloatArray, targets: FloatArray, seed: int) -> Process
     return Process(features / lengths, fitted.k1.constant_value * weights, lengths)
 
 
+def _climb(objective: Any, start: FloatArray, bounds: Any) -> tuple[FloatArray, float]:
+    """Minimize the negated marginal likelihood as scikit-learn does, in bounded time."""
+    best, value, _ = fmin_l_bfgs_b(objective, start, bounds=bounds, maxiter=ITERATIONS)
+    return best, float(value)
+
+
+def _read(files: Files) -> Process:
+    process = Process(*unpack(files, *Process.__slots__))
+    if not (process.lengths > 0).all():
+        raise IntegrityError("`lengths` must be above 0")
+    return process
+
+
 PROCESS = Family(
     "process",
     "Gaussian process, Matern 5/2, one length a feature",
     fit=fit_process,
-    read=lambda files: Process(*unpack(files, *Process.__slots__)),
+    read=_read,
     module="sklearn",
     most_rows=MOST_ROWS,
+    most_features=MOST_FEATURES,
 )

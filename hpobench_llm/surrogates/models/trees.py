@@ -1,12 +1,29 @@
-"""Gradient-boosted regression trees, kept as LightGBM's own text (Ke et al., 2017)."""
+"""Gradient-boosted regression trees, fitted by LightGBM (Ke et al., 2017), kept as arrays.
 
+LightGBM reads its own text without checking it: a forged one ends the interpreter. So its splits
+and leaves are taken over as arrays when it has fitted, checked when they are read, and evaluated
+here, to the rounding of LightGBM's own sums; reading a surrogate does not need the library.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpobench_llm.errors import IntegrityError, MissingDependencyError
-from hpobench_llm.surrogates.models.base import Family, Files, FloatArray
+from hpobench_llm.surrogates.models.base import (
+    Family,
+    Files,
+    FloatArray,
+    check_shapes,
+    pack,
+    size_of,
+    unpack,
+)
+from hpobench_llm.surrogates.models.lightgbm_text import Tree, trees_of
 
 SETTINGS: dict[str, Any] = {
     "objective": "regression",
@@ -22,20 +39,122 @@ SETTINGS: dict[str, Any] = {
 }
 ROUNDS = 400
 
+_DEEPEST = 256
+_LEAST_ROWS = 20  # of which four fifths are fitted to, and four fifths of these drawn for a tree
+_PLACES_AT_ONCE = 1 << 15  # a row has one in each tree
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, eq=False)
 class Trees:
-    """One booster a target."""
+    """Trees of several targets: `roots (targets, trees)` are nodes, `value` sums over the trees.
 
-    boosters: tuple[Any, ...]
+    Node `i` sends a row to `left[i]` where `row[feature[i]] <= threshold[i]`, else to `right[i]`;
+    a leaf sends it to itself and is worth `value[i]`. All are `(nodes,)` whole numbers or values.
+    A node's children stand behind it, so that no row goes in circles.
+    """
+
+    feature: FloatArray
+    threshold: FloatArray
+    left: FloatArray
+    right: FloatArray
+    value: FloatArray
+    roots: FloatArray
 
     def predict(self, features: FloatArray) -> FloatArray:
         """See `Model.predict`."""
-        return np.column_stack([b.predict(features, num_threads=1) for b in self.boosters])
+        at_once = max(1, _PLACES_AT_ONCE // max(1, self.roots.size))
+        starts = range(0, len(features), at_once)
+        parts = [self._predict(features[start : start + at_once]) for start in starts]
+        return np.concatenate(parts) if parts else np.empty((0, len(self.roots)))
+
+    def _predict(self, features: FloatArray) -> FloatArray:
+        feature, children, roots = self._places
+        values = features.ravel()
+        row = (np.arange(len(features)) * features.shape[1])[:, None]
+        node = np.broadcast_to(roots.ravel(), (len(features), roots.size))
+        for _ in range(self._depth):
+            right = values.take(feature.take(node) + row) > self.threshold.take(node)
+            node = children.take(2 * node + right)
+        worth: FloatArray = self.value.take(node).reshape(-1, *roots.shape).sum(axis=2)
+        return worth
+
+    @cached_property
+    def _places(self) -> tuple[NDArray[np.intp], ...]:
+        """Features, `(2 nodes,)` children by turns, and roots, as indices."""
+        children = np.stack((self.left, self.right), axis=1).ravel()
+        return tuple(array.astype(np.intp) for array in (self.feature, children, self.roots))
+
+    @cached_property
+    def _depth(self) -> int:
+        """How many steps it takes from a root to the farthest leaf."""
+        _, children, roots = self._places
+        left, right = children[::2], children[1::2]
+        level, depth = np.unique(roots), 0
+        while len(inner := level[left[level] != level]):
+            level, depth = np.unique(np.concatenate((left[inner], right[inner]))), depth + 1
+            if depth > _DEEPEST:
+                raise IntegrityError(f"trees deeper than {_DEEPEST}")
+        return depth
 
     def files(self) -> dict[str, bytes]:
         """See `Model.files`."""
-        return {f"{i}.txt": b.model_to_string().encode() for i, b in enumerate(self.boosters)}
+        return pack(**{name: getattr(self, name) for name in _ARRAYS})
+
+    def targets(self, inputs: int) -> int:
+        """See `Model.targets`."""
+        nodes = self.value.size
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        shape = {name: (nodes,) for name in _ARRAYS[:-1]}
+        check_shapes(arrays, shape | {"roots": (size_of(self.roots, 0), size_of(self.roots, 1))})
+        _check_range("feature", self.feature, inputs)
+        for name in ("left", "right", "roots"):
+            _check_range(name, arrays[name], nodes)
+        own = np.arange(nodes)
+        leaf = (self.left == own) & (self.right == own)
+        if not (leaf | ((self.left > own) & (self.right > own))).all():
+            raise IntegrityError("a node of a tree whose children do not stand behind it")
+        _ = self._depth
+        return len(self.roots)
+
+
+_ARRAYS = ("feature", "threshold", "left", "right", "value", "roots")
+
+
+def _check_range(name: str, places: FloatArray, end: int) -> None:
+    if not ((places >= 0) & (places < end) & (places == np.rint(places))).all():
+        raise IntegrityError(f"`{name}`: whole numbers from 0 to {end - 1} are expected")
+
+
+def _as_arrays(boosters: Sequence[Sequence[Tree]]) -> Trees:
+    """Lay the trees of each target one behind the other.
+
+    The first node is a leaf that is worth nothing: the trees that a shorter booster lacks.
+    """
+    columns: list[list[FloatArray]] = [[np.zeros(1)] for _ in _ARRAYS[:-1]]
+    roots = np.zeros((len(boosters), max((len(trees) for trees in boosters), default=0)))
+    start = 1
+    for target, trees in enumerate(boosters):
+        for number, tree in enumerate(trees):
+            roots[target, number] = start
+            splits, leaves = len(tree.feature), len(tree.value)
+            own = start + splits + np.arange(leaves, dtype=np.float64)
+            nothing = np.zeros(leaves)
+            children = [
+                np.where(child < 0, start + splits + ~child, start + child).astype(np.float64)
+                for child in (tree.left, tree.right)
+            ]
+            parts = (
+                np.concatenate((tree.feature.astype(np.float64), nothing)),
+                np.concatenate((tree.threshold, nothing)),
+                np.concatenate((children[0], own)),
+                np.concatenate((children[1], own)),
+                np.concatenate((np.zeros(splits), tree.value)),
+            )
+            for column, part in zip(columns, parts, strict=True):
+                column.append(part)
+            start += splits + leaves
+    feature, threshold, left, right, value = (np.concatenate(column) for column in columns)
+    return Trees(feature, threshold, left, right, value, roots)
 
 
 def fit_trees(features: FloatArray, targets: FloatArray, seed: int) -> Trees:
@@ -44,33 +163,26 @@ def fit_trees(features: FloatArray, targets: FloatArray, seed: int) -> Trees:
     Raises:
         MissingDependencyError: LightGBM cannot be used here.
     """
-    lightgbm = _library()
-    settings = SETTINGS | {"seed": seed}
-    return Trees(
-        tuple(
-            lightgbm.train(settings, lightgbm.Dataset(features, column), num_boost_round=ROUNDS)
-            for column in targets.T
-        )
-    )
-
-
-def _read(files: Files) -> Trees:
-    lightgbm = _library()
-    try:
-        texts = [files[f"{i}.txt"].decode() for i in range(len(files))]
-        return Trees(tuple(lightgbm.Booster(model_str=text) for text in texts))
-    except (KeyError, UnicodeDecodeError, lightgbm.basic.LightGBMError) as error:
-        raise IntegrityError(f"not a LightGBM model: {error}") from None
-
-
-def _library() -> Any:
-    """Import LightGBM when it is first needed: a surrogate without trees is read without it."""
     try:
         import lightgbm
     except (ImportError, OSError):  # OSError: the OpenMP runtime that it needs is not there
-        what = "fitting surrogates, or reading one with trees,"
-        raise MissingDependencyError("lightgbm", "surrogate", what) from None
-    return lightgbm
+        raise MissingDependencyError("lightgbm", "surrogate", "fitting surrogates") from None
+    settings = SETTINGS | {"seed": seed}
+    boosters = [
+        lightgbm.train(settings, lightgbm.Dataset(features, column), num_boost_round=ROUNDS)
+        for column in targets.T
+    ]
+    return _as_arrays([trees_of(booster.model_to_string()) for booster in boosters])
+
+
+def _read(files: Files) -> Trees:
+    if "npz" in files:
+        return Trees(*unpack(files, *_ARRAYS))
+    try:  # as format 2 kept them: one text a target
+        texts = [files[f"{number}.txt"].decode() for number in range(len(files))]
+    except (KeyError, UnicodeDecodeError) as error:
+        raise IntegrityError(f"not LightGBM's text: {error}") from None
+    return _as_arrays([trees_of(text) for text in texts])
 
 
 TREES = Family(
@@ -79,4 +191,5 @@ TREES = Family(
     fit=fit_trees,
     read=_read,
     module="lightgbm",
+    least_rows=_LEAST_ROWS,
 )

@@ -1,0 +1,103 @@
+"""The best configuration known of a function that is cheap to ask: many starts, then local search.
+
+The starts are the best of uniform draws and of the corners, far from each other. From each a
+pattern search (Hooke and Jeeves, 1961) goes along the axes and in a few random directions, with
+half the step wherever no move helps. Nothing proves that a better one does not exist.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import islice, product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpobench_llm.space import Categorical, Configuration, Dimension, Integer, Ordinal, Space
+
+DRAWS, CORNERS, STARTS, ROUNDS = 20_000, 1024, 32, 60
+FIRST_STEP, LAST_STEP, APART = 0.1, 1e-5, 0.15  # in unit encoding
+DIRECTIONS, MOST_NAMES = 4, 24  # tried from each point at a time
+
+FloatArray = NDArray[np.float64]
+Losses = Callable[[Sequence[Configuration]], FloatArray]
+
+
+def best_known(space: Space, losses: Losses) -> tuple[Configuration, float] | None:
+    """Return the best configuration of a space and its loss; None if nothing is usable.
+
+    Args:
+        space: where to look.
+        losses: of configurations, `(n,)`; infinite where one is not usable. Lower is better.
+    """
+    rng = np.random.default_rng(0)
+    corners = np.array(list(islice(product((0.0, 1.0), repeat=len(space)), CORNERS)))
+    units = np.concatenate((rng.random((DRAWS, len(space))), corners))
+    found = losses(space.from_unit(units))
+    points = _apart(units[np.argsort(found, kind="stable")], int(np.isfinite(found).sum()))
+    if not len(points):
+        return None
+    configs = space.from_unit(points)
+    values = losses(configs)
+    steps = np.full(len(points), FIRST_STEP)
+    for _ in range(ROUNDS):
+        active = np.flatnonzero(steps >= LAST_STEP)
+        if not len(active):
+            break
+        moves = [_moves(space, points[start], steps[start], rng) for start in active]
+        tried = space.from_unit(np.concatenate(moves))
+        worth = losses(tried)
+        end = 0
+        for start, move in zip(active, moves, strict=True):
+            begin, end = end, end + len(move)
+            best = begin + int(np.argmin(worth[begin:end]))
+            if worth[best] < values[start]:
+                points[start], values[start], configs[start] = (
+                    move[best - begin],
+                    worth[best],
+                    tried[best],
+                )
+            else:
+                steps[start] /= 2.0
+    best = int(np.argmin(values))
+    return configs[best], float(values[best])
+
+
+def _apart(ordered: FloatArray, usable: int) -> FloatArray:
+    """Return `(starts, d)`: the first of the usable points that lie apart from each other."""
+    chosen: list[FloatArray] = []
+    for point in ordered[: min(usable, 50 * STARTS)]:
+        if all(np.abs(point - other).max() >= APART for other in chosen):
+            chosen.append(point)
+            if len(chosen) == STARTS:
+                break
+    return np.array(chosen)
+
+
+def _moves(space: Space, point: FloatArray, step: float, rng: np.random.Generator) -> FloatArray:
+    """Return `(n, d)` points around one: along each axis, and in a few random directions."""
+    moves = []
+    for axis, dimension in enumerate(space.dimensions):
+        for unit in _neighbours(dimension, float(point[axis]), step, rng):
+            moves.append(point.copy())
+            moves[-1][axis] = unit
+    spread = rng.normal(0.0, step, (DIRECTIONS, len(point)))
+    around: FloatArray = np.clip(np.array([*moves, *(point + spread)]), 0.0, 1.0)
+    return around
+
+
+def _neighbours(
+    dimension: Dimension, unit: float, step: float, rng: np.random.Generator
+) -> list[float]:
+    """Return where to go along an axis: to another value at least."""
+    if isinstance(dimension, Categorical):
+        others = [n for n in dimension.values if n != dimension.from_unit(unit)]
+        places = rng.permutation(len(others))[:MOST_NAMES]
+        return [dimension.to_unit(others[place]) for place in places]
+    steps = [min(max(unit - step, 0.0), 1.0), min(max(unit + step, 0.0), 1.0)]
+    if isinstance(dimension, Integer):
+        value = dimension.from_unit(unit)
+        near = (max(value - 1, dimension.low), min(value + 1, dimension.high))
+        steps += [dimension.to_unit(number) for number in near]
+    elif isinstance(dimension, Ordinal):
+        place = dimension.values.index(dimension.from_unit(unit))
+        steps += [dimension.to_unit(v) for v in dimension.values[max(place - 1, 0) : place + 2]]
+    return steps

@@ -1,0 +1,49 @@
+"""The gate: which surrogates `load` refuses unless told otherwise, by their own quality record."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hpobench_llm.metrics import Fidelity
+
+SHARE_OF_CEILING = 0.5
+
+
+def why_poor(quality: Mapping[str, Any], fidelities: Sequence[Fidelity]) -> str:
+    """Return what is wrong with a surrogate, as the end of a sentence; empty if nothing is.
+
+    Optimizers may rank on it unlike on its table, or look for the best in the wrong place; or it
+    explains less than half of what can be explained of its objective in full.
+    """
+    check = quality.get("ranking_check")
+    if not check:
+        return "was never put to the ranking check (`hpobench-llm fit` ends with it)"
+    if not check["passed"]:
+        return f"did not pass its ranking check: {check['verdict']}"
+    if "location" not in check:
+        return (
+            "passed a ranking check of an older design, which did not ask where the best lies; "
+            "`hpobench-llm fit TABLE --out DIR --check-only` makes it again"
+        )
+    figures = in_full(quality["targets"][check["objective"]], fidelities)
+    r2, ceiling = figures["r2"], figures["r2_ceiling"]
+    if r2 is None:  # all of its values are equal
+        return ""
+    wanted = SHARE_OF_CEILING * (1.0 if ceiling is None else ceiling)
+    if r2 > 0 and r2 >= wanted:
+        return ""
+    limit = "no seed repeats" if ceiling is None else f"{ceiling:.2f} could be reached"
+    return (
+        f"predicts {check['objective']} in full of configurations that it has not seen with "
+        f"R² {r2:.2f}: not above 0, or less than {SHARE_OF_CEILING:.0%} of what seeds allow "
+        f"({limit})"
+    )
+
+
+def in_full(target: Mapping[str, Any], fidelities: Sequence[Fidelity]) -> dict[str, Any]:
+    """Return the figures of a target at full fidelity; of all rows where none differs there."""
+    full = {axis.name: float(axis.full) for axis in fidelities}
+    at: dict[str, Any]
+    for at in target["by_fidelity"]:
+        if at["fidelity"] == full:
+            return at
+    return dict(target["all"])

@@ -1,0 +1,157 @@
+"""How much seeds do in which region: a standard deviation for each prediction and fidelity."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize
+
+from hpobench_llm.errors import IntegrityError
+from hpobench_llm.surrogates.encoding import FloatArray
+from hpobench_llm.surrogates.models.base import check_shapes, size_of
+
+MOST_KNOTS, MOST_LEVELS, ROWS_A_WEIGHT = 12, 6, 20
+
+_SHRINKAGE, _ROUGHNESS = 0.1, 3.0  # penalties: of the weights, of their differences between knots
+_SMALLEST = 1e-3  # of the root mean square over all regions
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Regions:
+    """Standard deviations of several targets, on the fitted scale.
+
+    Shapes: `knots (targets, knots)` are predictions, `levels` an array of features for each
+    fidelity axis, `logs (targets, knots, levels x levels x ...)` the logarithms there: linear
+    between, constant beyond.
+    """
+
+    knots: FloatArray
+    levels: tuple[FloatArray, ...]
+    logs: FloatArray
+
+    def deviations(self, predicted: FloatArray, fidelity: FloatArray) -> FloatArray:
+        """Return `(n, targets)` at predictions `(n, targets)` and fidelities `(n or 1, axes)`."""
+        at = _grid(self.levels, fidelity)
+        deviations = np.empty_like(predicted)
+        for column, (knots, logs) in enumerate(zip(self.knots, self.logs, strict=True)):
+            near = hats(knots, predicted[:, column])
+            here = (near[:, :, None] * at[:, None, :] * logs).reshape(len(predicted), logs.size)
+            deviations[:, column] = np.exp(here.sum(axis=1))
+        return deviations
+
+    def files(self) -> dict[str, FloatArray]:
+        """Return the arrays by name."""
+        axes = {f"levels_{number}": axis for number, axis in enumerate(self.levels)}
+        return {"knots": self.knots, "logs": self.logs, **axes}
+
+    def check(self, targets: int, axes: int) -> None:
+        """Refuse arrays that do not belong together.
+
+        Raises:
+            IntegrityError: naming the array.
+        """
+        knots = size_of(self.knots, 1)
+        cells = int(np.prod([axis.size for axis in self.levels], dtype=np.int64))
+        arrays = {"knots": self.knots, "logs": self.logs}
+        check_shapes(arrays, {"knots": (targets, knots), "logs": (targets, knots, cells)})
+        if (
+            not knots
+            or len(self.levels) != axes
+            or any(a.ndim != 1 or not a.size for a in self.levels)
+        ):
+            raise IntegrityError(f"`knots` and `levels` of {axes} fidelity axes are expected")
+
+
+def fit_regions(predicted: FloatArray, fidelity: FloatArray, drawn: FloatArray) -> Regions:
+    """Fit to what seeds did, `drawn (n, targets)`, NaN where it is not known.
+
+    Few rows give few knots, and deviations that do not differ between fidelities.
+    """
+    known = np.isfinite(drawn)
+    rows = int(known.sum(axis=0).max(initial=0))
+    levels = tuple(_levels(column[known.any(axis=1)]) for column in fidelity.T)
+    while (cells := int(np.prod([len(axis) for axis in levels]))) * ROWS_A_WEIGHT > rows:
+        if cells == 1:
+            break
+        longest = max(range(len(levels)), key=lambda axis: len(levels[axis]))
+        levels = tuple(_thinned(a) if i == longest else a for i, a in enumerate(levels))
+    count = int(np.clip(rows // (ROWS_A_WEIGHT * cells), 1, MOST_KNOTS))
+    at = _grid(levels, fidelity)
+    targets = drawn.shape[1]
+    knots, logs = np.zeros((targets, count)), np.full((targets, count, cells), -np.inf)
+    for column in range(targets):
+        use = known[:, column]
+        if use.any():
+            where = predicted[use, column]
+            knots[column] = np.quantile(where, (np.arange(count) + 0.5) / count)
+            logs[column] = _fit(hats(knots[column], where), at[use], drawn[use, column])
+    return Regions(knots, levels, np.maximum(logs, _LEAST_LOG))
+
+
+_LEAST_LOG = -60.0  # nothing ever differed
+
+
+def _levels(features: FloatArray) -> FloatArray:
+    levels = np.unique(features)
+    if len(levels) > MOST_LEVELS:
+        levels = np.quantile(levels, np.linspace(0.0, 1.0, MOST_LEVELS))
+    return levels if len(levels) else np.zeros(1)
+
+
+def _thinned(levels: FloatArray) -> FloatArray:
+    """Return fewer levels; the highest stays."""
+    return levels[::-1][::2][::-1]
+
+
+def _grid(levels: Sequence[FloatArray], fidelity: FloatArray) -> FloatArray:
+    """Return `(n, levels x levels x ...)` how near each fidelity `(n, axes)` is to each cell."""
+    product = np.ones((len(fidelity), 1))
+    for axis, column in zip(levels, fidelity.T, strict=True):
+        near = hats(axis, column)
+        size = product.shape[1] * len(axis)
+        product = (product[:, :, None] * near[:, None, :]).reshape(len(fidelity), size)
+    return product
+
+
+def hats(knots: FloatArray, values: FloatArray) -> FloatArray:
+    """Return `(n, knots)` shares that add up to 1: linear between knots, constant beyond."""
+    shares = np.zeros((len(values), len(knots)))
+    row = np.arange(len(values))
+    above = np.clip(np.searchsorted(knots, values), 1, max(len(knots) - 1, 1))
+    if len(knots) == 1:
+        return np.ones((len(values), 1))
+    low, high = knots[above - 1], knots[above]
+    part = np.clip((values - low) / np.where(high > low, high - low, 1.0), 0.0, 1.0)
+    shares[row, above - 1] = 1.0 - part
+    shares[row, above] = part
+    return shares
+
+
+def _fit(near: FloatArray, at: FloatArray, drawn: FloatArray) -> FloatArray:
+    """Return `(knots, cells)` logarithms of standard deviations.
+
+    The logarithm of a gamma distribution's mean, fitted to the squares (its likelihood is convex):
+    the sizes' own logarithms would say little of the large ones, which make up the variance.
+    """
+    squares = drawn**2
+    middle = float(squares.mean())
+    if middle <= 0.0:
+        return np.full((near.shape[1], at.shape[1]), _LEAST_LOG)
+    squares = np.maximum(squares / middle, _SMALLEST**2)
+    knots, cells = near.shape[1], at.shape[1]
+    design = (near[:, :, None] * at[:, None, :]).reshape(len(near), knots * cells)
+    rough = np.kron(np.diff(np.eye(knots), axis=0), np.eye(cells))
+    penalty = _SHRINKAGE * np.eye(knots * cells) + _ROUGHNESS * rough.T @ rough
+
+    def loss(weights: FloatArray) -> tuple[float, FloatArray]:
+        logs = design @ weights
+        ratio = squares * np.exp(-np.maximum(logs, -50.0))
+        pull = penalty @ weights
+        value = (logs + ratio).sum() + 0.5 * weights @ pull
+        return float(value), design.T @ (1.0 - ratio) + pull
+
+    start = np.zeros(design.shape[1])
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 200})
+    fitted: FloatArray = found.x.reshape(knots, cells)
+    halved: FloatArray = (fitted + np.log(middle)) / 2.0
+    return halved

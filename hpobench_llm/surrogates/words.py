@@ -1,0 +1,79 @@
+"""A surrogate's quality in a few lines, for a terminal and beside results."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hpobench_llm.metrics import Fidelity
+from hpobench_llm.surrogates.gate import in_full
+
+
+def summary(quality: Mapping[str, Any]) -> list[str]:
+    """Return a few lines for a terminal: each target at its highest fidelity, held out."""
+    lines = [
+        f"{'target':<24} {'family':<8} {'R2':>6} {'best 1/4':>8} {'tau':>6} {'MAE':>9} "
+        f"{'in 90 %':>8}"
+    ]
+    for name, target in of_kind(quality, "metric").items():
+        full = at_highest(target)
+        lines.append(
+            f"{name:<24} {target['family']:<8} {shown(full['r2']):>6} "
+            f"{shown(target.get('best_quarter', {}).get('r2')):>8} "
+            f"{shown(full['kendall_tau']):>6} "
+            f"{small(full['mean_absolute_error']):>9} "
+            f"{percent(full.get('coverage', {}).get('0.9')):>8}"
+        )
+    for name, target in of_kind(quality, "probability").items():
+        full = at_highest(target)
+        lines.append(
+            f"{name:<24} {target['family']:<8} Brier {small(full.get('brier'))}, "
+            f"of the share {small(full.get('brier_of_the_share'))}"
+        )
+    for name, found in quality["resources"].items():
+        lines.append(
+            f"{name:<24} {found['families'][0]:<8} {shown(found['r2']):>6} {'':>8} "
+            f"{shown(found['kendall_tau']):>6} {small(found['mean_absolute_error']):>9}"
+        )
+    check = quality.get("ranking_check")
+    return [*lines, f"ranking check: {check['verdict'] if check else 'not made'}"]
+
+
+def in_words(quality: Mapping[str, Any], fidelities: Sequence[Fidelity]) -> dict[str, str]:
+    """Return what has to stand beside results: held-out quality and the ranking check."""
+    check = quality.get("ranking_check")
+    objective = check["objective"] if check else [*of_kind(quality, "metric"), ""][0]
+    target = quality["targets"][objective]
+    full, best = in_full(target, fidelities), target.get("best_quarter", {})
+    quarter = f", in the best quarter {shown(best['r2'])}" if best.get("cells") else ""
+    return {
+        "held-out quality in full": (
+            f"{objective}: R² {shown(full['r2'])} (ceiling {shown(full['r2_ceiling'])}){quarter}; "
+            f"Kendall's tau {shown(full['kendall_tau'])}"
+        ),
+        "ranking check": check["verdict"] if check else "not made",
+    }
+
+
+def of_kind(quality: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """Return the targets that are metrics, or probabilities."""
+    return {n: target for n, target in quality["targets"].items() if target["kind"] == kind}
+
+
+def at_highest(target: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the figures at the highest fidelity; those of all rows where no value differs."""
+    found: dict[str, Any] = target["by_fidelity"][-1] if target["by_fidelity"] else target["all"]
+    return found
+
+
+def shown(value: float | None) -> str:
+    """Return a number with three decimals."""
+    return "-" if value is None else f"{value:.3f}"
+
+
+def small(value: float | None) -> str:
+    """Return a number with three digits."""
+    return "-" if value is None else f"{value:.3g}"
+
+
+def percent(value: float | None) -> str:
+    """Return a share in per cent."""
+    return "-" if value is None else f"{value:.1%}"

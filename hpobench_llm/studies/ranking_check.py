@@ -35,6 +35,7 @@ from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.optimizers.registry import build, list_optimizers
 from hpobench_llm.provenance import versions
 from hpobench_llm.space import Configuration
+from hpobench_llm.studies.columns import METRIC
 from hpobench_llm.studies.replay import replay
 from hpobench_llm.surrogates.artefact import Surrogate
 from hpobench_llm.tables.table import Table
@@ -246,7 +247,7 @@ def _correlations(one: FloatArray, other: FloatArray) -> dict[str, float | None]
 
 
 def _losses(frame: pd.DataFrame, name: str, to_loss: Callable[[float], float]) -> FloatArray:
-    values = frame[name].where(frame["status"] == "ok")
+    values = frame[f"{METRIC}{name}"].where(frame["status"] == "ok")
     return np.array([to_loss(float(value)) for value in values])
 
 

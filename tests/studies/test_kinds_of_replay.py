@@ -279,13 +279,14 @@ def test_the_overall_ranking_is_of_those_that_every_benchmark_has() -> None:
 
 def test_a_benchmark_is_asked_for_what_was_trained_in_part() -> None:
     toy = toy_bowl()
-    frame = replay(toy, "asha", budget={"step": 100}, seed=0).frame
+    trajectory = replay(toy, "asha", budget={"step": 100}, seed=0)
+    frame, short = trajectory.frame, trajectory.to_frame()
     problem = Problem.of(toy, ("val_loss",), frame)
     losses, usable = problem.judge(frame)
-    configs = frame[list(toy.space.names)]
+    configs = short[list(toy.space.names)]
     np.testing.assert_array_equal(losses[:, 0], toy.query_many(configs)["val_loss"])
     assert usable.all()
-    assert (frame["step"] < 8).any()
+    assert (short["step"] < 8).any()
     with pytest.raises(ConfigurationError, match="would have to be trained"):
         Problem.of(toy, ("val_loss",), frame, trains=True)
 
@@ -300,11 +301,13 @@ def test_without_a_known_optimum_the_best_trial_stands_for_it() -> None:
 
     toy = toy_bowl()
     unknown = Unknown(toy.name, toy.space)
-    frame = replay(toy, "random", budget=6, seed=0, objectives=("val_loss", "score_toy")).frame
+    goals = ("val_loss", "score_toy")
+    trajectory = replay(toy, "random", budget=6, seed=0, objectives=goals)
+    frame, short = trajectory.frame, trajectory.to_frame()
     one = Problem.of(unknown, ("val_loss",), frame)
-    assert (one.known, one.optimum) == (False, frame["val_loss"].min())
-    two = Problem.of(unknown, ("val_loss", "score_toy"), frame)
-    found = toy.hypervolume(("val_loss", "score_toy"), frame)
+    assert (one.known, one.optimum) == (False, short["val_loss"].min())
+    two = Problem.of(unknown, goals, frame)
+    found = toy.hypervolume(goals, short)
     assert (two.known, two.optimum) == (False, pytest.approx(found))
     with pytest.raises(NotMeasuredError):
         Problem.of(unknown, ("val_loss",), frame.assign(status="failed"))

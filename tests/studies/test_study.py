@@ -151,6 +151,38 @@ def test_constraints_are_given_to_all_and_recorded(tmp_path, monkeypatch, rows, 
         read_study(path)
 
 
+def test_a_seed_of_the_table_answers_and_is_shown(tmp_path, monkeypatch, rows, seal_rows):
+    seal_rows(tmp_path / "tables" / "small", rows)
+    monkeypatch.setenv("HPOBENCH_LLM_DATA", str(tmp_path))
+    path = tmp_path / "study.toml"
+    text = SPEC.replace("toy-bowl", "small").replace("seeds = 4", "seeds = 2\ninitial = 2")
+    losses = {}
+    for seed in (0, 1):
+        path.write_text(f"{text}table_seed = {seed}\n")
+        out = tmp_path / f"out{seed}"
+        run_study(read_study(path), out, processes=2)
+        header, frame = results(out)
+        assert header.study.table_seed == seed
+        first = frame[frame["trial"] < 2].set_index(["optimizer", "seed", "trial"])
+        losses[seed] = first["val_loss"]
+    ok = losses[0].notna() & losses[1].notna()
+    assert (losses[1] - losses[0])[ok].to_numpy() == pytest.approx(0.01)
+    assert "answers of table seed 1" in compare(out).summary()
+    assert "table_seed 1" in (out / "report.html").read_text()
+    path.write_text(f"{text}table_seed = 7\n")
+    with pytest.raises(SpecError, match="small: seed 7 was not measured"):
+        read_study(path)
+
+
+def test_a_budget_in_tokens_that_are_not_known_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("HPOBENCH_LLM_DATA", str(tmp_path))
+    table(tmp_path / "tables" / "free", FINITE, list(FINITE.configurations()), costs=False)
+    path = tmp_path / "study.toml"
+    path.write_text(SPEC.replace("toy-bowl", "free").replace("= 6", "= {tokens = 100}"))
+    with pytest.raises(SpecError, match="`budget`: problem does not know the tokens of "):
+        read_study(path)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "error", "words"),
     [

@@ -176,6 +176,31 @@ def test_a_study_that_is_stopped_leaves_no_process_and_loses_nothing(tmp_path, n
     assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+CHATTER = """
+import os, sys
+from hpobench_llm.studies.processes import in_processes
+
+def chat(task):
+    print("to nobody " * 20_000)
+    print("to nobody " * 20_000, file=sys.stderr, flush=True)
+    return task.upper()
+
+if __name__ == "__main__":
+    for answer in in_processes(["a", "b"], chat, count=2):
+        print(answer.value, answer.failure)
+"""
+
+
+def test_a_replay_that_chats_to_a_stderr_that_is_gone_does_not_fail(tmp_path):
+    (tmp_path / "chatter.py").write_text(CHATTER)
+    reading, gone = os.pipe()
+    os.close(reading)
+    command = [sys.executable, str(tmp_path / "chatter.py")]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=gone, text=True, timeout=60)
+    os.close(gone)
+    assert sorted(done.stdout.splitlines()) == ["A ", "B "]
+
+
 def test_two_starts_at_a_time_are_refused(tmp_path):
     spec, out = write(tmp_path, "hangs"), tmp_path / "out"
     running = subprocess.Popen(command(spec, out), stderr=subprocess.DEVNULL)

@@ -7,7 +7,7 @@ from typing import Any
 
 from hpobench_llm.artefacts import canonical_json, read_json, sha256_of_text, write_json
 from hpobench_llm.benchmarks.base import Benchmark
-from hpobench_llm.errors import HpobenchError, IntegrityError
+from hpobench_llm.errors import IntegrityError, SpecError
 from hpobench_llm.spec import parse_spec
 from hpobench_llm.studies.recorded import record, recorded
 from hpobench_llm.studies.study import StudySpec
@@ -52,12 +52,15 @@ class Header:
         number = raw.pop("format", None) if isinstance(raw, dict) else None
         if number not in (FORMAT, OLD_FORMAT) or isinstance(number, bool):
             raise IntegrityError(f"{path}: not the header of a study of format {FORMAT}")
-        if number == FORMAT and raw.pop("sha256", None) != _sum(raw):
-            raise IntegrityError(f"{path}: damaged: it does not fit its own sum")
         try:
+            if number == FORMAT and raw.pop("sha256", None) != _sum(raw):
+                raise IntegrityError(f"{path}: changed: it does not fit its own sum")
             return _parse(raw, path, number)
-        except (HpobenchError, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise IntegrityError(f"{path}: not the header of a study: {error}") from None
+        except SpecError as error:  # it names file and key
+            raise IntegrityError(" ".join(str(error).split())) from None
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            reason = " ".join(str(error).split())
+            raise IntegrityError(f"{path}: not the header of a study: {reason}") from None
 
     def write(self, path: Path) -> None:
         """Write the header, with its own sum."""
@@ -95,10 +98,7 @@ def _essence(header: Header, key: str) -> dict[str, Any]:
 
 
 def _sum(body: object) -> str:
-    try:
-        return sha256_of_text(canonical_json(body))
-    except (ValueError, RecursionError):  # NaN, surrogates: no header has them
-        return ""
+    return sha256_of_text(canonical_json(body))
 
 
 def _parse(raw: dict[str, Any], path: Path, number: int) -> Header:

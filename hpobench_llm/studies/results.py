@@ -1,5 +1,6 @@
 """Read what a study has come to: nothing is used before it fits its sum, and no code is run."""
 
+from collections.abc import Container
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,7 @@ def _check(frame: pd.DataFrame, header: Header, path: Path) -> None:
             raise wrong(name, "is missing")
         if not (types.is_string_dtype if name in TEXTS else types.is_numeric_dtype)(frame[name]):
             raise wrong(name, f"holds {frame[name].dtype}")
-    known = {
+    known: dict[str, Container[object]] = {
         "optimizer": study.optimizers,
         "seed": range(study.seeds),
         "status": STATUSES,
@@ -111,6 +112,6 @@ def _check(frame: pd.DataFrame, header: Header, path: Path) -> None:
     if header.benchmarks:
         known["benchmark"] = [benchmark.name for benchmark in header.benchmarks.values()]
     for name, values in known.items():
-        strange = set(frame[name].unique()) - set(values)
-        if strange:
-            raise wrong(name, f"holds {min(map(repr, strange))}, which is not the study's")
+        for value in frame[name].unique().tolist():
+            if value not in values:
+                raise wrong(name, f"holds {value!r}, which is not the study's")

@@ -1,8 +1,10 @@
 """What becomes of a study's folder: kills, damage, other code, other studies, other versions."""
 
 import json
+import math
 import os
 import random
+import re
 import subprocess
 import sys
 import textwrap
@@ -206,6 +208,14 @@ def test_an_optimizer_of_other_code_runs_again_alone(tmp_path, monkeypatch, whol
     assert bytes_of(out) == whole
 
 
+def test_a_process_with_other_code_than_the_study_began_with_runs_nothing():
+    expected = folders.identity(SPEC, [toy_bowl()])
+    assert Runner(SPEC, expected).replay(CELLS[0])
+    expected["optimizers"]["random"] = "other"
+    with pytest.raises(IntegrityError, match="random: the study began with other, the process"):
+        Runner(SPEC, expected).replay(CELLS[0])
+
+
 def test_an_edited_plug_in_runs_anew(tmp_path):
     (tmp_path / "s.toml").write_text(
         'name = "s"\ntitle = "s"\nbenchmarks = ["toy-bowl"]\noptimizers = ["mine", "random"]\n'
@@ -362,6 +372,36 @@ def test_damage_to_a_study_of_format_2_raises_nothing_unforeseen(tmp_path):
         refused += said != ""
         path.write_bytes(sound)
     assert refused > 100
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("seeds", 10**9, ""),
+        ("seeds", 1, "column `seed` holds 1, which is not the study's"),
+        ("optimizers", ["random"], "column `optimizer` holds 'sobol', which is not the study's"),
+        ("objectives", ["loss"], "column `loss` is missing"),
+        ("title", "\ud800", ""),
+        ("seeds", "many", "study.json: `study.seeds`: expected an integer"),
+        ("budget", math.nan, "study.json: `study.budget`: expected an integer"),
+    ],
+)
+def test_a_header_of_format_2_that_does_not_fit_its_trials(tmp_path, key, value, words):
+    out = as_format_2(write(tmp_path / "out"))
+    raw = json.loads((out / "study.json").read_text())
+    raw["study"][key] = value
+    (out / "study.json").write_text(json.dumps(raw))
+    assert re.search(words, refusal(read_trajectories, out))
+    assert bool(words) == bool(refusal(read_trajectories, out))
+
+
+@pytest.mark.parametrize("value", [math.nan, "\ud800", 1])
+def test_a_header_without_a_sum_is_refused(tmp_path, value):
+    out = write(tmp_path / "out")
+    raw = json.loads((out / "study.json").read_text())
+    raw |= {"sha256": "", "code": {"commit": value}}
+    (out / "study.json").write_text(json.dumps(raw))
+    assert refusal(compare, out).startswith(f"{out / 'study.json'}: ")
 
 
 def test_a_name_that_was_overwritten_in_format_2_is_refused(tmp_path):

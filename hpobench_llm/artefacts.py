@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -112,18 +113,13 @@ def read_json(path: Path) -> Any:
         raise IntegrityError(f"{path}: not readable as JSON: brackets too deep") from None
 
 
-def frame_to_parquet(frame: "pd.DataFrame") -> bytes:
-    """Return a frame as Parquet; equal frames give equal bytes."""
+def frame_to_parquet(frame: "pd.DataFrame", metadata: Mapping[str, str] | None = None) -> bytes:
+    """Return a frame as Parquet, with `metadata` in its schema; equal frames give equal bytes."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     sink = pa.BufferOutputStream()
-    table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+    table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(metadata)
     pq.write_table(table, sink, compression="zstd")
     content: bytes = sink.getvalue().to_pybytes()
     return content
-
-
-def write_frame(path: Path, frame: "pd.DataFrame") -> None:
-    """Write a frame as Parquet, atomically."""
-    write_atomically(path, frame_to_parquet(frame))

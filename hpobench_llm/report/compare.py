@@ -9,16 +9,17 @@ from hpobench_llm.benchmarks.base import Benchmark
 from hpobench_llm.benchmarks.tabular import TabularBenchmark
 from hpobench_llm.errors import IntegrityError
 from hpobench_llm.metrics import Metric
-from hpobench_llm.optimizers.registry import entry
 from hpobench_llm.report.page import BenchmarkFacts, write_report
 from hpobench_llm.report.summary import failures, summarise
 from hpobench_llm.report.words import interval, reached
 from hpobench_llm.studies.budget import Budget
+from hpobench_llm.studies.columns import with_kinds
 from hpobench_llm.studies.comparison import Comparison, Failure
-from hpobench_llm.studies.folder import TRAJECTORIES, read_failures, read_trajectories
+from hpobench_llm.studies.header import OLD_FORMAT, Header
 from hpobench_llm.studies.problem import Problem
+from hpobench_llm.studies.results import TRAJECTORIES, read_failures, read_trajectories
 from hpobench_llm.studies.statistics import compare_trajectories
-from hpobench_llm.studies.study import NONE, load_as
+from hpobench_llm.studies.study import NONE, kind_of
 from hpobench_llm.tables.schema import IMPORTED
 
 COMPARISON_FILE, REPORT_FILE = "comparison.json", "report.html"
@@ -30,16 +31,18 @@ class Result:
 
     comparison: Comparison
     report: Path
+    table_seed: int | None = None
 
     def summary(self) -> str:
         """Return the ranking as a table, what it means in words, and the report's path."""
         lines = []
+        answers = "" if self.table_seed is None else f", answers of table seed {self.table_seed}"
         for result in self.comparison.benchmarks:
             width = max(12, *(len(standing.optimizer) for standing in result.standings))
             budget = reached(result.grid[-1], self.comparison.spending)
             lines += [
                 f"{result.benchmark}: {', '.join(o.name for o in result.objectives)}, "
-                f"{len(result.seeds)} seeds, {budget}",
+                f"{len(result.seeds)} seeds, {budget}{answers}",
                 f"  {'optimizer':<{width}} {'mean rank':<20} {'median final regret':<32} "
                 "at optimum",
             ]
@@ -68,33 +71,32 @@ def compare(folder: str | Path) -> Result:
     """
     folder = Path(folder)
     header, frame = read_trajectories(folder)
-    study = header["study"]
-    objectives = tuple(study["objectives"])
-    kind, poor = study["kind"], study["allow_poor"]
-    benchmarks, problems = [], {}
-    for name in study["benchmarks"]:
-        benchmark = load_as(name, kind, where=str(folder), allow_poor=poor)
-        _check_table(benchmark, header, folder)
-        if not (frame["benchmark"] == benchmark.name).any():
-            continue  # every replay failed: there is nothing to judge
-        benchmark = benchmark.constrained(study["constraints"])
-        trains = (kind.get(name) if isinstance(kind, dict) else kind) == "live"
-        problems[benchmark.name] = Problem.of(benchmark, objectives, frame, trains=trains)
-        benchmarks.append(benchmark)
+    study = header.study
+    opened = {name: _open(header, name, folder) for name in study.benchmarks}
+    if header.format == OLD_FORMAT:
+        frame = with_kinds(frame, opened.values(), study.objectives, folder / TRAJECTORIES)
+    problems = {}
+    for name, benchmark in opened.items():
+        if (frame["benchmark"] == benchmark.name).any():  # else every replay failed
+            trains = kind_of(name, study.kind) == "live"
+            problems[benchmark.name] = Problem.of(
+                benchmark, study.objectives, frame, trains=trains
+            )
+    benchmarks = [one for one in opened.values() if one.name in problems]
     axes = [axis for benchmark in benchmarks for axis in benchmark.fidelities]
     comparison = compare_trajectories(
         frame,
         problems,
-        budget=Budget.of(study["budget"], axes),
-        checkpoints=study["checkpoint_seconds"] != NONE,
-        workers=study["workers"],
-        optimizer_seconds_count=study["count_optimizer_seconds"],
-        failures=[Failure(**failure) for failure in read_failures(folder)],
+        budget=Budget.of(study.budget, axes),
+        checkpoints=study.checkpoint_seconds != NONE,
+        workers=study.workers,
+        optimizer_seconds_count=study.count_optimizer_seconds,
+        failures=[Failure(**failure) for failure in read_failures(folder, header)],
     )
     write_json(folder / COMPARISON_FILE, comparison.to_json())
     write_report(
         folder / REPORT_FILE,
-        title=study["title"],
+        title=study.title,
         comparison=comparison,
         benchmarks=[
             _facts(benchmark, *problems[benchmark.name].objectives[:2])
@@ -102,25 +104,34 @@ def compare(folder: str | Path) -> Result:
             if isinstance(benchmark, TabularBenchmark)
         ],
         provenance={
-            "study": study,
+            "study": study.plain(),
             "trajectories": f"sha256 {sha256_of_file(folder / TRAJECTORIES)}",
-            "code": header["code"],
-            "versions": header["versions"],
+            "code": header.code,
+            "versions": header.versions,
         },
-        libraries=_libraries(header),
+        libraries=dict(zip(frame["optimizer"], frame["optimizer_version"], strict=True)),
     )
-    return Result(comparison, folder / REPORT_FILE)
+    return Result(comparison, folder / REPORT_FILE, study.table_seed)
 
 
-def _check_table(benchmark: Benchmark, header: dict[str, Any], folder: Path) -> None:
-    if isinstance(benchmark, TabularBenchmark):
-        now = benchmark.table.metadata.table_sha256
-        then = header["tables"].get(benchmark.name)
-        if now != then:
+def _open(header: Header, name: str, folder: Path) -> Benchmark:
+    """Return a benchmark of a study, to judge by; a live one is what the study recorded of it."""
+    study = header.study
+    if kind_of(name, study.kind) == "live":
+        if name not in header.benchmarks:
             raise IntegrityError(
-                f"{folder}: was replayed on {benchmark.name} with sha256 {then}, the table here "
-                f"has {now}; replay the study again"
+                f"{folder}: was written by a version that recorded nothing of the live benchmark "
+                f"{name}; replay the study again"
             )
+        return header.benchmarks[name].constrained(study.constraints)
+    benchmark = study.load(name, where=str(folder))
+    now, then = benchmark.table_sha256, header.tables.get(benchmark.name)
+    if now != then:
+        raise IntegrityError(
+            f"{folder}: was replayed on {benchmark.name} with sha256 {then}, the table here "
+            f"has {now}; replay the study again"
+        )
+    return benchmark
 
 
 def _facts(
@@ -166,15 +177,3 @@ def _origin(provenance: dict[str, Any]) -> dict[str, object]:
         "device": provenance["devices"],
         "versions": provenance["versions"],
     }
-
-
-def _libraries(header: dict[str, Any]) -> dict[str, str]:
-    """Return each optimizer's library and version; our own code has the package's version."""
-    found = {}
-    for name in header["study"]["optimizers"]:
-        library = entry(name).distribution or "hpobench-llm"
-        version = header["versions"].get(library)
-        if version is None:
-            raise IntegrityError(f"the study's header has no version of {library}")
-        found[name] = f"{library} {version}"
-    return found

@@ -1,20 +1,21 @@
 """Read a study and find out now, not after an hour, what in it cannot work."""
 
+import math
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
 from hpobench_llm.benchmarks.base import Benchmark
-from hpobench_llm.errors import HpobenchError, SpecError
+from hpobench_llm.errors import ConfigurationError, HpobenchError, SpecError
 from hpobench_llm.metrics import select
 from hpobench_llm.optimizers.registry import check_name, entry
-from hpobench_llm.space import Categorical
+from hpobench_llm.space import Categorical, Configuration
 from hpobench_llm.spec import read_spec
-from hpobench_llm.studies.budget import Budget
+from hpobench_llm.studies.budget import TOKENS, Budget
 from hpobench_llm.studies.design import initial_design
 from hpobench_llm.studies.processes import in_processes
 from hpobench_llm.studies.runner import Runner
-from hpobench_llm.studies.study import StudySpec, load_as
+from hpobench_llm.studies.study import StudySpec, kind_of, load_as
 
 SECONDS_TO_BUILD = 120.0
 
@@ -40,8 +41,10 @@ def read_study(path: Path) -> StudySpec:
         loaded[name] = benchmark
         select(benchmark.metrics, spec.objectives, f"{path}: `objectives`: {benchmark.name}")
         try:
-            Budget.of(spec.budget, benchmark.fidelities)
-            initial_design(benchmark, spec.initial, seed=0)
+            budget = Budget.of(spec.budget, benchmark.fidelities)
+            design = initial_design(benchmark, max(1, spec.initial), 0, spec.table_seed)
+            if kind_of(name, spec.kind) != "live":
+                _check_answers(spec, benchmark, budget, design[0])
         except HpobenchError as error:
             raise SpecError(path, "", f"{error} ({benchmark.name})") from None
         for optimizer in spec.optimizers:
@@ -59,6 +62,18 @@ def _load(spec: StudySpec, name: str, path: Path, key: str) -> Benchmark:
         return benchmark.constrained(spec.constraints)
     except HpobenchError as error:
         raise SpecError(path, "constraints", str(error)) from None
+
+
+def _check_answers(
+    spec: StudySpec, benchmark: Benchmark, budget: Budget, config: Configuration
+) -> None:
+    """Refuse a seed that the benchmark lacks, and a budget in tokens that it does not know."""
+    answer = benchmark.query(config, seed=spec.table_seed)
+    if budget.unit == TOKENS and math.isnan(answer.tokens):
+        raise ConfigurationError(
+            f"`budget`: {benchmark.name} does not know the tokens of {config}; count evaluations, "
+            "or steps of a fidelity axis"
+        )
 
 
 def _check_columns(benchmarks: Iterable[Benchmark], path: Path) -> None:

@@ -15,13 +15,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hpobench_llm.benchmarks.base import Benchmark
-from hpobench_llm.errors import OptimizerError
+from hpobench_llm.errors import ConfigurationError, OptimizerError
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import Metric
 from hpobench_llm.optimizers.base import Optimizer, Trial
 from hpobench_llm.studies.budget import EVALUATIONS, SECONDS, TOKENS, Budget
 
 UNKNOWN_COST = 1.0  # units of time
+FREE_TRIALS = 1000  # in a row, after which a budget that nothing is taken from counts as endless
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +31,8 @@ class Rules:
 
     `workers` train at a time. A trial that resumes another begins at its checkpoint, which takes
     `checkpoint_seconds`; None: there are no checkpoints, and it begins anew. `table_seed` None
-    answers with the mean over the benchmark's seeds, an integer with that seed's run. With
+    answers with the mean over the seeds that all configurations have, an integer with that seed's
+    run. With
     `count_optimizer_seconds` the optimizer's own time passes on the clock too, and no two replays
     are equal.
     """
@@ -74,6 +76,7 @@ class Clock:
         self._problem, self._solver, self._rules = problem, solver, rules
         self._names = [metric.name for metric in objectives]
         self._budget, self._spent = budget, 0.0
+        self._free, self._spent_then = 0, 0.0  # trials since the budget was last taken from
         self._axes = [axis.name for axis in problem.fidelities]
         self._idle = list(range(rules.workers))  # a heap: the lowest number works first
         self._running: list[Run] = []
@@ -89,6 +92,8 @@ class Clock:
         Raises:
             OptimizerError: a trial that cannot be run: a number twice, or one that resumes what
                 it cannot.
+            ConfigurationError: the budget would never end: a trial's tokens are not known, or
+                1,000 trials in a row took nothing of it.
         """
         while True:
             while self._idle and not self._ended and self._begin():
@@ -162,8 +167,8 @@ class Clock:
     def _overruns(self, run: Run, before: Run | None) -> bool:
         unit = self._budget.unit
         if unit == SECONDS:
-            return False
-        if unit == EVALUATIONS:
+            self._spent = run.started
+        elif unit == EVALUATIONS:
             self._spent += 1
         elif unit == TOKENS:
             self._spent += run.tokens
@@ -171,7 +176,24 @@ class Clock:
             axis = self._axes.index(unit)
             kept = before is not None and self._rules.checkpoint_seconds is not None
             self._spent += run.levels[axis] - (before.levels[axis] if before and kept else 0)
-        return self._spent > self._budget.amount
+        self._check_end(run)
+        return unit != SECONDS and self._spent > self._budget.amount
+
+    def _check_end(self, run: Run) -> None:
+        """Refuse a budget that would never be spent."""
+        name, unit = self._problem.name, self._budget.unit
+        others = "; count evaluations, or steps of a fidelity axis"
+        if math.isnan(self._spent):
+            raise ConfigurationError(
+                f"`budget`: {name} does not know the {unit} of {run.trial.config}{others}"
+            )
+        self._free = self._free + 1 if self._spent == self._spent_then else 0
+        self._spent_then = self._spent
+        if self._free > FREE_TRIALS * self._rules.workers:
+            raise ConfigurationError(
+                f"`budget`: {FREE_TRIALS} trials in a row on {name} took no {unit}, so it would "
+                f"never end{others}"
+            )
 
     def _checked(self, trial: Trial) -> Run | None:
         """Check a trial's number and what it resumes, as it was asked for; return that run."""

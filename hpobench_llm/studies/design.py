@@ -11,10 +11,13 @@ from hpobench_llm.space import Configuration
 DRAWS_IN_VAIN = 1000
 
 
-def initial_design(problem: Benchmark, count: int, seed: int) -> list[Configuration]:
+def initial_design(
+    problem: Benchmark, count: int, seed: int, table_seed: int | None = None
+) -> list[Configuration]:
     """Return `count` distinct configurations, drawn uniformly; name and seed decide which.
 
-    A draw is snapped to what the benchmark can evaluate, and left out if it was drawn before.
+    A draw is snapped to what the benchmark can evaluate for `table_seed`, and left out if it was
+    drawn before.
 
     Raises:
         ConfigurationError: the benchmark does not seem to have so many.
@@ -23,7 +26,7 @@ def initial_design(problem: Benchmark, count: int, seed: int) -> list[Configurat
     found: dict[str, Configuration] = {}
     in_vain = 0
     while len(found) < count:
-        config = problem.snap(problem.space.sample(rng))
+        config = problem.snap(problem.space.sample(rng), seed=table_seed)
         name = problem.space.config_id(config)
         in_vain = in_vain + 1 if name in found else 0
         found[name] = config

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpobench_llm.errors import HpobenchError, MissingDependencyError
-from hpobench_llm.studies.folder import FAILURES, TRAJECTORIES, Folder
+from hpobench_llm.studies.folder import Folder
 from hpobench_llm.studies.processes import in_processes
+from hpobench_llm.studies.results import FAILURES, TRAJECTORIES
 from hpobench_llm.studies.runner import Runner
 from hpobench_llm.studies.study import Cell, StudySpec
 from hpobench_llm.studies.tasks import Answer
@@ -54,6 +55,7 @@ def run_study(
     processes: int | None = None,
     ray_address: str | None = None,
     on_done: Callable[[int, int, str], None] = lambda *_: None,
+    on_note: Callable[[str], None] = lambda _: None,
 ) -> Outcome:
     """Run every replay that `out` does not hold yet, and merge all that are there.
 
@@ -67,6 +69,7 @@ def run_study(
         processes: how many replays run at a time; None: one a core, here or of the cluster.
         ray_address: run on the Ray cluster there, `auto`: on this machine's; None: in processes.
         on_done: told how many replays are done, of how many, and which one was last.
+        on_note: told, in a line each, what in `out` is damaged or of other code, and runs again.
 
     Raises:
         SpecError: `out` holds another study, or this one against another table.
@@ -75,7 +78,7 @@ def run_study(
     """
     out.mkdir(parents=True, exist_ok=True)
     with _alone_in(out):
-        folder = Folder(out, spec)
+        folder = Folder(out, spec, on_note)
         total, missing = len(spec.cells()), folder.missing()
         done, failed, hangs = total - len(missing), dict[Cell, str](), Counter[tuple[str, str]]()
 

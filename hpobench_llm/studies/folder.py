@@ -1,156 +1,220 @@
-"""A study's folder: its header, the replays that are done, and what they are merged into.
+"""A study's folder while its replays run: what is there, what is missing, what it is merged into.
 
-`study.json` says what the study is. While it runs, `parts/` holds a file for each replay. At the
-end `trajectories.parquet` has the trials of all replays that worked, with the optimizers' measured
-seconds beside it, and `failures.json` lists the others, if there are any; as long as it does,
-`parts/` stays, so that another start has to run those alone.
+`study.json` says what the study is (see `Header`). While it runs, `parts/` holds a file for each
+replay (see `Parts`). At the end `trajectories.parquet` has the trials of all replays that worked,
+with the optimizers' measured seconds beside it, and `failures.json` lists the others, if there are
+any; as long as it does, `parts/` stays, so that another start has to run those alone. The sums of
+these files stand in `study.json`.
+
+Whatever does not fit its sum, or is another study's, is set aside as `<name>.damaged` and made
+anew. A replay of an optimizer whose code has changed since runs again.
 """
 
 import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable
+from io import BytesIO
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hpobench_llm.artefacts import read_json, write_atomically, write_json
+from hpobench_llm.artefacts import sha256_of_file, write_json
 from hpobench_llm.errors import IntegrityError, SpecError
 from hpobench_llm.provenance import git_revision
+from hpobench_llm.studies.header import FORMAT, STUDY, Header
+from hpobench_llm.studies.parts import OtherCodeError, Parts
+from hpobench_llm.studies.results import FAILURES, SECONDS, TRAJECTORIES
 from hpobench_llm.studies.runner import identity
 from hpobench_llm.studies.study import Cell, StudySpec
-from hpobench_llm.studies.trajectory import save_trials
-
-FORMAT = 2
-STUDY, TRAJECTORIES, FAILURES = "study.json", "trajectories.parquet", "failures.json"
-NO_MATTER = ("title", "timeout_seconds")  # keys that change no trajectory
+from hpobench_llm.studies.trajectory import MEASURED, save_trials, trials_to_parquet
 
 
 class Folder:
-    """The folder of one study.
+    """The folder of one study, which no other process uses.
 
     Args:
-        path: the folder; it is made if there is none.
+        path: the folder.
         spec: the study.
+        on_note: told, in a line each, what was damaged, and which optimizers have other code.
 
     Raises:
         SpecError: the folder holds another study, or this one against another table or with other
             libraries.
     """
 
-    def __init__(self, path: Path, spec: StudySpec) -> None:
-        self.path, self.spec = path, spec
+    def __init__(
+        self, path: Path, spec: StudySpec, on_note: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self.path, self.spec, self._note = path, spec, on_note
         benchmarks = {name: spec.load(name) for name in spec.benchmarks}
         self._names = {name: benchmark.name for name, benchmark in benchmarks.items()}
         related = [spec.load(name) for name in spec.related()]
         self.identity = identity(spec, [*benchmarks.values(), *related])
-        self._parts = path / "parts"
-        header = {"format": FORMAT, "study": spec.plain(), **self.identity}
-        if (path / STUDY).exists():
-            self._compare(read_json(path / STUDY), header)
-        else:
-            write_json(path / STUDY, {**header, "code": git_revision()})
+        self._header = Header(
+            study=spec,
+            tables=self.identity["tables"],
+            versions=self.identity["versions"],
+            optimizers=self.identity["optimizers"],
+            benchmarks=benchmarks,
+            code=git_revision(),
+        )
+        self._parts = Parts(
+            path / "parts", spec, self._header.fingerprint, self._header.optimizers
+        )
+        self._clean()
+        self._complete = self._open()
+        self._missing = [] if self._complete else self._lacking()
 
     def missing(self) -> list[Cell]:
         """Return the replays that are not done."""
-        if self._complete():
-            return []
-        return [cell for cell in self.spec.cells() if not self._part(cell).exists()]
+        return list(self._missing)
 
     def keep(self, cell: Cell, trajectory: bytes) -> None:
         """Write the trajectory of a replay that is done."""
-        write_atomically(self._part(cell), trajectory)
+        self._parts.write(cell, trajectory)
 
     def merge(self, failed: dict[Cell, str]) -> None:
         """Write what the study has come to; every replay is either done or has `failed`."""
-        if not self._complete():
-            self._list(failed)
-            done = [cell for cell in self.spec.cells() if cell not in failed]
-            if done:
-                parts = [pq.ParquetFile(self._part(cell)).read(use_threads=False) for cell in done]
-                # Benchmarks have axes of their own: where one lacks a column it is empty.
-                whole = pa.concat_tables(parts, promote_options="permissive").to_pandas()
-                save_trials(whole, self.path / TRAJECTORIES)
+        if not self._complete:
+            written = self._write([cell for cell in self.spec.cells() if cell not in failed])
             if failed:
-                return
-            (self.path / FAILURES).unlink(missing_ok=True)
-        shutil.rmtree(self._parts, ignore_errors=True)
+                written.append(self._list(failed))
+            sums = {path.name: sha256_of_file(path) for path in written}
+            for name in {TRAJECTORIES, SECONDS, FAILURES} - sums.keys():
+                (self.path / name).unlink(missing_ok=True)
+            self._header.with_results(sums).write(self.path / STUDY)
+        if not failed:
+            shutil.rmtree(self._parts.folder, ignore_errors=True)
 
-    def _complete(self) -> bool:
-        return (self.path / TRAJECTORIES).exists() and not (self.path / FAILURES).exists()
+    def _write(self, done: list[Cell]) -> list[Path]:
+        """Write the trials of these replays, and return the files."""
+        if not done:
+            return []
+        parts = [_table(self._parts.read(cell)) for cell in done]
+        # Benchmarks have axes of their own: where one lacks a column it is empty.
+        whole = pa.concat_tables(parts, promote_options="permissive").to_pandas()
+        return [save_trials(whole, self.path / TRAJECTORIES), self.path / SECONDS]
 
-    def _list(self, failed: dict[Cell, str]) -> None:
-        """Write `failures.json`, before the trajectories: without it they would seem complete."""
-        if failed or (self.path / FAILURES).exists():
-            listed = [
-                {
-                    "benchmark": self._names[cell.benchmark],
-                    "optimizer": cell.optimizer,
-                    "seed": cell.seed,
-                    "reason": reason,
-                }
-                for cell, reason in failed.items()
-            ]
-            write_json(self.path / FAILURES, {"failures": listed})
+    def _list(self, failed: dict[Cell, str]) -> Path:
+        listed = [
+            {
+                "benchmark": self._names[cell.benchmark],
+                "optimizer": cell.optimizer,
+                "seed": cell.seed,
+                "reason": reason,
+            }
+            for cell, reason in failed.items()
+        ]
+        write_json(self.path / FAILURES, {"failures": listed})
+        return self.path / FAILURES
 
-    def _part(self, cell: Cell) -> Path:
-        """Return the file of a replay; a benchmark may be a path, so its number stands for it."""
-        number = self.spec.benchmarks.index(cell.benchmark)
-        return self._parts / f"{number}-{quote(cell.optimizer, safe='')}-{cell.seed}.parquet"
+    def _clean(self) -> None:
+        """Remove what a process that was killed while it wrote has left behind."""
+        names = (STUDY, TRAJECTORIES, SECONDS, FAILURES)
+        for name in names:
+            for path in self.path.glob(f".{name}.*"):
+                path.unlink()
+        for path in self._parts.folder.glob(".*"):
+            path.unlink()
 
-    def _compare(self, known: Any, header: dict[str, Any]) -> None:
-        for key in ("format", "study", "tables", "versions"):
-            then = known.get(key) if isinstance(known, dict) else None
-            if _essence(then) != _essence(header[key]):
-                raise SpecError(
-                    self.path / STUDY,
-                    key,
-                    "the folder holds another study (or one of other versions); "
-                    "give another --out",
-                )
+    def _open(self) -> bool:
+        """Make this the folder of the study, or check that it is; return if it is complete."""
+        known = self._known()
+        if known is None:
+            for name in (TRAJECTORIES, SECONDS, FAILURES):
+                if (self.path / name).exists():
+                    self._set_aside(self.path / name, f"{self.path / name}: of no known study")
+            self._header.write(self.path / STUDY)
+            return False
+        sound = set()
+        for name, expected in known.results.items():
+            path = self.path / name
+            if path.is_file() and sha256_of_file(path) == expected:
+                sound.add(name)
+            elif path.exists():
+                self._set_aside(path, f"{path}: changed: it does not fit its sum in {STUDY}")
+        if TRAJECTORIES not in sound or FAILURES in known.results:
+            return False
+        changed = {
+            name
+            for name, code in self._header.optimizers.items()
+            if known.optimizers[name] != code
+        }
+        if changed:
+            self._reopen(changed if SECONDS in sound else set(self.spec.optimizers), changed)
+        return not changed
+
+    def _known(self) -> Header | None:
+        """Return the header that is there, None if there is none or it is damaged."""
+        path = self.path / STUDY
+        if not path.exists():
+            return None
+        try:
+            known = Header.read(path)
+        except IntegrityError as error:
+            self._set_aside(path, str(error))
+            return None
+        if known.format != FORMAT:
+            raise SpecError(
+                path,
+                "format",
+                f"{known.format}, this version writes {FORMAT}; give another --out",
+            )
+        key = known.differs(self._header)
+        if key:
+            raise SpecError(
+                path,
+                key,
+                "the folder holds another study (or one of other versions); give another --out",
+            )
+        return known
+
+    def _reopen(self, again: set[str], changed: set[str]) -> None:
+        """Take a complete study apart, as some optimizers have other code, and say so."""
+        kept = [cell for cell in self.spec.cells() if cell.optimizer not in again]
+        frame = pd.read_parquet(self.path / TRAJECTORIES)
+        if kept:
+            frame[MEASURED] = pd.read_parquet(self.path / SECONDS)[MEASURED]
+        grouped = dict(iter(frame.groupby(["benchmark", "optimizer", "seed"], sort=False)))
+        for cell in kept:
+            rows = grouped[self._names[cell.benchmark], cell.optimizer, cell.seed]
+            self._parts.write(cell, trials_to_parquet(rows))
+        self._header.write(self.path / STUDY)
+        for name in (TRAJECTORIES, SECONDS):
+            (self.path / name).unlink(missing_ok=True)
+        self._say_changed(changed, len(self.spec.cells()) - len(kept))
+
+    def _lacking(self) -> list[Cell]:
+        """Return the replays that have no part to be used, and say why of those that have one."""
+        missing, other_code = [], Counter[str]()
+        for cell in self.spec.cells():
+            path = self._parts.path(cell)
+            try:
+                if path.exists():
+                    self._parts.read(cell)
+                    continue
+            except OtherCodeError:
+                other_code[cell.optimizer] += 1
+            except IntegrityError as error:
+                self._set_aside(path, f"{error}; its replay runs again")
+            missing.append(cell)
+        for path in self._parts.strangers(self.spec.cells()):
+            self._set_aside(path, f"{path}: of no replay of this study")
+        if other_code:
+            self._say_changed(other_code, other_code.total())
+        return missing
+
+    def _say_changed(self, optimizers: Iterable[str], count: int) -> None:
+        names = ", ".join(name for name in self.spec.optimizers if name in set(optimizers))
+        self._note(f"the code of {names} has changed since: {count} replays run again")
+
+    def _set_aside(self, path: Path, reason: str) -> None:
+        aside = self.path / f"{path.name}.damaged"
+        path.replace(aside)
+        self._note(f"{reason} (kept as {aside.name})")
 
 
-def _essence(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: value[key] for key in value if key not in NO_MATTER}
-    return value
-
-
-def read_trajectories(out: Path) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Return the header of a study that has run to its end and its trials.
-
-    Replays that failed are not among them: `read_failures` tells which.
-
-    Raises:
-        IntegrityError: the folder holds no such study, or a file cannot be read.
-    """
-    header = read_json(out / STUDY)
-    needed = {"format", "study", "tables", "versions", "code"}
-    if not isinstance(header, dict) or header.get("format") != FORMAT or needed - header.keys():
-        raise IntegrityError(f"{out / STUDY}: not the header of a study of format {FORMAT}")
-    path = out / TRAJECTORIES
-    if not path.exists():
-        raise IntegrityError(f"{path}: no such file; the study is not complete, replay it again")
-    try:
-        return header, pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise IntegrityError(f"{path}: cannot be read: {error}") from None
-
-
-def read_failures(out: Path) -> list[dict[str, Any]]:
-    """Return the replays that failed: `benchmark`, `optimizer`, `seed` and `reason` of each.
-
-    Raises:
-        IntegrityError: the list cannot be read.
-    """
-    if not (out / FAILURES).exists():
-        return []
-    listed = read_json(out / FAILURES)
-    found = listed.get("failures") if isinstance(listed, dict) else None
-    keys = {"benchmark", "optimizer", "seed", "reason"}
-    if not isinstance(found, list) or any(
-        not isinstance(f, dict) or set(f) != keys for f in found
-    ):
-        raise IntegrityError(f"{out / FAILURES}: not a list of failures")
-    return found
+def _table(content: bytes) -> pa.Table:
+    return pq.ParquetFile(BytesIO(content)).read(use_threads=False)

@@ -17,6 +17,7 @@ from hpobench_llm.errors import (
 )
 from hpobench_llm.metrics import Fidelity, Metric, select
 from hpobench_llm.pareto import hypervolume, nondominated
+from hpobench_llm.studies.columns import CONFIG, FIDELITY, METRIC, column
 
 FloatArray = NDArray[np.float64]
 
@@ -143,14 +144,16 @@ class Problem:
         """
         found = np.ones(len(rows))
         for axis in self.fidelities:
-            if axis.name in rows.columns:
-                found *= rows[axis.name].to_numpy(dtype=np.float64) / axis.full
+            name = column(rows, FIDELITY, axis.name)
+            if name in rows.columns:
+                found *= rows[name].to_numpy(dtype=np.float64) / axis.full
         return found
 
     def losses(self, rows: pd.DataFrame) -> FloatArray:
         """Return `(n_rows, n_objectives)` recorded losses; NaN where there is none."""
         signs = np.array([metric.to_loss(1.0) for metric in self.objectives])
-        losses: FloatArray = rows[self.names].to_numpy(dtype=np.float64, na_value=np.nan) * signs
+        names = [column(rows, METRIC, name) for name in self.names]
+        losses: FloatArray = rows[names].to_numpy(dtype=np.float64, na_value=np.nan) * signs
         return losses
 
     def feasible(self, rows: pd.DataFrame) -> NDArray[np.bool_]:
@@ -183,14 +186,14 @@ class Problem:
 
 def _in_full(benchmark: Benchmark, rows: pd.DataFrame) -> pd.DataFrame:
     """Ask for the configurations of `rows` in full; indexed by `config_id`."""
-    names = list(benchmark.space.names)
-    missing = [name for name in ("config_id", *names) if name not in rows.columns]
+    columns = {column(rows, CONFIG, name): name for name in benchmark.space.names}
+    missing = [name for name in ("config_id", *columns) if name not in rows.columns]
     if missing:
         raise IntegrityError(f"trajectories without the columns {', '.join(missing)}")
     distinct = rows.drop_duplicates("config_id")
     configs = [
-        {str(name): value for name, value in row.items()}
-        for row in distinct[names].astype(object).to_dict("records")
+        {columns[str(name)]: value for name, value in row.items()}
+        for row in distinct[list(columns)].astype(object).to_dict("records")
     ]
     answers = [_answer(benchmark, config) for config in configs]
     found = pd.concat(answers, ignore_index=True)

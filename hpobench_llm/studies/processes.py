@@ -9,15 +9,17 @@ interpreter's lock ends after that call.
 It needs POSIX: sessions and signal masks.
 """
 
+import io
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
-from typing import Generic
+from typing import Any, Generic
 
 from hpobench_llm.errors import HpobenchError
 from hpobench_llm.studies.tasks import Answer, R, T, attempt, hung
@@ -158,10 +160,35 @@ def _inherited() -> Iterator[None]:
             del os.environ["OMP_NUM_THREADS"]
 
 
+class _Stderr(io.RawIOBase):
+    """The stderr of a process whose reader may have gone: then what it says is lost, no more."""
+
+    def writable(self) -> bool:
+        """Say that it can be written to."""
+        return True
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return 2
+
+    def write(self, content: Any) -> int:
+        """Write bytes, or lose them."""
+        with suppress(OSError):
+            os.write(2, content)
+        return len(content)
+
+
+def _chatter() -> io.TextIOWrapper:
+    """Return where libraries may print to."""
+    buffer = io.BufferedWriter(_Stderr())
+    return io.TextIOWrapper(buffer, encoding="utf-8", errors="replace", line_buffering=True)
+
+
 def _serve(connection: Connection, handle: Callable[[T], R]) -> None:
     """Answer one task after another: the process's own side."""
     os.setsid()
     os.dup2(2, 1)  # what a library prints is no data
+    sys.stdout = sys.stderr = _chatter()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     connection.send(None)
     while True:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from hpobench_llm.benchmarks.base import CONSTRAINT
 from hpobench_llm.errors import IntegrityError
+from hpobench_llm.studies.columns import METRIC, column
 from hpobench_llm.studies.problem import Problem
 from hpobench_llm.studies.spending import Spending
 
@@ -202,7 +203,8 @@ def snap(values: FloatArray) -> FloatArray:
 
 def _rows_of(frame: pd.DataFrame, benchmark: str, problem: Problem) -> pd.DataFrame:
     bounds = [f"{CONSTRAINT}{constraint.name}" for constraint in problem.constraints]
-    needed = ("benchmark", "optimizer", "seed", "status", *problem.names, *bounds)
+    metrics = [column(frame, METRIC, name) for name in problem.names]
+    needed = ("benchmark", "optimizer", "seed", "status", *metrics, *bounds)
     missing = [name for name in needed if name not in frame.columns]
     if missing:
         raise IntegrityError(f"trajectories without the columns {', '.join(missing)}")

@@ -1,27 +1,32 @@
 """Run a cell of a study: what a process or a node of a cluster does, again and again."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
-from hpobench_llm.artefacts import frame_to_parquet
 from hpobench_llm.benchmarks.base import Benchmark
 from hpobench_llm.errors import IntegrityError
 from hpobench_llm.metrics import select
 from hpobench_llm.optimizers.registry import build, entry
 from hpobench_llm.provenance import versions
 from hpobench_llm.studies.budget import Budget
+from hpobench_llm.studies.code import code_of
 from hpobench_llm.studies.design import initial_design
 from hpobench_llm.studies.replay import replay
 from hpobench_llm.studies.sources import sources_of
 from hpobench_llm.studies.study import NONE, Cell, StudySpec, kind_of
+from hpobench_llm.studies.trajectory import trials_to_parquet
 
 
-def identity(spec: StudySpec, benchmarks: list[Benchmark]) -> dict[str, Any]:
-    """Return what a study's replays follow from beside the study itself: tables and libraries."""
+def identity(spec: StudySpec, benchmarks: list[Benchmark]) -> dict[str, dict[str, str]]:
+    """Return what a study's replays follow from beside the study itself.
+
+    These are the sums of its tables, the versions of its libraries, and the sums of its
+    optimizers' code.
+    """
     libraries = {entry(name).distribution for name in spec.optimizers} - {""}
     return {
         "tables": {b.name: b.table_sha256 for b in benchmarks if b.table_sha256 is not None},
         "versions": versions("hpobench-llm", "numpy", *sorted(libraries)),
+        "optimizers": {name: code_of(name) for name in spec.optimizers},
     }
 
 
@@ -29,19 +34,19 @@ def identity(spec: StudySpec, benchmarks: list[Benchmark]) -> dict[str, Any]:
 class Runner:
     """Replays cells of one study; a benchmark is opened once, a live one for every replay.
 
-    `expected` is the `identity` that the study began with: another table or library in the
+    `expected` is the `identity` that the study began with: another table, library or code in the
     process that runs a cell, on another machine perhaps, is an error.
     """
 
     spec: StudySpec
-    expected: dict[str, Any] | None = None
+    expected: dict[str, dict[str, str]] | None = None
     _opened: dict[str, Benchmark] = field(default_factory=dict)
 
     def replay(self, cell: Cell) -> bytes:
         """Return a cell's trajectory as Parquet, `optimizer_seconds` included.
 
         Raises:
-            IntegrityError: a table or a library is another one than `expected`.
+            IntegrityError: a table, a library or code is another one than `expected`.
             HpobenchError: as `replay`.
         """
         spec, problem = self.spec, self._open(cell.benchmark)
@@ -53,12 +58,13 @@ class Runner:
             seed=cell.seed,
             workers=spec.workers,
             objectives=spec.objectives,
-            initial=initial_design(problem, spec.initial, cell.seed),
+            initial=initial_design(problem, spec.initial, cell.seed, spec.table_seed),
             sources=self._sources(cell),
+            table_seed=spec.table_seed,
             checkpoint_seconds=None if checkpoint == NONE else checkpoint,
             count_optimizer_seconds=spec.count_optimizer_seconds,
         )
-        return frame_to_parquet(trajectory.frame)
+        return trials_to_parquet(trajectory.frame)
 
     def build(self, cell: Cell) -> None:
         """Build a cell's optimizer and nothing else: does it take the benchmark's space?

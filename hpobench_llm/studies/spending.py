@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from hpobench_llm.errors import IntegrityError
 from hpobench_llm.studies.budget import EVALUATIONS, SECONDS, TOKENS, Budget
+from hpobench_llm.studies.columns import FIDELITY, column
 from hpobench_llm.studies.problem import Problem
 
 TRIALS, IN_FULL = "trials", "trials in full"
@@ -64,7 +65,10 @@ class Spending:
             return _column(rows, "finished_seconds")
         if self.unit == TOKENS:
             return np.cumsum(_column(rows, "tokens"))
-        levels = problem.shares(rows) if self.unit == IN_FULL else _column(rows, self.unit)
+        if self.unit == IN_FULL:
+            levels = problem.shares(rows)
+        else:
+            levels = _column(rows, column(rows, FIDELITY, self.unit))
         if self.checkpoints and "resumes" in rows.columns:
             reached = dict(zip(rows["trial"].tolist(), levels.tolist(), strict=True))
             resumed = [0.0 if pd.isna(n) else reached[int(n)] for n in rows["resumes"].tolist()]

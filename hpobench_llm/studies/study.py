@@ -48,6 +48,8 @@ class StudySpec:
             trials of every optimizer.
         sources: the benchmarks that methods which transfer learn from, the one that is optimized
             always left out; `others`: all of the study.
+        table_seed: each trial answers with the run of this seed of its benchmark; left out, with
+            the mean over the seeds that all configurations have.
         checkpoint_seconds: what it takes to resume a trial; `none`: it begins anew.
         count_optimizer_seconds: let the optimizers' own time pass on the clock.
         timeout_seconds: a replay that takes longer, in wall seconds, counts as hung and is ended;
@@ -69,6 +71,7 @@ class StudySpec:
     constraints: dict[str, int | float] = field(default_factory=dict)
     initial: int = 0
     sources: tuple[str, ...] | Literal["others"] = ()
+    table_seed: int | None = None
     checkpoint_seconds: float | Literal["none"] = 0.0
     count_optimizer_seconds: bool = False
     timeout_seconds: float | Literal["none"] | None = None
@@ -79,9 +82,10 @@ class StudySpec:
         if not self.objectives:
             object.__setattr__(self, "objectives", (self.objective or "val_loss",))
         object.__setattr__(self, "objective", "")
-        for key, least in (("seeds", 1), ("workers", 1), ("initial", 0)):
-            if getattr(self, key) < least:
-                raise ValueError(f"`{key}` must be at least {least}, got {getattr(self, key)}")
+        for key, least in (("seeds", 1), ("workers", 1), ("initial", 0), ("table_seed", 0)):
+            number = getattr(self, key)
+            if number is not None and number < least:
+                raise ValueError(f"`{key}` must be at least {least}, got {number}")
         for key in ("benchmarks", "optimizers", "objectives"):
             names = getattr(self, key)
             if not names or len(set(names)) < len(names):

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from hpobench_llm.artefacts import write_frame
+from hpobench_llm.artefacts import frame_to_parquet, write_atomically
 from hpobench_llm.benchmarks.base import CONSTRAINT, Benchmark
 from hpobench_llm.optimizers.base import Optimizer
 from hpobench_llm.optimizers.entry import Entry
 from hpobench_llm.provenance import versions
 from hpobench_llm.space import Value
 from hpobench_llm.studies.clock import Run
+from hpobench_llm.studies.columns import CONFIG, FIDELITY, METRIC, short_names
 
+FORMAT = "3"  # stands in the files as `hpobench_llm.trajectories`
 KEYS = ("benchmark", "optimizer", "seed")
 MEASURED = "optimizer_seconds"
 
@@ -26,11 +28,11 @@ class Trajectory:
     Its columns:
 
     `benchmark, optimizer, seed, trial, resumes` (the trial that it continues, if any), `worker,
-    config_id`, the hyperparameters, one column for each fidelity axis, `status`, one column for
-    each objective (own units), `cost_seconds` and `tokens` of this trial alone, less what it
-    resumed, `started_seconds` and `finished_seconds` on the simulated clock, and
-    `optimizer_seconds`, the optimizer's own measured time for suggesting and learning the trial;
-    what it took to find that it has to wait, or that it has ended, is among them.
+    config_id`, `config.<name>` for each hyperparameter, `fidelity.<name>` for each fidelity axis,
+    `status`, `metric.<name>` for each objective (own units), `cost_seconds` and `tokens` of this
+    trial alone, less what it resumed, `started_seconds` and `finished_seconds` on the simulated
+    clock, and `optimizer_seconds`, the optimizer's own measured time for suggesting and learning
+    the trial; what it took to find that it has to wait, or that it has ended, is among them.
 
     `constraint_<name>` says by how much a trial exceeds each bound of the benchmark: at most 0
     where it is kept. `duplicate` says that the same configuration was evaluated at the same
@@ -69,12 +71,15 @@ class Trajectory:
             "worker": [run.worker for run in runs],
             "config_id": [ids[tuple(trial.config.values())] for trial in trials],
         }
-        columns |= {name: [t.config[name] for t in trials] for name in problem.space.names}
-        columns |= {name: [run.levels[i] for run in runs] for i, name in enumerate(axes)}
+        names = problem.space.names
+        columns |= {f"{CONFIG}{name}": [t.config[name] for t in trials] for name in names}
+        columns |= {
+            f"{FIDELITY}{name}": [run.levels[i] for run in runs] for i, name in enumerate(axes)
+        }
         columns["status"] = [run.evaluation.status for run in runs]
         columns |= {
-            metric.name: [run.evaluation.metrics.get(metric.name, math.nan) for run in runs]
-            for metric in solver.objectives
+            f"{METRIC}{name}": [run.evaluation.metrics.get(name, math.nan) for run in runs]
+            for name in (metric.name for metric in solver.objectives)
         }
         columns |= {
             f"{CONSTRAINT}{c.name}": [run.evaluation.constraints[c.name] for run in runs]
@@ -93,8 +98,12 @@ class Trajectory:
         return Trajectory(pd.DataFrame(columns))
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a copy of the trials as a frame."""
-        return self.frame.copy()
+        """Return a copy of the trials with short names: `lr`, `step`, `val_loss`.
+
+        A name that several columns would then share, as that of a hyperparameter `status`, keeps
+        its kind in each of them that has one: `config.status`.
+        """
+        return self.frame.rename(columns=short_names(self.frame.columns))
 
     def save(self, path: str | Path) -> Path:
         """Write the trials as Parquet; equal replays write equal bytes.
@@ -123,6 +132,11 @@ def save_trials(frame: pd.DataFrame, path: Path) -> Path:
     """Write trials to `path`, and their measured seconds beside it; returns `path`."""
     # The trials come last: where they are, the whole replay is.
     seconds = frame[[*KEYS, "trial", MEASURED]]
-    write_frame(path.with_name(f"{path.stem}.{MEASURED}.parquet"), seconds)
-    write_frame(path, frame.drop(columns=MEASURED))
+    write_atomically(path.with_name(f"{path.stem}.{MEASURED}.parquet"), trials_to_parquet(seconds))
+    write_atomically(path, trials_to_parquet(frame.drop(columns=MEASURED)))
     return path
+
+
+def trials_to_parquet(frame: pd.DataFrame) -> bytes:
+    """Return trials as Parquet with the format's number; equal trials give equal bytes."""
+    return frame_to_parquet(frame, {"hpobench_llm.trajectories": FORMAT})

@@ -91,8 +91,8 @@ def test_what_runs_is_told_and_nothing_more_asked_for():
 def test_a_rule_that_is_not_met_changes_nothing(inner):
     design = [{"rank": 4, "lr": 1e-3, "dropout": 0.1}, {"rank": 1, "lr": 1e-4, "dropout": 0.0}]
     arguments = {"budget": 25, "seed": 3, "workers": 3, "initial": design}
-    plain = replay("toy-bowl", inner, **arguments).frame
-    ruled = replay("toy-bowl", f"{inner}+stop-no-improve:1000", **arguments).frame
+    plain = replay("toy-bowl", inner, **arguments).to_frame()
+    ruled = replay("toy-bowl", f"{inner}+stop-no-improve:1000", **arguments).to_frame()
     apart = ["optimizer", "optimizer_seconds"]
     assert plain.drop(columns=apart).equals(ruled.drop(columns=apart))
 
@@ -176,7 +176,7 @@ def test_equal_losses_and_failures_are_survived(rule):
 
 
 def test_trials_in_part_do_not_count_for_a_model():
-    frame = replay("toy-bowl", "asha+stop-pi:0.9", budget=200, seed=0).frame
+    frame = replay("toy-bowl", "asha+stop-pi:0.9", budget=200, seed=0).to_frame()
     full = frame["step"] == toy_bowl().fidelities[0].full
     assert len(frame) < 200
     assert full.sum() >= 10
@@ -192,7 +192,7 @@ def test_regret_and_time_that_stopping_costs():
     sphere = toy_sphere()
 
     def best_and_time(name):
-        frame = replay(sphere, name, budget=40, seed=1).frame
+        frame = replay(sphere, name, budget=40, seed=1).to_frame()
         return frame["val_loss"].min(), frame["finished_seconds"].max()
 
     full, stopped, never = (

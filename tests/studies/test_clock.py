@@ -1,6 +1,8 @@
 """Budgets, resumed trials and what they cost on the clock."""
 
+import math
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -85,6 +87,44 @@ def test_a_checkpoint_may_be_resumed_twice_and_on_any_worker():
 def test_a_trial_beyond_the_budget_is_not_run(budget, numbers):
     runs = run(LADDER, waits={1: 0, 2: 1}, budget=budget)
     assert [r.trial.number for r in runs] == numbers
+
+
+class Priced(type(toy_sphere())):
+    """A toy whose trials take the seconds and tokens that it was given."""
+
+    def __init__(self, seconds, tokens):
+        super().__init__("priced", toy_sphere().space)
+        self.price = {"cost_seconds": seconds, "tokens": tokens}
+
+    def query(self, config, **asked):
+        return replace(super().query(config, **asked), **self.price)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "tokens", "budget", "words"),
+    [
+        (1.0, math.nan, {"tokens": 100}, "`budget`: priced does not know the tokens of {'x': "),
+        (1.0, 0.0, {"tokens": 100}, "1000 trials in a row on priced took no tokens"),
+        (0.0, 1.0, {"seconds": 100}, "1000 trials in a row on priced took no seconds"),
+    ],
+)
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_budget_that_would_never_end_is_refused(seconds, tokens, budget, words, workers):
+    problem = Priced(seconds, tokens)
+    with pytest.raises(ConfigurationError, match=words):
+        replay(problem, "random", budget=budget, seed=0, workers=workers)
+    ended = replay(problem, "random", budget=5, seed=0, workers=workers)
+    assert len(ended.frame) == 5
+
+
+def test_what_is_free_now_and_then_ends_a_budget_all_the_same():
+    class Often(Priced):
+        def query(self, config, **asked):
+            self.price["tokens"] = float(config["x"] > 0.9)
+            return super().query(config, **asked)
+
+    frame = replay(Often(1.0, 0.0), "random", budget={"tokens": 3}, seed=0).to_frame()
+    assert frame["tokens"].sum() == 3
 
 
 def test_without_checkpoints_every_step_counts_again():

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hpobench_llm.studies.folder import read_failures, read_trajectories
+from hpobench_llm.studies.header import Header
+from hpobench_llm.studies.results import read_failures, read_trajectories
 
 ROGUES = str(Path(__file__).with_name("rogues.py"))
 SPEC = """
@@ -48,7 +49,11 @@ def run(spec, out, **environment):
 
 
 def parts(out):
-    return sorted(out.glob("parts/*[0-9].parquet"))
+    return sorted(out.glob("parts/*.part"))
+
+
+def failures_of(out):
+    return read_failures(out, Header.read(out / "study.json"))
 
 
 def wait_until(condition):
@@ -96,7 +101,7 @@ def test_what_fails_stops_no_other_is_named_and_is_tried_again(tmp_path):
         ("builds", 0): "builds could not be built: RuntimeError: cannot be built (",
         ("builds", 1): "builds could not be built: RuntimeError: cannot be built (",
     }
-    failures = read_failures(out)
+    failures = failures_of(out)
     assert [(f["optimizer"], f["seed"]) for f in failures] == list(reasons)
     for failure, reason in zip(failures, reasons.values(), strict=True):
         assert failure["benchmark"] == "toy-bowl"
@@ -116,7 +121,7 @@ def test_what_fails_stops_no_other_is_named_and_is_tried_again(tmp_path):
     healed = run(spec, out, HEALED="1")
     assert healed.returncode == 0, healed.stderr
     assert "7 replays ran now; 14 of 14 are in" in healed.stdout
-    assert read_failures(out) == []
+    assert failures_of(out) == []
     assert not (out / "parts").exists()
     assert run(spec, tmp_path / "whole", HEALED="1").returncode == 0
     name = "trajectories.parquet"
@@ -127,7 +132,7 @@ def test_one_that_hangs_is_ended_and_not_tried_with_every_seed(tmp_path):
     spec, out = write(tmp_path, "hangs", "random", seeds=4, timeout=2), tmp_path / "out"
     done = run(spec, out)
     assert done.returncode == 1, done.stderr
-    reasons = {f["seed"]: f["reason"] for f in read_failures(out)}
+    reasons = {f["seed"]: f["reason"] for f in failures_of(out)}
     assert sorted(reasons) == [0, 1, 2, 3]
     hung = [seed for seed, reason in reasons.items() if reason.startswith("hung: it was ended")]
     assert 2 <= len(hung) <= 3  # two processes may have begun one each when the second hangs
@@ -169,6 +174,31 @@ def test_a_study_that_is_stopped_leaves_no_process_and_loses_nothing(tmp_path, n
     assert run(spec, tmp_path / "whole", HEALED="1").returncode == 0
     name = "trajectories.parquet"
     assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+CHATTER = """
+import os, sys
+from hpobench_llm.studies.processes import in_processes
+
+def chat(task):
+    print("to nobody " * 20_000)
+    print("to nobody " * 20_000, file=sys.stderr, flush=True)
+    return task.upper()
+
+if __name__ == "__main__":
+    for answer in in_processes(["a", "b"], chat, count=2):
+        print(answer.value, answer.failure)
+"""
+
+
+def test_a_replay_that_chats_to_a_stderr_that_is_gone_does_not_fail(tmp_path):
+    (tmp_path / "chatter.py").write_text(CHATTER)
+    reading, gone = os.pipe()
+    os.close(reading)
+    command = [sys.executable, str(tmp_path / "chatter.py")]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=gone, text=True, timeout=60)
+    os.close(gone)
+    assert sorted(done.stdout.splitlines()) == ["A ", "B "]
 
 
 def test_two_starts_at_a_time_are_refused(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpobench_llm.artefacts import write_json
+from hpobench_llm.artefacts import sha256_of_file, write_json
 from hpobench_llm.benchmarks.toy import toy_bowl
 from hpobench_llm.constraints import Constraint
 from hpobench_llm.errors import ConfigurationError, IntegrityError, NotMeasuredError
@@ -17,8 +18,8 @@ from hpobench_llm.metrics import Fidelity, Metric
 from hpobench_llm.report.compare import compare
 from hpobench_llm.studies.budget import Budget
 from hpobench_llm.studies.comparison import Comparison, Failure
-from hpobench_llm.studies.folder import FORMAT
 from hpobench_llm.studies.fronts import median_attained
+from hpobench_llm.studies.header import Header
 from hpobench_llm.studies.problem import Problem
 from hpobench_llm.studies.regret import Regrets, incumbents, regrets
 from hpobench_llm.studies.replay import replay
@@ -279,13 +280,14 @@ def test_the_overall_ranking_is_of_those_that_every_benchmark_has() -> None:
 
 def test_a_benchmark_is_asked_for_what_was_trained_in_part() -> None:
     toy = toy_bowl()
-    frame = replay(toy, "asha", budget={"step": 100}, seed=0).frame
+    trajectory = replay(toy, "asha", budget={"step": 100}, seed=0)
+    frame, short = trajectory.frame, trajectory.to_frame()
     problem = Problem.of(toy, ("val_loss",), frame)
     losses, usable = problem.judge(frame)
-    configs = frame[list(toy.space.names)]
+    configs = short[list(toy.space.names)]
     np.testing.assert_array_equal(losses[:, 0], toy.query_many(configs)["val_loss"])
     assert usable.all()
-    assert (frame["step"] < 8).any()
+    assert (short["step"] < 8).any()
     with pytest.raises(ConfigurationError, match="would have to be trained"):
         Problem.of(toy, ("val_loss",), frame, trains=True)
 
@@ -300,21 +302,25 @@ def test_without_a_known_optimum_the_best_trial_stands_for_it() -> None:
 
     toy = toy_bowl()
     unknown = Unknown(toy.name, toy.space)
-    frame = replay(toy, "random", budget=6, seed=0, objectives=("val_loss", "score_toy")).frame
+    goals = ("val_loss", "score_toy")
+    trajectory = replay(toy, "random", budget=6, seed=0, objectives=goals)
+    frame, short = trajectory.frame, trajectory.to_frame()
     one = Problem.of(unknown, ("val_loss",), frame)
-    assert (one.known, one.optimum) == (False, frame["val_loss"].min())
-    two = Problem.of(unknown, ("val_loss", "score_toy"), frame)
-    found = toy.hypervolume(("val_loss", "score_toy"), frame)
+    assert (one.known, one.optimum) == (False, short["val_loss"].min())
+    two = Problem.of(unknown, goals, frame)
+    found = toy.hypervolume(goals, short)
     assert (two.known, two.optimum) == (False, pytest.approx(found))
     with pytest.raises(NotMeasuredError):
         Problem.of(unknown, ("val_loss",), frame.assign(status="failed"))
 
 
-def folder(path: Path, frames: list[pd.DataFrame], **study: Any) -> Path:
+def folder(
+    path: Path, frames: list[pd.DataFrame], failures: Sequence[object] = (), **study: Any
+) -> Path:
     """Write a study's folder as its replay does."""
     frame = pd.concat(frames, ignore_index=True)
     path.mkdir()
-    save_trials(frame, path / "trajectories.parquet")
+    saved = save_trials(frame, path / "trajectories.parquet")
     spec = StudySpec(
         name="s",
         title="A study",
@@ -323,9 +329,13 @@ def folder(path: Path, frames: list[pd.DataFrame], **study: Any) -> Path:
         seeds=int(frame["seed"].nunique()),
         **study,
     )
-    libraries = {"hpobench-llm": "0", "numpy": "0", "pymoo": "0"}
-    header = {"format": FORMAT, "tables": {}, "versions": libraries, "code": {}}
-    write_json(path / "study.json", header | {"study": spec.plain()})
+    results = {"trajectories.parquet": sha256_of_file(saved)}
+    if failures:
+        write_json(path / "failures.json", {"failures": failures})
+        results["failures.json"] = sha256_of_file(path / "failures.json")
+    Header(
+        study=spec, tables={}, versions={}, benchmarks={"toy-bowl": toy_bowl()}, results=results
+    ).write(path / "study.json")
     return path
 
 
@@ -362,9 +372,9 @@ def test_a_study_of_two_objectives_with_a_constraint_and_failures(tmp_path: Path
         for name in ("nsga2", "random")
         for seed in range(3)
     ]
-    path = folder(tmp_path / "s", frames, budget=6, objectives=goals, constraints=bounds)
     failures = [{"benchmark": "toy-bowl", "optimizer": "nsga2", "seed": 3, "reason": "<hung>"}]
-    write_json(path / "failures.json", {"failures": failures})
+    given = {"budget": 6, "objectives": goals, "constraints": bounds}
+    path = folder(tmp_path / "s", frames, failures, **given)
     result = compare(path)
     assert "failed: nsga2 on toy-bowl, seed 3: <hung>" in result.summary()
     page = text_of(path)
@@ -377,6 +387,6 @@ def test_a_study_of_two_objectives_with_a_constraint_and_failures(tmp_path: Path
     ):
         assert part in page
     assert "<hung>" not in page
-    write_json(path / "failures.json", {"failures": [{"seed": 3}]})
+    path = folder(tmp_path / "t", frames, [{"seed": 3}], **given)
     with pytest.raises(IntegrityError, match="not a list of failures"):
         compare(path)

@@ -5,6 +5,8 @@ import sys
 from importlib.metadata import version
 
 import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from hpobench_llm.benchmarks.base import Benchmark
@@ -12,11 +14,15 @@ from hpobench_llm.benchmarks.tabular import TabularBenchmark
 from hpobench_llm.benchmarks.toy import toy_bowl
 from hpobench_llm.errors import ConfigurationError, UnknownNameError
 from hpobench_llm.evaluation import Evaluation
+from hpobench_llm.metrics import Fidelity, Metric
 from hpobench_llm.optimizers import catalogue, registry
 from hpobench_llm.optimizers.base import Optimizer, Suggestion
 from hpobench_llm.optimizers.entry import Entry
 from hpobench_llm.optimizers.model_based.tpe_nni import TpeNni
+from hpobench_llm.space import Ordinal, Space
+from hpobench_llm.studies.problem import Problem
 from hpobench_llm.studies.replay import replay
+from hpobench_llm.studies.statistics import compare_trajectories
 from hpobench_llm.tables.table import Table
 
 
@@ -186,3 +192,61 @@ def test_bad_arguments_are_named(change, error, words):
     arguments = {"benchmark": "toy-bowl", "optimizer": "random", "budget": 3, "seed": 0} | change
     with pytest.raises(error, match=words):
         replay(arguments.pop("benchmark"), arguments.pop("optimizer"), **arguments)
+
+
+OURS = (
+    *("benchmark", "optimizer", "seed", "trial", "resumes", "worker", "config_id", "status"),
+    *("cost_seconds", "tokens", "started_seconds", "finished_seconds", "duplicate", "liar"),
+    *("startup_trials", "seeding", "optimizer_version", "optimizer_seconds", "metric.seed"),
+)
+
+
+class Namesakes(Benchmark):
+    """A benchmark whose hyperparameters, metrics and fidelity have the names of our columns."""
+
+    name = "namesakes"
+    space = Space(tuple(Ordinal(name, (1, 2, 3)) for name in OURS))
+    fidelities = (Fidelity(name="worker", unit="steps", values=(1, 3)),)
+    metrics = {  # noqa: RUF012 - as in the contract
+        name: Metric(name=name, unit="1", direction="minimize", worst=100.0)
+        for name in ("trial", "optimizer", "finished_seconds", "loss")
+    }
+
+    def query(self, config, *, fidelity=None, seed=None, metrics=None):
+        (level,) = self.fidelity_levels(fidelity)
+        total = float(sum(config.values()))
+        return Evaluation(metrics=dict.fromkeys(self.metrics, total), cost_seconds=float(level))
+
+    def optimum(self, metric):
+        return dict.fromkeys(OURS, 1), float(len(OURS))
+
+
+def test_no_name_of_a_benchmark_meets_one_of_ours(tmp_path):
+    goals = tuple(Namesakes.metrics)
+    trajectory = replay(Namesakes(), "random", budget=12, seed=5, objectives=goals)
+    path = trajectory.save(tmp_path / "t.parquet")
+    frame = pd.read_parquet(path)
+    assert list(frame["trial"]) == list(range(12))
+    assert (set(frame["optimizer"]), set(frame["seed"])) == ({"random"}, {5})
+    assert list(frame["finished_seconds"]) == [3.0 * n for n in range(1, 13)]
+    configs = frame[[f"config.{name}" for name in OURS]]
+    assert configs.isin([1, 2, 3]).all().all()
+    for goal in goals:
+        assert list(frame[f"metric.{goal}"]) == list(configs.sum(axis=1))
+    assert set(frame["fidelity.worker"]) == {3}
+    assert pq.read_schema(path).metadata == {b"hpobench_llm.trajectories": b"3"}
+    # A short name is there where it is the only one of its kind.
+    short = trajectory.to_frame()
+    assert list(short["loss"]) == list(frame["metric.loss"])
+    assert {"trial", "config.trial", "metric.trial", "config.seed"} <= set(short.columns)
+    assert short.columns.is_unique
+    found = Problem.of(Namesakes(), ("loss",), trajectory.frame.assign(**{"fidelity.worker": 1}))
+    assert list(found.in_full["loss"]) == list(configs.sum(axis=1))
+    result = compare_trajectories(
+        pd.concat([trajectory.frame, trajectory.frame.assign(optimizer="again")]),
+        {"namesakes": Problem(objectives=(Namesakes.metrics["trial"],), optimum=float(len(OURS)))},
+        resamples=9,
+    )
+    assert [s.optimizer for s in result.benchmarks[0].standings] == ["again", "random"]
+    least = configs.sum(axis=1).min() - len(OURS)
+    assert result.benchmarks[0].standings[0].regret.last.value == least

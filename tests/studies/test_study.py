@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from hpobench_llm.benchmarks.toy import toy_bowl
 from hpobench_llm.errors import (
     IntegrityError,
     PoorSurrogateError,
@@ -15,10 +16,13 @@ from hpobench_llm.metrics import Fidelity
 from hpobench_llm.optimizers import catalogue
 from hpobench_llm.report.compare import compare
 from hpobench_llm.space import Categorical, Ordinal, Space
-from hpobench_llm.spec import parse_spec, read_spec
+from hpobench_llm.spec import read_spec
 from hpobench_llm.studies.checks import read_study
+from hpobench_llm.studies.columns import short_names
 from hpobench_llm.studies.execution import run_study
-from hpobench_llm.studies.folder import Folder, read_trajectories
+from hpobench_llm.studies.header import Header
+from hpobench_llm.studies.parts import Parts
+from hpobench_llm.studies.results import read_trajectories
 from hpobench_llm.studies.study import StudySpec
 from hpobench_llm.surrogates.fit import fit
 from hpobench_llm.tables.table import Table
@@ -35,6 +39,12 @@ budget = 6
 """
 
 
+def results(out):
+    """Return a study's header and its trials with short names."""
+    header, frame = read_trajectories(out)
+    return header, frame.rename(columns=short_names(frame.columns))
+
+
 @pytest.fixture
 def spec_file(tmp_path):
     path = tmp_path / "toys.toml"
@@ -46,11 +56,11 @@ def test_every_replay_is_there_once_and_a_second_start_does_nothing(spec_file, t
     spec = read_study(spec_file)
     outcome = run_study(spec, tmp_path / "out", processes=2)
     assert (outcome.ran, outcome.failed) == (8, {})
-    header, frame = read_trajectories(tmp_path / "out")
+    header, frame = results(tmp_path / "out")
     counts = frame.groupby(["optimizer", "seed"]).size()
     assert len(counts) == 8
     assert (counts == 6).all()
-    assert header["study"]["budget"] == 6
+    assert header.study.budget == 6
     assert not (tmp_path / "out" / "parts").exists()
     before = (tmp_path / "out" / "trajectories.parquet").read_bytes()
     assert run_study(spec, tmp_path / "out").ran == 0
@@ -82,7 +92,7 @@ def frame_of(tmp_path, *lines, old="budget = 6", optimizers='["random", "tpe-nni
     text = SPEC.replace('["random", "tpe-nni"]', optimizers).replace("seeds = 4", "seeds = 2")
     path.write_text(text.replace(old, "\n".join(lines)))
     run_study(read_study(path), tmp_path / "out", processes=1)
-    return read_trajectories(tmp_path / "out")[1]
+    return results(tmp_path / "out")[1]
 
 
 def test_all_begin_with_the_same_design(tmp_path):
@@ -131,13 +141,45 @@ def test_constraints_are_given_to_all_and_recorded(tmp_path, monkeypatch, rows, 
     text = SPEC.replace("toy-bowl", "small").replace("budget = 6", "budget = 12")
     path.write_text(f"{text}\n[constraints]\ntest_loss = 5.0\n")
     run_study(read_study(path), tmp_path / "out", processes=1)
-    frame = read_trajectories(tmp_path / "out")[1]
+    frame = results(tmp_path / "out")[1]
     ok = frame["status"] == "ok"
     loss = frame["val_loss"] + 0.1
     assert (frame["constraint_test_loss"] - (loss - 5.0))[ok].abs().max() < 1e-9
     assert {True, False} == set(frame["constraint_test_loss"] > 0)
     path.write_text(f"{text}\n[constraints]\ntest_los = 5.0\n")
     with pytest.raises(SpecError, match=r"`constraints`: .*'test_los'; did you mean 'test_loss'"):
+        read_study(path)
+
+
+def test_a_seed_of_the_table_answers_and_is_shown(tmp_path, monkeypatch, rows, seal_rows):
+    seal_rows(tmp_path / "tables" / "small", rows)
+    monkeypatch.setenv("HPOBENCH_LLM_DATA", str(tmp_path))
+    path = tmp_path / "study.toml"
+    text = SPEC.replace("toy-bowl", "small").replace("seeds = 4", "seeds = 2\ninitial = 2")
+    losses = {}
+    for seed in (0, 1):
+        path.write_text(f"{text}table_seed = {seed}\n")
+        out = tmp_path / f"out{seed}"
+        run_study(read_study(path), out, processes=2)
+        header, frame = results(out)
+        assert header.study.table_seed == seed
+        first = frame[frame["trial"] < 2].set_index(["optimizer", "seed", "trial"])
+        losses[seed] = first["val_loss"]
+    ok = losses[0].notna() & losses[1].notna()
+    assert (losses[1] - losses[0])[ok].to_numpy() == pytest.approx(0.01)
+    assert "answers of table seed 1" in compare(out).summary()
+    assert "table_seed 1" in (out / "report.html").read_text()
+    path.write_text(f"{text}table_seed = 7\n")
+    with pytest.raises(SpecError, match="small: seed 7 was not measured"):
+        read_study(path)
+
+
+def test_a_budget_in_tokens_that_are_not_known_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("HPOBENCH_LLM_DATA", str(tmp_path))
+    table(tmp_path / "tables" / "free", FINITE, list(FINITE.configurations()), costs=False)
+    path = tmp_path / "study.toml"
+    path.write_text(SPEC.replace("toy-bowl", "free").replace("= 6", "= {tokens = 100}"))
+    with pytest.raises(SpecError, match="`budget`: problem does not know the tokens of "):
         read_study(path)
 
 
@@ -287,11 +329,11 @@ def test_methods_that_transfer_are_given_the_other_benchmarks(tmp_path, rows, se
         path.write_text(f"{text}\nsources = {sources}\n")
         done = run(path, tmp_path / str(number), **data)
         assert done.returncode == 0, done.stderr
-        header, frame = read_trajectories(tmp_path / str(number))
+        header, frame = results(tmp_path / str(number))
         learns = frame[frame["optimizer"] == "learns"]
         assert dict(zip(learns["benchmark"], learns["liar"], strict=True)) == given
         assert set(frame["liar"][frame["optimizer"] == "random"]) == {"none"}
-        assert len(header["tables"]) == 2 + number
+        assert len(header.tables) == 2 + number
     path.write_text(f'{text}\nsources = ["toy-sphere"]\n')
     done = run(path, tmp_path / "unlike", **data)
     assert done.returncode == 2
@@ -301,9 +343,11 @@ def test_methods_that_transfer_are_given_the_other_benchmarks(tmp_path, rows, se
 def test_a_header_holds_the_whole_study(spec_file, tmp_path):
     spec = read_study(spec_file)
     run_study(spec, tmp_path / "out", processes=2)
-    header = read_trajectories(tmp_path / "out")[0]
-    assert header["study"]["objectives"] == ["val_loss"]
-    assert parse_spec(header["study"], StudySpec, file="study.json") == spec
+    header = Header.read(tmp_path / "out" / "study.json")
+    assert header.study == spec
+    assert header.study.objectives == ("val_loss",)
+    assert header.benchmarks["toy-bowl"].space == toy_bowl().space
+    assert header.benchmarks["toy-bowl"].metrics == toy_bowl().metrics
 
 
 def test_any_name_of_an_optimizer_makes_a_file(tmp_path):
@@ -311,9 +355,8 @@ def test_any_name_of_an_optimizer_makes_a_file(tmp_path):
     text = SPEC.replace('["random", "tpe-nni"]', str(names)).replace("seeds = 4", "seeds = 12")
     (tmp_path / "s.toml").write_text(text)
     spec = read_spec(tmp_path / "s.toml", StudySpec)
-    folder = object.__new__(Folder)
-    folder.spec, folder._parts = spec, tmp_path / "parts"
-    files = {folder._part(cell) for cell in spec.cells()}
+    kept = Parts(tmp_path / "parts", spec, "", {})
+    files = {kept.path(cell) for cell in spec.cells()}
     assert len(files) == 48
     assert {path.parent for path in files} == {tmp_path / "parts"}
     assert not [path for path in files if set(path.name) & set("+:/\\")]
@@ -333,7 +376,7 @@ def test_the_same_study_runs_on_table_and_surrogate(tmp_path, monkeypatch, rows,
         path.write_text(f"{text}kind = {kind}\nallow_poor = true\n")
         out = tmp_path / str(len(found))
         run_study(read_study(path), out, processes=2)
-        frame = read_trajectories(out)[1]
+        frame = results(out)[1]
         found[kind] = frame[frame["benchmark"] == "small"]
         result = compare(out)
         assert len(result.comparison.benchmarks) == 2

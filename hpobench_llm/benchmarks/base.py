@@ -5,7 +5,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,8 @@ from hpobench_llm.constraints import Constraint
 from hpobench_llm.errors import ConfigurationError, NotMeasuredError, UnknownNameError
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import Fidelity, Metric, select
-from hpobench_llm.pareto import hypervolume, nondominated
+from hpobench_llm.pareto import Scale, nondominated
+from hpobench_llm.seeds import Noise
 from hpobench_llm.space import Categorical, Configuration, Ordinal, Space, is_number
 
 FidelityValues = Mapping[str, int | float]
@@ -43,6 +44,7 @@ class Benchmark(ABC):
     Equal arguments give equal answers in any process: no hidden randomness, no sleeping.
 
     Attributes:
+        kind: `table`, `surrogate`, `live` or `toy`.
         name: what results are filed under.
         space: what can be asked for.
         fidelities: the axes along which a run may be asked for in part; may be empty.
@@ -52,6 +54,7 @@ class Benchmark(ABC):
         table_sha256: of the table that it answers from or was fitted on; None: of none.
     """
 
+    kind: ClassVar[str]
     name: str
     space: Space
     fidelities: tuple[Fidelity, ...]
@@ -74,7 +77,8 @@ class Benchmark(ABC):
             config: one value for each dimension of `space`.
             fidelity: a value for each fidelity axis; an axis that is not named is in full, and
                 None means the whole run in full.
-            seed: None for the mean over the benchmark's seeds, an integer for one of them.
+            seed: None for the mean over the seeds that all configurations have, an integer for
+                one of them.
             metrics: which metrics to answer; None for all that were measured there.
 
         Raises:
@@ -182,8 +186,31 @@ class Benchmark(ABC):
         """Evaluate one configuration by its `test_loss`. See `objective_function`."""
         return self.objective_function(config, fidelity, rng, metric="test_loss")
 
+    def identity(self, metrics: Sequence[str] = ()) -> dict[str, str]:
+        """Return what this benchmark is, to print beside results: its kind, and its sums.
+
+        `metrics` are those whose quality a surrogate is to state.
+        """
+        return {"kind": self.kind}
+
+    def judge(self) -> "Benchmark":
+        """Return the benchmark that trials on this one are judged by, in full: itself.
+
+        Its answers in full are all that is known of a configuration, which on a table may be more
+        than an optimizer is told.
+        """
+        return self
+
+    @property
+    def optimum_known(self) -> bool:
+        """Whether `optimum` and `pareto_front` are the best that there is, not the best found."""
+        return all(isinstance(d, Ordinal | Categorical) for d in self.space)
+
     def optimum(self, metric: str) -> tuple[Configuration, float]:
         """Return the best configuration of a metric in full, and its value in its own units.
+
+        It is the best of the answers, what an optimizer can see. Regret is against the best of
+        `judge()`.
 
         Raises:
             UnknownNameError: there is no such metric.
@@ -213,26 +240,36 @@ class Benchmark(ABC):
         return found
 
     def reference_point(self, metrics: Sequence[str]) -> dict[str, float]:
-        """Return the hypervolume's reference point, in own units: each metric's `worst`.
+        """Return the hypervolume's reference point, in own units: see `pareto.Scale`.
 
-        It follows from the benchmark's metadata alone, so that every study has the same one.
+        It is the worst of the benchmark's front in each metric and a tenth of the front's range
+        beyond.
+
+        Raises:
+            UnknownNameError, NotMeasuredError: as `pareto_front`.
         """
-        return {m.name: m.worst for m in select(self.metrics, tuple(metrics), self.name)}
+        chosen = select(self.metrics, tuple(metrics), self.name)
+        point = self._scale(chosen).reference
+        return {m.name: m.from_loss(float(v)) for m, v in zip(chosen, point, strict=True)}
 
     def hypervolume(
         self,
         metrics: Sequence[str],
         points: pd.DataFrame | Sequence[Mapping[str, float]] | NDArray[np.float64],
+        *,
+        reference: Mapping[str, float] | None = None,
     ) -> float:
-        """Return what points dominate up to `reference_point`, in the product of the units.
+        """Return what points dominate up to a reference point, each metric in ranges of the front.
 
         Args:
             metrics: the objectives.
             points: their values in own units: a frame (such as `pareto_front` gives) or mappings
                 by name, or an array `(n_points, n_metrics)`. A point with NaN adds nothing.
+            reference: the point in own units; None: `reference_point(metrics)`.
 
         Raises:
             UnknownNameError: there is no such metric, or the points have none of that name.
+            NotMeasuredError: as `pareto_front`.
         """
         chosen = select(self.metrics, tuple(metrics), self.name)
         names = [metric.name for metric in chosen]
@@ -250,14 +287,18 @@ class Benchmark(ABC):
                 f"{self.name}: points of shape (n_points, {len(names)}) are expected, got "
                 f"{points.shape}"
             )
-        signs = np.array([metric.from_loss(1.0) for metric in chosen])
-        worst = np.array([metric.to_loss(metric.worst) for metric in chosen])
-        return hypervolume(points * signs, worst)
+        scale = self._scale(chosen)
+        if reference is not None:
+            for name in names:
+                if name not in reference:
+                    raise UnknownNameError("metric of `reference`", name, reference, self.name)
+            scale = scale.up_to([m.to_loss(float(reference[m.name])) for m in chosen])
+        return scale.hypervolume(points * np.array([m.to_loss(1.0) for m in chosen]))
 
-    def noise(self, metric: str) -> float:
-        """Return the standard deviation between seeds of a good run in full; NaN: unknown."""
+    def noise(self, metric: str) -> Noise:
+        """Return the noise between seeds of a good run in full, in two parts; NaN: unknown."""
         select(self.metrics, (metric,), self.name)
-        return float("nan")
+        return Noise(float("nan"), float("nan"))
 
     def configurations(self) -> pd.DataFrame:
         """Return all configurations: `config_id` and one column for each axis.
@@ -309,6 +350,12 @@ class Benchmark(ABC):
             return list(self.space.configurations())
         rng = np.random.default_rng(0)
         return self.space.from_unit(rng.random((_DRAWS, len(self.space))))
+
+    def _scale(self, metrics: Sequence[Metric]) -> Scale:
+        """Return the scale of the hypervolume: that of the front."""
+        front = self.pareto_front([metric.name for metric in metrics])
+        losses = [m.to_loss(1.0) * front[m.name].to_numpy(dtype=np.float64) for m in metrics]
+        return Scale.of(np.column_stack(losses), [m.to_loss(m.worst) for m in metrics])
 
     def _sound(self, metrics: Sequence[Metric]) -> tuple[list[Configuration], NDArray[np.float64]]:
         """Return the candidates that end ok and keep the constraints, and their losses."""

@@ -46,6 +46,8 @@ class LiveBenchmark(Benchmark):
         SpecError, DataError: the campaign's base, data or scores cannot be used.
     """
 
+    kind = "live"
+
     def __init__(
         self,
         campaign: str | Path,

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hpobench_llm.artefacts import canonical_json, sha256_of_text
 from hpobench_llm.benchmarks.base import CONSTRAINT, Benchmark, FidelityValues
 from hpobench_llm.benchmarks.cells import COST, STATUS_NAMES, TOKENS
 from hpobench_llm.errors import ConfigurationError, NotMeasuredError
@@ -29,6 +30,9 @@ class SurrogateBenchmark(Benchmark):
 
     A metric is answered only between fidelities at which it was measured, or at one of them.
     """
+
+    kind = "surrogate"
+    optimum_known = False  # it is searched for
 
     def __init__(self, surrogate: Surrogate) -> None:
         self.surrogate = surrogate
@@ -103,6 +107,27 @@ class SurrogateBenchmark(Benchmark):
         """Return the metrics and `cost_seconds`, with units."""
         answered = {name: self.metrics[name].unit for name in self._columns}
         return answered | {COST: "s"}
+
+    def identity(self, metrics: Sequence[str] = ()) -> dict[str, str]:
+        """Return what it was fitted on, and how well. See `Benchmark.identity`."""
+        quality, told = self.surrogate.quality, []
+        for name in metrics:
+            full = quality["targets"].get(name, {}).get("by_fidelity", [{}])[-1]
+            known = [
+                f"{label} {full[key]:.3f}"
+                for key, label in (("r2", "R²"), ("kendall_tau", "Kendall's tau"))
+                if full.get(key) is not None
+            ]
+            told.append(f"{name} {', '.join(known) or 'not known'}")
+        check = quality.get("ranking_check")
+        passed = "passed" if check and check["passed"] else "not passed"
+        return {
+            "kind": f"surrogate of {self.surrogate.table} {self.surrogate.table_version}",
+            "held out, in full": "; ".join(told),
+            "ranking check": f"{passed}: {check['verdict']}" if check else "not made",
+            "sha256 of the table": self.surrogate.table_sha256,
+            "sha256 of the quality": sha256_of_text(canonical_json(quality)),
+        }
 
     def interval(
         self,

@@ -1,8 +1,11 @@
-"""What a study says: regret curves, ranks and paired tests, each with its uncertainty.
+"""What a study says: regret curves, ranks and tests of pairs, each with its uncertainty.
 
-Follows Demsar (2006): ranks over blocks, Friedman's test over all optimizers, Wilcoxon's
-signed-rank test between pairs, Holm's correction within the pairs of one benchmark. The block is
-a seed on a benchmark, so a verdict speaks of these benchmarks under new seeds, not of others.
+Follows Demsar (2006): ranks over blocks, Friedman's test over all optimizers, a test of each pair,
+Holm's correction within the pairs of one benchmark. The block is a seed on a benchmark, so a
+verdict speaks of these benchmarks under new seeds, not of others. Optimizers that began a seed
+with the same configurations are paired by it (Wilcoxon's signed-rank test). Without a shared
+beginning equal seeds have nothing in common, and pairing would only cost power: then it is the
+two-sample test of Mann and Whitney.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,6 +24,7 @@ from hpobench_llm.studies.comparison import (
     Comparison,
     Failure,
     Friedman,
+    Interval,
     Objective,
     Pair,
     Ranked,
@@ -41,6 +45,7 @@ def compare_trajectories(
     *,
     budget: Budget | None = None,
     checkpoints: bool = True,
+    paired: bool = False,
     workers: int = 1,
     optimizer_seconds_count: bool = False,
     failures: Sequence[Failure] = (),
@@ -58,6 +63,7 @@ def compare_trajectories(
         problems: for each benchmark what its trials are judged by.
         budget: what each replay could spend; None: trials.
         checkpoints: whether a resumed trial paid only for what it added.
+        paired: whether all optimizers began each seed with the same configurations.
         workers: how many trials ran at a time; a report says so.
         optimizer_seconds_count: whether the optimizers' own time passed on the clock; likewise.
         failures: the replays that failed, and so are not in the frame.
@@ -82,7 +88,7 @@ def compare_trajectories(
             raise UnknownNameError("benchmark", name, problems)
 
     spending = Spending.of(frame, problems, budget, checkpoints=checkpoints)
-    draw = _Bootstrap(alpha, resamples, seed)
+    draw = _Bootstrap(alpha, resamples, seed, paired)
     measured: dict[str, Regrets] = {}
     left_out: dict[str, tuple[str, ...]] = {}
     for name in names:
@@ -98,7 +104,7 @@ def compare_trajectories(
             problem=problems[name],
             spending=spending,
         )
-    ranks = {name: _Ranks.of(found, name, draw) for name, found in measured.items()}
+    ranks = {name: _Ranks.of(found) for name, found in measured.items()}
     overall = sorted(set.intersection(*(set(found.optimizers) for found in measured.values())))
     ranking, pairs, test = _rank_over_all(overall, measured, ranks, draw)
     grids = {tuple(found.grid.tolist()) for found in measured.values()}
@@ -109,6 +115,7 @@ def compare_trajectories(
         resamples=resamples,
         seed=seed,
         spending=spending.unit,
+        paired=paired,
         workers=workers,
         optimizer_seconds_count=optimizer_seconds_count,
         finished=len(frame.drop_duplicates(["benchmark", "optimizer", "seed"])),
@@ -149,6 +156,7 @@ class _Bootstrap:
     alpha: float
     resamples: int
     seed: int
+    paired: bool
 
     def _generator(self, purpose: str) -> np.random.Generator:
         return np.random.default_rng([self.seed, *purpose.encode()])
@@ -159,35 +167,48 @@ class _Bootstrap:
         draws = inference.bootstrap_median(values, resamples=self.resamples, rng=rng)
         return _band(np.median(values, axis=0), *inference.percentiles(draws, alpha=self.alpha))
 
-    def rank_means(self, ranked: FloatArray, name: str) -> FloatArray:
-        """Return `(resamples, n_optimizers, n_trials)` mean ranks, seeds drawn jointly."""
-        rng = self._generator(f"ranks {name}")
-        return inference.bootstrap_mean(
-            np.moveaxis(ranked, 1, 0), resamples=self.resamples, rng=rng
+    def difference(self, first: FloatArray, second: FloatArray, name: str) -> Interval:
+        """Return by how much two optimizers' values `(n_seeds,)` differ in the median."""
+        if self.paired:
+            return self.median((first - second)[:, None], name).last
+        rng = self._generator(f"median {name}")
+        one, other = (
+            inference.bootstrap_median(values[:, None], resamples=self.resamples, rng=rng)
+            for values in (first, second)
         )
+        ends = inference.percentiles(one - other, alpha=self.alpha)
+        return _band(np.array([np.median(first) - np.median(second)]), *ends).last
 
 
 @dataclass(frozen=True, slots=True)
 class _Ranks:
-    """Ranks on one benchmark: means over seeds, their bootstrap, and those at the end."""
+    """Ranks on one benchmark: means over seeds, their variances, and those at the end."""
 
     means: FloatArray
-    draws: FloatArray
+    variances: FloatArray
     final: FloatArray
 
     @staticmethod
-    def of(measured: Regrets, name: str, draw: _Bootstrap) -> "_Ranks":
+    def of(measured: Regrets) -> "_Ranks":
         ranked = inference.ranks(measured.curves)
-        return _Ranks(ranked.mean(axis=1), draw.rank_means(ranked, name), ranked[:, :, -1])
+        return _Ranks(ranked.mean(axis=1), inference.mean_rank_variance(ranked), ranked[:, :, -1])
 
 
 def _band(value: FloatArray, low: FloatArray, high: FloatArray) -> Band:
     return Band(*(tuple(float(x) for x in part) for part in (value, low, high)))
 
 
-def _bands(value: FloatArray, draws: FloatArray, alpha: float) -> list[Band]:
-    low, high = inference.percentiles(draws, alpha=alpha)
-    return [_band(*curves) for curves in zip(value, low, high, strict=True)]
+def _bands(parts: Sequence[_Ranks], alpha: float) -> list[Band]:
+    """Return the mean ranks over benchmarks that weigh alike, with their intervals."""
+    longest = max(part.means.shape[-1] for part in parts)
+    means = np.mean([_hold(part.means, longest) for part in parts], axis=0)
+    low, high = inference.mean_rank_interval(
+        means,
+        [_hold(part.variances, longest) for part in parts],
+        [part.final.shape[1] for part in parts],
+        alpha=alpha,
+    )
+    return [_band(*curves) for curves in zip(means, low, high, strict=True)]
 
 
 def _hold(values: FloatArray, n_points: int) -> FloatArray:
@@ -214,13 +235,8 @@ def _rank_over_all(
     for name, found in measured.items():
         shared[name] = found.only(overall)
         same = shared[name].optimizers == found.optimizers
-        parts.append(ranks[name] if same else _Ranks.of(shared[name], name, draw))
-    longest = max(part.means.shape[-1] for part in parts)
-    bands = _bands(
-        np.mean([_hold(part.means, longest) for part in parts], axis=0),
-        np.mean([_hold(part.draws, longest) for part in parts], axis=0),
-        draw.alpha,
-    )
+        parts.append(ranks[name] if same else _Ranks.of(shared[name]))
+    bands = _bands(parts, draw.alpha)
     order = sorted(range(len(overall)), key=lambda i: bands[i].value[-1])
     return (
         tuple(Ranked(overall[i], bands[i]) for i in order),
@@ -238,15 +254,15 @@ def _compare_one(
     left_out: tuple[str, ...],
     draw: _Bootstrap,
 ) -> BenchmarkComparison:
-    noise = problem.noise
-    noise = float(noise) if noise is not None and np.isfinite(noise) else None
-    bands = _bands(ranks.means, ranks.draws, draw.alpha)
+    noise = _finite(problem.noise)
+    bands = _bands([ranks], draw.alpha)
     order = sorted(range(len(bands)), key=lambda i: bands[i].value[-1])
     part = set(rows.loc[problem.shares(rows) < 1, "optimizer"])
     costs = rows["cost_seconds"] if "cost_seconds" in rows.columns else pd.Series(dtype=float)
     metric = problem.judged_by
     return BenchmarkComparison(
         benchmark=name,
+        identity=dict(problem.identity),
         objectives=tuple(Objective(m.name, m.unit, m.direction) for m in problem.objectives),
         metric=metric.name,
         unit=metric.unit,
@@ -254,6 +270,7 @@ def _compare_one(
         optimum=float(problem.optimum),
         optimum_known=problem.known,
         noise_sd=noise,
+        seed_shift_sd=_finite(problem.shift),
         constraints=problem.constraints,
         seeds=measured.seeds,
         dropped_seeds=measured.dropped,
@@ -267,6 +284,10 @@ def _compare_one(
         pairs=_pairs({name: measured}, order, draw),
         friedman=_friedman(ranks.final),
     )
+
+
+def _finite(value: float | None) -> float | None:
+    return float(value) if value is not None and np.isfinite(value) else None
 
 
 def _stand(
@@ -287,7 +308,7 @@ def _stand(
         optimizer=measured.optimizers[number],
         regret=draw.median(values, name),
         rank=rank,
-        optimum_share=float(np.mean(values[:, -1] <= 0)),
+        optimum_share=float(np.mean(values[:, -1] <= (noise or 0.0))),
         spent_to_noise=reached if np.isfinite(reached) else None,
         trials=int(trials.max()),
         early=int(measured.early[number].sum()),
@@ -312,21 +333,22 @@ def _pairs(
     measured: Mapping[str, Regrets], order: list[int], draw: _Bootstrap
 ) -> tuple[Pair, ...]:
     """Test every pair on the final regret, the better-ranked optimizer first."""
+    finals = [found.curves[:, :, -1] for found in measured.values()]
     raw = []
     for a, b in combinations(order, 2):
-        finals = {name: r.curves[:, :, -1] for name, r in measured.items()}
-        differences = {name: values[a] - values[b] for name, values in finals.items()}
-        raw.append((a, b, differences, *inference.signed_rank_test([*differences.values()])))
+        samples = [(values[a], values[b]) for values in finals]
+        if draw.paired:
+            p, side = inference.signed_rank_test([first - second for first, second in samples])
+        else:
+            p, side = inference.rank_sum_test(samples)
+        raw.append((a, b, samples, p, side))
     corrected = inference.holm([p for *_, p, _ in raw])
     names = next(iter(measured.values())).optimizers
     pairs = []
-    for (a, b, differences, p, side), p_holm in zip(raw, corrected, strict=True):
-        signs = np.sign(np.concatenate([*differences.values()]))
+    for (a, b, samples, p, side), p_holm in zip(raw, corrected, strict=True):
+        against = [x - y if draw.paired else np.subtract.outer(x, y) for x, y in samples]
+        signs = np.sign(np.concatenate([differences.ravel() for differences in against]))
         wins, ties, losses = (int(np.sum(signs == sign)) for sign in (-1, 0, 1))
-        median = None
-        if len(differences) == 1:
-            ((name, values),) = differences.items()
-            median = draw.median(values[:, None], name).last
         verdict: Verdict = "tie"
         if p_holm < draw.alpha and side:
             verdict = "better" if side < 0 else "worse"
@@ -334,12 +356,14 @@ def _pairs(
             Pair(
                 first=names[a],
                 second=names[b],
-                blocks=len(signs),
+                blocks=sum(len(first) for first, _ in samples),
                 wins=wins,
                 ties=ties,
                 losses=losses,
                 superiority=(wins + ties / 2) / len(signs),
-                difference=median,
+                difference=draw.difference(*samples[0], next(iter(measured)))
+                if len(samples) == 1
+                else None,
                 p=p,
                 p_holm=p_holm,
                 verdict=verdict,

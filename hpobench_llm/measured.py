@@ -1,0 +1,47 @@
+"""A space of which only some configurations exist: those that a sparse table has measured."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hpobench_llm.space import Categorical, Configuration, Ordinal, Space
+
+DENSE, SPARSE = "dense", "sparse"
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredSpace(Space):
+    """A space whose draws are `measured` configurations, each as likely as any other.
+
+    Drawn from the whole product, a configuration that lies between others would hardly ever be
+    the nearest one. Axes, encoding and what is a valid configuration are those of the product.
+    """
+
+    measured: tuple[Configuration, ...] = field(compare=False, repr=False)
+
+    def configurations(self) -> Iterator[Configuration]:
+        """Yield every measured configuration."""
+        yield from map(dict, self.measured)
+
+    def sample(self, rng: np.random.Generator) -> Configuration:
+        """Draw one measured configuration."""
+        return dict(self.measured[int(rng.integers(len(self.measured)))])
+
+
+def cells(space: Space) -> int | None:
+    """Return how many configurations a space has; None: one of its axes is not a list."""
+    count = 1
+    for dimension in space:
+        if not isinstance(dimension, Ordinal | Categorical):
+            return None
+        count *= len(dimension.values)
+    return count
+
+
+def density(space: Space, configs: Sequence[Configuration]) -> str:
+    """Say whether distinct configurations are all of a space, in words: `dense` or `sparse`."""
+    whole = cells(space)
+    if whole == len(configs):
+        return f"{DENSE}: all {whole} configurations of its grid"
+    return f"{SPARSE}: {len(configs)} configurations of {whole or 'a space that is no grid'}"

@@ -141,7 +141,7 @@ def _fit(configs: Integers, seeds: Integers, losses: Floats) -> tuple[SeedEffect
     explained = float(right @ np.linalg.lstsq(gram, right)[0])
     rest = max(0.0, squares - explained) / freedom
     shift = max(0.0, explained - rank * rest) / repeats
-    effects: Floats = none
+    effects = none
     if shift > 0:
-        effects = np.linalg.lstsq(gram + rest / shift * np.eye(len(names)), right)[0]
+        effects += np.linalg.lstsq(gram + rest / shift * np.eye(len(names)), right)[0]
     return SeedEffects(names, effects, Noise(float(np.sqrt(shift)), float(np.sqrt(rest)))), freedom

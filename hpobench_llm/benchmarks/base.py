@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hpobench_llm.benchmarks.points import Points, point_array
 from hpobench_llm.constraints import Constraint
 from hpobench_llm.errors import ConfigurationError, NotMeasuredError, UnknownNameError
 from hpobench_llm.evaluation import Evaluation
@@ -187,18 +188,11 @@ class Benchmark(ABC):
         return self.objective_function(config, fidelity, rng, metric="test_loss")
 
     def identity(self, metrics: Sequence[str] = ()) -> dict[str, str]:
-        """Return what this benchmark is, to print beside results: its kind, and its sums.
-
-        `metrics` are those whose quality a surrogate is to state.
-        """
+        """Return kind and sums, to print beside results, and how good a surrogate's metrics are."""
         return {"kind": self.kind}
 
     def judge(self) -> "Benchmark":
-        """Return the benchmark that trials on this one are judged by, in full: itself.
-
-        Its answers in full are all that is known of a configuration, which on a table may be more
-        than an optimizer is told.
-        """
+        """Return what trials are judged by, in full: itself, where no more is known than told."""
         return self
 
     @property
@@ -209,8 +203,7 @@ class Benchmark(ABC):
     def optimum(self, metric: str) -> tuple[Configuration, float]:
         """Return the best configuration of a metric in full, and its value in its own units.
 
-        It is the best of the answers, what an optimizer can see. Regret is against the best of
-        `judge()`.
+        It is the best of the answers, as an optimizer sees them; regret is against `judge()`'s.
 
         Raises:
             UnknownNameError: there is no such metric.
@@ -240,13 +233,9 @@ class Benchmark(ABC):
         return found
 
     def reference_point(self, metrics: Sequence[str]) -> dict[str, float]:
-        """Return the hypervolume's reference point, in own units: see `pareto.Scale`.
+        """Return the hypervolume's reference point, a little beyond the front, in own units.
 
-        It is the worst of the benchmark's front in each metric and a tenth of the front's range
-        beyond.
-
-        Raises:
-            UnknownNameError, NotMeasuredError: as `pareto_front`.
+        See `pareto.Scale`, which says why, and `pareto_front`, which says what is raised.
         """
         chosen = select(self.metrics, tuple(metrics), self.name)
         point = self._scale(chosen).reference
@@ -255,7 +244,7 @@ class Benchmark(ABC):
     def hypervolume(
         self,
         metrics: Sequence[str],
-        points: pd.DataFrame | Sequence[Mapping[str, float]] | NDArray[np.float64],
+        points: Points,
         *,
         reference: Mapping[str, float] | None = None,
     ) -> float:
@@ -273,27 +262,14 @@ class Benchmark(ABC):
         """
         chosen = select(self.metrics, tuple(metrics), self.name)
         names = [metric.name for metric in chosen]
-        if not isinstance(points, np.ndarray):
-            frame = pd.DataFrame(points)
-            if frame.empty:
-                return 0.0
-            for name in names:
-                if name not in frame.columns:
-                    known = [str(column) for column in frame.columns]
-                    raise UnknownNameError("column of points", name, known, self.name)
-            points = frame[names].to_numpy(dtype=np.float64, na_value=np.nan)
-        if points.ndim != 2 or points.shape[1] != len(names):
-            raise ConfigurationError(
-                f"{self.name}: points of shape (n_points, {len(names)}) are expected, got "
-                f"{points.shape}"
-            )
+        values = point_array(points, names, self.name)
         scale = self._scale(chosen)
         if reference is not None:
             for name in names:
                 if name not in reference:
                     raise UnknownNameError("metric of `reference`", name, reference, self.name)
             scale = scale.up_to([m.to_loss(float(reference[m.name])) for m in chosen])
-        return scale.hypervolume(points * np.array([m.to_loss(1.0) for m in chosen]))
+        return scale.hypervolume(values * np.array([m.to_loss(1.0) for m in chosen]))
 
     def noise(self, metric: str) -> Noise:
         """Return the noise between seeds of a good run in full, in two parts; NaN: unknown."""
@@ -352,7 +328,6 @@ class Benchmark(ABC):
         return self.space.from_unit(rng.random((_DRAWS, len(self.space))))
 
     def _scale(self, metrics: Sequence[Metric]) -> Scale:
-        """Return the scale of the hypervolume: that of the front."""
         front = self.pareto_front([metric.name for metric in metrics])
         losses = [m.to_loss(1.0) * front[m.name].to_numpy(dtype=np.float64) for m in metrics]
         return Scale.of(np.column_stack(losses), [m.to_loss(m.worst) for m in metrics])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hpobench_llm.evaluation import STATUSES
 from hpobench_llm.metrics import Fidelity
-from hpobench_llm.seeds import Integers, answering
+from hpobench_llm.seeds import answering
 from hpobench_llm.tables.schema import BY_NAME
 
 COST, TOKENS = "cost_seconds", "tokens"
@@ -106,10 +106,11 @@ class Cells:
         rows = np.arange(self._bounds[number], self._bounds[number + 1])
         return rows if seed is None else rows[self._seeds[rows] == seed]
 
-    def runs(self, level: Level) -> tuple[Integers, Integers, Integers]:
+    def runs(self, level: Level) -> tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.intp]]:
         """Return the configuration, the seed and the status of all rows of a level."""
         rows = self.rows(level)
-        return self._positions[rows], self._seeds[rows], self._status[rows]
+        seeds: NDArray[np.int64] = self._seeds[rows]
+        return self._positions[rows], seeds, self._status[rows]
 
     def column(self, name: str, level: Level) -> NDArray[np.float64]:
         """Return the values of one column in all rows of a level, in the order of `runs`."""

@@ -10,7 +10,6 @@ two-sample test of Mann and Whitney.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -24,17 +23,16 @@ from hpobench_llm.studies.comparison import (
     Comparison,
     Failure,
     Friedman,
-    Interval,
     Objective,
     Pair,
     Ranked,
     Standing,
-    Verdict,
 )
 from hpobench_llm.studies.fronts import median_attained
 from hpobench_llm.studies.problem import Problem
 from hpobench_llm.studies.regret import FloatArray, Regrets, regrets
 from hpobench_llm.studies.spending import TRIALS, Spending
+from hpobench_llm.studies.verdicts import Draws, band, pairs_of
 
 __all__ = ["Comparison", "compare_trajectories"]
 
@@ -88,7 +86,7 @@ def compare_trajectories(
             raise UnknownNameError("benchmark", name, problems)
 
     spending = Spending.of(frame, problems, budget, checkpoints=checkpoints)
-    draw = _Bootstrap(alpha, resamples, seed, paired)
+    draw = Draws(alpha, resamples, seed, paired)
     measured: dict[str, Regrets] = {}
     left_out: dict[str, tuple[str, ...]] = {}
     for name in names:
@@ -150,37 +148,6 @@ def _unreliable(
 
 
 @dataclass(frozen=True, slots=True)
-class _Bootstrap:
-    """The bootstrap of one comparison: equal names give equal draws."""
-
-    alpha: float
-    resamples: int
-    seed: int
-    paired: bool
-
-    def _generator(self, purpose: str) -> np.random.Generator:
-        return np.random.default_rng([self.seed, *purpose.encode()])
-
-    def median(self, values: FloatArray, name: str) -> Band:
-        """Return the median over seeds of `(n_seeds, n)` values with its interval."""
-        rng = self._generator(f"median {name}")
-        draws = inference.bootstrap_median(values, resamples=self.resamples, rng=rng)
-        return _band(np.median(values, axis=0), *inference.percentiles(draws, alpha=self.alpha))
-
-    def difference(self, first: FloatArray, second: FloatArray, name: str) -> Interval:
-        """Return by how much two optimizers' values `(n_seeds,)` differ in the median."""
-        if self.paired:
-            return self.median((first - second)[:, None], name).last
-        rng = self._generator(f"median {name}")
-        one, other = (
-            inference.bootstrap_median(values[:, None], resamples=self.resamples, rng=rng)
-            for values in (first, second)
-        )
-        ends = inference.percentiles(one - other, alpha=self.alpha)
-        return _band(np.array([np.median(first) - np.median(second)]), *ends).last
-
-
-@dataclass(frozen=True, slots=True)
 class _Ranks:
     """Ranks on one benchmark: means over seeds, their variances, and those at the end."""
 
@@ -194,10 +161,6 @@ class _Ranks:
         return _Ranks(ranked.mean(axis=1), inference.mean_rank_variance(ranked), ranked[:, :, -1])
 
 
-def _band(value: FloatArray, low: FloatArray, high: FloatArray) -> Band:
-    return Band(*(tuple(float(x) for x in part) for part in (value, low, high)))
-
-
 def _bands(parts: Sequence[_Ranks], alpha: float) -> list[Band]:
     """Return the mean ranks over benchmarks that weigh alike, with their intervals."""
     longest = max(part.means.shape[-1] for part in parts)
@@ -208,7 +171,7 @@ def _bands(parts: Sequence[_Ranks], alpha: float) -> list[Band]:
         [part.final.shape[1] for part in parts],
         alpha=alpha,
     )
-    return [_band(*curves) for curves in zip(means, low, high, strict=True)]
+    return [band(*curves) for curves in zip(means, low, high, strict=True)]
 
 
 def _hold(values: FloatArray, n_points: int) -> FloatArray:
@@ -226,7 +189,7 @@ def _rank_over_all(
     overall: list[str],
     measured: Mapping[str, Regrets],
     ranks: Mapping[str, _Ranks],
-    draw: _Bootstrap,
+    draw: Draws,
 ) -> tuple[tuple[Ranked, ...], tuple[Pair, ...], Friedman | None]:
     """Rank the optimizers that every benchmark has, among themselves."""
     if not overall:
@@ -240,7 +203,7 @@ def _rank_over_all(
     order = sorted(range(len(overall)), key=lambda i: bands[i].value[-1])
     return (
         tuple(Ranked(overall[i], bands[i]) for i in order),
-        _pairs(shared, order, draw),
+        pairs_of(shared, order, draw),
         _friedman(np.concatenate([part.final for part in parts], axis=1)),
     )
 
@@ -252,7 +215,7 @@ def _compare_one(
     measured: Regrets,
     ranks: _Ranks,
     left_out: tuple[str, ...],
-    draw: _Bootstrap,
+    draw: Draws,
 ) -> BenchmarkComparison:
     noise = _finite(problem.noise)
     bands = _bands([ranks], draw.alpha)
@@ -281,7 +244,7 @@ def _compare_one(
         trials=int(measured.trials.max()),
         front=_corners([problem.front], problem) if problem.front is not None else None,
         standings=tuple(_stand(i, name, problem, noise, measured, bands[i], draw) for i in order),
-        pairs=_pairs({name: measured}, order, draw),
+        pairs=pairs_of({name: measured}, order, draw),
         friedman=_friedman(ranks.final),
     )
 
@@ -297,7 +260,7 @@ def _stand(
     noise: float | None,
     measured: Regrets,
     rank: Band,
-    draw: _Bootstrap,
+    draw: Draws,
 ) -> Standing:
     values, trials = measured.curves[number], measured.trials[number]
     reached = np.inf
@@ -327,46 +290,3 @@ def _corners(
         return None
     signs = np.array([metric.from_loss(1.0) for metric in problem.objectives])
     return tuple((float(x), float(y)) for x, y in median_attained(fronts) * signs)
-
-
-def _pairs(
-    measured: Mapping[str, Regrets], order: list[int], draw: _Bootstrap
-) -> tuple[Pair, ...]:
-    """Test every pair on the final regret, the better-ranked optimizer first."""
-    finals = [found.curves[:, :, -1] for found in measured.values()]
-    raw = []
-    for a, b in combinations(order, 2):
-        samples = [(values[a], values[b]) for values in finals]
-        if draw.paired:
-            p, side = inference.signed_rank_test([first - second for first, second in samples])
-        else:
-            p, side = inference.rank_sum_test(samples)
-        raw.append((a, b, samples, p, side))
-    corrected = inference.holm([p for *_, p, _ in raw])
-    names = next(iter(measured.values())).optimizers
-    pairs = []
-    for (a, b, samples, p, side), p_holm in zip(raw, corrected, strict=True):
-        against = [x - y if draw.paired else np.subtract.outer(x, y) for x, y in samples]
-        signs = np.sign(np.concatenate([differences.ravel() for differences in against]))
-        wins, ties, losses = (int(np.sum(signs == sign)) for sign in (-1, 0, 1))
-        verdict: Verdict = "tie"
-        if p_holm < draw.alpha and side:
-            verdict = "better" if side < 0 else "worse"
-        pairs.append(
-            Pair(
-                first=names[a],
-                second=names[b],
-                blocks=sum(len(first) for first, _ in samples),
-                wins=wins,
-                ties=ties,
-                losses=losses,
-                superiority=(wins + ties / 2) / len(signs),
-                difference=draw.difference(*samples[0], next(iter(measured)))
-                if len(samples) == 1
-                else None,
-                p=p,
-                p_holm=p_holm,
-                verdict=verdict,
-            )
-        )
-    return tuple(pairs)

@@ -188,11 +188,11 @@ class Benchmark(ABC):
         return self.objective_function(config, fidelity, rng, metric="test_loss")
 
     def identity(self, metrics: Sequence[str] = ()) -> dict[str, str]:
-        """Return kind and sums, to print beside results, and how good a surrogate's metrics are."""
+        """Return kind and sums, to print beside results; of a surrogate its quality too."""
         return {"kind": self.kind}
 
     def judge(self) -> "Benchmark":
-        """Return what trials are judged by, in full: itself, where no more is known than told."""
+        """Return what trials are judged by in full: itself, where no more is known than told."""
         return self
 
     @property

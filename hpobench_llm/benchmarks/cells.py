@@ -26,6 +26,7 @@ _MEASURES = (
     "label_tokens_seen",
     "trainable_parameters",
 )
+Positions = NDArray[np.intp]
 _PAGES = 256  # kept at a time; one takes a millisecond for a thousand configurations
 
 
@@ -93,7 +94,9 @@ class Cells:
         self.levels = {_spelled(row, fidelities): number for number, row in enumerate(found)}
         order = np.lexsort((seeds, positions, level))
         self._bounds = np.searchsorted(level[order], np.arange(len(found) + 1))
-        self._positions, self._seeds, self._status = positions[order], seeds[order], status[order]
+        self._positions = positions[order]
+        self._seeds: NDArray[np.int64] = seeds[order]
+        self._status = status[order]
         self._values = np.column_stack(list(values.values()))[order]
         self._answering = answering(self._positions, self._seeds)
         first = self._seeds[self._answering & (self._positions == 0)]
@@ -106,11 +109,11 @@ class Cells:
         rows = np.arange(self._bounds[number], self._bounds[number + 1])
         return rows if seed is None else rows[self._seeds[rows] == seed]
 
-    def runs(self, level: Level) -> tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.intp]]:
+    def runs(self, level: Level) -> tuple[Positions, NDArray[np.int64], NDArray[np.integer]]:
         """Return the configuration, the seed and the status of all rows of a level."""
         rows = self.rows(level)
-        seeds: NDArray[np.int64] = self._seeds[rows]
-        return self._positions[rows], seeds, self._status[rows]
+        positions: Positions = self._positions[rows]
+        return positions, self._seeds[rows], self._status[rows]
 
     def column(self, name: str, level: Level) -> NDArray[np.float64]:
         """Return the values of one column in all rows of a level, in the order of `runs`."""

@@ -12,11 +12,11 @@ from hpobench_llm.metrics import Metric
 from hpobench_llm.optimizers.registry import entry
 from hpobench_llm.report.page import BenchmarkFacts, write_report
 from hpobench_llm.report.summary import failures, summarise
-from hpobench_llm.report.words import interval, reached
+from hpobench_llm.report.words import identity, interval, reached
 from hpobench_llm.studies.budget import Budget
 from hpobench_llm.studies.comparison import Comparison, Failure
 from hpobench_llm.studies.folder import TRAJECTORIES, read_failures, read_trajectories
-from hpobench_llm.studies.problem import Problem
+from hpobench_llm.studies.problem import Problem, Reference
 from hpobench_llm.studies.statistics import compare_trajectories
 from hpobench_llm.studies.study import NONE, load_as
 from hpobench_llm.tables.schema import IMPORTED
@@ -40,8 +40,9 @@ class Result:
             lines += [
                 f"{result.benchmark}: {', '.join(o.name for o in result.objectives)}, "
                 f"{len(result.seeds)} seeds, {budget}",
+                f"  {identity(result.identity)}",
                 f"  {'optimizer':<{width}} {'mean rank':<20} {'median final regret':<32} "
-                "at optimum",
+                + ("at optimum" if result.optimum_known else "at best known"),
             ]
             for standing in result.standings:
                 rank, regret = standing.rank.last, standing.regret.last
@@ -55,11 +56,12 @@ class Result:
         return "\n".join([*lines, f"report: {self.report}"])
 
 
-def compare(folder: str | Path) -> Result:
+def compare(folder: str | Path, *, reference: Reference = "front") -> Result:
     """Compare the optimizers of a study and write its report.
 
-    The trajectories are judged by the mean over the table's seeds, on the same tables that they
-    were replayed on. Replays that failed are named; the others are compared.
+    The trajectories are judged by all seeds of the tables that they were replayed on. Replays
+    that failed are named; the others are compared. `reference` is the hypervolume's point: see
+    `Problem.of`.
 
     Raises:
         IntegrityError: the study is not complete, or a table has changed since.
@@ -79,7 +81,9 @@ def compare(folder: str | Path) -> Result:
             continue  # every replay failed: there is nothing to judge
         benchmark = benchmark.constrained(study["constraints"])
         trains = (kind.get(name) if isinstance(kind, dict) else kind) == "live"
-        problems[benchmark.name] = Problem.of(benchmark, objectives, frame, trains=trains)
+        problems[benchmark.name] = Problem.of(
+            benchmark, objectives, frame, trains=trains, reference=reference
+        )
         benchmarks.append(benchmark)
     axes = [axis for benchmark in benchmarks for axis in benchmark.fidelities]
     comparison = compare_trajectories(
@@ -87,6 +91,7 @@ def compare(folder: str | Path) -> Result:
         problems,
         budget=Budget.of(study["budget"], axes),
         checkpoints=study["checkpoint_seconds"] != NONE,
+        paired=study["initial"] > 0,
         workers=study["workers"],
         optimizer_seconds_count=study["count_optimizer_seconds"],
         failures=[Failure(**failure) for failure in read_failures(folder)],

@@ -15,10 +15,9 @@ def limits(comparison: Comparison) -> list[str]:
         f"Intervals of medians: seeds are drawn again {comparison.resamples} times with "
         f"replacement, with generator seed {comparison.seed}; the ends are percentiles, curve by "
         f"curve and {step}. A median of few distinct values can have an interval of width zero.",
-        "Intervals of mean ranks: Student's t, with one observation added of how ranks spread "
-        "where all optimizers are alike, since the ranks of few seeds may agree by chance. In "
-        "simulations of 3 seeds or more they hold the mean rank in 91 to 100 of 100 studies where "
-        "they say 95.",
+        "Intervals of mean ranks: Student's t, with two seeds added in which all optimizers are "
+        "alike, since the ranks of few seeds may agree by chance. In simulations of 2 to 20 seeds "
+        "they hold the mean rank in 92 to 100 of 100 studies where they say 95.",
         _pairs(comparison, several=several),
         "Seeds are those of the optimizers on fixed measurements. A verdict speaks of "
         f"{'these benchmarks' if several else 'this benchmark'} and this budget, not of other "

@@ -102,9 +102,8 @@ def compare_trajectories(
             problem=problems[name],
             spending=spending,
         )
-    ranks = {name: _Ranks.of(found) for name, found in measured.items()}
     overall = sorted(set.intersection(*(set(found.optimizers) for found in measured.values())))
-    ranking, pairs, test = _rank_over_all(overall, measured, ranks, draw)
+    ranking, pairs, test = _rank_over_all(overall, measured, draw)
     grids = {tuple(found.grid.tolist()) for found in measured.values()}
     if spending.unit == TRIALS:
         grids = {max(grids, key=len)}
@@ -124,7 +123,6 @@ def compare_trajectories(
                 problems[name],
                 frame.loc[frame["benchmark"] == name],
                 measured[name],
-                ranks[name],
                 left_out[name],
                 draw,
             )
@@ -149,29 +147,22 @@ def _unreliable(
 
 @dataclass(frozen=True, slots=True)
 class _Ranks:
-    """Ranks on one benchmark: means over seeds, their variances, and those at the end."""
+    """Ranks on one benchmark: over the seeds, and those at the end."""
 
-    means: FloatArray
-    variances: FloatArray
+    over_seeds: inference.MeanRanks
     final: FloatArray
 
     @staticmethod
-    def of(measured: Regrets) -> "_Ranks":
+    def of(measured: Regrets, n_points: int) -> "_Ranks":
+        """Rank regrets, held at their last value until `n_points`."""
         ranked = inference.ranks(measured.curves)
-        return _Ranks(ranked.mean(axis=1), inference.mean_rank_variance(ranked), ranked[:, :, -1])
+        return _Ranks(inference.MeanRanks.of(_hold(ranked, n_points)), ranked[:, :, -1])
 
 
 def _bands(parts: Sequence[_Ranks], alpha: float) -> list[Band]:
     """Return the mean ranks over benchmarks that weigh alike, with their intervals."""
-    longest = max(part.means.shape[-1] for part in parts)
-    means = np.mean([_hold(part.means, longest) for part in parts], axis=0)
-    low, high = inference.mean_rank_interval(
-        means,
-        [_hold(part.variances, longest) for part in parts],
-        [part.final.shape[1] for part in parts],
-        alpha=alpha,
-    )
-    return [band(*curves) for curves in zip(means, low, high, strict=True)]
+    curves = inference.MeanRanks.intervals([part.over_seeds for part in parts], alpha=alpha)
+    return [band(*rows) for rows in zip(*curves, strict=True)]
 
 
 def _hold(values: FloatArray, n_points: int) -> FloatArray:
@@ -188,17 +179,14 @@ def _friedman(block_ranks: FloatArray) -> Friedman | None:
 def _rank_over_all(
     overall: list[str],
     measured: Mapping[str, Regrets],
-    ranks: Mapping[str, _Ranks],
     draw: Draws,
 ) -> tuple[tuple[Ranked, ...], tuple[Pair, ...], Friedman | None]:
     """Rank the optimizers that every benchmark has, among themselves."""
     if not overall:
         return (), (), None
-    shared, parts = {}, []
-    for name, found in measured.items():
-        shared[name] = found.only(overall)
-        same = shared[name].optimizers == found.optimizers
-        parts.append(ranks[name] if same else _Ranks.of(shared[name]))
+    shared = {name: found.only(overall) for name, found in measured.items()}
+    longest = max(len(found.grid) for found in shared.values())
+    parts = [_Ranks.of(found, longest) for found in shared.values()]
     bands = _bands(parts, draw.alpha)
     order = sorted(range(len(overall)), key=lambda i: bands[i].value[-1])
     return (
@@ -213,11 +201,11 @@ def _compare_one(
     problem: Problem,
     rows: pd.DataFrame,
     measured: Regrets,
-    ranks: _Ranks,
     left_out: tuple[str, ...],
     draw: Draws,
 ) -> BenchmarkComparison:
     noise = _finite(problem.noise)
+    ranks = _Ranks.of(measured, len(measured.grid))
     bands = _bands([ranks], draw.alpha)
     order = sorted(range(len(bands)), key=lambda i: bands[i].value[-1])
     part = set(rows.loc[problem.shares(rows) < 1, "optimizer"])

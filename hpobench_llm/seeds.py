@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SMALLEST_SHARE = 0.05  # of the configurations, by loss: what the search for an optimum ends among
+MANY = 1000  # seeds that several configurations share: beyond, they are taken for repeats
 FREEDOM = 8  # degrees of freedom of the rest, below which more configurations are taken
 
 Floats = NDArray[np.float64]
@@ -122,26 +123,45 @@ def seed_effects(configs: Integers, seeds: Integers, losses: Floats) -> SeedEffe
 
 def _fit(configs: Integers, seeds: Integers, losses: Floats) -> tuple[SeedEffects, int]:
     """Return the effects and the degrees of freedom that the fit leaves the rest."""
+    repeats = len(losses) - len(np.unique(configs))
+    within = _within(configs, losses)
+    total = float(np.sqrt(within @ within / repeats)) if repeats else np.nan
+    inseparable = SeedEffects(seeds[:0], losses[:0], Noise(np.nan, total))
+    # A seed of one configuration alone is fitted exactly and tells nothing.
+    while len(alone := np.flatnonzero(_alone(seeds) | _alone(configs))):
+        configs, seeds = np.delete(configs, alone), np.delete(seeds, alone)
+        losses = np.delete(losses, alone)
     names, seed = np.unique(seeds, return_inverse=True)
+    if not 0 < len(names) <= MANY:
+        return inseparable, 0
+    within = _within(configs, losses)
+    # The normal equations of the seeds once the configurations are swept out.
     _, config, counts = np.unique(configs, return_inverse=True, return_counts=True)
-    # Within configurations: the normal equations of the seeds once these are swept out.
-    within = losses - (np.bincount(config, losses) / counts)[config] if len(losses) else losses
-    gram = np.diag(np.bincount(seed, minlength=len(names)).astype(np.float64))
-    for runs in np.split(seed[np.argsort(config, kind="stable")], np.cumsum(counts)[:-1]):
-        gram[np.ix_(runs, runs)] -= 1.0 / max(1, len(runs))
+    runs = np.zeros((len(counts), len(names)))
+    runs[config, seed] = 1.0
+    gram = np.diag(runs.sum(axis=0)) - runs.T @ (runs / counts[:, None])
     right = np.bincount(seed, within, len(names))
-    repeats = len(losses) - len(counts)
-    rank = int(np.linalg.matrix_rank(gram)) if repeats else 0
+    repeats, rank = len(losses) - len(counts), int(np.linalg.matrix_rank(gram))
     freedom = repeats - rank
-    squares = float(within @ within)
-    none = np.zeros(len(names))
     if freedom < 1:
-        total = np.sqrt(squares / repeats) if repeats else np.nan
-        return SeedEffects(names, none, Noise(np.nan, float(total))), 0
+        return inseparable, 0
     explained = float(right @ np.linalg.lstsq(gram, right)[0])
-    rest = max(0.0, squares - explained) / freedom
+    rest = max(0.0, float(within @ within) - explained) / freedom
     shift = max(0.0, explained - rank * rest) / repeats
-    effects = none
+    effects = np.zeros(len(names))
     if shift > 0:
         effects += np.linalg.lstsq(gram + rest / shift * np.eye(len(names)), right)[0]
     return SeedEffects(names, effects, Noise(float(np.sqrt(shift)), float(np.sqrt(rest)))), freedom
+
+
+def _within(configs: Integers, losses: Floats) -> Floats:
+    """Return losses less the mean of their configuration."""
+    _, config, counts = np.unique(configs, return_inverse=True, return_counts=True)
+    means: Floats = np.bincount(config, losses, len(counts)) / counts
+    return losses - means[config]
+
+
+def _alone(codes: Integers) -> NDArray[np.bool_]:
+    """Return `(n,)`: whether no other element is the same."""
+    _, which, counts = np.unique(codes, return_inverse=True, return_counts=True)
+    return np.asarray(counts[which] == 1)

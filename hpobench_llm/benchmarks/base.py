@@ -290,8 +290,9 @@ class Benchmark(ABC):
         *,
         fidelity: FidelityValues | None = None,
         seed: int | None = None,
+        tried: Sequence[Configuration] = (),
     ) -> Configuration:
-        """Return the nearest configuration that can be evaluated; the same one where all can."""
+        """Return the nearest configuration that can be evaluated, new to `tried` if need be."""
         return config
 
     def fidelity_levels(self, fidelity: FidelityValues | None) -> tuple[int | float, ...]:

@@ -110,7 +110,7 @@ class SurrogateBenchmark(Benchmark):
 
     def identity(self, metrics: Sequence[str] = ()) -> dict[str, str]:
         """Return what it was fitted on, and how well. See `Benchmark.identity`."""
-        quality, told = self.surrogate.quality, []
+        quality, parts = self.surrogate.quality, []
         for name in metrics:
             full = quality["targets"].get(name, {}).get("by_fidelity", [{}])[-1]
             known = [
@@ -118,12 +118,12 @@ class SurrogateBenchmark(Benchmark):
                 for key, label in (("r2", "R²"), ("kendall_tau", "Kendall's tau"))
                 if full.get(key) is not None
             ]
-            told.append(f"{name} {', '.join(known) or 'not known'}")
+            parts.append(f"{name} {', '.join(known) or 'not known'}")
         check = quality.get("ranking_check")
         passed = "passed" if check and check["passed"] else "not passed"
         return {
             "kind": f"surrogate of {self.surrogate.table} {self.surrogate.table_version}",
-            "held out, in full": "; ".join(told),
+            "held out, in full": "; ".join(parts),
             "ranking check": f"{passed}: {check['verdict']}" if check else "not made",
             "sha256 of the table": self.surrogate.table_sha256,
             "sha256 of the quality": sha256_of_text(canonical_json(quality)),

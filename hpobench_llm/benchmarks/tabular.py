@@ -207,8 +207,12 @@ class TabularBenchmark(Benchmark):
         *,
         fidelity: FidelityValues | None = None,
         seed: int | None = None,
+        tried: Sequence[Configuration] = (),
     ) -> Configuration:
         """Return the configuration nearest in the unit encoding that was measured there.
+
+        One that was not measured becomes the nearest that is not among the canonical `tried`, or
+        of all where all were: else one that lies between others would hardly ever be reached.
 
         Raises:
             NotInTableError: none was.
@@ -219,7 +223,10 @@ class TabularBenchmark(Benchmark):
         position = self._lookup.find(canonical)
         if position >= 0 and known[position]:
             return canonical
-        position = self._lookup.nearest(canonical, known)
+        new = known.copy()
+        places = self._lookup.find_many(list(tried))
+        new[places[places >= 0]] = False
+        position = self._lookup.nearest(canonical, new if new.any() else known)
         if position < 0:
             raise NotInTableError(f"{self.name}: nothing was measured{self._where(level, seed)}")
         return dict(self._lookup.configs[position])

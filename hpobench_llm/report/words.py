@@ -94,9 +94,9 @@ def reached(amount: float, spending: str) -> str:
     return f"{number(amount)} {counted(spending)}"
 
 
-def identity(told: Mapping[str, str]) -> str:
-    """Return what a benchmark is, in one line: its kind first, then what else is told of it."""
-    return "; ".join(value if key == "kind" else f"{key} {value}" for key, value in told.items())
+def identity(facts: Mapping[str, str]) -> str:
+    """Return what a benchmark is, in one line: its kind first, then all else."""
+    return "; ".join(value if key == "kind" else f"{key} {value}" for key, value in facts.items())
 
 
 def bound(constraint: Constraint) -> str:

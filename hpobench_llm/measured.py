@@ -1,6 +1,6 @@
 """A space of which only some configurations exist: those that a sparse table has measured."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -39,9 +39,9 @@ def cells(space: Space) -> int | None:
     return count
 
 
-def density(space: Space, configs: Sequence[Configuration]) -> str:
-    """Say whether distinct configurations are all of a space, in words: `dense` or `sparse`."""
+def density(space: Space, count: int) -> str:
+    """Say whether so many configurations are all of a space: `dense` or `sparse`, and a colon."""
     whole = cells(space)
-    if whole == len(configs):
+    if whole == count:
         return f"{DENSE}: all {whole} configurations of its grid"
-    return f"{SPARSE}: {len(configs)} configurations of {whole or 'a space that is no grid'}"
+    return f"{SPARSE}: {count} configurations of {whole or 'a space that is no grid'}"

@@ -203,7 +203,7 @@ class Benchmark(ABC):
     def optimum(self, metric: str) -> tuple[Configuration, float]:
         """Return the best configuration of a metric in full, and its value in its own units.
 
-        It is the best of the answers, as an optimizer sees them; regret is against `judge()`'s.
+        It is the best of the answers that an optimizer gets; regret is against `judge()`'s.
 
         Raises:
             UnknownNameError: there is no such metric.
@@ -233,10 +233,7 @@ class Benchmark(ABC):
         return found
 
     def reference_point(self, metrics: Sequence[str]) -> dict[str, float]:
-        """Return the hypervolume's reference point, a little beyond the front, in own units.
-
-        See `pareto.Scale`, which says why, and `pareto_front`, which says what is raised.
-        """
+        """Return the hypervolume's reference point in own units: see `pareto.Scale`."""
         chosen = select(self.metrics, tuple(metrics), self.name)
         point = self._scale(chosen).reference
         return {m.name: m.from_loss(float(v)) for m, v in zip(chosen, point, strict=True)}

@@ -74,10 +74,13 @@ class TabularBenchmark(Benchmark):
         self._columns = {name: number for number, name in enumerate(self.metrics)}
         self._full = tuple(axis.full for axis in self.fidelities)
         self._read: Callable[[Level, int | None], Page] = self._cells.page
-        self.density = density(self.space, configs)
+        self.density = density(self.space, len(configs))
         if not self.density.startswith(DENSE):
             measured = tuple(self._candidates())
             self.space = MeasuredSpace(self.space.dimensions, measured or tuple(configs))
+
+    def __repr__(self) -> str:
+        return f"<table {self.name} {self.table.metadata.version}, {self.density}>"
 
     def query(
         self,

@@ -5,7 +5,7 @@ import pandas as pd
 from scipy.stats import kendalltau
 
 from hpobench_llm.artefacts import write_atomically
-from hpobench_llm.measured import SPARSE, density
+from hpobench_llm.measured import SPARSE
 from hpobench_llm.metrics import Metric
 from hpobench_llm.seeds import Noise, shared_seeds
 from hpobench_llm.space import Categorical, Ordinal
@@ -19,7 +19,7 @@ from hpobench_llm.tables.origin import (
 )
 from hpobench_llm.tables.schema import CARD_FILE, IMPORTED
 from hpobench_llm.tables.table import Table
-from hpobench_llm.tables.worth import answers, in_full, judged, without_signal
+from hpobench_llm.tables.worth import answers, density_of, in_full, judged, without_signal
 
 TRIALS = (20, 50, 100)
 MANY = 20  # values that a line of the card still lists
@@ -76,9 +76,7 @@ def _head(table: Table) -> list[str]:
 
 def _density(table: Table) -> str:
     """Say whether the table is dense or sparse, and what that means for a replay."""
-    space = table.metadata.space
-    rows = table.frame.drop_duplicates("config_id")[list(space.names)].to_dict("records")
-    text = density(space, [{str(k): v for k, v in row.items()} for row in rows])
+    text = density_of(table)
     if text.startswith(SPARSE):
         text += (
             "; in a replay draws are among these alone, and what was not measured becomes the "

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from hpobench_llm.measured import density
 from hpobench_llm.metrics import Metric
 from hpobench_llm.seeds import Noise, answering, seed_effects
 from hpobench_llm.tables.table import Table
@@ -16,6 +17,11 @@ def in_full(table: Table) -> pd.DataFrame:
     for axis in table.metadata.fidelities:
         frame = frame[frame[axis.name] == axis.full]
     return frame
+
+
+def density_of(table: Table) -> str:
+    """Say whether a table is dense or sparse: see `measured.density`."""
+    return density(table.metadata.space, table.frame["config_id"].nunique())
 
 
 def answers(table: Table, metric: Metric) -> pd.Series:

@@ -5,21 +5,22 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hpobench_llm.benchmarks.points import Points, point_array
 from hpobench_llm.constraints import Constraint
 from hpobench_llm.errors import ConfigurationError, NotMeasuredError, UnknownNameError, shown
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import Fidelity, Metric, select
-from hpobench_llm.pareto import hypervolume, nondominated
+from hpobench_llm.pareto import Scale, nondominated
+from hpobench_llm.seeds import Noise
 from hpobench_llm.space import Configuration, Space, is_number
 
 FidelityValues = Mapping[str, int | float] | int | float
-OptimumKind = Literal["known", "best known"]
 CONSTRAINT = "constraint_"  # how a frame's columns of constraints begin
 _DRAWS = 20_000  # of a space that cannot be listed
 
@@ -44,6 +45,7 @@ class Benchmark(ABC):
     Equal arguments give equal answers in any process: no hidden randomness, no sleeping.
 
     Attributes:
+        kind: `table`, `surrogate`, `live` or `toy`.
         name: what results are filed under.
         space: what can be asked for.
         fidelities: the axes along which a run may be asked for in part; may be empty.
@@ -51,13 +53,10 @@ class Benchmark(ABC):
             named.
         constraints: the bounds given to `constrained`.
         table_sha256: of the table that it answers from or was fitted on; None: of none.
-        kind: where its answers come from, in a word or two.
-        optimum_kind: `known` if `optimum` and `pareto_front` are the best that there is; `best
-            known` if they are the best that a search found, so that a trial may be better.
+        kind: where its answers come from: `table`, `surrogate`, `live`, `toy` or `function`.
     """
 
     kind: ClassVar[str] = "function"
-    optimum_kind: OptimumKind = "best known"
 
     name: str
     space: Space
@@ -81,7 +80,8 @@ class Benchmark(ABC):
             config: one value for each dimension of `space`; a row of `configurations()` will do.
             fidelity: a value for each fidelity axis; an axis that is not named is in full, and
                 None means the whole run in full. Where there is one axis, its value alone.
-            seed: None for the mean over the benchmark's seeds, an integer for one of them.
+            seed: None for the mean over the seeds that all configurations have, an integer for
+                one of them.
             metrics: which metrics to answer; None for all that were measured there.
 
         Raises:
@@ -116,11 +116,6 @@ class Benchmark(ABC):
             columns[f"{CONSTRAINT}{name}"] = [answer.constraints[name] for answer in answers]
         return pd.DataFrame(columns)
 
-    def describe(self) -> dict[str, str]:
-        """Return what has to stand wherever results on it stand, in the order to show it."""
-        sums = {} if self.table_sha256 is None else {"table's sha256": self.table_sha256}
-        return {"kind": self.kind, "optimum": self.optimum_kind, **sums}
-
     def measures(self) -> dict[str, str]:
         """Return what `constrained` may bound, with units: none unless a benchmark says so."""
         return {}
@@ -153,8 +148,24 @@ class Benchmark(ABC):
         made.constraints = tuple(kept.values())
         return made
 
+    def identity(self, metrics: Sequence[str] = ()) -> dict[str, str]:
+        """Return kind and sums, to print beside results; of a surrogate its quality too."""
+        sums = {"sha256 of the table": self.table_sha256} if self.table_sha256 else {}
+        return {"kind": self.kind, **sums}
+
+    def judge(self) -> "Benchmark":
+        """Return what trials are judged by in full: itself, where no more is known than told."""
+        return self
+
+    @property
+    def optimum_known(self) -> bool:
+        """Whether `optimum` and `pareto_front` are the best that there is, not the best found."""
+        return self.space.finite
+
     def optimum(self, metric: str) -> tuple[Configuration, float]:
         """Return the best configuration of a metric in full, and its value in its own units.
+
+        It is the best of the answers that an optimizer gets; regret is against `judge()`'s.
 
         Raises:
             UnknownNameError: there is no such metric.
@@ -184,51 +195,45 @@ class Benchmark(ABC):
         return found
 
     def reference_point(self, metrics: Sequence[str]) -> dict[str, float]:
-        """Return the hypervolume's reference point, in own units: each metric's `worst`.
-
-        It follows from the benchmark's metadata alone, so that every study has the same one.
-        """
-        return {m.name: m.worst for m in select(self.metrics, metrics, self.name)}
+        """Return the hypervolume's reference point in own units: see `pareto.Scale`."""
+        chosen = select(self.metrics, tuple(metrics), self.name)
+        point = self._scale(chosen).reference
+        return {m.name: m.from_loss(float(v)) for m, v in zip(chosen, point, strict=True)}
 
     def hypervolume(
         self,
         metrics: Sequence[str],
-        points: pd.DataFrame | Sequence[Mapping[str, float]] | NDArray[np.float64],
+        points: Points,
+        *,
+        reference: Mapping[str, float] | None = None,
     ) -> float:
-        """Return what points dominate up to `reference_point`, in the product of the units.
+        """Return what points dominate up to a reference point, each metric in ranges of the front.
 
         Args:
             metrics: the objectives.
             points: their values in own units: a frame (such as `pareto_front` gives) or mappings
                 by name, or an array `(n_points, n_metrics)`. A point with NaN adds nothing.
+            reference: the point in own units; None: `reference_point(metrics)`.
 
         Raises:
             UnknownNameError: there is no such metric, or the points have none of that name.
+            NotMeasuredError: as `pareto_front`.
         """
         chosen = select(self.metrics, metrics, self.name)
         names = [metric.name for metric in chosen]
-        if not isinstance(points, np.ndarray):
-            frame = pd.DataFrame(points)
-            if frame.empty:
-                return 0.0
+        values = point_array(points, names, self.name)
+        scale = self._scale(chosen)
+        if reference is not None:
             for name in names:
-                if name not in frame.columns:
-                    known = [str(column) for column in frame.columns]
-                    raise UnknownNameError("column of points", name, known, self.name)
-            points = frame[names].to_numpy(dtype=np.float64, na_value=np.nan)
-        if points.ndim != 2 or points.shape[1] != len(names):
-            raise ConfigurationError(
-                f"{self.name}: points of shape (n_points, {len(names)}) are expected, got "
-                f"{points.shape}"
-            )
-        signs = np.array([metric.sign for metric in chosen])
-        worst = np.array([metric.to_loss(metric.worst) for metric in chosen])
-        return hypervolume(points * signs, worst)
+                if name not in reference:
+                    raise UnknownNameError("metric of `reference`", name, reference, self.name)
+            scale = scale.up_to([m.to_loss(float(reference[m.name])) for m in chosen])
+        return scale.hypervolume(values * np.array([metric.sign for metric in chosen]))
 
-    def noise(self, metric: str) -> float:
-        """Return the standard deviation between seeds of a good run in full; NaN: unknown."""
+    def noise(self, metric: str) -> Noise:
+        """Return the noise between seeds of a good run in full, in two parts; NaN: unknown."""
         select(self.metrics, (metric,), self.name)
-        return float("nan")
+        return Noise(float("nan"), float("nan"))
 
     def configurations(self) -> pd.DataFrame:
         """Return all configurations: `config_id` and one column for each axis.
@@ -244,8 +249,9 @@ class Benchmark(ABC):
         *,
         fidelity: FidelityValues | None = None,
         seed: int | None = None,
+        tried: Sequence[Configuration] = (),
     ) -> Configuration:
-        """Return the nearest configuration that can be evaluated; the same one where all can."""
+        """Return the nearest configuration that can be evaluated, new to `tried` if need be."""
         return config
 
     def fidelity_levels(self, fidelity: FidelityValues | None) -> tuple[int | float, ...]:
@@ -287,6 +293,11 @@ class Benchmark(ABC):
             return list(self.space.configurations())
         rng = np.random.default_rng(0)
         return self.space.from_unit(rng.random((_DRAWS, len(self.space))))
+
+    def _scale(self, metrics: Sequence[Metric]) -> Scale:
+        front = self.pareto_front([metric.name for metric in metrics])
+        losses = [m.to_loss(1.0) * front[m.name].to_numpy(dtype=np.float64) for m in metrics]
+        return Scale.of(np.column_stack(losses), [m.to_loss(m.worst) for m in metrics])
 
     def _sound(self, metrics: Sequence[Metric]) -> tuple[list[Configuration], NDArray[np.float64]]:
         """Return the candidates that end ok and keep the constraints, and their losses."""

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from hpobench_llm.evaluation import STATUSES
 from hpobench_llm.metrics import Fidelity
+from hpobench_llm.seeds import answering
 from hpobench_llm.tables.schema import BY_NAME, COSTS, MEASURES
 
 COST, TOKENS = "cost_seconds", "tokens"
 STATUS_NAMES: Any = pd.Series(STATUSES).array  # `take` makes a frame's column of codes
 Level = tuple[int | float, ...]
+Positions = NDArray[np.intp]
 _PAGES = 256  # kept at a time; one takes a millisecond for a thousand configurations
 
 
@@ -27,7 +29,7 @@ def measures_of(columns: Sequence[str]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """All configurations at one fidelity, for one seed or as the mean over those they have.
+    """All configurations at one fidelity, for one seed or as the mean over several.
 
     `values` is `(configurations, columns)`, the columns those of the cells. `status` is
     `(configurations,)`, a place in `STATUSES`: over several seeds the worst, and -1 where no row
@@ -54,6 +56,7 @@ class Cells:
     Attributes:
         columns: where what stands in a page: the metrics, the cost, the tokens, the measures.
         levels: the fidelities at which anything was measured, by number.
+        repeats: how many runs of each configuration answer where no seed is named.
     """
 
     def __init__(
@@ -82,8 +85,13 @@ class Cells:
         self.levels = {_spelled(row, fidelities): number for number, row in enumerate(found)}
         order = np.lexsort((seeds, positions, level))
         self._bounds = np.searchsorted(level[order], np.arange(len(found) + 1))
-        self._positions, self._seeds, self._status = positions[order], seeds[order], status[order]
+        self._positions = positions[order]
+        self._seeds: NDArray[np.int64] = seeds[order]
+        self._status = status[order]
         self._values = np.column_stack(list(values.values()))[order]
+        self._answering = answering(self._positions, self._seeds)
+        first = self._seeds[self._answering & (self._positions == 0)]
+        self.repeats = len(np.unique(first))
         self.page = lru_cache(maxsize=_PAGES)(self._page)
 
     def rows(self, level: Level, seed: int | None = None) -> NDArray[np.intp]:
@@ -92,38 +100,66 @@ class Cells:
         rows = np.arange(self._bounds[number], self._bounds[number + 1])
         return rows if seed is None else rows[self._seeds[rows] == seed]
 
-    def column(self, name: str, level: Level) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-        """Return the configurations and values of one column in all rows of a level."""
+    def runs(self, level: Level) -> tuple[Positions, NDArray[np.int64], NDArray[np.integer]]:
+        """Return the configuration, the seed and the status of all rows of a level."""
         rows = self.rows(level)
-        return self._positions[rows], self._values[rows, self.columns[name]]
+        positions: Positions = self._positions[rows]
+        return positions, self._seeds[rows], self._status[rows]
+
+    def column(self, name: str, level: Level) -> NDArray[np.float64]:
+        """Return the values of one column in all rows of a level, in the order of `runs`."""
+        column: NDArray[np.float64] = self._values[self.rows(level), self.columns[name]]
+        return column
 
     def levels_with(self, name: str) -> list[Level]:
         """Return the levels at which any row has a value in one of the columns."""
-        return [level for level in self.levels if np.isfinite(self.column(name, level)[1]).any()]
+        return [level for level in self.levels if np.isfinite(self.column(name, level)).any()]
+
+    def seeds_of(self, position: int) -> list[int]:
+        """Return the seeds that a configuration was run with."""
+        return [int(seed) for seed in np.unique(self._seeds[self._positions == position])]
 
     def levels_of(self, position: int, seed: int | None) -> list[Level]:
-        """Return the levels at which a configuration has a row."""
-        return [
-            level
-            for level in self.levels
-            if (self._positions[self.rows(level, seed)] == position).any()
-        ]
+        """Return the levels at which a configuration has an answer."""
+        return [level for level in self.levels if self.page(level, seed).status[position] >= 0]
+
+    def of_all_runs(self, level: Level, offsets: NDArray[np.float64]) -> Page:
+        """Return the means over all seeds of each configuration, once `offsets` are taken away.
+
+        `offsets` is `(rows of the level, columns)`. What was measured for some seeds only is the
+        mean over these.
+        """
+        rows = self.rows(level)
+        values = self._values[rows] - offsets
+        known = np.isfinite(values)
+        return self._means(rows, np.where(known, values, 0.0), known.astype(np.float64))
 
     def _page(self, level: Level, seed: int | None) -> Page:
         rows = self.rows(level, seed)
+        if seed is None:
+            rows = rows[self._answering[rows]]
+            # One of whose runs ended earlier has no answer there: not that of its other runs.
+            runs = np.bincount(self._positions[rows], minlength=self._count)
+            rows = rows[runs[self._positions[rows]] == self.repeats]
+        return self._means(rows, self._values[rows], np.ones((len(rows), 1)))
+
+    def _means(
+        self, rows: NDArray[np.intp], values: NDArray[np.float64], weights: NDArray[np.float64]
+    ) -> Page:
+        """Return by configuration the sums of rows' `values` over those of their `weights`."""
         positions = self._positions[rows]
         starts = np.flatnonzero(np.diff(positions, prepend=-1))
-        made = Page(
+        page = Page(
             values=np.full((self._count, self._values.shape[1]), np.nan),
             status=np.full(self._count, -1, dtype=np.intp),
         )
         if not len(rows):
-            return made
+            return page
         which = positions[starts]
-        counts = np.diff(np.append(starts, len(rows)))[:, None]
-        made.values[which] = np.add.reduceat(self._values[rows], starts, axis=0) / counts
-        made.status[which] = np.maximum.reduceat(self._status[rows], starts)
-        return made
+        sums, counts = (np.add.reduceat(array, starts, axis=0) for array in (values, weights))
+        page.values[which] = np.where(counts > 0, sums / np.maximum(counts, 1.0), np.nan)
+        page.status[which] = np.maximum.reduceat(self._status[rows], starts)
+        return page
 
 
 def _floats(frame: pd.DataFrame, name: str) -> NDArray[np.float64]:

@@ -46,7 +46,7 @@ class LiveBenchmark(Benchmark):
         SpecError, DataError: the campaign's base, data or scores cannot be used.
     """
 
-    kind = "live training"
+    kind = "live"
 
     def __init__(
         self,

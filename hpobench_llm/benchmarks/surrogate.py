@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hpobench_llm.benchmarks.base import CONSTRAINT, Benchmark, FidelityValues, OptimumKind
+from hpobench_llm.artefacts import canonical_json, sha256_of_text
+from hpobench_llm.benchmarks.base import CONSTRAINT, Benchmark, FidelityValues
 from hpobench_llm.benchmarks.cells import COST, STATUS_NAMES, TOKENS
 from hpobench_llm.benchmarks.reference import best_known
 from hpobench_llm.constraints import Constraint
@@ -32,7 +33,7 @@ class SurrogateBenchmark(Benchmark):
     """
 
     kind = "surrogate"
-    optimum_kind: OptimumKind = "best known"
+    optimum_known = False  # it is searched for
 
     def __init__(self, surrogate: Surrogate) -> None:
         self.surrogate = surrogate
@@ -177,8 +178,8 @@ class SurrogateBenchmark(Benchmark):
         config, loss = self._optima[key]
         return dict(config), chosen.from_loss(loss)
 
-    def describe(self) -> dict[str, str]:
-        """Return what has to stand beside results on it. See `Benchmark.describe`.
+    def identity(self, metrics: Sequence[str] = ()) -> dict[str, str]:
+        """Return what it was fitted on, and how well. See `Benchmark.identity`.
 
         Raises:
             IntegrityError: the surrogate's quality record is not complete.
@@ -188,8 +189,12 @@ class SurrogateBenchmark(Benchmark):
             quality = in_words(surrogate.quality, surrogate.fidelities)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise IntegrityError(f"surrogate {self.name}: quality record: {error!r}") from None
-        fitted_on = f"table {surrogate.table} {surrogate.table_version}"
-        return super().describe() | {"fitted on": fitted_on, **quality}
+        return {
+            "kind": f"surrogate of {surrogate.table} {surrogate.table_version}",
+            **quality,
+            "sha256 of the table": surrogate.table_sha256,
+            "sha256 of the quality": sha256_of_text(canonical_json(surrogate.quality)),
+        }
 
     @property
     def _bounded(self) -> list[int]:

@@ -1,6 +1,8 @@
-"""A table as a benchmark: exact rows, the mean over seeds, nothing interpolated."""
+"""A table as a benchmark: exact rows, the seeds that all have, nothing interpolated."""
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from math import isfinite
 from types import MappingProxyType
 
@@ -8,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hpobench_llm.benchmarks.base import CONSTRAINT, Benchmark, FidelityValues, OptimumKind
+from hpobench_llm.benchmarks.base import CONSTRAINT, Benchmark, FidelityValues
 from hpobench_llm.benchmarks.cells import (
     COST,
     STATUS_NAMES,
@@ -21,31 +23,40 @@ from hpobench_llm.benchmarks.cells import (
 from hpobench_llm.benchmarks.lookup import Lookup
 from hpobench_llm.errors import ConfigurationError, NotInTableError, NotMeasuredError
 from hpobench_llm.evaluation import STATUSES, Evaluation
+from hpobench_llm.measured import DENSE, MeasuredSpace, density
 from hpobench_llm.metrics import select
-from hpobench_llm.space import Configuration
+from hpobench_llm.seeds import NOTHING_REPEATED, Noise, SeedEffects, seed_effects
+from hpobench_llm.space import Configuration, Space
 from hpobench_llm.tables.table import Table
 
+MANY = 10  # seeds that a message still lists
 _OK = STATUSES.index("ok")
 
 
 class TabularBenchmark(Benchmark):
     """Answers from a table's rows.
 
-    With `seed=None` a metric is the mean over the seeds that the table has of a configuration
-    there (some may have more than others); the status is `ok` only if every seed's run is, since
-    a configuration that fails for one seed in two is no safe choice. A run that ended before a
-    fidelity has no answer there. Without columns of costs or tokens these are NaN.
+    With `seed=None` a metric is the mean over the seeds that all configurations of the table have,
+    so that none is ahead by a lucky seed of its own; where they share none, over as many runs of
+    each as the fewest has (see `seeds.answering`). Further seeds judge, see `judge`, and never
+    answer. The status is `ok` only if the run of every seed that answers is, since a configuration
+    that fails for one seed in two is no safe choice. A run that ended before a fidelity has no
+    answer there. Without columns of costs or tokens these are NaN.
+
+    Attributes:
+        density: `dense` or `sparse`, and how many configurations of how many were measured. The
+            `space` of a sparse table draws among those alone.
     """
 
     kind = "table"
-    optimum_kind: OptimumKind = "known"
+    optimum_known = True
 
     def __init__(self, table: Table) -> None:
         metadata = table.metadata
         self.table = table
         self.name = metadata.name
         self.table_sha256 = metadata.table_sha256
-        self.space = metadata.space
+        self.space: Space = metadata.space
         self.fidelities = metadata.fidelities
         self.metrics = metadata.metrics
         self.seeds = metadata.seeds
@@ -62,6 +73,14 @@ class TabularBenchmark(Benchmark):
         self._answers = pd.Index([*self.metrics, COST, TOKENS])
         self._columns = {name: number for number, name in enumerate(self.metrics)}
         self._full = tuple(axis.full for axis in self.fidelities)
+        self._read: Callable[[Level, int | None], Page] = self._cells.page
+        self.density = density(self.space, len(configs))
+        if not self.density.startswith(DENSE):
+            measured = tuple(self._candidates())
+            self.space = MeasuredSpace(self.space.dimensions, measured or tuple(configs))
+
+    def __repr__(self) -> str:
+        return f"<table {self.name} {self.table.metadata.version}, {self.density}>"
 
     def query(
         self,
@@ -71,7 +90,7 @@ class TabularBenchmark(Benchmark):
         seed: int | None = None,
         metrics: Sequence[str] | None = None,
     ) -> Evaluation:
-        """Return the table's row, or the mean of its seeds' rows. See `Benchmark.query`."""
+        """Return a seed's row, or the mean over the shared seeds. See `Benchmark.query`."""
         level = self._level(fidelity)
         page = self._page(level, seed)
         position = self._lookup.find(config)
@@ -129,26 +148,61 @@ class TabularBenchmark(Benchmark):
         """Return the table's configurations: `config_id` and one column for each axis."""
         return self._frame(self._lookup.configs)
 
-    def noise(self, metric: str) -> float:
-        """Return the standard deviation between seeds of a good run in full, own units.
+    def identity(self, metrics: Sequence[str] = ()) -> dict[str, str]:
+        """Return what this table is. See `Benchmark.identity`."""
+        metadata = self.table.metadata
+        return {
+            "kind": f"table {metadata.version}",
+            "configurations": self.density,
+            "sha256": metadata.table_sha256,
+        }
 
-        Pooled over the best quarter of the configurations whose runs are all ok, where an
-        optimizer has to decide, and in it over those with at least two seeds; NaN where there is
-        none.
+    def noise(self, metric: str) -> Noise:
+        """Return the noise of a good run in full in two parts, own units. See `seed_effects`."""
+        select(self.metrics, (metric,), self.name)
+        return self._effects[metric].noise
+
+    def judge(self) -> "TabularBenchmark":
+        """Return this table as runs in full are judged: by all of their seeds.
+
+        Its answers in full for `seed=None` are the means over every seed that a configuration was
+        run with, each metric without what the seed does to all good configurations alike (the
+        two-way model of `seeds.seed_effects`), so that one seed and ten can be compared. The
+        status is that of the worst run. All else is as in the table.
         """
-        (chosen,) = select(self.metrics, (metric,), self.name)
-        page = self._page(self._full, None)
-        mean_values = page.values[:, self._columns[metric]]
-        means = chosen.losses(mean_values)
-        ok = np.flatnonzero((page.status == _OK) & np.isfinite(means))
-        order = ok[np.argsort(means[ok], kind="stable")]
-        good = np.zeros(len(means), dtype=np.bool_)
-        good[order[: max(1, len(ok) // 4)]] = True
-        positions, values = self._cells.column(metric, self._full)
-        used = good[positions] & np.isfinite(values)
-        apart = values[used] - mean_values[positions[used]]
-        freedom = int(used.sum()) - len(np.unique(positions[used]))
-        return float(np.sqrt((apart**2).sum() / freedom)) if freedom else float("nan")
+        judge = copy.copy(self)
+        judge._read = self._judged
+        return judge
+
+    def _judged(self, level: Level, seed: int | None) -> Page:
+        if level != self._full or seed is not None:
+            return self._cells.page(level, seed)
+        return self._page_of_all_runs
+
+    @cached_property
+    def _page_of_all_runs(self) -> Page:
+        _, seeds, _ = self._cells.runs(self._full)
+        offsets = np.zeros((len(seeds), len(self._cells.columns)))
+        for name, metric in self.metrics.items():
+            effects = metric.sign * self._effects[name].of(seeds)
+            offsets[:, self._columns[name]] = effects
+        return self._cells.of_all_runs(self._full, offsets)
+
+    @cached_property
+    def _effects(self) -> dict[str, SeedEffects]:
+        """The two-way model of each metric, from configurations whose runs in full are all ok."""
+        if self._full not in self._cells.levels:
+            return dict.fromkeys(self.metrics, NOTHING_REPEATED)
+        configs, seeds, status = self._cells.runs(self._full)
+        ok = ~np.isin(configs, configs[status != _OK])
+        return {
+            name: seed_effects(
+                configs[ok],
+                seeds[ok],
+                metric.sign * self._cells.column(name, self._full)[ok],
+            )
+            for name, metric in self.metrics.items()
+        }
 
     def snap(
         self,
@@ -156,8 +210,12 @@ class TabularBenchmark(Benchmark):
         *,
         fidelity: FidelityValues | None = None,
         seed: int | None = None,
+        tried: Sequence[Configuration] = (),
     ) -> Configuration:
         """Return the configuration nearest in the unit encoding that was measured there.
+
+        One that was not measured becomes the nearest that is not among the canonical `tried`, or
+        of all where all were: else one that lies between others would hardly ever be reached.
 
         Raises:
             NotInTableError: none was.
@@ -168,7 +226,10 @@ class TabularBenchmark(Benchmark):
         position = self._lookup.find(canonical)
         if position >= 0 and known[position]:
             return canonical
-        position = self._lookup.nearest(canonical, known)
+        new = known.copy()
+        places = self._lookup.find_many(list(tried))
+        new[places[places >= 0]] = False
+        position = self._lookup.nearest(canonical, new if new.any() else known)
         if position < 0:
             raise NotInTableError(f"{self.name}: nothing was measured{self._where(level, seed)}")
         return dict(self._lookup.configs[position])
@@ -207,7 +268,7 @@ class TabularBenchmark(Benchmark):
                 f"{self.name}: nothing was measured{self._where(level, None)}; measured at: "
                 f"{', '.join(self._spell(other) for other in self._cells.levels)}"
             )
-        return self._cells.page(level, which)
+        return self._read(level, which)
 
     def _seed(self, seed: int) -> int:
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
@@ -217,8 +278,8 @@ class TabularBenchmark(Benchmark):
         if seed not in self.seeds:
             near = min(self.seeds, key=lambda known: abs(known - seed))
             raise NotInTableError(
-                f"{self.name}: seed {seed} was not measured; measured: {list(self.seeds)}, "
-                f"nearest: {near}, or None for their mean"
+                f"{self.name}: seed {seed} was not measured; measured: {listed(self.seeds)}, "
+                f"nearest: {near}, or None for those that all configurations have"
             )
         return int(seed)
 
@@ -236,11 +297,16 @@ class TabularBenchmark(Benchmark):
             return NotInTableError(
                 f"{self.name}: {canonical} was not measured; nearest: {self._lookup.configs[near]}"
             )
-        levels = self._cells.levels_of(position, seed)
-        there = ", ".join(self._spell(other) for other in levels if other)
+        known = self._cells.seeds_of(position)
+        if seed is not None and seed not in known:
+            more = f"; its seeds: {listed(known)}"
+        else:
+            levels = self._cells.levels_of(position, seed)
+            there = ", ".join(self._spell(other) for other in levels if other)
+            more = f"; its run was measured at {there}" if there else ""
         return NotInTableError(
             f"{self.name}: {self._lookup.configs[position]} was not measured"
-            f"{self._where(level, seed)}" + (f"; its run was measured at {there}" if there else "")
+            f"{self._where(level, seed)}{more}"
         )
 
     def _not_measured(self, name: str, level: Level) -> NotMeasuredError:
@@ -262,6 +328,12 @@ class TabularBenchmark(Benchmark):
         return " and ".join(
             f"{axis.name} = {value}" for axis, value in zip(self.fidelities, level, strict=True)
         )
+
+
+def listed(seeds: Sequence[int]) -> str:
+    """Return seeds in words; of many the first."""
+    shown = ", ".join(map(str, seeds[:MANY]))
+    return f"{shown} and {len(seeds) - MANY} more" if len(seeds) > MANY else shown
 
 
 def _config_at(

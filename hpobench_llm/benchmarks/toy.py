@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hpobench_llm.benchmarks.base import Benchmark, FidelityValues, OptimumKind
+from hpobench_llm.benchmarks.base import Benchmark, FidelityValues
 from hpobench_llm.errors import ConfigurationError
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import Fidelity, Metric, select
+from hpobench_llm.seeds import Noise
 from hpobench_llm.space import Configuration, Float, Ordinal, Space
 
 _CENTRE = 0.3  # not the middle, where some optimizers happen to start
@@ -20,8 +21,7 @@ _CENTRE = 0.3  # not the middle, where some optimizers happen to start
 class ToyBenchmark(Benchmark):
     """`loss = sum((u - 0.3)^2) + 1 / step`, `u` the unit encoding; `score_toy = -loss`."""
 
-    kind = "closed form"
-    optimum_kind: OptimumKind = "known"
+    kind = "toy"
     fidelities = (Fidelity(name="step", unit="steps", values=(1, 2, 4, 8)),)
 
     def __init__(self, name: str, space: Space) -> None:
@@ -72,10 +72,15 @@ class ToyBenchmark(Benchmark):
         """Return the metrics and the cost, with units."""
         return {m.name: m.unit for m in self.metrics.values()} | {"cost_seconds": "s"}
 
-    def noise(self, metric: str) -> float:
+    def noise(self, metric: str) -> Noise:
         """Return 0: a seed changes nothing."""
         select(self.metrics, (metric,), self.name)
-        return 0.0
+        return Noise(0.0, 0.0)
+
+    @property
+    def optimum_known(self) -> bool:
+        """Whether it is the closed form's, or that of a space that can be listed."""
+        return not self.constraints or super().optimum_known
 
     def optimum(self, metric: str) -> tuple[Configuration, float]:
         """Return the configuration nearest the optimum of every axis; see `Benchmark.optimum`."""

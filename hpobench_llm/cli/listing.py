@@ -24,17 +24,21 @@ def _ls(options: argparse.Namespace) -> int:
         from hpobench_llm.benchmarks.catalogue import TOYS
         from hpobench_llm.locate import list_artefacts
         from hpobench_llm.tables.table import Table
+        from hpobench_llm.tables.worth import density_of
 
         listed["benchmarks"] = {}
         for name, folder in list_artefacts("tables").items():
             try:
-                metadata = Table.load(folder).metadata
+                table = Table.load(folder)
             except IntegrityError as error:
                 print(f"ls: error: {error}", file=sys.stderr)
                 status = error.exit_status
                 continue
+            metadata = table.metadata
             axes = ", ".join(metadata.space.names)
-            listed["benchmarks"][name] = f"table {metadata.version}: {axes}; {folder}"
+            listed["benchmarks"][name] = (
+                f"table {metadata.version}: {axes}; {density_of(table)}; {folder}"
+            )
         listed["benchmarks"] |= dict.fromkeys(TOYS, "closed form, for tests")
     if options.what in (None, "optimizers"):
         from hpobench_llm.optimizers.listing import columns, lines

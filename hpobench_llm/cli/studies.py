@@ -32,6 +32,12 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
     compare = commands.add_parser("compare", help="rank a study's optimizers, write the report")
     compare.add_argument("folder", type=Path, metavar="DIR")
+    compare.add_argument(
+        "--reference",
+        choices=("front", "worst"),
+        default="front",
+        help="of the hypervolume: a tenth of the front's range beyond it, or the metrics' worst",
+    )
     compare.add_argument("--json", action="store_true", help="the comparison as JSON on stdout")
     compare.set_defaults(run=_compare)
 
@@ -62,6 +68,6 @@ def _replay(options: argparse.Namespace) -> int:
 def _compare(options: argparse.Namespace) -> int:
     from hpobench_llm.report.compare import compare
 
-    result = compare(options.folder)
+    result = compare(options.folder, reference=options.reference)
     print(json.dumps(result.comparison.to_json(), indent=2) if options.json else result.summary())
     return 0

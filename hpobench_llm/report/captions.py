@@ -1,7 +1,7 @@
 """What stands under each picture: what is drawn, what is left out, and how much of it."""
 
 from hpobench_llm.report.facts import BenchmarkFacts
-from hpobench_llm.report.words import count, counted, listed, number, percent, words
+from hpobench_llm.report.words import count, counted, listed, number, percent, some, words
 from hpobench_llm.studies.comparison import BenchmarkComparison, Comparison
 from hpobench_llm.studies.inference import rank_correlation
 from hpobench_llm.studies.spending import TRIALS
@@ -9,13 +9,13 @@ from hpobench_llm.studies.spending import TRIALS
 
 def of_regret(result: BenchmarkComparison, comparison: Comparison) -> str:
     """Return the caption of the regret curves."""
-    optimum = "the known optimum" if result.optimum_known else "the best that any trial found"
+    optimum = "the known optimum" if result.optimum_known else "the best known"
     what = f"regret of the {words(result.metric)}"
     lost = f"the best trial so far loses against {optimum}"
     if len(result.objectives) > 1:
         names = listed([words(objective.name) for objective in result.objectives])
         what = f"regret of the hypervolume of {names}"
-        front = "the benchmark's front" if result.optimum_known else "the front of all trials"
+        front = "the benchmark's front" if result.optimum_known else "the best known front"
         lost = f"the trials so far lack to {front}"
     text = (
         f"Median simple {what} {after(comparison)}, over "
@@ -23,15 +23,12 @@ def of_regret(result: BenchmarkComparison, comparison: Comparison) -> str:
         f"Bands are pointwise {percent(1 - comparison.alpha)} bootstrap intervals."
     )
     bands = [standing.regret for standing in result.standings]
-    lowest = min(min(band.low) for band in bands)
-    if lowest <= 0 < max(max(band.high) for band in bands):
+    if min(min(band.low) for band in bands) <= 0 < max(max(band.high) for band in bands):
         text += " Regret 0 has no logarithm and is drawn on the line marked 0."
-    if lowest < 0:
-        text += " Values below 0 lie on that line too."
     if result.noise_sd:
         text += (
-            " Dotted: the standard deviation between training seeds; below it, one run each "
-            "can hardly tell two configurations apart."
+            " Dotted: the noise between configurations at one seed, a standard deviation; below "
+            "it, one run each can hardly tell two configurations apart."
         )
     return text
 
@@ -43,8 +40,7 @@ def of_ranks(comparison: Comparison) -> str:
         where = f"{len(comparison.benchmarks)} benchmarks, each weighing alike"
     return (
         f"Mean rank by regret {after(comparison)}, over all seeds on {where}; ties share their "
-        f"mean rank. Bands are pointwise {percent(1 - comparison.alpha)} bootstrap intervals, "
-        "seeds drawn jointly for all optimizers."
+        f"mean rank. Bands are pointwise {percent(1 - comparison.alpha)} intervals by Student's t."
     )
 
 
@@ -55,9 +51,9 @@ def of_fronts(result: BenchmarkComparison) -> str:
         "budget: a trial as good as every point on the line, or better, in both objectives. In "
         "black the benchmark's own Pareto front"
     )
-    text += "." if result.optimum_known else ", as far as any trial found it."
+    text += "." if result.optimum_known else ", as far as it is known."
     if nothing := [s.optimizer for s in result.standings if not s.front]:
-        text += f" Half of the seeds of {listed(nothing)} found nothing."
+        text += f" Half of the seeds of {some(nothing)} found nothing."
     return text
 
 

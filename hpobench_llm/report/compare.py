@@ -11,12 +11,12 @@ from hpobench_llm.errors import IntegrityError
 from hpobench_llm.metrics import Metric
 from hpobench_llm.report.page import BenchmarkFacts, write_report
 from hpobench_llm.report.summary import failures, summarise
-from hpobench_llm.report.words import interval, reached
+from hpobench_llm.report.words import identity, interval, reached
 from hpobench_llm.studies.budget import Budget
 from hpobench_llm.studies.columns import with_kinds
 from hpobench_llm.studies.comparison import Comparison, Failure
 from hpobench_llm.studies.header import OLD_FORMAT, Header
-from hpobench_llm.studies.problem import Problem
+from hpobench_llm.studies.problem import Problem, Reference
 from hpobench_llm.studies.results import TRAJECTORIES, read_failures, read_trajectories
 from hpobench_llm.studies.statistics import compare_trajectories
 from hpobench_llm.studies.study import NONE, kind_of
@@ -43,8 +43,9 @@ class Result:
             lines += [
                 f"{result.benchmark}: {', '.join(o.name for o in result.objectives)}, "
                 f"{len(result.seeds)} seeds, {budget}{answers}",
+                f"  {identity(result.identity)}",
                 f"  {'optimizer':<{width}} {'mean rank':<20} {'median final regret':<32} "
-                "at optimum",
+                + ("at optimum" if result.optimum_known else "at best known"),
             ]
             for standing in result.standings:
                 rank, regret = standing.rank.last, standing.regret.last
@@ -58,11 +59,12 @@ class Result:
         return "\n".join([*lines, f"report: {self.report}"])
 
 
-def compare(folder: str | Path) -> Result:
+def compare(folder: str | Path, *, reference: Reference = "front") -> Result:
     """Compare the optimizers of a study and write its report.
 
-    The trajectories are judged by the mean over the table's seeds, on the same tables that they
-    were replayed on. Replays that failed are named; the others are compared.
+    The trajectories are judged by all seeds of the tables that they were replayed on. Replays
+    that failed are named; the others are compared. `reference` is the hypervolume's point: see
+    `Problem.of`.
 
     Raises:
         IntegrityError: the study is not complete, or a table has changed since.
@@ -80,7 +82,7 @@ def compare(folder: str | Path) -> Result:
         if (frame["benchmark"] == benchmark.name).any():  # else every replay failed
             trains = kind_of(name, study.kind) == "live"
             problems[benchmark.name] = Problem.of(
-                benchmark, study.objectives, frame, trains=trains
+                benchmark, study.objectives, frame, trains=trains, reference=reference
             )
     benchmarks = [one for one in opened.values() if one.name in problems]
     axes = [axis for benchmark in benchmarks for axis in benchmark.fidelities]
@@ -89,6 +91,7 @@ def compare(folder: str | Path) -> Result:
         problems,
         budget=Budget.of(study.budget, axes),
         checkpoints=study.checkpoint_seconds != NONE,
+        paired=study.initial > 0,
         workers=study.workers,
         optimizer_seconds_count=study.count_optimizer_seconds,
         failures=[Failure(**failure) for failure in read_failures(folder, header)],

@@ -15,7 +15,7 @@ from hpobench_llm.studies.comparison import Band, BenchmarkComparison, Compariso
 
 
 def regret_curves(result: BenchmarkComparison, comparison: Comparison) -> str:
-    """Draw median simple regret against what was spent, with its interval and the seed noise."""
+    """Draw median simple regret against what was spent, with its interval and the noise."""
     bands = {standing.optimizer: standing.regret for standing in result.standings}
     title = f"Regret over {counted(comparison.spending)} on {result.benchmark}"
     with house_style(title):
@@ -29,7 +29,7 @@ def regret_curves(result: BenchmarkComparison, comparison: Comparison) -> str:
                 "xycoords": ("axes fraction", "data"),
                 "textcoords": "offset points",
             }
-            axes.annotate("seed noise", (0, result.noise_sd), (4, 3), size=7.5, **place)
+            axes.annotate("noise at one seed", (0, result.noise_sd), (4, 3), size=7.5, **place)
         _draw_bands(axes, bands, result.grid, floor_)
         axes.set(xlabel=counted(comparison.spending))
         # A product of units is long, and says little.

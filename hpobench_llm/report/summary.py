@@ -1,17 +1,21 @@
 """What a comparison says in sentences, written from its numbers alone."""
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import combinations
 
 from hpobench_llm.report.words import (
+    MANY,
     bound,
     count,
+    identity,
     label,
     listed,
     number,
     percent,
     reached,
+    some,
     with_unit,
 )
 from hpobench_llm.studies.budget import SECONDS
@@ -28,20 +32,21 @@ def summarise(comparison: Comparison) -> str:
     if len(seeds) > 1:
         sampled = f"{seeds[0]} to {count(seeds[-1], 'seed')}"
     spent = reached(max(result.grid[-1] for result in results), comparison.spending)
-    setting = f"on {listed([r.benchmark for r in results])}, with {sampled} and up to {spent} each"
+    setting = f"on {some([r.benchmark for r in results])}, with {sampled} and up to {spent} each"
     if not names:
         sentences = [f"No optimizer is judged everywhere {setting}: too many replays failed."]
     elif len(names) == 1:
         sentences = [f"Only {names[0]} was run {setting}, so there is nothing to compare."]
     else:
-        sentences = [f"This study compares {listed(names)} {setting}."]
+        who = listed(names) if len(names) <= MANY else f"{len(names)} optimizers"
+        sentences = [f"This study compares {who} {setting}."]
         sentences += _ranking(comparison, names)
     if len(results) == 1:
         sentences.append(_outcome(results[0]))
     part = sorted({name for result in results for name in result.in_part})
     if part and comparison.spending == IN_FULL:
         sentences.append(
-            f"As {listed(part)} trained in part, trials are counted by their share of a run in "
+            f"As {some(part)} trained in part, trials are counted by their share of a run in "
             "full, and compared where the first optimizer has used up its trials: a trial in part "
             "and one in full do not cost the same."
         )
@@ -68,14 +73,12 @@ def failures(comparison: Comparison, benchmark: str | None = None) -> list[str]:
 def setting(result: BenchmarkComparison, comparison: Comparison) -> str:
     """Return what was optimized on one benchmark, under which bounds, how long and how often."""
     goals = [f"{label(o.name, o.unit)}, to {o.direction}" for o in result.objectives]
-    optimum = "Optimum" if result.optimum_known else "Best value of any trial"
-    noise = "unknown"
-    if result.noise_sd is not None:
-        noise = f"{number(result.noise_sd)} (standard deviation)"
-    text = f"Objective: {goals[0]}. {optimum} {result.optimum:.5g}; seed noise {noise}."
+    optimum = "Optimum" if result.optimum_known else "Best known"
+    text = f"Objective: {goals[0]}. {optimum} {result.optimum:.5g}; {_noise(result)}."
     if len(goals) > 1:
-        front = "the Pareto front" if result.optimum_known else "the front of all trials"
+        front = "the Pareto front" if result.optimum_known else "the best known front"
         text = f"Objectives: {'; '.join(goals)}. Hypervolume of {front}: {result.optimum:.5g}."
+    text = f"{identity(result.identity)}. {text}" if result.identity else text
     if result.constraints:
         text += f" Constraints: {listed([bound(c) for c in result.constraints])}."
     spent = reached(result.grid[-1], comparison.spending)
@@ -83,12 +86,22 @@ def setting(result: BenchmarkComparison, comparison: Comparison) -> str:
     return f"{text}, {comparison.workers} at a time." if comparison.workers > 1 else f"{text}."
 
 
+def _noise(result: BenchmarkComparison) -> str:
+    """Return the noise in words, in its two parts."""
+    if result.noise_sd is None:
+        return "noise unknown"
+    text = f"noise between configurations at one seed {number(result.noise_sd)}"
+    if result.seed_shift_sd is not None:
+        text += f", shift that a seed gives to all {number(result.seed_shift_sd)}"
+    return f"{text} (standard deviations of a good run)"
+
+
 def _ranking(comparison: Comparison, names: list[str]) -> list[str]:
     first = comparison.ranking[0].rank.last
     level = percent(1 - comparison.alpha)
     top = [r.optimizer for r in comparison.ranking if r.rank.last.value == first.value]
     if len(top) > 1:
-        lead = f"{listed(top)} share the lowest mean final rank, {first.value:.2f}."
+        lead = f"{some(top)} share the lowest mean final rank, {first.value:.2f}."
     else:
         lead = (
             f"{names[0]} has the lowest mean final rank, {first.value:.2f} ({level} interval "
@@ -97,6 +110,8 @@ def _ranking(comparison: Comparison, names: list[str]) -> list[str]:
     ties = [(pair.first, pair.second) for pair in comparison.pairs if pair.verdict == "tie"]
     if len(ties) == len(comparison.pairs):
         return [lead, "No pair differs significantly after Holm's correction: it is a tie."]
+    if len(names) > MANY:
+        return [lead, *_against_first(comparison.pairs, names[0])]
     found = [lead, f"Significant after Holm's correction: {_beaten(comparison.pairs, names)}."]
     if ties:
         members = [name for name in names if any(name in pair for pair in ties)]
@@ -105,6 +120,20 @@ def _ranking(comparison: Comparison, names: list[str]) -> list[str]:
         else:
             tied = "; ".join(f"{a} with {b}" for a, b in ties)
         found.append(f"Not told apart, so a tie: {tied}.")
+    return found
+
+
+def _against_first(pairs: Sequence[Pair], first: str) -> list[str]:
+    """Say of many pairs how many differ, and name those of the first in the ranking."""
+    decided = sum(pair.verdict != "tie" for pair in pairs)
+    found = [f"{decided} of {len(pairs)} pairs differ significantly after Holm's correction."]
+    mine = {pair.second: pair.verdict for pair in pairs if pair.first == first}
+    beaten = [name for name, verdict in mine.items() if verdict == "better"]
+    tied = [name for name, verdict in mine.items() if verdict == "tie"]
+    if beaten:
+        found.append(f"{first} beats {some(beaten)}.")
+    if tied:
+        found.append(f"Not told apart from it: {some(tied)}.")
     return found
 
 
@@ -130,13 +159,17 @@ def _outcome(result: BenchmarkComparison) -> str:
     first = result.standings[0]
     regret = with_unit(number(first.regret.last.value), result.unit)
     text = f"The median final regret of {first.optimizer} is {regret}"
+    best = "the optimum" if result.optimum_known else "the best known"
     if result.noise_sd:
         side = "within" if first.regret.last.value <= result.noise_sd else "above"
-        text += f", {side} the seed noise of {with_unit(number(result.noise_sd), result.unit)}"
-    found = "the optimum itself" if len(result.objectives) == 1 else "the whole front"
-    if not result.optimum_known:
-        found = "the best that any trial found"
-    return f"{text}; {percent(first.optimum_share)} of its seeds found {found}."
+        noise = with_unit(number(result.noise_sd), result.unit)
+        text += f", {side} the noise between configurations at one seed, {noise}"
+        found = f"ended within this noise of {best}"
+    elif len(result.objectives) > 1:
+        found = "found the whole front" + ("" if result.optimum_known else " that is known")
+    else:
+        found = f"found {best}"
+    return f"{text}; {percent(first.optimum_share)} of its seeds {found}."
 
 
 def remarks(result: BenchmarkComparison, comparison: Comparison) -> list[str]:
@@ -145,26 +178,27 @@ def remarks(result: BenchmarkComparison, comparison: Comparison) -> list[str]:
     found = [f"Failed: {line}." for line in failures(comparison, result.benchmark)]
     if result.left_out:
         found.append(
-            f"Left out, as more replays failed than finished: {listed([*result.left_out])}."
+            f"Left out, as more replays failed than finished: {some([*result.left_out])}."
         )
     empty = [f"{s.optimizer} ({count(s.empty, 'seed')})" for s in result.standings if s.empty]
     if empty:
         kept = " and keeps the constraints" if result.constraints else ""
         found.append(
             f"Ended without a trial that is ok{kept}, so with the regret of the worst value: "
-            f"{', '.join(empty)}."
+            f"{some(empty)}."
         )
     if not result.optimum_known:
         found.append(
-            "The best that this benchmark holds is not known: regret is against the best that any "
-            "trial found, which is too low by the same amount for all."
+            "The best that this benchmark holds is not known: regret is against the best known, "
+            "the better of what a search and any trial found, so it may be too low, by the same "
+            "amount for all."
         )
     if comparison.spending == SECONDS and not result.costs_known:
         found.append(
             "The seconds of some trials are not known: the clock counted 1 for each of these."
         )
     if result.in_part:
-        found.append(f"Trained in part: {listed([*result.in_part])}.")
+        found.append(f"Trained in part: {some([*result.in_part])}.")
     if len(result.objectives) > 2:
         found.append("More than two objectives have no picture of their front.")
     seeds, pairs = len(result.seeds), len(result.pairs)
@@ -175,9 +209,10 @@ def remarks(result: BenchmarkComparison, comparison: Comparison) -> list[str]:
         )
     early = [f"{s.optimizer} ({count(s.early, 'seed')})" for s in result.standings if s.early]
     if early:
-        found.append(f"Ended early and kept their incumbent: {', '.join(early)}.")
-    # The smallest p of a signed-rank test is reached when all signs agree: 2 / 2^n.
-    if pairs and 2.0 ** (1 - seeds) * pairs >= alpha:
+        found.append(f"Ended early and kept their incumbent: {some(early)}.")
+    # The smallest p: all signs agree, 2 / 2^n; or all of one sample come before the other.
+    least = 2.0 ** (1 - seeds) if comparison.paired else 2.0 / math.comb(2 * seeds, seeds)
+    if pairs and least * pairs >= alpha:
         found.append(
             f"With {count(seeds, 'seed')} and {count(pairs, 'pair')} no difference, however "
             f"large, can be significant at {number(alpha)}: more seeds are needed."
@@ -186,7 +221,8 @@ def remarks(result: BenchmarkComparison, comparison: Comparison) -> list[str]:
     small = [d for d in decided if result.noise_sd and abs(d.value) < result.noise_sd]
     if small:
         found.append(
-            f"{len(small)} of {count(len(decided), 'significant pair')} differ by less than the "
-            "seed noise in the median: real on this table, and hardly visible in one training run."
+            f"{len(small)} of {count(len(decided), 'significant pair')} differ in the median by "
+            "less than the noise between configurations at one seed: real on this benchmark, and "
+            "hardly visible in one training run."
         )
     return found

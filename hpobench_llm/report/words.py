@@ -1,10 +1,13 @@
 """Numbers and names as a reader expects them."""
 
+from collections.abc import Mapping
+
 from hpobench_llm.constraints import Constraint
 from hpobench_llm.studies.budget import SECONDS, TOKENS
 from hpobench_llm.studies.comparison import Interval
 from hpobench_llm.studies.spending import IN_FULL, TRIALS
 
+MANY = 8  # names that a sentence still lists
 _SPELLED = {"val": "validation", "lr": "learning rate"}
 
 
@@ -69,6 +72,13 @@ def listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def some(names: list[str], most: int = MANY) -> str:
+    """Return names as a list in a sentence; of more than `most` the first, and how many more."""
+    if len(names) <= most:
+        return listed(names)
+    return f"{', '.join(names[:most])} and {len(names) - most} more"
+
+
 def counted(spending: str) -> str:
     """Return what a budget is counted in, in the plural, such as "simulated seconds"."""
     if spending == SECONDS:
@@ -82,6 +92,11 @@ def reached(amount: float, spending: str) -> str:
     if spending == TRIALS:
         return count(int(amount), "trial")
     return f"{number(amount)} {counted(spending)}"
+
+
+def identity(facts: Mapping[str, str]) -> str:
+    """Return what a benchmark is, in one line: its kind first, then all else."""
+    return "; ".join(value if key == "kind" else f"{key} {value}" for key, value in facts.items())
 
 
 def bound(constraint: Constraint) -> str:

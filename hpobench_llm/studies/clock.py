@@ -19,6 +19,7 @@ from hpobench_llm.errors import ConfigurationError, OptimizerError
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import Metric
 from hpobench_llm.optimizers.base import Optimizer, Trial
+from hpobench_llm.space import Configuration
 from hpobench_llm.studies.budget import EVALUATIONS, SECONDS, TOKENS, Budget
 
 UNKNOWN_COST = 1.0  # units of time
@@ -82,6 +83,7 @@ class Clock:
         self._running: list[Run] = []
         self._done: dict[int, Run] = {}
         self._asked: set[int] = set()
+        self._tried: list[Configuration] = []
         self._now = 0.0
         self._ended = False
         self._in_vain = 0.0  # seconds of the optimizer that brought no suggestion yet
@@ -124,7 +126,10 @@ class Clock:
         if self._rules.count_optimizer_seconds:
             self._now += seconds
         config = self._problem.snap(
-            asked.config, fidelity=asked.fidelity, seed=self._rules.table_seed
+            asked.config,
+            fidelity=asked.fidelity,
+            seed=self._rules.table_seed,
+            tried=self._tried,
         )
         before = self._checked(asked)
         if before is not None and before.trial.config != config:
@@ -139,6 +144,7 @@ class Clock:
         if self._overruns(run, before):
             self._ended = True
             return False
+        self._tried.append(config)
         run.worker = heapq.heappop(self._idle)
         heapq.heappush(self._running, run)
         return True

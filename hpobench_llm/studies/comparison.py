@@ -6,14 +6,14 @@ from typing import Any, Literal
 
 from hpobench_llm.constraints import Constraint
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 Verdict = Literal["better", "worse", "tie"]
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """An estimate and its bootstrap percentile interval, at the comparison's level."""
+    """An estimate and its interval, at the comparison's level."""
 
     value: float
     low: float
@@ -44,13 +44,14 @@ class Standing:
     """How one optimizer did on one benchmark.
 
     `regret` is the median over seeds, in the metric's units. `optimum_share` is the share of
-    seeds that ended on the optimum, `spent_to_noise` the median amount spent until the regret was
-    within the seed noise for the first time: None if the noise is unknown or half of the seeds
-    never got there. `trials` is the most that any seed used, `early` the seeds that ended though
-    their budget was not spent and kept their incumbent, `unfinished` the trials whose status is
-    not `ok`. `empty` counts the seeds that ended without any trial that was ok and kept the
-    constraints: their regret is the worst. `infeasible` is the share of trials that broke a
-    constraint, None where there is none. `front` is what half of the seeds attained of two
+    seeds that ended within the noise of the best (on it, where the noise is not known or there are
+    several objectives), `spent_to_noise` the median amount spent until the regret was within the
+    noise for the first time: None if the noise is unknown or half of the seeds never got there.
+    `trials` is the most that any seed used, `early` the seeds that ended though their budget was
+    not spent and kept their incumbent, `unfinished` the trials whose status is not `ok`. `empty`
+    counts the seeds that ended without any trial that was ok and kept the constraints: their
+    regret is the worst. `infeasible` is the share of trials that broke a constraint, None where
+    there is none. `front` is what half of the seeds attained of two
     objectives, points in own units (see `fronts`); None of one, or of more.
     """
 
@@ -69,11 +70,14 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """Two optimizers on the final regret, paired by seed; `verdict` says what `first` is.
+    """Two optimizers on the final regret; `verdict` says what `first` is.
 
-    `superiority` is the share of blocks that `first` wins, a tie counting half. `difference` is
-    the median of first minus second in the metric's units: below zero, `first` is better; it is
-    None over several benchmarks, whose units need not agree. A tie is a difference that is not
+    In a paired comparison `wins`, `ties` and `losses` of `first` count the seeds, and
+    `difference` is the median of first minus second; else they count every seed of the first
+    against every seed of the second on the same benchmark, and it is the difference of the
+    medians. `superiority` is the share that `first` wins, a tie counting half. The difference is
+    in the metric's units: below zero, `first` is better; it is None over several benchmarks, whose
+    units need not agree. `blocks` is how many values each has. A tie is a difference that is not
     significant after Holm's correction; it is no proof that the two are equal.
     """
 
@@ -111,9 +115,11 @@ class Objective:
 class BenchmarkComparison:
     """All optimizers on one benchmark, best mean final rank first.
 
-    `metric`, `unit` and `direction` are of what regret is counted in: the objective, or the
-    hypervolume of several. `optimum` and `noise_sd` are in its units; `optimum_known` is False
-    where the optimum is the best that any trial found. `seeds` are those that all optimizers
+    `identity` says what it is: its kind, its sums, a surrogate's quality. `metric`, `unit` and
+    `direction` are of what regret is counted in: the objective, or the hypervolume of several.
+    `optimum`, `noise_sd` (what is left between configurations at one seed) and `seed_shift_sd`
+    (what a seed does to all) are in its units; `optimum_known` is False where the optimum is the
+    best that a search or any trial found. `seeds` are those that all optimizers
     share, `dropped_seeds` those that some optimizer lacks. `left_out` names optimizers that failed
     here more often than not, `in_part` those that ran trials in part. `costs_known` is False where
     some trial's seconds are not known, so that the clock counted 1 for it. `grid` are the amounts,
@@ -122,6 +128,7 @@ class BenchmarkComparison:
     """
 
     benchmark: str
+    identity: dict[str, str]
     objectives: tuple[Objective, ...]
     metric: str
     unit: str
@@ -129,6 +136,7 @@ class BenchmarkComparison:
     optimum: float
     optimum_known: bool
     noise_sd: float | None
+    seed_shift_sd: float | None
     constraints: tuple[Constraint, ...]
     seeds: tuple[int, ...]
     dropped_seeds: tuple[int, ...]
@@ -165,7 +173,9 @@ class Failure:
 class Comparison:
     """A study in numbers. `ranking` is best first; `pairs` and `friedman` are over all blocks.
 
-    These three are of the optimizers that are judged on every benchmark. `spending` is the unit
+    These three are of the optimizers that are judged on every benchmark. Seeds are `paired` where
+    all optimizers began a seed with the same configurations; else nothing is shared but its
+    number. `spending` is the unit
     in which budgets are counted: see `Spending`. `workers` trials ran at a time, on a clock on
     which the optimizers' own time passed too if `optimizer_seconds_count`. `finished` replays did
     not fail. `grid` is that of the ranks; None where the benchmarks' grids differ, and a point is
@@ -176,6 +186,7 @@ class Comparison:
     resamples: int
     seed: int
     spending: str
+    paired: bool
     workers: int
     optimizer_seconds_count: bool
     finished: int

@@ -1,17 +1,25 @@
-"""Bootstrap intervals, ranks and paired tests on arrays; every random draw comes from a generator.
+"""Intervals, ranks and tests on arrays; every random draw comes from a generator.
 
-Wilcoxon (1945), Individual comparisons by ranking methods. Friedman (1937), The use of ranks to
-avoid the assumption of normality. Holm (1979), A simple sequentially rejective multiple test
-procedure. Demsar (2006), Statistical comparisons of classifiers over multiple data sets, for the
-use of all three on learning methods. Efron (1979), Bootstrap methods, for the percentile interval.
+Wilcoxon (1945), Individual comparisons by ranking methods. Mann and Whitney (1947), On a test of
+whether one of two random variables is stochastically larger than the other. Friedman (1937), The
+use of ranks to avoid the assumption of normality. Holm (1979), A simple sequentially rejective
+multiple test procedure. Demsar (2006), Statistical comparisons of classifiers over multiple data
+sets, for the use of such tests on learning methods. Efron (1979), Bootstrap methods, for the
+percentile interval. Streitberg and Roehmel (1986), Exact distributions for permutations and rank
+tests.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from hpobench_llm.studies.regret import FloatArray, snap
+
+ADDED = 2  # seeds in which all optimizers are alike, to an interval of mean ranks
+EXACT = 60  # values of both samples together, up to which a rank sum's distribution is counted
 
 
 def percentiles(replicates: FloatArray, *, alpha: float) -> tuple[FloatArray, FloatArray]:
@@ -37,18 +45,6 @@ def bootstrap_median(
     return medians
 
 
-def bootstrap_mean(values: FloatArray, *, resamples: int, rng: np.random.Generator) -> FloatArray:
-    """Return `(resamples, ...)` means of seeds drawn with replacement from `(n_seeds, ...)`.
-
-    One draw of seeds serves all other axes, so whatever is paired by seed stays paired. Sums are
-    taken over whole counts before the division, so that ranks, multiples of a half, stay exact.
-    """
-    n_seeds = len(values)
-    counts = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=resamples)
-    means: FloatArray = np.tensordot(counts.astype(np.float64), values, axes=1) / n_seeds
-    return means
-
-
 def ranks(regrets: FloatArray) -> FloatArray:
     """Rank `(n_optimizers, ...)` regrets along the first axis: 1 is best, ties share their mean.
 
@@ -56,6 +52,98 @@ def ranks(regrets: FloatArray) -> FloatArray:
     """
     ranked: FloatArray = stats.rankdata(regrets, method="average", axis=0)
     return ranked
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MeanRanks:
+    """Mean ranks over the seeds of one benchmark: `means`, `centres` and `variances` alike.
+
+    Ranks of few seeds may all agree by chance, and then say nothing of how they spread. So two
+    seeds are added in which all optimizers are alike, as Agresti and Coull (1998) add successes
+    and failures: the interval has its centre at the mean with them, and their variance.
+    """
+
+    means: FloatArray
+    centres: FloatArray
+    variances: FloatArray
+    freedom: int
+
+    @staticmethod
+    def of(ranked: FloatArray) -> "MeanRanks":
+        """Return the means of `(n_optimizers, n_seeds, ...)` ranks over the seeds."""
+        n_optimizers, n_seeds = ranked.shape[:2]
+        count, middle, alike = n_seeds + ADDED, (n_optimizers + 1) / 2, (n_optimizers**2 - 1) / 12
+        centres = (ranked.sum(axis=1) + ADDED * middle) / count
+        squares = ((ranked - centres[:, None]) ** 2).sum(axis=1)
+        squares += ADDED * ((middle - centres) ** 2 + alike)
+        return MeanRanks(ranked.mean(axis=1), centres, squares / count**2, count - 1)
+
+    @staticmethod
+    def intervals(
+        parts: Sequence["MeanRanks"], *, alpha: float
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return the mean over benchmarks and the ends of its t interval, which covers 1 - alpha.
+
+        A percentile bootstrap of 5 seeds holds the mean in 70 to 85 of 100 studies where it says
+        95, a plain t interval in as few as 3; this one in 92 or more (see the tests).
+        """
+        weight = 1 / len(parts)
+        means = weight * np.sum([part.means for part in parts], axis=0)
+        centres = weight * np.sum([part.centres for part in parts], axis=0)
+        shares = [weight**2 * part.variances for part in parts]
+        total = np.sum(shares, axis=0)
+        # Welch and Satterthwaite: the degrees of freedom of a sum of variances.
+        spread = np.sum([s**2 / p.freedom for s, p in zip(shares, parts, strict=True)], axis=0)
+        freedom = np.divide(total**2, spread, out=np.ones_like(total), where=spread > 0)
+        half = stats.t.ppf(1 - alpha / 2, freedom) * np.sqrt(total)
+        low = np.minimum(np.maximum(centres - half, 1.0), means)
+        high = np.maximum(np.minimum(centres + half, float(len(means))), means)
+        return means, low, high
+
+
+def rank_sum_test(samples: Sequence[tuple[FloatArray, FloatArray]]) -> tuple[float, int]:
+    """Test whether two optimizers' values are alike, without pairs (Mann-Whitney, two-sided).
+
+    With several benchmarks, values are ranked within each and the rank sums added. The
+    distribution is that of all ways to deal the very ranks that occur to the two samples, so it
+    is exact with ties too; of large samples it is the normal one.
+
+    Args:
+        samples: for each benchmark the values `(n,)` of the first and of the second, lower is
+            better.
+
+    Returns:
+        p, and which side the rank sum favours: -1 the first, 1 the second, 0 neither.
+    """
+    excess, variance = 0.0, 0.0
+    chances = np.ones(1)
+    exact = sum(len(a) + len(b) for a, b in samples) <= EXACT
+    for first, second in samples:
+        doubled = np.rint(2 * stats.rankdata(np.concatenate((first, second)))).astype(np.int64)
+        count, others = len(first), len(second)
+        excess += float(doubled[:count].sum() - doubled.mean() * count)
+        variance += count * others / (count + others) * float(doubled.var(ddof=1))
+        if exact:
+            chances = np.convolve(chances, _rank_sums(doubled, count))
+    if not variance:
+        return 1.0, 0
+    side = int(np.sign(excess))
+    if not exact:
+        z = max(0.0, abs(excess) - 1.0) / np.sqrt(variance)  # half a rank for continuity
+        return float(2 * stats.norm.sf(z)), side
+    sums = np.arange(len(chances)) - float(chances @ np.arange(len(chances)))
+    extreme = np.abs(sums) >= abs(excess) - 1e-6
+    return min(1.0, float(chances[extreme].sum())), side
+
+
+def _rank_sums(doubled: NDArray[np.int64], count: int) -> FloatArray:
+    """Return the chance of each sum of `count` of the doubled ranks, all draws alike."""
+    ways = np.zeros((count + 1, int(doubled.sum()) + 1))
+    ways[0, 0] = 1.0
+    for rank in doubled.tolist():
+        ways[1:, rank:] += ways[:-1, : ways.shape[1] - rank].copy()
+    chances: FloatArray = ways[count] / ways[count].sum()
+    return chances
 
 
 def signed_rank_test(differences: Sequence[FloatArray]) -> tuple[float, int]:

@@ -1,7 +1,8 @@
 """What trials on one benchmark are judged by: objectives, the best there is, values in full."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -14,12 +15,14 @@ from hpobench_llm.errors import (
     IntegrityError,
     NotInTableError,
     NotMeasuredError,
+    UnknownNameError,
 )
 from hpobench_llm.metrics import Fidelity, Metric, select
-from hpobench_llm.pareto import hypervolume, nondominated
+from hpobench_llm.pareto import Scale, nondominated
 from hpobench_llm.studies.columns import CONFIG, FIDELITY, METRIC, column
 
 FloatArray = NDArray[np.float64]
+Reference = Literal["front", "worst"]  # see `Problem.of`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,27 +30,34 @@ class Problem:
     """One benchmark as a comparison sees it.
 
     Attributes:
-        objectives: one metric, or several, which are judged by their hypervolume up to the point
-            of their `worst` values.
+        objectives: one metric, or several, which are judged by their hypervolume on the `scale`.
         optimum: the best value in own units; of several objectives the front's hypervolume.
-        known: False if the optimum is only the best that any trial found.
-        noise: the standard deviation between training seeds of a good run, in the metric's units;
-            None or NaN if unknown, and of several objectives.
+        known: False if the optimum is only the best that a search or any trial found.
+        noise: the standard deviation of what is left between good runs of two configurations once
+            what a seed does to both is removed, in the metric's units; None or NaN if unknown,
+            and of several objectives.
+        shift: that of what a seed does to all alike, likewise.
         fidelities: the axes along which trials may have been run in part.
         constraints: the bounds that an incumbent has to keep.
-        in_full: of configurations that were trained in part, what they are in full, indexed by
-            `config_id`: the objectives, `status` and `constraint_<name>`.
+        in_full: what configurations are in full by all that is known of them, indexed by
+            `config_id`: the objectives, `status` and `constraint_<name>`. A trial of one that is
+            not here was in full, and is what it recorded.
         front: `(n, n_objectives)` losses of the Pareto front; of several objectives only.
+        scale: of the hypervolume, likewise.
+        identity: what the benchmark is: see `Benchmark.identity`.
     """
 
     objectives: tuple[Metric, ...]
     optimum: float
     known: bool = True
     noise: float | None = None
+    shift: float | None = None
     fidelities: tuple[Fidelity, ...] = ()
     constraints: tuple[Constraint, ...] = ()
     in_full: pd.DataFrame | None = None
     front: FloatArray | None = None
+    scale: Scale | None = None
+    identity: Mapping[str, str] = field(default_factory=dict)
 
     @staticmethod
     def of(
@@ -56,56 +66,85 @@ class Problem:
         frame: pd.DataFrame,
         *,
         trains: bool = False,
+        reference: Reference = "front",
     ) -> "Problem":
         """Ask a benchmark for all that judging the trials of `frame` takes.
 
-        Configurations that were trained in part are asked for in full, as the mean over the
-        benchmark's seeds. One that was never measured in full counts as a failed run.
+        On a table every configuration is judged by all of its seeds: see `TabularBenchmark.judge`.
+        Elsewhere configurations that were trained in part are asked for in full, and a trial in
+        full is what it recorded. A configuration that was never measured in full counts as a
+        failed run. The best is never worse than any trial: where one is better than what the
+        benchmark names, it takes its place, and the best is not known.
+
+        Args:
+            benchmark: the benchmark, constrained as it was for the trials.
+            objectives: the metrics that were optimized.
+            frame: the trials, other benchmarks' among them.
+            trains: whether a query trains, so that nothing can be asked for.
+            reference: the hypervolume's reference point: near the end of the `front` (see
+                `pareto.Scale`), or the metrics' `worst` values.
 
         Raises:
-            UnknownNameError: the benchmark has no such metric.
+            UnknownNameError: the benchmark has no such metric, or there is no such reference.
             NotMeasuredError: neither the benchmark nor a trial has one run that is ok.
             ConfigurationError: the benchmark `trains` what it is asked for, and would have to
                 train in full what was trained in part.
             IntegrityError: a column is missing.
         """
+        if reference not in get_args(Reference):
+            raise UnknownNameError("reference", reference, get_args(Reference), "hypervolume")
         chosen = select(benchmark.metrics, tuple(objectives), benchmark.name)
         rows = frame.loc[frame["benchmark"] == benchmark.name]
         noise = benchmark.noise(chosen[0].name) if len(chosen) == 1 else None
         asked = Problem(
             objectives=chosen,
             optimum=float("nan"),
-            noise=noise,
+            noise=noise.rest if noise else None,
+            shift=noise.shift if noise else None,
             fidelities=benchmark.fidelities,
             constraints=benchmark.constraints,
+            identity=benchmark.identity([metric.name for metric in chosen]),
         )
-        if (part := asked.shares(rows) < 1).any():
-            if trains:
-                raise ConfigurationError(
-                    f"{benchmark.name}: trials in part are judged by their configurations in "
-                    f"full, which would have to be trained; compare on a table or a surrogate"
-                )
-            asked = replace(asked, in_full=_in_full(benchmark, rows.loc[part]))
-        known = True
+        judge = benchmark.judge()
+        part = asked.shares(rows) < 1
+        if part.any() and trains:
+            raise ConfigurationError(
+                f"{benchmark.name}: trials in part are judged by their configurations in full, "
+                f"which would have to be trained; compare on a table or a surrogate"
+            )
+        others = rows if judge is not benchmark else rows.loc[part]
+        if len(others):
+            asked = replace(asked, in_full=_in_full(judge, others))
+        return asked._against(judge, rows, reference)
+
+    def _against(self, judge: Benchmark, rows: pd.DataFrame, reference: Reference) -> "Problem":
+        """Return the problem with the best that the judge or any of the trials has."""
+        losses, usable = self.judge(rows)
+        tried, known = losses[usable], judge.optimum_known
         try:
-            if len(chosen) == 1:
-                return replace(asked, optimum=benchmark.optimum(chosen[0].name)[1])
-            front = asked.losses(benchmark.pareto_front(objectives))
+            if len(self.objectives) == 1:
+                (metric,) = self.objectives
+                best = np.array([[metric.to_loss(judge.optimum(metric.name)[1])]])
+            else:
+                best = self.losses(judge.pareto_front(self.names))
         except NotMeasuredError:
-            losses, usable = asked.judge(rows)
-            if not usable.any():
+            if not len(tried):
                 raise
-            front, known = losses[usable], False
-        if len(chosen) == 1:
-            optimum = chosen[0].from_loss(float(front.min()))
-            return replace(asked, optimum=optimum, known=known)
-        front = front[nondominated(front)]
-        optimum = hypervolume(front, asked.worst)
-        return replace(asked, optimum=optimum, known=known, front=front)
+            best, known = tried[:0], False
+        points = np.vstack((best, tried))
+        if len(self.objectives) == 1:
+            optimum = self.objectives[0].from_loss(float(points.min()))
+            return replace(self, optimum=optimum, known=known)
+        front = np.unique(points[nondominated(points)], axis=0)
+        scale = Scale.of(front, self.worst.tolist())
+        if reference == "worst":
+            scale = scale.up_to(self.worst.tolist())
+        optimum = scale.hypervolume(front)
+        return replace(self, optimum=optimum, known=known, front=front, scale=scale)
 
     @property
     def worst(self) -> FloatArray:
-        """The losses `(n_objectives,)` of a run without values, and the reference point."""
+        """The losses `(n_objectives,)` of a run without values."""
         return np.array([metric.to_loss(metric.worst) for metric in self.objectives])
 
     @property
@@ -115,12 +154,10 @@ class Problem:
 
     @property
     def judged_by(self) -> Metric:
-        """The objective; of several the hypervolume, in the product of their units."""
+        """The objective; of several the hypervolume, each in ranges of the front."""
         if len(self.objectives) == 1:
             return self.objectives[0]
-        units = [metric.unit for metric in self.objectives if metric.unit not in ("", "1")]
-        unit = " x ".join(units) or "1"
-        return Metric(name="hypervolume", unit=unit, direction="maximize", worst=0.0)
+        return Metric(name="hypervolume", unit="1", direction="maximize", worst=0.0)
 
     def loss_of(self, losses: FloatArray) -> float:
         """Return what holding the points `(n, n_objectives)` is worth: lower is better.
@@ -128,8 +165,8 @@ class Problem:
         Of one objective the only point's loss, of several the hypervolume, negated; without any
         point the worst that there is.
         """
-        if len(self.objectives) > 1:
-            return -hypervolume(losses, self.worst)
+        if self.scale is not None:
+            return -self.scale.hypervolume(losses)
         return float(losses[0, 0]) if len(losses) else float(self.worst[0])
 
     @property
@@ -171,16 +208,21 @@ class Problem:
     def judge(self, rows: pd.DataFrame) -> tuple[FloatArray, NDArray[np.bool_]]:
         """Return losses in full `(n_rows, n_objectives)`, and which of them a user could have.
 
-        A trial in full has what it recorded, one in part what its configuration is in full. Where
-        that is no sound run the losses are the worst.
+        A trial is what its configuration is `in_full`; one in full that is not there is what it
+        recorded. Where that is no sound run the losses are the worst.
+
+        Raises:
+            IntegrityError: a trial in part, and no values of its run in full.
         """
         losses, usable = self.losses(rows), self.usable(rows)
-        part = np.flatnonzero(self.shares(rows) < 1)
-        if len(part):
-            if self.in_full is None:
-                raise IntegrityError("trials in part, and no values of their runs in full")
-            full = self.in_full.loc[rows["config_id"].iloc[part]]
-            losses[part], usable[part] = self.losses(full), self.usable(full)
+        known = np.zeros(len(rows), dtype=np.bool_)
+        if self.in_full is not None:
+            known = rows["config_id"].isin(self.in_full.index).to_numpy()
+        if (~known & (self.shares(rows) < 1)).any():
+            raise IntegrityError("trials in part, and no values of their runs in full")
+        if self.in_full is not None and known.any():
+            full = self.in_full.loc[rows["config_id"].iloc[np.flatnonzero(known)]]
+            losses[known], usable[known] = self.losses(full), self.usable(full)
         return np.where(usable[:, None], losses, self.worst), usable
 
 
@@ -195,8 +237,11 @@ def _in_full(benchmark: Benchmark, rows: pd.DataFrame) -> pd.DataFrame:
         {columns[str(name)]: value for name, value in row.items()}
         for row in distinct[list(columns)].astype(object).to_dict("records")
     ]
-    answers = [_answer(benchmark, config) for config in configs]
-    found = pd.concat(answers, ignore_index=True)
+    try:
+        found = benchmark.query_many(configs)
+    except NotInTableError:
+        answers = [_answer(benchmark, config) for config in configs]
+        found = pd.concat(answers, ignore_index=True)
     found.index = pd.Index(distinct["config_id"])
     return found
 

@@ -226,9 +226,10 @@ class _OnTheTablesGrid(Benchmark):
         *,
         fidelity: FidelityValues | None = None,
         seed: int | None = None,
+        tried: Sequence[Configuration] = (),
     ) -> Configuration:
         """Return the table's configuration nearest in the unit encoding."""
-        return self._table.snap(config, fidelity=fidelity, seed=seed)
+        return self._table.snap(config, fidelity=fidelity, seed=seed, tried=tried)
 
     def optimum(self, metric: str) -> tuple[Configuration, float]:
         """Refuse: the check compares incumbents, which needs no optimum."""

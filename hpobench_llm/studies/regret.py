@@ -1,13 +1,16 @@
-"""From trials to simple regret: what an optimizer's answer loses against the known optimum.
+"""From trials to simple regret: what an optimizer's answer loses against the best there is.
 
 At any moment an optimizer's answer, its incumbent, is the trial with the lowest loss among those
 at the highest fidelity that any of its sound trials has reached so far: ok, and within the
 constraints. Of several objectives it is all such trials that no other beats. The answer is judged
-in full, whatever the fidelity at which it was seen: that is the run that its user would start. So
-the regret of a method that trains in part can rise, when a higher rung corrects a lower one.
+in full, whatever the fidelity at which it was seen: that is the run that its user would start. On
+a table it is judged by all that is known of its configuration: by every seed that it was run with,
+less what the seed does to all alike (see `hpobench_llm.seeds`), while an optimizer is told of the
+seeds alone that all configurations have. So a regret can rise, when a configuration that looked
+better is known to be worse, or a higher rung corrects a lower one.
 
 Inside, lower is better; regret is in the metric's own units (of several objectives: the
-hypervolume that is missing) and at least zero where the optimum is one.
+hypervolume that is missing), against the best by all that is known, and never below zero.
 """
 
 from collections.abc import Sequence

@@ -1,13 +1,15 @@
-"""What a study says: regret curves, ranks and paired tests, each with its uncertainty.
+"""What a study says: regret curves, ranks and tests of pairs, each with its uncertainty.
 
-Follows Demsar (2006): ranks over blocks, Friedman's test over all optimizers, Wilcoxon's
-signed-rank test between pairs, Holm's correction within the pairs of one benchmark. The block is
-a seed on a benchmark, so a verdict speaks of these benchmarks under new seeds, not of others.
+Follows Demsar (2006): ranks over blocks, Friedman's test over all optimizers, a test of each pair,
+Holm's correction within the pairs of one benchmark. The block is a seed on a benchmark, so a
+verdict speaks of these benchmarks under new seeds, not of others. Optimizers that began a seed
+with the same configurations are paired by it (Wilcoxon's signed-rank test). Without a shared
+beginning equal seeds have nothing in common, and pairing would only cost power: then it is the
+two-sample test of Mann and Whitney.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -25,12 +27,12 @@ from hpobench_llm.studies.comparison import (
     Pair,
     Ranked,
     Standing,
-    Verdict,
 )
 from hpobench_llm.studies.fronts import median_attained
 from hpobench_llm.studies.problem import Problem
 from hpobench_llm.studies.regret import FloatArray, Regrets, regrets
 from hpobench_llm.studies.spending import TRIALS, Spending
+from hpobench_llm.studies.verdicts import Draws, band, pairs_of
 
 __all__ = ["Comparison", "compare_trajectories"]
 
@@ -41,6 +43,7 @@ def compare_trajectories(
     *,
     budget: Budget | None = None,
     checkpoints: bool = True,
+    paired: bool = False,
     workers: int = 1,
     optimizer_seconds_count: bool = False,
     failures: Sequence[Failure] = (),
@@ -58,6 +61,7 @@ def compare_trajectories(
         problems: for each benchmark what its trials are judged by.
         budget: what each replay could spend; None: trials.
         checkpoints: whether a resumed trial paid only for what it added.
+        paired: whether all optimizers began each seed with the same configurations.
         workers: how many trials ran at a time; a report says so.
         optimizer_seconds_count: whether the optimizers' own time passed on the clock; likewise.
         failures: the replays that failed, and so are not in the frame.
@@ -82,7 +86,7 @@ def compare_trajectories(
             raise UnknownNameError("benchmark", name, problems)
 
     spending = Spending.of(frame, problems, budget, checkpoints=checkpoints)
-    draw = _Bootstrap(alpha, resamples, seed)
+    draw = Draws(alpha, resamples, seed, paired)
     measured: dict[str, Regrets] = {}
     left_out: dict[str, tuple[str, ...]] = {}
     for name in names:
@@ -98,9 +102,8 @@ def compare_trajectories(
             problem=problems[name],
             spending=spending,
         )
-    ranks = {name: _Ranks.of(found, name, draw) for name, found in measured.items()}
     overall = sorted(set.intersection(*(set(found.optimizers) for found in measured.values())))
-    ranking, pairs, test = _rank_over_all(overall, measured, ranks, draw)
+    ranking, pairs, test = _rank_over_all(overall, measured, draw)
     grids = {tuple(found.grid.tolist()) for found in measured.values()}
     if spending.unit == TRIALS:
         grids = {max(grids, key=len)}
@@ -109,6 +112,7 @@ def compare_trajectories(
         resamples=resamples,
         seed=seed,
         spending=spending.unit,
+        paired=paired,
         workers=workers,
         optimizer_seconds_count=optimizer_seconds_count,
         finished=len(frame.drop_duplicates(["benchmark", "optimizer", "seed"])),
@@ -119,7 +123,6 @@ def compare_trajectories(
                 problems[name],
                 frame.loc[frame["benchmark"] == name],
                 measured[name],
-                ranks[name],
                 left_out[name],
                 draw,
             )
@@ -143,51 +146,23 @@ def _unreliable(
 
 
 @dataclass(frozen=True, slots=True)
-class _Bootstrap:
-    """The bootstrap of one comparison: equal names give equal draws."""
-
-    alpha: float
-    resamples: int
-    seed: int
-
-    def _generator(self, purpose: str) -> np.random.Generator:
-        return np.random.default_rng([self.seed, *purpose.encode()])
-
-    def median(self, values: FloatArray, name: str) -> Band:
-        """Return the median over seeds of `(n_seeds, n)` values with its interval."""
-        rng = self._generator(f"median {name}")
-        draws = inference.bootstrap_median(values, resamples=self.resamples, rng=rng)
-        return _band(np.median(values, axis=0), *inference.percentiles(draws, alpha=self.alpha))
-
-    def rank_means(self, ranked: FloatArray, name: str) -> FloatArray:
-        """Return `(resamples, n_optimizers, n_trials)` mean ranks, seeds drawn jointly."""
-        rng = self._generator(f"ranks {name}")
-        return inference.bootstrap_mean(
-            np.moveaxis(ranked, 1, 0), resamples=self.resamples, rng=rng
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class _Ranks:
-    """Ranks on one benchmark: means over seeds, their bootstrap, and those at the end."""
+    """Ranks on one benchmark: over the seeds, and those at the end."""
 
-    means: FloatArray
-    draws: FloatArray
+    over_seeds: inference.MeanRanks
     final: FloatArray
 
     @staticmethod
-    def of(measured: Regrets, name: str, draw: _Bootstrap) -> "_Ranks":
+    def of(measured: Regrets, n_points: int) -> "_Ranks":
+        """Rank regrets, held at their last value until `n_points`."""
         ranked = inference.ranks(measured.curves)
-        return _Ranks(ranked.mean(axis=1), draw.rank_means(ranked, name), ranked[:, :, -1])
+        return _Ranks(inference.MeanRanks.of(_hold(ranked, n_points)), ranked[:, :, -1])
 
 
-def _band(value: FloatArray, low: FloatArray, high: FloatArray) -> Band:
-    return Band(*(tuple(float(x) for x in part) for part in (value, low, high)))
-
-
-def _bands(value: FloatArray, draws: FloatArray, alpha: float) -> list[Band]:
-    low, high = inference.percentiles(draws, alpha=alpha)
-    return [_band(*curves) for curves in zip(value, low, high, strict=True)]
+def _bands(parts: Sequence[_Ranks], alpha: float) -> list[Band]:
+    """Return the mean ranks over benchmarks that weigh alike, with their intervals."""
+    curves = inference.MeanRanks.intervals([part.over_seeds for part in parts], alpha=alpha)
+    return [band(*rows) for rows in zip(*curves, strict=True)]
 
 
 def _hold(values: FloatArray, n_points: int) -> FloatArray:
@@ -204,27 +179,19 @@ def _friedman(block_ranks: FloatArray) -> Friedman | None:
 def _rank_over_all(
     overall: list[str],
     measured: Mapping[str, Regrets],
-    ranks: Mapping[str, _Ranks],
-    draw: _Bootstrap,
+    draw: Draws,
 ) -> tuple[tuple[Ranked, ...], tuple[Pair, ...], Friedman | None]:
     """Rank the optimizers that every benchmark has, among themselves."""
     if not overall:
         return (), (), None
-    shared, parts = {}, []
-    for name, found in measured.items():
-        shared[name] = found.only(overall)
-        same = shared[name].optimizers == found.optimizers
-        parts.append(ranks[name] if same else _Ranks.of(shared[name], name, draw))
-    longest = max(part.means.shape[-1] for part in parts)
-    bands = _bands(
-        np.mean([_hold(part.means, longest) for part in parts], axis=0),
-        np.mean([_hold(part.draws, longest) for part in parts], axis=0),
-        draw.alpha,
-    )
+    shared = {name: found.only(overall) for name, found in measured.items()}
+    longest = max(len(found.grid) for found in shared.values())
+    parts = [_Ranks.of(found, longest) for found in shared.values()]
+    bands = _bands(parts, draw.alpha)
     order = sorted(range(len(overall)), key=lambda i: bands[i].value[-1])
     return (
         tuple(Ranked(overall[i], bands[i]) for i in order),
-        _pairs(shared, order, draw),
+        pairs_of(shared, order, draw),
         _friedman(np.concatenate([part.final for part in parts], axis=1)),
     )
 
@@ -234,19 +201,19 @@ def _compare_one(
     problem: Problem,
     rows: pd.DataFrame,
     measured: Regrets,
-    ranks: _Ranks,
     left_out: tuple[str, ...],
-    draw: _Bootstrap,
+    draw: Draws,
 ) -> BenchmarkComparison:
-    noise = problem.noise
-    noise = float(noise) if noise is not None and np.isfinite(noise) else None
-    bands = _bands(ranks.means, ranks.draws, draw.alpha)
+    noise = _finite(problem.noise)
+    ranks = _Ranks.of(measured, len(measured.grid))
+    bands = _bands([ranks], draw.alpha)
     order = sorted(range(len(bands)), key=lambda i: bands[i].value[-1])
     part = set(rows.loc[problem.shares(rows) < 1, "optimizer"])
     costs = rows["cost_seconds"] if "cost_seconds" in rows.columns else pd.Series(dtype=float)
     metric = problem.judged_by
     return BenchmarkComparison(
         benchmark=name,
+        identity=dict(problem.identity),
         objectives=tuple(Objective(m.name, m.unit, m.direction) for m in problem.objectives),
         metric=metric.name,
         unit=metric.unit,
@@ -254,6 +221,7 @@ def _compare_one(
         optimum=float(problem.optimum),
         optimum_known=problem.known,
         noise_sd=noise,
+        seed_shift_sd=_finite(problem.shift),
         constraints=problem.constraints,
         seeds=measured.seeds,
         dropped_seeds=measured.dropped,
@@ -264,9 +232,13 @@ def _compare_one(
         trials=int(measured.trials.max()),
         front=_corners([problem.front], problem) if problem.front is not None else None,
         standings=tuple(_stand(i, name, problem, noise, measured, bands[i], draw) for i in order),
-        pairs=_pairs({name: measured}, order, draw),
+        pairs=pairs_of({name: measured}, order, draw),
         friedman=_friedman(ranks.final),
     )
+
+
+def _finite(value: float | None) -> float | None:
+    return float(value) if value is not None and np.isfinite(value) else None
 
 
 def _stand(
@@ -276,7 +248,7 @@ def _stand(
     noise: float | None,
     measured: Regrets,
     rank: Band,
-    draw: _Bootstrap,
+    draw: Draws,
 ) -> Standing:
     values, trials = measured.curves[number], measured.trials[number]
     reached = np.inf
@@ -287,7 +259,7 @@ def _stand(
         optimizer=measured.optimizers[number],
         regret=draw.median(values, name),
         rank=rank,
-        optimum_share=float(np.mean(values[:, -1] <= 0)),
+        optimum_share=float(np.mean(values[:, -1] <= (noise or 0.0))),
         spent_to_noise=reached if np.isfinite(reached) else None,
         trials=int(trials.max()),
         early=int(measured.early[number].sum()),
@@ -306,43 +278,3 @@ def _corners(
         return None
     signs = np.array([metric.from_loss(1.0) for metric in problem.objectives])
     return tuple((float(x), float(y)) for x, y in median_attained(fronts) * signs)
-
-
-def _pairs(
-    measured: Mapping[str, Regrets], order: list[int], draw: _Bootstrap
-) -> tuple[Pair, ...]:
-    """Test every pair on the final regret, the better-ranked optimizer first."""
-    raw = []
-    for a, b in combinations(order, 2):
-        finals = {name: r.curves[:, :, -1] for name, r in measured.items()}
-        differences = {name: values[a] - values[b] for name, values in finals.items()}
-        raw.append((a, b, differences, *inference.signed_rank_test([*differences.values()])))
-    corrected = inference.holm([p for *_, p, _ in raw])
-    names = next(iter(measured.values())).optimizers
-    pairs = []
-    for (a, b, differences, p, side), p_holm in zip(raw, corrected, strict=True):
-        signs = np.sign(np.concatenate([*differences.values()]))
-        wins, ties, losses = (int(np.sum(signs == sign)) for sign in (-1, 0, 1))
-        median = None
-        if len(differences) == 1:
-            ((name, values),) = differences.items()
-            median = draw.median(values[:, None], name).last
-        verdict: Verdict = "tie"
-        if p_holm < draw.alpha and side:
-            verdict = "better" if side < 0 else "worse"
-        pairs.append(
-            Pair(
-                first=names[a],
-                second=names[b],
-                blocks=len(signs),
-                wins=wins,
-                ties=ties,
-                losses=losses,
-                superiority=(wins + ties / 2) / len(signs),
-                difference=median,
-                p=p,
-                p_holm=p_holm,
-                verdict=verdict,
-            )
-        )
-    return tuple(pairs)

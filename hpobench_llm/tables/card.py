@@ -1,16 +1,17 @@
 """`CARD.md`: what a table holds and what it says, every figure computed from its rows."""
 
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
 from hpobench_llm.artefacts import write_atomically
 from hpobench_llm.errors import IntegrityError
+from hpobench_llm.measured import SPARSE
 from hpobench_llm.metrics import Metric
+from hpobench_llm.seeds import Noise, shared_seeds
 from hpobench_llm.space import Categorical, Ordinal
 from hpobench_llm.tables.difficulty import random_search_regret
+from hpobench_llm.tables.markdown import plain
 from hpobench_llm.tables.origin import (
     collected_column,
     collected_origin,
@@ -19,9 +20,7 @@ from hpobench_llm.tables.origin import (
 )
 from hpobench_llm.tables.schema import CARD_FILE, IMPORTED, METADATA_FILE
 from hpobench_llm.tables.table import Table
-
-if TYPE_CHECKING:
-    from pandas.core.groupby import SeriesGroupBy
+from hpobench_llm.tables.worth import answers, density_of, in_full, judged, without_signal
 
 TRIALS = (20, 50, 100)
 MANY = 20  # values that a line of the card still lists
@@ -48,7 +47,7 @@ def card(table: Table) -> str:
 def _head(table: Table) -> list[str]:
     meta, frame = table.metadata, table.frame
     runs = frame.drop_duplicates(["config_id", "seed"])
-    full = _full(table)
+    full = in_full(table)
     bad = (full["status"] == "diverged").sum()
     lacking = (~full["status"].isin(["ok", "diverged"])).sum()
     early = len(runs) - len(full.drop_duplicates(["config_id", "seed"]))
@@ -56,11 +55,11 @@ def _head(table: Table) -> list[str]:
     parts = ", ".join(f"{count} with {n}" for n, count in seeds.items())
     absent = meta.provenance.get("missing_runs", 0)
     return [
-        f"# {meta.name} {meta.version}",
+        f"# {plain(meta.name)} {plain(meta.version)}",
         "",
-        meta.description,
+        plain(meta.description),
         "",
-        meta.context,
+        plain(meta.context),
         "",
         f"{len(runs)} runs of {runs['config_id'].nunique()} configurations (seeds: {parts}), "
         f"{_checkpoints(table)}{len(frame)} rows; "
@@ -69,9 +68,38 @@ def _head(table: Table) -> list[str]:
         f"{f'{lacking} runs ended out of memory or failed; ' if lacking else ''}{bad} runs "
         f"ended diverged{_rule(table)}.{_hours(table)}",
         "",
-        f"Licence of the table: {meta.licence}. The text that the runs learned from is not part "
-        "of it.",
+        f"The table is {_density(table)}. {_seeds(table)}",
+        "",
+        f"Licence of the table: {plain(meta.licence)}. The text that the runs learned from is "
+        "not part of it.",
     ]
+
+
+def _density(table: Table) -> str:
+    """Say whether the table is dense or sparse, and what that means for a replay."""
+    text = density_of(table)
+    if text.startswith(SPARSE):
+        text += (
+            "; in a replay draws are among these alone, and what was not measured becomes the "
+            "nearest that was and was not tried yet"
+        )
+    return text
+
+
+def _seeds(table: Table) -> str:
+    """Say which seeds answer where none is named."""
+    configs, _ = pd.factorize(table.frame["config_id"])
+    shared = shared_seeds(configs, table.frame["seed"].to_numpy(dtype=np.int64))
+    if not shared:
+        return (
+            "No seed is shared by all configurations: a query answers with as many runs of each, "
+            "its lowest seeds, as the fewest has."
+        )
+    shown = ", ".join(map(str, shared[:MANY])) + (", ..." if len(shared) > MANY else "")
+    return (
+        f"A query answers from the seeds that all configurations have ({shown}); further seeds of "
+        "some judge regret and noise."
+    )
 
 
 def _checkpoints(table: Table) -> str:
@@ -80,10 +108,12 @@ def _checkpoints(table: Table) -> str:
     for axis in table.metadata.fidelities:
         count = len(axis.values)
         shown = f"{', '.join(map(str, axis.values))}; " if count <= MANY else ""
-        kind = "checkpoints" if len(table.metadata.fidelities) == 1 else f"values of {axis.name}"
+        kind = "checkpoints"
+        if len(table.metadata.fidelities) > 1:
+            kind = f"values of {plain(axis.name)}"
         parts.append(
             f"{'' if shown else 'up to '}{count} {kind}{' each' if shown else ''} "
-            f"({shown}{axis.unit}), "
+            f"({shown}{plain(axis.unit)}), "
         )
     return "".join(parts)
 
@@ -104,7 +134,7 @@ def _hours(table: Table) -> str:
     hours = last[costs].fillna(0.0).to_numpy(dtype=float).sum() / 3600
     if _imported(table):
         return f" {hours:.2f} hours of computing, where known."
-    full = _full(table)
+    full = in_full(table)
     alone = (
         "amortised_train_seconds" not in full
         or (full["train_seconds"] != full["amortised_train_seconds"]).all()
@@ -121,12 +151,12 @@ def _axes(table: Table) -> list[str]:
             shown = ", ".join(map(_shown, values))
         else:
             shown = f"{len(values)} values from {_shown(values[0])} to {_shown(values[-1])}"
-        lines.append(f"| {dimension.name} | {shown} |")
+        lines.append(f"| {plain(dimension.name)} | {shown} |")
     defaults = table.metadata.provenance.get("defaults")
     if defaults is None:
         return lines
     fixed = {k: v for k, v in defaults.items() if v != "axis"}
-    lines += ["", "Fixed: " + ", ".join(f"{k} {v}" for k, v in fixed.items()) + "."]
+    lines += ["", "Fixed: " + ", ".join(f"{plain(k)} {plain(v)}" for k, v in fixed.items()) + "."]
     return lines
 
 
@@ -134,53 +164,59 @@ def _findings(table: Table) -> list[str]:
     """What the rows say: best configurations, seeds against configurations, losses and scores."""
     meta = table.metadata
     axes = list(meta.space.names)
-    good = _good(table)
-    measured = [m for m in meta.metrics.values() if good[m.name].notna().any()]
-    if not measured:
+    worth, noise = {}, {}
+    for metric in meta.metrics.values():
+        values, noise[metric.name] = judged(table, metric)
+        if len(values):
+            worth[metric.name] = values
+    if not worth:
         return ["## What it says", "", "No run ended ok in full."]
+    silent = {name: why for name, why in without_signal(table).items() if name in worth}
+    measured = [meta.metrics[name] for name in worth]
+    ranked = [metric for metric in measured if metric.name not in silent]
+    configs = table.frame.drop_duplicates("config_id").set_index("config_id")[axes]
+    means = configs.join(pd.DataFrame(worth), how="inner")
     lines = [
         "## What it says",
         "",
-        "Means over seeds, in full."
+        "Means in full over all seeds of a configuration, less what each seed does to all good "
+        "ones alike; of those whose runs are all ok."
         + (" Untrained base in the last line." if meta.untrained else ""),
         "",
     ]
-    lines += [
-        f"| best by | {' | '.join(axes)} | {' | '.join(m.name for m in measured)} |",
-        "|---" * (1 + len(axes) + len(measured)) + "|",
-    ]
-    means = good.groupby(axes, as_index=False)[[m.name for m in measured]].mean()
-    for metric in measured:
-        losses = means[metric.name].to_numpy() * metric.to_loss(1.0)
-        best = means.iloc[int(np.nanargmin(losses))]
-        lines.append(
-            f"| {metric.name} | {' | '.join(_shown(best[a]) for a in axes)} | "
-            f"{' | '.join(f'{best[m.name]:.4f}' for m in measured)} |"
-        )
+    header = [plain(name) for name in (*axes, *worth)]
+    lines += [f"| best by | {' | '.join(header)} |", "|---" * (1 + len(header)) + "|"]
+    lines += [_best(means, axes, list(worth), metric) for metric in ranked]
     if meta.untrained:
-        lines.append(
-            f"| untrained | {' | '.join('' for _ in axes)} | "
-            f"{' | '.join(_figure(meta.untrained.get(m.name, np.nan)) for m in measured)} |"
-        )
+        cells = ["" for _ in axes]
+        cells += [_figure(meta.untrained.get(m.name, np.nan)) for m in measured]
+        lines.append(f"| untrained | {' | '.join(cells)} |")
+    if silent:
+        lines += ["", *(f"Without signal, and not ranked: {n}. {w}." for n, w in _capital(silent))]
     lines += [
         "",
-        "| metric | unit | over seeds | over seeds, best quarter | over configurations |",
+        "| metric | unit | at one seed | a seed's shift | over configurations |",
         "|---|---|---|---|---|",
     ]
-    lines += [_spread(good, axes, metric) for metric in measured]
+    lines += [_spread(metric, noise[metric.name], worth[metric.name]) for metric in ranked]
     lines += [
         "",
-        "Standard deviations. Over seeds: within a configuration, pooled over those whose runs "
-        "all ended ok, and over the quarter of them that is best by the metric. Over "
-        "configurations: of their means.",
+        "Standard deviations. At one seed: what is left between runs of two good configurations "
+        "with the same seed, of each of the two; a seed's shift: what it does to all good ones "
+        "alike (a two-way model of configuration and seed). Good are the best twentieth of all "
+        "configurations by the metric, or more of them where too few of these have several seeds. "
+        "Over configurations: of the means above.",
         "",
     ]
     main = _main(table)
-    if _imported(table):
-        others = [metric.name for metric in measured if metric is not main]
-    else:
-        others = [metric.name for metric in measured if metric.name.startswith("score_")]
-        others += ["test_loss"] if "test_loss" in means else []
+    if main.name not in worth:
+        return lines
+    others = [
+        metric.name
+        for metric in ranked
+        if metric is not main
+        and (_imported(table) or metric.name.startswith("score_") or metric.name == "test_loss")
+    ]
     count = max(3, len(means) // 4)
     quarter = means.iloc[np.argsort(means[main.name] * main.to_loss(1.0))[:count]]
     return [
@@ -190,48 +226,48 @@ def _findings(table: Table) -> list[str]:
     ]
 
 
-def _spread(good: pd.DataFrame, axes: list[str], metric: Metric) -> str:
-    groups = good.groupby(axes)[metric.name]
-    means = groups.mean()
-    losses = means * metric.to_loss(1.0)
-    best = losses.nsmallest(max(1, len(losses) // 4)).index
-    figures = (_pooled(groups), _pooled(groups, best), means.std())
-    return f"| {metric.name} | {metric.unit} | {' | '.join(map(_figure, figures))} |"
+def _capital(silent: dict[str, str]) -> list[tuple[str, str]]:
+    return [(plain(name), f"{why[0].upper()}{why[1:]}") for name, why in silent.items()]
 
 
-def _pooled(groups: "SeriesGroupBy[float, Any]", which: pd.Index | None = None) -> float:
-    """Return the standard deviation within groups, pooled; NaN where none has two members."""
-    freedom, variances = groups.count() - 1, groups.var()
-    if which is not None:
-        freedom, variances = freedom.loc[which], variances.loc[which]
-    several = freedom > 0
-    if not several.any():
-        return float("nan")
-    squares = (variances[several] * freedom[several]).sum()
-    return float(np.sqrt(squares / freedom[several].sum()))
+def _best(means: pd.DataFrame, axes: list[str], names: list[str], metric: Metric) -> str:
+    """Return the line of the best configuration by a metric; of several that tie their number."""
+    losses = means[metric.name] * metric.to_loss(1.0)
+    best = means[losses == losses.min()]
+    if len(best) > 1:
+        cells = [f"{len(best)} tie", *["" for _ in (*axes, *names)][1:]]
+        cells[len(axes) + names.index(metric.name)] = f"{best[metric.name].iloc[0]:.4f}"
+    else:
+        row = best.iloc[0]
+        cells = [_shown(row[axis]) for axis in axes]
+        cells += ["" if pd.isna(row[name]) else f"{row[name]:.4f}" for name in names]
+    return f"| {plain(metric.name)} | {' | '.join(cells)} |"
+
+
+def _spread(metric: Metric, noise: Noise, worth: pd.Series) -> str:
+    figures = (noise.rest, noise.shift, worth.std())
+    cells = [plain(metric.name), plain(metric.unit), *map(_figure, figures)]
+    return f"| {' | '.join(cells)} |"
 
 
 def _difficulty(table: Table) -> list[str]:
     """What random search is expected to miss, beside the noise between seeds."""
     metric = _main(table)
-    sign = metric.to_loss(1.0)
-    full = _full(table)
-    usable = (full["status"] == "ok") & full[metric.name].notna()
-    full = full.assign(loss=sign * full[metric.name].where(usable, metric.worst))
-    losses = full.groupby("config_id")["loss"].mean()
+    losses = answers(table, metric)
+    values, noise = judged(table, metric)
+    worst = metric.to_loss(metric.worst)
+    worth = (metric.sign * values).reindex(losses.index).fillna(worst)
     if not len(losses):
         return ["## How hard it is", "", "Nothing was measured in full."]
-    groups = _good(table).groupby("config_id")[metric.name]
-    best = (sign * groups.mean()).nsmallest(max(1, groups.ngroups // 4)).index
-    noise = _pooled(groups, best)
-    regrets = random_search_regret(losses.to_numpy(), TRIALS)
+    regrets = random_search_regret(losses.to_numpy(), worth.to_numpy(), TRIALS)
     return [
         "## How hard it is",
         "",
-        f"Expected regret of random search in {metric.name} (exact, without repetition, over "
-        f"{len(losses)} configurations; a diverged one counts as {metric.worst:.4f}): "
+        f"Expected regret of random search in {plain(metric.name)} (exact, as `random` draws: "
+        f"uniformly, with repetition, over {len(losses)} configurations; told of the seeds that "
+        f"answer and judged by all; a failed one counts as {metric.worst:.4f}): "
         + ", ".join(f"{r:.4f} after {n} trials" for n, r in zip(TRIALS, regrets, strict=True))
-        + f". Standard deviation between seeds in the best quarter: {_figure(noise)}.",
+        + f". Noise between good configurations at one seed: {_figure(noise.rest)}.",
     ]
 
 
@@ -240,20 +276,20 @@ def _figure(value: float) -> str:
 
 
 def _shown(value: object) -> str:
-    return value if isinstance(value, str) else f"{value:g}"
+    return plain(value) if isinstance(value, str) else f"{value:g}"
 
 
 def _agreement(means: pd.DataFrame, main: Metric, others: list[str], which: str) -> list[str]:
     """Return Kendall's tau between the main metric and others, over some configurations."""
     if len(means) < 3 or not others:
         return []
-    said = "validation loss" if main.name == "val_loss" else main.name
+    said = "validation loss" if main.name == "val_loss" else plain(main.name)
     lines = [f"Kendall's tau with {said} over {which} {len(means)} configurations:", ""]
     for name in others:
         both = means[[main.name, name]].dropna()
         tau, p = kendalltau(both[main.name], both[name])
         if np.isfinite(tau):
-            lines.append(f"- {name}: {tau:+.2f} (p = {p:.1g})")
+            lines.append(f"- {plain(name)}: {tau:+.2f} (p = {p:.1g})")
     return [*lines, ""]
 
 
@@ -261,20 +297,24 @@ def _columns(table: Table) -> list[str]:
     column = imported_column if _imported(table) else collected_column
     lines = ["## Columns", "", "| column | unit | meaning |", "|---|---|---|"]
     for name in table.frame.columns:
-        unit, meaning = column(table.metadata, name)
-        lines.append(f"| {name} | {unit} | {meaning} |")
+        cells = [plain(text) for text in (name, *column(table.metadata, name))]
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
 def _origin(table: Table) -> list[str]:
     origin = imported_origin if _imported(table) else collected_origin
     try:
-        lines = origin(table.metadata)
+        told = origin(table.metadata)
     except (KeyError, TypeError, AttributeError) as error:
         raise IntegrityError(
             f"{table.folder / METADATA_FILE}: `provenance` is not complete: {error!r}"
         ) from None
-    return ["## Where it comes from", "", *lines]
+    lines = ["## Where it comes from", ""]
+    for line in told:
+        mark = "- " if line.startswith("- ") else ""
+        lines.append(mark + plain(line.removeprefix("- ")))
+    return lines
 
 
 def _imported(table: Table) -> bool:
@@ -285,16 +325,3 @@ def _main(table: Table) -> Metric:
     """Return the metric that runs are compared by: the validation loss, or else the first."""
     metrics = table.metadata.metrics
     return metrics.get("val_loss", next(iter(metrics.values())))
-
-
-def _full(table: Table) -> pd.DataFrame:
-    frame = table.frame
-    for axis in table.metadata.fidelities:
-        frame = frame[frame[axis.name] == axis.full]
-    return frame
-
-
-def _good(table: Table) -> pd.DataFrame:
-    """Return the rows in full of the configurations whose runs all ended ok."""
-    full = _full(table)
-    return full[(full["status"] == "ok").groupby(full["config_id"]).transform("all")]

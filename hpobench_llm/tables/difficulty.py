@@ -4,30 +4,26 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln
 
 
-def random_search_regret(losses: NDArray[np.float64], trials: Sequence[int]) -> list[float]:
-    """Return the expected gap between the best of `n` draws and the best of all, for each `n`.
+def random_search_regret(
+    answers: NDArray[np.float64], worth: NDArray[np.float64], trials: Sequence[int]
+) -> list[float]:
+    """Return what the best of `n` draws is expected to lose against the best of all, for each `n`.
 
-    Exact for draws without repetition from `losses` `(configurations,)`, lower is better: the
-    `i`-th best of `N` is the best drawn with probability `C(N - i, n - 1) / C(N, n)`.
+    Exact for uniform draws with repetition, as `random` makes them: its answer is the first among
+    the lowest losses that it was told, and it is judged by what that one is worth. The `i`-th best
+    of `N` (from 0) is the best drawn with probability `((N - i)^n - (N - i - 1)^n) / N^n`.
+
+    Args:
+        answers: `(configurations,)` losses; infinite where a run cannot be an answer.
+        worth: `(configurations,)` losses that the answers are judged by, all finite.
+        trials: each `n`.
     """
-    ordered = np.sort(losses)
-    total = len(ordered)
-    found = []
-    for n in trials:
-        n = min(n, total)
-        after = np.arange(total - 1, -1, -1)  # how many are worse than each
-        possible = after >= n - 1
-        weights = np.zeros(total)
-        weights[possible] = np.exp(_log_choose(after[possible], n - 1) - _log_choose(total, n))
-        found.append(float(weights @ ordered - ordered[0]))
-    return found
-
-
-def _log_choose(n: "NDArray[np.int64] | int", k: int) -> NDArray[np.float64]:
-    logarithm: NDArray[np.float64] = (
-        gammaln(np.asarray(n) + 1.0) - gammaln(k + 1.0) - gammaln(np.asarray(n) - k + 1.0)
-    )
-    return logarithm
+    total = len(answers)
+    _, level, counts = np.unique(answers, return_inverse=True, return_counts=True)
+    # Of equal losses the first that is drawn stays, and it may be any of them.
+    worths = np.bincount(level, worth) / counts
+    reached = np.concatenate(([0], np.cumsum(counts)))
+    left = (total - reached) / total  # the share of configurations that are not among the best
+    return [float(-np.diff(left**n) @ worths - worth.min()) for n in trials]

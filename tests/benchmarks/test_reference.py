@@ -91,13 +91,11 @@ def test_bounds_that_nothing_keeps_are_an_error(bench):
 
 def test_a_benchmark_says_what_it_is_and_whether_its_optimum_is_known(bench, tmp_path):
     table = TabularBenchmark(Table.load(write_table(tmp_path / "small", closed_form_rows())))
-    assert (table.kind, table.optimum_kind) == ("table", "known")
-    assert toy_bowl().optimum_kind == "known"
-    assert (bench.kind, bench.optimum_kind) == ("surrogate", "best known")
-    described = bench.describe()
-    assert described["kind"] == "surrogate"
-    assert described["optimum"] == "best known"
-    assert described["table's sha256"] == table.table_sha256
-    assert described["fitted on"] == "table small 0.0.1"
+    assert (table.kind, table.optimum_known) == ("table", True)
+    assert toy_bowl().optimum_known
+    assert (bench.kind, bench.optimum_known) == ("surrogate", False)
+    described = bench.identity()
+    assert described["kind"] == "surrogate of small 0.0.1"
+    assert described["sha256 of the table"] == table.table_sha256
     assert described["held-out quality in full"].startswith("val_loss: R² ")
     assert described["ranking check"] == "not made"

@@ -9,7 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpobench_llm.benchmarks.tabular import TabularBenchmark
-from hpobench_llm.errors import ConfigurationError, NotInTableError, NotMeasuredError
+from hpobench_llm.errors import (
+    ConfigurationError,
+    NotInTableError,
+    NotMeasuredError,
+    UnknownNameError,
+)
 from hpobench_llm.studies.replay import replay
 from tests.problems import FINITE, METRICS, REAL, SHARE, STEP, points, table
 
@@ -101,17 +106,26 @@ def test_the_front_is_that_of_the_runs_in_full(bench):
     ]
     found = bench.pareto_front(names)
     assert sorted(found["config_id"]) == sorted(front)
-    reference = [metric.to_loss(metric.worst) for metric in METRICS]
-    corners = sorted(means[n] for n in means if bench.space.config_id(GRID[n]) in front)
-    area, ceiling = 0.0, reference[1]
-    for loss, other in corners:
-        area += (reference[0] - loss) * (ceiling - other)
+    corners = np.array(sorted(means[n] for n in means if bench.space.config_id(GRID[n]) in front))
+    # In ranges of the front the ideal point is 0, its worst is 1 and the reference point 1.1.
+    scaled = (corners - corners.min(axis=0)) / np.ptp(corners, axis=0)
+    area, ceiling = 0.0, 1.1
+    for loss, other in scaled:
+        area += (1.1 - loss) * (ceiling - other)
         ceiling = other
+    point = [m.to_loss(bench.reference_point(names)[m.name]) for m in METRICS]
+    assert point == pytest.approx(corners.max(axis=0) + 0.1 * np.ptp(corners, axis=0))
     assert bench.hypervolume(names, found) == pytest.approx(area)
     assert bench.hypervolume(names, found[names].to_numpy()) == pytest.approx(area)
     assert bench.hypervolume(names, found[names].to_dict("records")) == pytest.approx(area)
     one_less = found.iloc[1:]
     assert bench.hypervolume(names, one_less) < area
+    worst = {metric.name: metric.worst for metric in METRICS}
+    far = np.array([metric.to_loss(metric.worst) for metric in METRICS]) - corners.min(axis=0)
+    only = bench.hypervolume(names, found.iloc[:1], reference=worst)
+    assert area < only < np.prod(far / np.ptp(corners, axis=0))
+    with pytest.raises(UnknownNameError, match="metric of `reference` 'score_toy'"):
+        bench.hypervolume(names, found, reference={"val_loss": 9.0})
 
 
 def test_bounds_are_kept_by_the_optimum_and_the_front(bench):
@@ -231,5 +245,5 @@ def test_a_seed_that_is_no_whole_number_is_refused(scattered, seed):
 def test_a_seed_that_the_table_lacks_is_named(scattered):
     config = points(REAL, 60)[0]
     assert scattered.query(config, seed=np.int64(1)) == scattered.query(config, seed=1)
-    with pytest.raises(NotInTableError, match=r"seed 7 .*\[0, 1\], nearest: 1"):
+    with pytest.raises(NotInTableError, match=r"seed 7 .*: 0, 1, nearest: 1"):
         scattered.query(config, seed=7)

@@ -115,7 +115,9 @@ def test_the_front_of_agreeing_metrics_is_the_optimum(bench):
 
 
 def test_noise_is_the_spread_between_seeds(bench):
-    assert bench.noise("val_loss") == pytest.approx(0.01 / math.sqrt(2))
+    noise = bench.noise("val_loss")
+    assert noise.shift == pytest.approx(0.01 / math.sqrt(2))  # seed 1 adds 0.01 everywhere
+    assert noise.rest == pytest.approx(0.0, abs=1e-9)
 
 
 def test_snapping_keeps_what_is_in_the_table(bench):
@@ -137,28 +139,52 @@ def test_a_hole_in_the_table_is_an_error_that_names_the_nearest(tmp_path, rows, 
     assert bench.query({"rank": 4, "lr": 1e-3}, seed=0).status == "ok"
 
 
-def test_a_mean_is_over_the_seeds_that_a_configuration_has(tmp_path, rows, seal_rows):
+def test_further_seeds_of_a_part_judge_and_never_answer(tmp_path, rows, seal_rows):
+    # Seed 2 is lucky, and only some configurations were run with it.
     more = rows[(rows["rank"] == 4) & (rows["seed"] == 0)].assign(seed=2)
-    more["val_loss"] += 0.3 * (more["step"] > 0)
+    more["val_loss"] -= 0.3 * (more["step"] > 0)
     ragged = pd.concat([rows, more], ignore_index=True)
     bench = TabularBenchmark(Table.load(seal_rows(tmp_path / "ragged", ragged, seeds=(0, 1, 2))))
-    for rank, seeds in ((4, 3), (1, 2)):
-        config = {"rank": rank, "lr": 1e-3}
-        last = ragged[(ragged["rank"] == rank) & (ragged["lr"] == 1e-3) & (ragged["step"] == 16)]
-        assert len(last) == seeds
-        expected = last["val_loss"].mean()
-        assert bench.query(config).metrics["val_loss"] == pytest.approx(expected)
-        assert bench.query_many([config])["val_loss"][0] == pytest.approx(expected)
-    full = ragged[(ragged["step"] == 16) & (ragged["status"] == "ok")]
-    broken = ragged[ragged["status"] != "ok"]["config_id"]
-    ok = full[~full["config_id"].isin(broken)]
-    means = ok.groupby("config_id")["val_loss"].mean().sort_values()
-    good = ok[ok["config_id"].isin(means.index[: len(means) // 4])]
-    groups = good.groupby("config_id")["val_loss"]
-    pooled = (groups.var() * (groups.size() - 1)).sum() / (groups.size() - 1).sum()
-    assert bench.noise("val_loss") == pytest.approx(np.sqrt(pooled))
+    plain = TabularBenchmark(Table.load(seal_rows(tmp_path / "plain", rows)))
+    configs = list(bench.space.configurations())
+    pd.testing.assert_frame_equal(bench.query_many(configs), plain.query_many(configs))
+    assert bench.optimum("val_loss") == plain.optimum("val_loss")
+    lucky = {"rank": 4, "lr": 1e-3}
+    loss = plain.query(lucky, seed=0).metrics["val_loss"]
+    assert bench.query(lucky, seed=2).metrics["val_loss"] == pytest.approx(loss - 0.3)
+    with pytest.raises(NotInTableError, match=r"not measured for seed 2.*; its seeds: 0, 1$"):
+        bench.query({"rank": 16, "lr": 1e-3}, seed=2)
+    # The shift is removed, so that all are judged alike: as the seed of the mean effect.
+    ok = [c for c in configs if bench.query(c).status == "ok"]
+    judged = bench.judge().query_many(ok)["val_loss"] - plain.query_many(ok, seed=0)["val_loss"]
+    assert judged.to_numpy() == pytest.approx((0.0 + 0.01 - 0.3) / 3, abs=1e-6)
+    assert bench.noise("val_loss").shift > 0.1
+    assert bench.noise("val_loss").rest == pytest.approx(0.0, abs=1e-6)
+    low = bench.judge().query(lucky, fidelity={"step": 8})
+    assert low == bench.query(lucky, fidelity={"step": 8})
     one = TabularBenchmark(Table.load(seal_rows(tmp_path / "one", rows[rows["seed"] == 0])))
-    assert np.isnan(one.noise("val_loss"))
+    assert np.isnan(one.noise("val_loss").rest)
+    pd.testing.assert_frame_equal(one.judge().query_many(configs), one.query_many(configs))
+
+
+def test_a_run_that_failed_for_a_further_seed_is_judged_as_failed(tmp_path, rows, seal_rows):
+    more = rows[(rows["rank"] == 4) & (rows["seed"] == 0)].assign(seed=2, status="diverged")
+    frame = pd.concat([rows, more], ignore_index=True)
+    bench = TabularBenchmark(Table.load(seal_rows(tmp_path / "t", frame, seeds=(0, 1, 2))))
+    config = {"rank": 4, "lr": 1e-3}
+    assert bench.query(config).status == "ok"
+    assert bench.judge().query(config).status == "diverged"
+
+
+def test_a_configuration_that_lacks_a_shared_seed_there_has_no_answer(tmp_path, rows, seal_rows):
+    early = ~((rows["rank"] == 4) & (rows["seed"] == 1) & (rows["step"] == 16))
+    bench = TabularBenchmark(Table.load(seal_rows(tmp_path / "t", rows[early])))
+    config = {"rank": 4, "lr": 1e-3}
+    with pytest.raises(
+        NotInTableError, match=r"not measured at step = 16; .* at step = 0, step = 8"
+    ):
+        bench.query(config)
+    assert bench.query(config, seed=0).status == bench.query(config, fidelity={"step": 8}).status
 
 
 @pytest.mark.parametrize(
@@ -169,7 +195,7 @@ def test_a_mean_is_over_the_seeds_that_a_configuration_has(tmp_path, rows, seal_
         ({"rank": 4, "lr": 1e-3, "x": 1}, {}, ConfigurationError, "unknown hyperparameter 'x'"),
         ({"rank": "4", "lr": 1e-3}, {}, ConfigurationError, "'4'"),
         ({"rank": [4], "lr": 1e-3}, {}, ConfigurationError, r"\[4\]"),
-        ({"rank": 4, "lr": 1e-3}, {"seed": 7}, NotInTableError, r"seed 7.*\[0, 1\]"),
+        ({"rank": 4, "lr": 1e-3}, {"seed": 7}, NotInTableError, r"seed 7.*: 0, 1,"),
         ({"rank": 4, "lr": 1e-3}, {"fidelity": {"step": 9}}, NotInTableError, "nearest: 8"),
         ({"rank": 4, "lr": 1e-3}, {"fidelity": {"stpe": 8}}, UnknownNameError, "'step'"),
         ({"rank": 4, "lr": 1e-3}, {"fidelity": {"step": "8"}}, ConfigurationError, "'8'"),

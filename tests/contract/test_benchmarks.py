@@ -105,11 +105,49 @@ def test_nothing_is_better_than_the_optimum(bench):
             assert bench.query(other).loss(metric) >= metric.to_loss(value) - 1e-9
 
 
-def test_the_reference_point_is_the_worst_of_each_metric(bench):
+def test_the_reference_point_lies_a_tenth_of_the_front_beyond_it(bench):
     names = list(bench.metrics)[:2]
-    assert bench.reference_point(names) == {n: bench.metrics[n].worst for n in names}
-    assert bench.hypervolume(names, [bench.reference_point(names)]) == 0.0
+    chosen = [bench.metrics[name] for name in names]
+    front = bench.pareto_front(names)
+    losses = np.column_stack([m.to_loss(1.0) * front[m.name].to_numpy(float) for m in chosen])
+    span = np.ptp(losses, axis=0)
+    away = np.array([m.to_loss(m.worst) for m in chosen]) - losses.min(axis=0)
+    beyond = losses.max(axis=0) + 0.1 * np.where(span > 0, span, away)
+    point = bench.reference_point(names)
+    assert [m.to_loss(point[m.name]) for m in chosen] == pytest.approx(beyond)
+    assert bench.hypervolume(names, [point]) == pytest.approx(0.0)
     assert bench.hypervolume(names, []) == 0.0
+    whole = bench.hypervolume(names, front)
+    assert 0 < whole <= 1.1**2 + 1e-9
+    assert bench.hypervolume(names, pd.concat([front, front.iloc[:1]])) == pytest.approx(whole)
+
+
+def test_it_says_what_it_is(bench):
+    assert bench.kind in ("table", "surrogate", "live", "toy")
+    told = bench.identity(list(bench.metrics))
+    assert told["kind"].startswith(bench.kind)
+    assert all(isinstance(value, str) and value for value in told.values())
+    if bench.kind == "table":
+        whole = len(bench.configurations())
+        assert told["sha256"] == bench.table.metadata.table_sha256
+        words = "dense: all" if "no grid" not in told["configurations"] else "sparse:"
+        assert told["configurations"].startswith(f"{words} {whole} configurations")
+    if bench.kind == "surrogate":
+        assert not bench.optimum_known
+        assert told["held-out quality in full"].startswith("val_loss: R²")
+        assert told["ranking check"] == "not made"
+
+
+def test_what_judges_knows_no_less(bench):
+    judge = bench.judge()
+    for config in some(bench):
+        answer, judged = bench.query(config), judge.query(config)
+        assert set(judged.metrics) >= set(answer.metrics)
+        assert bench.kind == "table" or judge is bench
+    for name in list(bench.metrics)[:1]:
+        noise = bench.noise(name)
+        assert not noise.rest < 0
+        assert not noise.shift < 0
 
 
 BAD = ["missing", "extra", True, "3", math.nan, math.inf, -1e9, None, [1], b"1", 1j]

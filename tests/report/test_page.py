@@ -253,7 +253,8 @@ def test_the_summary_says_who_wins_and_what_is_a_tie() -> None:
     assert "a has the lowest mean final rank, 1.00" in words
     assert "a beats b and c" in words
     assert "Not told apart, so a tie: b and c." in words
-    assert "within the seed noise of 0.5 nats" in words
+    assert "within the noise between configurations at one seed, 0.5 nats" in words
+    assert "100 % of its seeds ended within this noise of the optimum." in words
 
 
 def test_the_summary_calls_a_tie_a_tie() -> None:
@@ -268,9 +269,48 @@ def test_the_summary_of_one_optimizer_compares_nothing() -> None:
 
 def test_remarks_warn_of_small_differences_and_few_seeds() -> None:
     close = ladder(a=1.0, b=1.25)
-    assert any("less than the seed noise" in r for r in remarks(close.benchmarks[0], close))
+    told = remarks(close.benchmarks[0], close)
+    assert any("less than the noise between configurations at one seed" in r for r in told)
     few = comparison(n_seeds=3)
     assert any("more seeds are needed" in r for r in remarks(few.benchmarks[0], few))
+
+
+def test_forty_optimizers_have_a_short_first_paragraph() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        [
+            (f"benchmark-{b}", f"optimizer-{i}+warm-start:3", seed, 0, "ok", i // 8 + rng.random())
+            for b in range(2)
+            for i in range(40)
+            for seed in range(10)
+        ],
+        columns=["benchmark", "optimizer", "seed", "trial", "status", "val_loss"],
+    )
+    problems = {f"benchmark-{b}": Problem(objectives=(LOSS,), optimum=0.0) for b in range(2)}
+    words = summarise(compare_trajectories(frame, problems, resamples=5))
+    assert len(words) < 1500
+    assert "This study compares 40 optimizers on benchmark-0 and benchmark-1, with" in words
+    assert re.search(r"\d+ of 780 pairs differ significantly", words)
+    assert re.search(r"beats optimizer-.* and \d+ more\.", words)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_where_results_stand_it_says_on_what(known: bool) -> None:
+    frame = pd.DataFrame(
+        [("toy", o, seed, 0, "ok", 1.0) for o in ("a", "b") for seed in range(3)],
+        columns=["benchmark", "optimizer", "seed", "trial", "status", "val_loss"],
+    )
+    told = {"kind": "surrogate of lora 1.0", "ranking check": "passed: tau <1>", "sha256": "f00"}
+    problem = Problem(objectives=(LOSS,), optimum=1.0, known=known, noise=0.25, identity=told)
+    study = compare_trajectories(frame, {"toy": problem}, resamples=9)
+    page = render(title="A study", comparison=study)
+    text = " ".join(" ".join(parse(page).itertext()).split())
+    assert "surrogate of lora 1.0; ranking check passed: tau <1>; sha256 f00. Objective" in text
+    assert ("Seeds within noise of the optimum" in text) == known
+    assert ("Seeds within noise of the best known" in text) == (not known)
+    assert ("known optimum" in text) == known
+    assert ("Best known 1; noise between" in text) == (not known)
+    assert study.to_json()["benchmarks"][0]["identity"] == told
 
 
 def test_optimizers_keep_their_look() -> None:

@@ -15,6 +15,7 @@ from hpobench_llm.benchmarks.toy import toy_bowl
 from hpobench_llm.constraints import Constraint
 from hpobench_llm.errors import ConfigurationError, IntegrityError, NotMeasuredError
 from hpobench_llm.metrics import Fidelity, Metric
+from hpobench_llm.pareto import Scale, nondominated
 from hpobench_llm.report.compare import compare
 from hpobench_llm.studies.budget import Budget
 from hpobench_llm.studies.comparison import Comparison, Failure
@@ -71,9 +72,11 @@ def test_the_incumbent_is_the_best_at_the_highest_fidelity_and_judged_in_full() 
     np.testing.assert_array_equal(found.curves, [[[1.0, 2.0, 2.0, 1.0, 2.0]]])
 
 
-def test_a_trial_in_full_counts_as_it_was_recorded() -> None:
-    frame = trials("a", 0, config_id=["x", "x"], step=[1, 4], val_loss=[5.0, 2.25])
-    np.testing.assert_array_equal(of_one(frame, partial(x=2.0)).curves, [[[1.0, 1.25]]])
+def test_a_trial_counts_as_what_is_known_of_it_or_as_it_was_recorded() -> None:
+    frame = trials("a", 0, config_id=["x", "y", "y"], step=[1, 4, 4], val_loss=[5.0, 2.25, 2.0])
+    known = of_one(frame, partial(x=2.0, y=2.5))
+    np.testing.assert_array_equal(known.curves, [[[1.0, 1.5, 1.5]]])
+    np.testing.assert_array_equal(of_one(frame, partial(x=2.0)).curves, [[[1.0, 1.25, 1.0]]])
 
 
 def test_what_diverges_in_full_is_the_worst() -> None:
@@ -134,7 +137,7 @@ def test_what_is_not_known_cannot_be_counted() -> None:
 
 def test_trials_of_unequal_cost_are_counted_in_full_and_end_together() -> None:
     part = trials("a", 0, config_id="x", step=[1] * 8, val_loss=[3.0] * 8)
-    full = trials("z", 0, config_id="x", val_loss=[5.0, 4.0, 3.0, 2.0, 1.0, 1.0, 1.0, 1.0])
+    full = trials("z", 0, config_id="y", val_loss=[5.0, 4.0, 3.0, 2.0, 1.0, 1.0, 1.0, 1.0])
     problem = partial(x=1.5)
     found = compare_trajectories(pd.concat([part, full]), {"b": problem}, resamples=9)
     assert found.spending == "trials in full"
@@ -164,11 +167,25 @@ def test_ranks_are_given_at_shares_of_the_budget() -> None:
 def test_regret_of_two_objectives_is_the_missing_hypervolume() -> None:
     frame = trials("a", 0, val_loss=[6.0, 5.0, 8.0, 2.0], score=[0.5, 0.25, 0.75, 0.75])
     front = np.array([[2.0, -0.75], [1.0, -0.5]])
-    problem = Problem(objectives=(LOSS, SCORE), optimum=8 * 0.75 + 0.5, front=front)
+    far = Scale.of(front, [10.0, 0.0]).up_to([10.0, 0.0])
+    problem = Problem(objectives=(LOSS, SCORE), optimum=6.5 / 0.25, front=front, scale=far)
     found = of_one(frame, problem)
-    # Volumes up to (10, 0): 4 * 0.5; with 1 * 0.25 more; with 2 * 0.25 more; 8 * 0.75.
-    np.testing.assert_allclose(found.curves[0, 0], 6.5 - np.array([2.0, 2.25, 2.75, 6.0]))
+    # Volumes up to (10, 0): 4 * 0.5; with 1 * 0.25 more; with 2 * 0.25 more; 8 * 0.75. All in
+    # ranges of the front, 1 and 0.25.
+    np.testing.assert_allclose(found.curves[0, 0], (6.5 - np.array([2.0, 2.25, 2.75, 6.0])) / 0.25)
     np.testing.assert_array_equal(found.fronts[0][0], [[2.0, -0.75]])
+
+
+def test_near_the_front_one_good_point_is_not_the_whole_volume() -> None:
+    frame = trials("a", 0, val_loss=[2.0, 1.0], score=[0.75, 0.5])
+    front = np.array([[2.0, -0.75], [1.0, -0.5]])
+    near = Scale.of(front, [10.0, 0.0])
+    np.testing.assert_allclose(near.reference, [2.1, -0.475])
+    problem = Problem(objectives=(LOSS, SCORE), optimum=0.21, front=front, scale=near)
+    found = of_one(frame, problem)
+    # The two corners: 0.1 by 1.1 each, of which 0.1 by 0.1 are shared.
+    np.testing.assert_allclose(found.curves[0, 0], [0.1, 0.0], atol=1e-12)
+    assert not found.curves[0, 0, 1]
 
 
 def test_the_archive_holds_what_no_other_beats_at_the_highest_fidelity() -> None:
@@ -308,8 +325,10 @@ def test_without_a_known_optimum_the_best_trial_stands_for_it() -> None:
     one = Problem.of(unknown, ("val_loss",), frame)
     assert (one.known, one.optimum) == (False, short["val_loss"].min())
     two = Problem.of(unknown, goals, frame)
-    found = toy.hypervolume(goals, short)
-    assert (two.known, two.optimum) == (False, pytest.approx(found))
+    assert two.front is not None
+    losses = two.losses(frame)
+    np.testing.assert_array_equal(two.front, np.unique(losses[nondominated(losses)], axis=0))
+    assert (two.known, two.loss_of(losses)) == (False, pytest.approx(-two.optimum))
     with pytest.raises(NotMeasuredError):
         Problem.of(unknown, ("val_loss",), frame.assign(status="failed"))
 

@@ -1,6 +1,5 @@
 """Tables on disk: a round trip, and every kind of damage is named."""
 
-import itertools
 import json
 
 import numpy as np
@@ -10,8 +9,6 @@ import pytest
 from hpobench_llm.artefacts import canonical_json, sha256_of_text
 from hpobench_llm.errors import IntegrityError, UnknownNameError
 from hpobench_llm.locate import find_artefact, list_artefacts
-from hpobench_llm.tables.card import card
-from hpobench_llm.tables.difficulty import random_search_regret
 from hpobench_llm.tables.table import Table
 
 
@@ -106,28 +103,3 @@ def test_tables_are_found_by_name_and_by_path(table_folder, monkeypatch):
         assert find_artefact("tables", name) == table_folder
     with pytest.raises(UnknownNameError, match="unknown table 'smal'; did you mean 'small'"):
         find_artefact("tables", "smal")
-
-
-def test_the_card_says_what_the_rows_say(table_folder):
-    text = card(Table.load(table_folder))
-    assert "24 runs of 12 configurations (seeds: 12 with 2)" in text
-    assert "1 runs ended diverged" in text
-    # Two seeds 0.01 apart: the pooled standard deviation is 0.01 / sqrt(2).
-    assert "| val_loss | nats per label token | 0.0071 | 0.0071 |" in text
-    assert "| best by | rank | lr | val_loss | test_loss | train_loss | score_toy |" in text
-
-
-def test_random_search_s_regret_is_that_of_all_draws():
-    losses = np.array([0.3, 0.1, 0.7, 0.2, 0.9, 0.4])
-    for n in (1, 2, 3, 6):
-        draws = [min(draw) for draw in itertools.combinations(losses, n)]
-        (regret,) = random_search_regret(losses, (n,))
-        assert regret == pytest.approx(np.mean(draws) - 0.1)
-    assert random_search_regret(losses, (99,)) == [0.0]
-
-
-def test_the_card_says_how_hard_the_table_is(table_folder):
-    text = card(Table.load(table_folder))
-    assert "## How hard it is" in text
-    assert "0.0000 after 20 trials" in text  # twelve configurations: all are drawn
-    assert "12 with 2" in text

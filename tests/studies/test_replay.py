@@ -91,14 +91,18 @@ def test_the_optimizer_is_told_the_snapped_configuration(tmp_path, rows, seal_ro
     monkeypatch.setattr("hpobench_llm.studies.replay.build", lambda name, **k: _recorder(**k))
     monkeypatch.setitem(catalogue.ENTRIES, "recorder", Entry("", "random", "", ""))
     frame = replay(bench, "recorder", budget=3, seed=0).to_frame()
-    snapped = bench.snap({"rank": 4, "lr": 1e-3})
-    assert snapped != {"rank": 4, "lr": 1e-3}
-    assert [trial.config for trial, _ in Recorder.told] == [snapped] * 3
-    assert (frame["rank"] == snapped["rank"]).all()
-    assert (frame["lr"] == snapped["lr"]).all()
-    # A repeated configuration counts, costs, and gets the same answer.
-    assert frame["val_loss"].nunique() == 1
-    assert frame["finished_seconds"].iloc[-1] == pytest.approx(3 * frame["cost_seconds"].iloc[0])
+    hole, snapped = {"rank": 4, "lr": 1e-3}, []
+    for _ in range(3):  # what was not measured becomes the nearest that was not tried
+        snapped.append(bench.snap(hole, tried=snapped))
+    assert snapped[0] == bench.snap(hole)
+    assert hole not in snapped
+    assert [trial.config for trial, _ in Recorder.told] == snapped
+    assert frame[["rank", "lr"]].to_dict("records") == snapped
+    assert not frame["duplicate"].any()
+    everything = list(bench.configurations().drop(columns="config_id").to_dict("records"))
+    assert bench.snap(hole, tried=everything) == snapped[0]
+    # A measured configuration that is repeated counts, costs, and gets the same answer.
+    assert bench.snap(snapped[0], tried=snapped) == snapped[0]
 
 
 def _recorder(**arguments):

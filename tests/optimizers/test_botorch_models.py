@@ -1,9 +1,8 @@
 """What `ehvi` and `mf-kg` compute, where it is known in closed form."""
 
-import math
-
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 pytest.importorskip("botorch")
 
@@ -75,13 +74,29 @@ def test_the_posterior_is_the_function():
 
 
 def test_the_knowledge_gradient_of_two_is_known():
-    # E max(0, s Z) = s / sqrt(2 pi); what moves all alike, or nothing, is worth nothing.
-    slopes = np.array([[1.0, 0.0], [2.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
-    gains = knowledge_gradient(np.zeros(2), slopes)
-    known = np.array([1.0, 2.0, 0.0, 0.0]) / math.sqrt(2 * math.pi)
-    assert gains == pytest.approx(known, abs=0.05)
-    far = knowledge_gradient(np.array([0.0, -9.0]), np.array([[0.0, 1.0]]))
-    assert far == pytest.approx(0.0, abs=1e-6)
+    # E max(0, s Z - g) - max(0, -g) = s (phi(z) + z Phi(z)), z = -|g| / s; what moves all alike,
+    # or nothing, is worth nothing.
+    slopes = np.array([[1.0, 0.0], [2.0, 0.0], [1.0, 1.0], [0.0, 0.0], [-2.0, 1.0]])
+    for gap in (0.0, 0.3, -0.3, -4.0):
+        spread = np.abs(slopes[:, 0] - slopes[:, 1])
+        z = -abs(gap) / np.where(spread > 0, spread, np.inf)
+        wanted = spread * (norm.pdf(z) + z * norm.cdf(z))
+        gains = knowledge_gradient(np.array([gap, 0.0]), slopes)
+        assert gains == pytest.approx(wanted, rel=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_knowledge_gradient_of_many_is_the_integral(seed):
+    rng = np.random.default_rng(seed)
+    mean = rng.normal(size=30)
+    slopes = rng.normal(size=(4, 30)) * np.array([1e-2, 0.1, 1.0, 5.0])[:, None]
+    slopes[0, :10] = 0.3  # lines of one slope, of which the highest alone counts
+    gains = knowledge_gradient(mean, slopes)
+    z = np.linspace(-9.0, 9.0, 200_001)
+    for gain, row in zip(gains, slopes, strict=True):
+        best = np.max(mean[:, None] + row[:, None] * z, axis=0)
+        wanted = np.trapezoid(best * norm.pdf(z), z) - mean.max()
+        assert gain == pytest.approx(wanted, rel=1e-6, abs=1e-9)
 
 
 def test_a_running_trial_is_known_as_far_as_its_noise_allows():
@@ -92,14 +107,18 @@ def test_a_running_trial_is_known_as_far_as_its_noise_allows():
 
 def test_every_fifth_trial_is_in_full_and_the_others_mostly_not():
     problem = toy_sphere()
-    optimizer = MfKg(problem.space, [problem.metrics["val_loss"]], problem.fidelities, 31, seed=0)
-    trials = []
-    while (trial := optimizer.ask()) is not None:
-        trials.append(trial)
-        optimizer.tell(trial, problem.query(trial.config, fidelity=trial.fidelity))
-    late = trials[8:]  # 2 * (3 + 1) first
-    assert all(t.fidelity == {"step": 8} for t in late if t.number % 5 == 0)
-    assert sum(t.fidelity == {"step": 1} for t in late) > len(late) / 3
-    assert any(t.resumes is not None for t in late)
-    full = [problem.query(t.config).metrics["val_loss"] for t in late if t.fidelity["step"] == 8]
-    assert min(full) < 1 / 8 + 0.02
+    best = []
+    for seed in range(3):
+        objectives = [problem.metrics["val_loss"]]
+        optimizer = MfKg(problem.space, objectives, problem.fidelities, 31, seed=seed)
+        trials = []
+        while (trial := optimizer.ask()) is not None:
+            trials.append(trial)
+            optimizer.tell(trial, problem.query(trial.config, fidelity=trial.fidelity))
+        late = trials[8:]  # 2 * (3 + 1) first
+        assert all(t.fidelity == {"step": 8} for t in late if t.number % 5 == 0)
+        assert sum(t.fidelity == {"step": 1} for t in late) > len(late) / 3
+        assert any(t.resumes is not None for t in late)
+        full = [t for t in late if t.fidelity["step"] == 8]
+        best.append(min(problem.query(t.config).metrics["val_loss"] for t in full))
+    assert np.median(best) < 1 / 8 + 0.02

@@ -25,6 +25,7 @@ try:
     from botorch.acquisition.multi_objective.objective import IdentityMCMultiOutputObjective
     from botorch.acquisition.objective import GenericMCObjective
     from botorch.fit import fit_gpytorch_mll
+    from botorch.generation.gen import gen_candidates_scipy
     from botorch.models import SingleTaskGP
     from botorch.models.gp_regression_fidelity import SingleTaskMultiFidelityGP
     from botorch.sampling import SobolQMCNormalSampler
@@ -91,39 +92,61 @@ class Regression:
         return model
 
 
-def improvement(
-    model: Any, known: Array, candidates: Array, pending: Array, *, objectives: int, samples: int
-) -> Array:
-    """Return the log of the expected noisy (hypervolume) improvement of `candidates` `(n, d)`.
+class Improvement:
+    """The log of the expected noisy (hypervolume) improvement, as a function of candidates.
 
     Of the model's outputs the first `objectives` are maximized, the others are constraints: at
-    most 0 where they are kept. The hypervolume's reference point is the worst of the front of
-    `known` `(k, d)` in each objective, less a tenth of the front's range. With one objective it
-    is the improvement on the best.
+    most 0 where they are kept. The hypervolume's reference point is the worst of all `known`
+    `(k, d)` in each objective, not of their front alone, less a tenth of their range. With one
+    objective it is the improvement on the best.
     """
-    outputs = model.posterior(torch.tensor(known)).mean.detach()
-    bounds = [partial(_column, index=index) for index in range(objectives, outputs.shape[-1])]
-    shared = {
-        "X_baseline": torch.tensor(known),
-        "X_pending": torch.tensor(pending) if len(pending) else None,
-        "sampler": SobolQMCNormalSampler(torch.Size([samples]), seed=0),
-        "constraints": bounds or None,
-        "prune_baseline": True,
-    }
-    if objectives == 1:
-        value = qLogNoisyExpectedImprovement(
-            model, objective=GenericMCObjective(partial(_column, index=0)), **shared
+
+    def __init__(
+        self, model: Any, known: Array, pending: Array, *, objectives: int, samples: int
+    ) -> None:
+        outputs = model.posterior(torch.tensor(known)).mean.detach()
+        bounds = [partial(_column, index=index) for index in range(objectives, outputs.shape[-1])]
+        shared = {
+            "X_baseline": torch.tensor(known),
+            "X_pending": torch.tensor(pending) if len(pending) else None,
+            "sampler": SobolQMCNormalSampler(torch.Size([samples]), seed=0),
+            "constraints": bounds or None,
+            "prune_baseline": True,
+        }
+        if objectives == 1:
+            self._value = qLogNoisyExpectedImprovement(
+                model, objective=GenericMCObjective(partial(_column, index=0)), **shared
+            )
+        else:
+            self._value = logei.qLogNoisyExpectedHypervolumeImprovement(
+                model,
+                ref_point=infer_reference_point(outputs[:, :objectives], scale=0.1).tolist(),
+                objective=IdentityMCMultiOutputObjective(list(range(objectives))),
+                **shared,
+            )
+
+    def of(self, candidates: Array) -> Array:
+        """Return the improvement of each of the candidates `(n, d)`, `(n,)`."""
+        with torch.no_grad():
+            values: Array = self._value(torch.tensor(candidates)[:, None, :]).numpy()
+        return values
+
+    def climb(self, starts: Array, free: NDArray[np.bool_], steps: int) -> Array:
+        """Return where L-BFGS-B ends from each of the starts `(n, d)` in at most so many steps.
+
+        Only the columns that are `free` `(d,)` move, within [0, 1].
+        """
+        begin = torch.tensor(starts)[:, None, :]
+        ends, _ = gen_candidates_scipy(
+            begin,
+            self._value,
+            lower_bounds=torch.where(torch.tensor(free), 0.0, begin),
+            upper_bounds=torch.where(torch.tensor(free), 1.0, begin),
+            options={"maxiter": steps},
+            use_parallel_mode=False,
         )
-    else:
-        value = logei.qLogNoisyExpectedHypervolumeImprovement(
-            model,
-            ref_point=infer_reference_point(outputs[:, :objectives], scale=0.1).tolist(),
-            objective=IdentityMCMultiOutputObjective(list(range(objectives))),
-            **shared,
-        )
-    with torch.no_grad():
-        found: Array = value(torch.tensor(candidates)[:, None, :]).numpy()
-    return found
+        reached: Array = ends[:, 0, :].detach().numpy()
+        return reached
 
 
 def posterior(model: Any, x: Array) -> tuple[Array, Array]:

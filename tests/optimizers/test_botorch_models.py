@@ -10,9 +10,9 @@ import torch
 
 from hpobench_llm.benchmarks.toy import toy_sphere
 from hpobench_llm.optimizers.botorch_models import (
+    Improvement,
     Regression,
     alone,
-    improvement,
     noise,
     posterior,
 )
@@ -46,12 +46,26 @@ def test_the_improvement_is_where_the_front_grows():
     between, corner = np.array([[0.5, 0.5]]), np.array([[0.0, 1.0]])
     with alone(0):
         model = Regression().given(X, y)
-        values = improvement(
-            model, X, np.vstack([between, corner, X[:1]]), NONE, objectives=2, samples=64
-        )
-        after = improvement(model, X, between, between + 1e-3, objectives=2, samples=64)
+        improvement = Improvement(model, X, NONE, objectives=2, samples=64)
+        values = improvement.of(np.vstack([between, corner, X[:1]]))
+        after = Improvement(model, X, between + 1e-3, objectives=2, samples=64).of(between)
     assert values[0] > values[1] + 1
     assert after[0] < values[0]  # a running trial has taken it
+
+
+def test_a_climb_moves_what_is_free_and_ends_higher():
+    y = -np.column_stack([((X - c) ** 2).sum(axis=1) for c in (0.2, 0.8)])
+    starts = np.array([[0.2, 0.9], [0.6, 0.1], [0.0, 0.5]])
+    with alone(0):
+        model = Regression().given(X, y)
+        improvement = Improvement(model, X, NONE, objectives=2, samples=64)
+        before = improvement.of(starts)
+        for free in ([True, True], [False, True]):
+            ends = improvement.climb(starts, np.array(free), 30)
+            assert (improvement.of(ends) >= before).all()
+            assert ((ends >= 0.0) & (ends <= 1.0)).all()
+            assert (ends[:, ~np.array(free)] == starts[:, ~np.array(free)]).all()
+        assert (ends[:, 1] != starts[:, 1]).all()
 
 
 def test_the_improvement_counts_where_the_constraint_is_kept():
@@ -59,7 +73,7 @@ def test_the_improvement_counts_where_the_constraint_is_kept():
     with alone(0):
         model = Regression().given(X, y)
         grid = np.column_stack([np.linspace(0, 1, 41), np.full(41, 0.5)])
-        values = improvement(model, X, grid, NONE, objectives=1, samples=64)
+        values = Improvement(model, X, NONE, objectives=1, samples=64).of(grid)
     assert grid[int(np.argmax(values)), 0] == pytest.approx(0.5, abs=0.05)
 
 

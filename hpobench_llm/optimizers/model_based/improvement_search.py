@@ -12,6 +12,9 @@ from hpobench_llm.optimizers.model_based.expected_improvement import log_expecte
 from hpobench_llm.optimizers.model_based.gaussian_process import (
     GaussianProcess,
     Hyperparameters,
+    Kernel,
+    gaussian,
+    matern,
 )
 from hpobench_llm.optimizers.model_based.history import Losses, warped
 from hpobench_llm.space import Space
@@ -20,29 +23,32 @@ DRAWS = 2000
 NEIGHBOURS = 250
 STEPS = 250
 MODELLED = 200
+KERNELS = (gaussian, matern)
 
 
 class FittedAnew:
     """A process on the points of a space, whose fits go on from the last one's or from the start.
 
-    The process sees the unit cube with equal cells, a categorical axis as one column a name.
-    Its hyperparameters are those of the larger likelihood.
+    The process sees the unit cube with equal cells, a categorical axis as one column a name. Its
+    kernel and hyperparameters are the most plausible that are found.
     """
 
     def __init__(self, space: Space) -> None:
         self._space = space
-        self._last: Hyperparameters | None = None
+        self._last: dict[Kernel, Hyperparameters] = {}
 
     def fit(self, points: Points, targets: Losses) -> GaussianProcess:
         """Return the process fitted to targets `(n,)` at `points (n, d)`."""
         inputs = columns(self._space, points)
-        starts = [Hyperparameters.default(inputs.shape[1])]
-        if self._last is not None:
-            starts.append(self._last)
-        fits = [GaussianProcess.fit(inputs, targets, start) for start in starts]
-        best = max(fits, key=lambda process: process.evidence)
-        self._last = best.fitted
-        return best
+        fits = []
+        for kernel in KERNELS:
+            starts = [Hyperparameters.default(inputs.shape[1])]
+            if kernel in self._last:
+                starts.append(self._last[kernel])
+            own = [GaussianProcess.fit(inputs, targets, start, kernel) for start in starts]
+            fits.append(max(own, key=lambda process: process.plausibility))
+            self._last[kernel] = fits[-1].fitted
+        return max(fits, key=lambda process: process.plausibility)
 
 
 class ImprovementSearch:

@@ -194,6 +194,13 @@ ENTRIES = {
         "hyperband, configurations by kernel densities",
         fidelity=True,
     ),
+    "dehb": Entry(
+        "multi_fidelity.dehb:Dehb",
+        "multi-fidelity",
+        "dehb",
+        "hyperband, configurations by differential evolution",
+        fidelity=True,
+    ),
     "asha": Entry(
         "multi_fidelity.asha:Asha",
         "multi-fidelity",

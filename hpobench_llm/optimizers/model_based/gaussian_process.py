@@ -98,8 +98,12 @@ class GaussianProcess:
         """Return the process of the highest plausibility that is found from `start`."""
         gaps = _squared_gaps(inputs)
         bounds = [LENGTHS] * inputs.shape[1] + [NOISE]
+
+        def loss(logs: Array) -> tuple[float, Array]:
+            return _implausibility(kernel, gaps, targets, logs)
+
         found = minimize(
-            lambda logs: _implausibility(kernel, gaps, targets, logs),
+            loss,
             start.logs,
             method="L-BFGS-B",
             jac=True,

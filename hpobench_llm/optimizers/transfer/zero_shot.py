@@ -6,7 +6,6 @@ as Salinas et al. ("Syne Tune", AutoML 2022) have it. Our own code.
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,8 +53,6 @@ class ZeroShot(SingleObjectiveOptimizer):
     all; it stops where its portfolio is as long as the budget, which is the same.
     """
 
-    scored: ClassVar[Callable[[Scores], Scores]] = staticmethod(ranks)
-
     def set_up(self) -> None:
         """Build the optimizer's own state."""
         self._rng = np.random.default_rng(self.seed)
@@ -63,6 +60,11 @@ class ZeroShot(SingleObjectiveOptimizer):
         configs, values = filled_losses(self.space, self.sources, self.objective)
         order = (configs[row] for row in portfolio(values, self.budget, self.scored))
         self._portfolio = deque(config for config in order if config_id(config) not in tried)
+
+    @staticmethod
+    def scored(values: Scores) -> Scores:
+        """Return what is averaged over the sources."""
+        return ranks(values)
 
     def suggest(self, number: int) -> Suggestion:
         """Return the next of the portfolio."""
@@ -80,7 +82,10 @@ class ZeroShotScaled(ZeroShot):
     So how much worse a configuration is counts, and not only how many are better.
     """
 
-    scored = staticmethod(scaled)
+    @staticmethod
+    def scored(values: Scores) -> Scores:
+        """Return what is averaged over the sources."""
+        return scaled(values)
 
 
 def portfolio(values: Scores, length: int, scored: Callable[[Scores], Scores]) -> list[int]:

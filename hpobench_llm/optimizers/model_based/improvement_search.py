@@ -11,8 +11,6 @@ from hpobench_llm.optimizers.model_based.candidates import around, uniform
 from hpobench_llm.optimizers.model_based.expected_improvement import log_expected_improvement
 from hpobench_llm.optimizers.model_based.gaussian_process import (
     GaussianProcess,
-    Hyperparameters,
-    Kernel,
     gaussian,
     matern,
 )
@@ -26,29 +24,15 @@ MODELLED = 200
 KERNELS = (gaussian, matern)
 
 
-class FittedAnew:
-    """A process on the points of a space, whose fits go on from the last one's or from the start.
+def fitted(space: Space, points: Points, targets: Losses) -> GaussianProcess:
+    """Return the process fitted to targets `(n,)` at `points (n, d)` of a space.
 
-    The process sees the unit cube with equal cells, a categorical axis as one column a name. Its
-    kernel and hyperparameters are the most plausible that are found.
+    It sees the unit cube with equal cells, a categorical axis as one column a name. Its kernel and
+    hyperparameters are the most plausible that are found.
     """
-
-    def __init__(self, space: Space) -> None:
-        self._space = space
-        self._last: dict[Kernel, Hyperparameters] = {}
-
-    def fit(self, points: Points, targets: Losses) -> GaussianProcess:
-        """Return the process fitted to targets `(n,)` at `points (n, d)`."""
-        inputs = columns(self._space, points)
-        fits = []
-        for kernel in KERNELS:
-            starts = [Hyperparameters.default(inputs.shape[1])]
-            if kernel in self._last:
-                starts.append(self._last[kernel])
-            own = [GaussianProcess.fit(inputs, targets, start, kernel) for start in starts]
-            fits.append(max(own, key=lambda process: process.plausibility))
-            self._last[kernel] = fits[-1].fitted
-        return max(fits, key=lambda process: process.plausibility)
+    inputs = columns(space, points)
+    fits = [GaussianProcess.fit(inputs, targets, kernel) for kernel in KERNELS]
+    return max(fits, key=lambda process: process.plausibility)
 
 
 class ImprovementSearch:
@@ -56,7 +40,6 @@ class ImprovementSearch:
 
     def __init__(self, space: Space, rng: np.random.Generator) -> None:
         self._space, self._rng = space, rng
-        self._model = FittedAnew(space)
 
     def candidates(self, best: Point) -> Points:
         """Return 2000 uniform draws, or the whole space if it is smaller, and 500 near `best`."""
@@ -86,7 +69,7 @@ class ImprovementSearch:
         """
         able = np.ones(len(losses), dtype=np.bool_) if able is None else able
         chosen = thinned(np.lexsort((losses, ~able)), self._rng)
-        process = self._model.fit(points[chosen], warped(losses)[chosen])
+        process = fitted(self._space, points[chosen], warped(losses)[chosen])
         if len(running):
             process = process.believing(columns(self._space, running))
         means, _ = process.predict(process.inputs)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 
 from hpobench_llm.errors import MissingDependencyError
 
@@ -25,7 +26,6 @@ try:
     from botorch.acquisition.multi_objective.objective import IdentityMCMultiOutputObjective
     from botorch.acquisition.objective import GenericMCObjective
     from botorch.fit import fit_gpytorch_mll
-    from botorch.generation.gen import gen_candidates_scipy
     from botorch.models import SingleTaskGP
     from botorch.models.gp_regression_fidelity import SingleTaskMultiFidelityGP
     from botorch.sampling import SobolQMCNormalSampler
@@ -136,16 +136,23 @@ class Improvement:
 
         Only the columns that are `free` `(d,)` move, within [0, 1].
         """
-        begin = torch.tensor(starts)[:, None, :]
-        ends, _ = gen_candidates_scipy(
-            begin,
-            self._value,
-            lower_bounds=torch.where(torch.tensor(free), 0.0, begin),
-            upper_bounds=torch.where(torch.tensor(free), 1.0, begin),
+
+        def loss(flat: Array) -> tuple[float, Array]:
+            points = torch.tensor(flat.reshape(starts.shape))[:, None, :].requires_grad_()
+            value = -self._value(points).sum()
+            (slope,) = torch.autograd.grad(value, points)
+            return float(value), slope.numpy().ravel()
+
+        low, high = np.where(free, 0.0, starts), np.where(free, 1.0, starts)
+        ends = minimize(
+            loss,
+            starts.ravel(),
+            method="L-BFGS-B",
+            jac=True,
+            bounds=list(zip(low.ravel(), high.ravel(), strict=True)),
             options={"maxiter": steps},
-            use_parallel_mode=False,
         )
-        reached: Array = ends[:, 0, :].detach().numpy()
+        reached: Array = ends.x.reshape(starts.shape)
         return reached
 
 

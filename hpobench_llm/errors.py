@@ -4,9 +4,12 @@ Everything a user can get wrong derives from `HpobenchError`; the command lines 
 line on stderr and its `exit_status`.
 """
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import ClassVar
+
+MOST_HINTS = 4  # names that a message proposes
 
 
 class HpobenchError(Exception):
@@ -78,8 +81,14 @@ class MissingDependencyError(HpobenchError):
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """Return the end of an error message: the nearest valid name, or the valid names."""
+    """Return the end of an error message: the nearest valid name, or the valid names.
+
+    Where `name` is a word of valid names (`tpe` of `tpe-nni` and `tpe-optuna`), they are these.
+    """
     names = list(known)
+    parts = [other for other in names if str(name) in re.split("[-_]", other)]
+    if 1 < len(parts) <= MOST_HINTS:
+        return f"; did you mean {', '.join(map(repr, parts[:-1]))} or {parts[-1]!r}?"
     close = get_close_matches(str(name), names, n=1, cutoff=0.5)
     if close:
         return f"; did you mean {close[0]!r}?"

@@ -402,6 +402,7 @@ def test_a_method_that_transfers_needs_a_source():
 @pytest.mark.parametrize(
     ("name", "error", "words"),
     [
+        ("tpe", UnknownNameError, "optimizer 'tpe'; did you mean 'tpe-nni' or 'tpe-optuna'"),
         ("rndom+warm-start", UnknownNameError, "unknown optimizer 'rndom'; did you mean 'random'"),
         (
             "random+warm-stat",

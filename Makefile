@@ -18,7 +18,7 @@ OUT := out
 
 .venv/tested: .venv/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt \
-		--editable '.[configspace,import,lm-eval,ray]' \
+		--editable '.[configspace,dehb,gguf,import,lm-eval,ray]' \
 		--group test --group lint
 	touch $@
 

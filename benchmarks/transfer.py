@@ -25,6 +25,7 @@ METHODS = (
     "simple-ordered-shuffled",
     "simple-previous",
     "zero-shot",
+    "zero-shot-scaled",
     "quantile-transfer",
     "bounding-box",
     "abrac",

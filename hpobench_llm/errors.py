@@ -4,6 +4,7 @@ Everything a user can get wrong derives from `HpobenchError`; the command lines 
 line on stderr and its `exit_status`.
 """
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import ClassVar
@@ -11,6 +12,7 @@ from typing import ClassVar
 from hpobench_llm.installation import requirement
 
 _LONGEST = 120  # characters of a value in an error message
+_MOST_HINTS = 4  # names that a message proposes
 _ELSEWHERE = {  # the words of peft and transformers, and what is meant by ours
     "alpha": ("alpha_ratio", "which is alpha / rank"),
     "lora_alpha": ("alpha_ratio", "which is alpha / rank"),
@@ -94,11 +96,17 @@ class MissingDependencyError(HpobenchError):
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """Return the end of an error message: the nearest valid name, or the valid names."""
+    """Return the end of an error message: the nearest valid name, or the valid names.
+
+    Where `name` is a word of valid names (`tpe` of `tpe-nni` and `tpe-optuna`), they are these.
+    """
     names = list(known)
     target, meaning = _ELSEWHERE.get(str(name), ("", ""))
     if target in names:
         return f"; here it is {target!r}, {meaning}"
+    parts = [other for other in names if str(name) in re.split("[-_]", other)]
+    if 1 < len(parts) <= _MOST_HINTS:
+        return f"; did you mean {', '.join(map(repr, parts[:-1]))} or {parts[-1]!r}?"
     close = get_close_matches(str(name), names, n=1, cutoff=0.5)
     if close:
         return f"; did you mean {close[0]!r}?"

@@ -21,6 +21,8 @@ HEAVY = (
     "pymoo",
     "botorch",
     "gpytorch",
+    "dehb",
+    "distributed",
 )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 
 from hpobench_llm.errors import MissingDependencyError
 
@@ -91,39 +92,68 @@ class Regression:
         return model
 
 
-def improvement(
-    model: Any, known: Array, candidates: Array, pending: Array, *, objectives: int, samples: int
-) -> Array:
-    """Return the log of the expected noisy (hypervolume) improvement of `candidates` `(n, d)`.
+class Improvement:
+    """The log of the expected noisy (hypervolume) improvement, as a function of candidates.
 
     Of the model's outputs the first `objectives` are maximized, the others are constraints: at
-    most 0 where they are kept. The hypervolume's reference point is the worst of the front of
-    `known` `(k, d)` in each objective, less a tenth of the front's range. With one objective it
-    is the improvement on the best.
+    most 0 where they are kept. The hypervolume's reference point is the worst of all `known`
+    `(k, d)` in each objective, not of their front alone, less a tenth of their range. With one
+    objective it is the improvement on the best.
     """
-    outputs = model.posterior(torch.tensor(known)).mean.detach()
-    bounds = [partial(_column, index=index) for index in range(objectives, outputs.shape[-1])]
-    shared = {
-        "X_baseline": torch.tensor(known),
-        "X_pending": torch.tensor(pending) if len(pending) else None,
-        "sampler": SobolQMCNormalSampler(torch.Size([samples]), seed=0),
-        "constraints": bounds or None,
-        "prune_baseline": True,
-    }
-    if objectives == 1:
-        value = qLogNoisyExpectedImprovement(
-            model, objective=GenericMCObjective(partial(_column, index=0)), **shared
+
+    def __init__(
+        self, model: Any, known: Array, pending: Array, *, objectives: int, samples: int
+    ) -> None:
+        outputs = model.posterior(torch.tensor(known)).mean.detach()
+        bounds = [partial(_column, index=index) for index in range(objectives, outputs.shape[-1])]
+        shared = {
+            "X_baseline": torch.tensor(known),
+            "X_pending": torch.tensor(pending) if len(pending) else None,
+            "sampler": SobolQMCNormalSampler(torch.Size([samples]), seed=0),
+            "constraints": bounds or None,
+            "prune_baseline": True,
+        }
+        if objectives == 1:
+            self._value = qLogNoisyExpectedImprovement(
+                model, objective=GenericMCObjective(partial(_column, index=0)), **shared
+            )
+        else:
+            self._value = logei.qLogNoisyExpectedHypervolumeImprovement(
+                model,
+                ref_point=infer_reference_point(outputs[:, :objectives], scale=0.1).tolist(),
+                objective=IdentityMCMultiOutputObjective(list(range(objectives))),
+                **shared,
+            )
+
+    def of(self, candidates: Array) -> Array:
+        """Return the improvement of each of the candidates `(n, d)`, `(n,)`."""
+        with torch.no_grad():
+            values: Array = self._value(torch.tensor(candidates)[:, None, :]).numpy()
+        return values
+
+    def climb(self, starts: Array, free: NDArray[np.bool_], steps: int) -> Array:
+        """Return where L-BFGS-B ends from each of the starts `(n, d)` in at most so many steps.
+
+        Only the columns that are `free` `(d,)` move, within [0, 1].
+        """
+
+        def loss(flat: Array) -> tuple[float, Array]:
+            points = torch.tensor(flat.reshape(starts.shape))[:, None, :].requires_grad_()
+            value = -self._value(points).sum()
+            (slope,) = torch.autograd.grad(value, points)
+            return float(value), slope.numpy().ravel()
+
+        low, high = np.where(free, 0.0, starts), np.where(free, 1.0, starts)
+        ends = minimize(
+            loss,
+            starts.ravel(),
+            method="L-BFGS-B",
+            jac=True,
+            bounds=list(zip(low.ravel(), high.ravel(), strict=True)),
+            options={"maxiter": steps},
         )
-    else:
-        value = logei.qLogNoisyExpectedHypervolumeImprovement(
-            model,
-            ref_point=infer_reference_point(outputs[:, :objectives], scale=0.1).tolist(),
-            objective=IdentityMCMultiOutputObjective(list(range(objectives))),
-            **shared,
-        )
-    with torch.no_grad():
-        found: Array = value(torch.tensor(candidates)[:, None, :]).numpy()
-    return found
+        reached: Array = ends.x.reshape(starts.shape)
+        return reached
 
 
 def posterior(model: Any, x: Array) -> tuple[Array, Array]:

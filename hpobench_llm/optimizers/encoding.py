@@ -8,6 +8,7 @@ puts the first value at 0 and the last at 1, where rounding leaves them half a c
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from hpobench_llm.space import (
     Categorical,
     Configuration,
     Dimension,
+    Float,
     Integer,
     Ordinal,
     Space,
@@ -65,6 +67,13 @@ def columns(space: Space, points: Points) -> Points:
         else:
             found.append(u)
     return np.array(found).T
+
+
+def real_columns(space: Space) -> dict[Float, int]:
+    """Return where in `columns` each real axis stands."""
+    widths = [len(d.values) if isinstance(d, Categorical) else 1 for d in space]
+    places = zip(space, accumulate(widths, initial=0), strict=False)
+    return {d: place for d, place in places if isinstance(d, Float)}
 
 
 def features(space: Space, configs: Sequence[Mapping[str, Value]]) -> Points:

@@ -55,6 +55,16 @@ class OptimizerContract:
             promise(bool(run), f"{problem.name}: it asked for nothing")
             self._in_order(run, problem)
 
+    def test_every_kind_of_space_is_searched(self) -> None:
+        """Forty names, an axis of one name, integers alone, and a single real axis."""
+        for problem in (toy("names"), toy("integers"), toy("axis")):
+            run = trials(self.optimizer, problem, budget=self.budget)
+            if self.entry.ends:  # it may end on fewer values of a real axis than the budget
+                promise(bool(run), f"{problem.name}: it asked for nothing")
+            else:
+                self._uses(len(run), self.budget, problem.name)
+            self._in_order(run, problem)
+
     def test_the_whole_budget_is_used_where_the_space_is_large(self) -> None:
         """The budget is used up to its last trial."""
         for problem in (toy("sphere"), toy("mixed")):

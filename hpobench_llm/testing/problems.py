@@ -89,6 +89,28 @@ def mixed() -> ToyProblem:
     )
 
 
+def names() -> ToyProblem:
+    """Return an axis of forty names and an axis of one."""
+    templates = tuple(f"template-{number}" for number in range(40))
+    axes = (Categorical("template", templates), Categorical("loss", ("nll",)))
+    return ToyProblem("names", Space((*axes, Float("lr", 1e-5, 1e-2, log=True))))
+
+
+def integers() -> ToyProblem:
+    """Return integer ranges only."""
+    axes = (
+        Integer("warmup", 0, 100),
+        Integer("batch", 1, 1000, log=True),
+        Integer("shift", -5, 5),
+    )
+    return ToyProblem("integers", Space(axes))
+
+
+def axis() -> ToyProblem:
+    """Return a single real axis."""
+    return ToyProblem("axis", Space((Float("lr", 1e-5, 1e-2, log=True),)))
+
+
 def tiny() -> ToyProblem:
     """Return eight configurations."""
     axes = (Ordinal("rank", (1, 2)), Ordinal("dropout", (0.0, 0.1)), Integer("epochs", 1, 2))

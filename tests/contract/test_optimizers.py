@@ -59,6 +59,7 @@ for name in NAMES:
 # it, as no candidate is drawn there.
 SEEDLESS = {
     "zero-shot": {"bowl", "sphere", "mixed"},
+    "zero-shot-scaled": {"bowl", "sphere", "mixed"},
     "simple-ordered": {"bowl"},
     "simple-ordered-shuffled": {"bowl"},
     "simple-previous": {"bowl"},

@@ -3,6 +3,7 @@
 import math
 from statistics import fmean
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -109,6 +110,22 @@ def test_asha_by_stopping_goes_on_at_once_or_never():
     assert asha.ask().resumes == better.number
     asha.tell(second, outcome(0.5))
     assert asha.ask().fidelity == {"epoch": 9}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_asha_by_stopping_goes_on_up_to_the_quantile_of_the_rung(seed):
+    rng = np.random.default_rng(seed)
+    asha, rungs = made("asha-stopping", budget=300), {1: [], 3: [], 9: []}
+    going_on = None
+    while (trial := asha.ask()) is not None:
+        assert trial.resumes == going_on
+        losses = rungs[trial.fidelity["epoch"]]
+        loss, ok = float(rng.integers(20)), rng.random() > 0.1  # with ties and failures
+        asha.tell(trial, outcome(loss) if ok else outcome(loss, "diverged"))
+        losses.append(loss if ok else 1e9)
+        on = ok and trial.fidelity != {"epoch": 9} and loss <= np.quantile(losses, 1 / 3)
+        going_on = trial.number if on else None
+    assert len(rungs[9]) > 5
 
 
 @pytest.mark.parametrize("name", METHODS)

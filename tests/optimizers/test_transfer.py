@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.optimize import approx_fprime
 from scipy.stats import norm
@@ -23,7 +24,12 @@ from hpobench_llm.optimizers.transfer.ordered_basis import (
     truncation,
 )
 from hpobench_llm.optimizers.transfer.quantile_transfer import normal_scores
-from hpobench_llm.optimizers.transfer.zero_shot import portfolio, scaled_losses
+from hpobench_llm.optimizers.transfer.zero_shot import (
+    filled_losses,
+    portfolio,
+    ranks,
+    scaled,
+)
 from hpobench_llm.space import Categorical, Float, Integer, Ordinal, Space
 
 LOSS = Metric(name="val_loss", unit="1", direction="minimize", worst=9.0)
@@ -111,7 +117,7 @@ def test_sources_with_too_little_leave_their_places_to_the_method(name):
     assert len(asked(name, [source("a", [None, None])], 6)) == 6
 
 
-@pytest.mark.parametrize("name", [*WARM, "zero-shot"])
+@pytest.mark.parametrize("name", [*WARM, "zero-shot", "zero-shot-scaled"])
 def test_a_design_comes_first_and_is_not_repeated(name):
     found = asked(name, PAST, 4, initial=[{"x": 9}, {"x": 6}])
     assert found[:2] == [9, 6]
@@ -135,13 +141,13 @@ def test_levels_are_distinct_values_or_fronts():
 
 
 def test_a_portfolio_is_greedy_and_beats_the_average_best():
-    # The third is best on average; then the first two help equally, and the second is better.
+    # The third is best on average; then the first two help equally; the last cannot help.
     losses = np.array([[0.0, 1.0, 0.3, 0.9], [0.9, 0.0, 0.3, 0.9], [1.0, 0.5, 0.3, 0.9]])
-    assert portfolio(losses, 4) == [2, 1, 0, 3]
+    assert portfolio(losses, 4, np.array) == [2, 0, 1, 3]
     rng = np.random.default_rng(0)
     for _ in range(20):
         random = rng.random((4, 12))
-        order = portfolio(random, 12)
+        order = portfolio(random, 12, np.array)
         assert sorted(order) == list(range(12))
         reached = [random[:, order[:n]].min(axis=1).mean() for n in range(1, 13)]
         assert reached[0] == random.mean(axis=0).min()
@@ -152,11 +158,35 @@ def test_a_portfolio_is_greedy_and_beats_the_average_best():
         assert np.all(np.diff(reached) <= 1e-12)
 
 
-def test_losses_are_scaled_task_by_task_and_gaps_filled_by_the_nearest():
+def by_data_frames(losses):
+    """The order of Syne Tune's `ZeroShotTransfer`, told by what its documentation says it does."""
+    scores = pd.DataFrame(losses)
+    order, ranked = [], scores.rank(axis=1)
+    while len(order) < losses.shape[1]:
+        best = ranked.mean(axis=0).idxmin()
+        order.append(best)
+        scores = scores.drop(columns=best)
+        ranked = ranked.drop(columns=best).clip(upper=ranked[best], axis=0)
+        if ranked.nunique(axis=1).le(1).all() and (scores.shape[1] > 0):
+            ranked = scores.rank(axis=1)
+    return order
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_portfolio_by_ranks_is_syne_tune_s(seed):
+    losses = np.random.default_rng(seed).random((3, 15))
+    assert portfolio(losses, 15, ranks) == by_data_frames(losses)
+    bent = np.exp(9 * losses) - 5.0  # ranks know nothing of the scale
+    assert portfolio(bent, 15, ranks) == portfolio(losses, 15, ranks)
+
+
+def test_gaps_are_filled_by_the_nearest_and_failures_are_the_worst():
     some = [source("a", [10, 20, None, 30]), source("b", [1.0, 2.0], [0, 9])]
-    configs, scaled = scaled_losses(AXIS, [*some, source("c", [None])], LOSS)
+    configs, values = filled_losses(AXIS, [*some, source("c", [None])], LOSS)
     assert [config["x"] for config in configs] == [0, 1, 2, 3, 9]
-    assert scaled.tolist() == [[0, 0.5, 1, 1, 1], [0, 0, 0, 0, 1]]
+    assert values.tolist() == [[10, 20, np.inf, 30, 30], [1, 1, 1, 1, 2]]
+    assert scaled(values).tolist() == [[0, 0.5, 1, 1, 1], [0, 0, 0, 0, 1]]
+    assert ranks(values).tolist() == [[1, 2, 5, 3.5, 3.5], [2.5, 2.5, 2.5, 2.5, 5]]
 
 
 def test_zero_shot_goes_on_with_draws():
@@ -372,6 +402,7 @@ def test_a_method_that_transfers_needs_a_source():
 @pytest.mark.parametrize(
     ("name", "error", "words"),
     [
+        ("tpe", UnknownNameError, "optimizer 'tpe'; did you mean 'tpe-nni' or 'tpe-optuna'"),
         ("rndom+warm-start", UnknownNameError, "unknown optimizer 'rndom'; did you mean 'random'"),
         (
             "random+warm-stat",

@@ -75,6 +75,9 @@ class CmaEs(SingleObjectiveOptimizer):
     generation they were asked in: no worker waits. On an axis where a configuration was moved
     before it was evaluated, the vector is too. A failed trial has the metric's worst value.
 
+    A configuration may come again: the margin keeps every value of an axis likely enough to be
+    drawn, not new, and repetitions are no reason for a restart, in the paper as here.
+
     Raises:
         MissingDependencyError: cmaes is not installed.
         OptimizerError: more than one objective.

@@ -12,7 +12,7 @@ from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.optimizers.base import Trial
 from hpobench_llm.optimizers.encoding import Points, columns
 from hpobench_llm.optimizers.model_based.gp import Gp
-from hpobench_llm.optimizers.model_based.improvement_search import FittedAnew, thinned
+from hpobench_llm.optimizers.model_based.improvement_search import fitted, thinned
 
 MOST = 3.0  # times the median excess
 
@@ -40,7 +40,6 @@ class Cei(Gp):
     def set_up(self) -> None:
         """Build the optimizer's own state."""
         super().set_up()
-        self._models = [FittedAnew(self.space) for _ in self.constraints]
         self._excesses: dict[int, list[float]] = {}  # in the order of the history
         self._ok: dict[int, bool] = {}
 
@@ -63,9 +62,9 @@ class Cei(Gp):
         """Return the logarithm of each candidate's product, `(m,)`."""
         known, able = self.history, self._able()
         feasible = np.zeros(len(candidates))
-        for model, column in zip(self._models, self._columns(), strict=True):
+        for column in self._columns():
             chosen = thinned(np.abs(column).argsort(kind="stable"), self.rng)  # near the bound
-            process = model.fit(known.points[chosen], scaled_excess(column)[chosen])
+            process = fitted(self.space, known.points[chosen], scaled_excess(column)[chosen])
             if len(known.running):
                 process = process.believing(columns(self.space, known.running))
             mean, deviation = process.predict(columns(self.space, candidates))

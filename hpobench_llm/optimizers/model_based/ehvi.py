@@ -14,8 +14,8 @@ from scipy.stats.qmc import Sobol
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.optimizers.barrier import relative_excesses
 from hpobench_llm.optimizers.base import Optimizer, Suggestion, Trial
-from hpobench_llm.optimizers.botorch_models import Regression, alone, improvement
-from hpobench_llm.optimizers.encoding import decode, features
+from hpobench_llm.optimizers.botorch_models import Improvement, Regression, alone
+from hpobench_llm.optimizers.encoding import decode, features, real_columns
 from hpobench_llm.optimizers.neighbours import neighbour
 from hpobench_llm.optimizers.pareto import fronts
 from hpobench_llm.optimizers.scalarisation import normalised
@@ -25,21 +25,26 @@ from hpobench_llm.space import Categorical, Configuration, Ordinal, config_id
 class Ehvi(Optimizer):
     """Fits a Gaussian process to each objective and asks where the front's volume grows most.
 
-    BoTorch's defaults: `SingleTaskGP` (Matérn 5/2, a length scale for each axis, outputs
-    standardised, noise fitted), a reference point a tenth of the front's range below its worst.
-    First come `2 * (d + 1)` points of a scrambled Sobol sequence, of which trials of an initial
-    design are taken off. Running trials are pending points, over whose outcomes it is averaged:
-    `posterior`. With one objective it is qLogNEI, noisy expected improvement.
+    BoTorch's defaults: `SingleTaskGP` (a Gaussian kernel with a length scale for each axis under a
+    log-normal prior, outputs standardised, noise fitted), a reference point a tenth of the trials'
+    range below their worst in each objective. First come `2 * (d + 1)` points of a scrambled Sobol
+    sequence, of which trials of an initial design are taken off. Running trials are pending
+    points, over whose outcomes it is averaged: `posterior`. With one objective it is qLogNEI,
+    noisy expected improvement.
 
     Constraints are further outputs, `c / (1 + |c|)` of the relative excess c, which keeps its
     sign and lies between -1 and 1; the improvement counts as far as they are likely to be kept.
     Until a trial is feasible, the one objective is the sum of the positive excesses.
 
-    Deviations, all for speed: 64 samples instead of 128. The maximum is not climbed by gradient
-    but taken among candidates that were not asked for before: 250 uniform draws and 50 neighbours
-    of the front, or all configurations, where a space has no more than 300. The hyperparameters
-    are fitted anew when the trials have grown by a quarter. Losses are scaled to [0, 1] over the
-    trials that are ok; a failed trial is 1 in every objective.
+    The maximum is looked for among candidates that were not asked for before: 250 uniform draws
+    and 50 neighbours of the front, or all configurations, where a space has no more than 300. From
+    the best 4 of them it is climbed along the real axes, the others as they are.
+
+    Deviations, all for speed: 64 samples instead of 128. A climb ends after 30 steps of L-BFGS-B.
+    The hyperparameters are fitted anew when the trials have grown by a quarter. Losses are scaled
+    to [0, 1] over the trials that are ok; a failed trial is 1 in every objective. The reference
+    point is that of all trials, where BoTorch's documentation takes their front: a front alone
+    gave smaller volumes on ZDT2.
 
     Raises:
         MissingDependencyError: BoTorch is not installed.
@@ -51,6 +56,8 @@ class Ehvi(Optimizer):
     draws: ClassVar[int] = 250
     near: ClassVar[int] = 50
     samples: ClassVar[int] = 64
+    starts: ClassVar[int] = 4
+    steps: ClassVar[int] = 30
 
     def set_up(self) -> None:
         """Build the optimizer's own state."""
@@ -64,6 +71,7 @@ class Ehvi(Optimizer):
             np.prod([len(values) for values in axes], dtype=float) <= self.draws + self.near
         )
         self._all = list(self.space.configurations()) if listed else []
+        self._real = real_columns(self.space)
         self._model, self._phase_one = Regression(), Regression()
         self._pending: dict[int, Configuration] = {}
         self._seen: set[str] = set()  # configurations, and those they were moved to
@@ -80,8 +88,7 @@ class Ehvi(Optimizer):
         if len(self._configs) < 2 or not candidates:
             return self._new(number, self.space.sample(self._rng))
         with alone(int(self._rng.integers(2**31))):
-            values = self._improvement(candidates)
-        return self._new(number, candidates[int(np.argmax(values))])
+            return self._new(number, self._best(candidates))
 
     def learn(self, trial: Trial, evaluation: Evaluation) -> None:
         """Remember the outcome of the configuration that was evaluated."""
@@ -120,7 +127,25 @@ class Ehvi(Optimizer):
         found: np.ndarray = least[fronts(np.array(self._losses)[least])[0]]
         return found
 
-    def _improvement(self, candidates: list[Configuration]) -> np.ndarray:
+    def _best(self, candidates: list[Configuration]) -> Configuration:
+        """Return the best of the candidates and of where the climbs from the best of them end."""
+        improvement = self._improvement()
+        points = features(self.space, candidates)
+        values = improvement.of(points)
+        order = np.argsort(-values, kind="stable")[: self.starts]
+        best = candidates[int(order[0])]
+        if not self._real:
+            return best
+        free = np.isin(np.arange(points.shape[1]), [*self._real.values()])
+        ends = improvement.climb(points[order], free, self.steps)
+        top = int(np.argmax(improvement.of(ends)))
+        climbed = candidates[int(order[top])] | {
+            axis.name: axis.from_unit(float(ends[top, column]))
+            for axis, column in self._real.items()
+        }
+        return best if config_id(climbed) in self._seen else climbed
+
+    def _improvement(self) -> Improvement:
         known = features(self.space, self._configs)
         violations = self._violations()
         if violations.min() > 0:
@@ -130,10 +155,9 @@ class Ehvi(Optimizer):
             excesses = np.array(self._excesses).reshape(len(known), len(self.constraints))
             model = self._model.given(known, np.hstack([gains, _bounded(excesses)]))
         pending = list(self._pending.values())
-        return improvement(
+        return Improvement(
             model,
             known,
-            features(self.space, candidates),
             features(self.space, pending) if pending else known[:0],
             objectives=1 if violations.min() > 0 else len(self.objectives),
             samples=self.samples,

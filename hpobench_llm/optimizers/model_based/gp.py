@@ -19,14 +19,14 @@ from hpobench_llm.space import Configuration
 class Gp(ModelBased):
     """Asks for the candidate of the largest expected improvement.
 
-    The first 10 trials are a scrambled Sobol sequence. The process has a Matérn 5/2 kernel with a
-    length for each axis and a noise level, all fitted by maximum likelihood, from where the last
-    fit ended and from where the first one began. It sees the unit cube with equal cells, a
-    categorical axis as one column a name. The
-    improvement is taken as its logarithm, which is accurate where the improvement itself is 0 in
-    floating point (Ament et al., 2023), over the lowest mean among the trials, since outcomes are
-    noisy. The candidates are 2000 uniform draws, or the whole space if it is smaller, and 500
-    points around the best trial; what was asked for before is not asked for again.
+    The first 10 trials are a scrambled Sobol sequence. The process has a length for each axis and
+    a noise level, of the highest density after what was seen, under BoTorch's priors; its kernel
+    is the Gaussian or the Matérn 5/2, whichever is the more plausible. It sees the unit cube with
+    equal cells, a categorical axis as one column a name. The improvement is taken as its
+    logarithm, which is accurate where the improvement itself is 0 in floating point (Ament et al.,
+    2023), over the lowest mean among the trials, since outcomes are noisy. The candidates are 2000
+    uniform draws, or the whole space if it is smaller, and 500 points around the best trial; what
+    was asked for before is not asked for again.
 
     A trial that failed counts as the worst that did not; losses above the median are replaced by
     normal scores, see `warped`. A running trial counts as if its outcome were the mean of the

@@ -11,7 +11,8 @@ from hpobench_llm.optimizers.model_based.candidates import around, uniform
 from hpobench_llm.optimizers.model_based.expected_improvement import log_expected_improvement
 from hpobench_llm.optimizers.model_based.gaussian_process import (
     GaussianProcess,
-    Hyperparameters,
+    gaussian,
+    matern,
 )
 from hpobench_llm.optimizers.model_based.history import Losses, warped
 from hpobench_llm.space import Space
@@ -20,29 +21,18 @@ DRAWS = 2000
 NEIGHBOURS = 250
 STEPS = 250
 MODELLED = 200
+KERNELS = (gaussian, matern)
 
 
-class FittedAnew:
-    """A process on the points of a space, whose fits go on from the last one's or from the start.
+def fitted(space: Space, points: Points, targets: Losses) -> GaussianProcess:
+    """Return the process fitted to targets `(n,)` at `points (n, d)` of a space.
 
-    The process sees the unit cube with equal cells, a categorical axis as one column a name.
-    Its hyperparameters are those of the larger likelihood.
+    It sees the unit cube with equal cells, a categorical axis as one column a name. Its kernel and
+    hyperparameters are the most plausible that are found.
     """
-
-    def __init__(self, space: Space) -> None:
-        self._space = space
-        self._last: Hyperparameters | None = None
-
-    def fit(self, points: Points, targets: Losses) -> GaussianProcess:
-        """Return the process fitted to targets `(n,)` at `points (n, d)`."""
-        inputs = columns(self._space, points)
-        starts = [Hyperparameters.default(inputs.shape[1])]
-        if self._last is not None:
-            starts.append(self._last)
-        fits = [GaussianProcess.fit(inputs, targets, start) for start in starts]
-        best = max(fits, key=lambda process: process.evidence)
-        self._last = best.fitted
-        return best
+    inputs = columns(space, points)
+    fits = [GaussianProcess.fit(inputs, targets, kernel) for kernel in KERNELS]
+    return max(fits, key=lambda process: process.plausibility)
 
 
 class ImprovementSearch:
@@ -50,7 +40,6 @@ class ImprovementSearch:
 
     def __init__(self, space: Space, rng: np.random.Generator) -> None:
         self._space, self._rng = space, rng
-        self._model = FittedAnew(space)
 
     def candidates(self, best: Point) -> Points:
         """Return 2000 uniform draws, or the whole space if it is smaller, and 500 near `best`."""
@@ -80,7 +69,7 @@ class ImprovementSearch:
         """
         able = np.ones(len(losses), dtype=np.bool_) if able is None else able
         chosen = thinned(np.lexsort((losses, ~able)), self._rng)
-        process = self._model.fit(points[chosen], warped(losses)[chosen])
+        process = fitted(self._space, points[chosen], warped(losses)[chosen])
         if len(running):
             process = process.believing(columns(self._space, running))
         means, _ = process.predict(process.inputs)

@@ -41,9 +41,10 @@ class SmacRf(ModelBased):
     adapts its step, which here stays at the 0.05 where SMAC's begins. On an ordinal axis a
     neighbour is one step up or down, on a categorical axis any name. The forest sees a
     categorical axis as one column a name. It is fitted anew for every suggestion, with new
-    bootstraps. No configuration is run more than once, as the intensifier would do with several
-    seeds. As in SMAC running trials are not looked at. A failed trial has the worst loss of those
-    that did not fail, where SMAC's crash cost is infinite unless it is set.
+    bootstraps, where SMAC's waits for 8 more trials (`retrain_after`). No configuration is run
+    more than once, as the intensifier would do with several seeds. As in SMAC running trials are
+    not looked at. A failed trial has the worst loss of those that did not fail, where SMAC's crash
+    cost is infinite unless it is set.
 
     Raises:
         MissingDependencyError: scikit-learn is not installed.

@@ -1,9 +1,9 @@
 """ASHA: asynchronous successive halving, by promotion or by stopping. Our own code.
 
 Li, Jamieson, Rostamizadeh, Gonina, Ben-tzur, Hardt, Recht and Talwalkar, "A system for massively
-parallel hyperparameter tuning", MLSys 2020 (promotion). The stopping rule is that of Ray Tune and
-Syne Tune (Klein et al., "Model-based asynchronous hyperparameter and neural architecture search",
-arXiv 2003.10865, section 3).
+parallel hyperparameter tuning", MLSys 2020 (promotion). The stopping rule is that of Syne Tune up
+to version 0.13 (Klein et al., "Model-based asynchronous hyperparameter and neural architecture
+search", arXiv 2003.10865, section 3).
 """
 
 from abc import abstractmethod
@@ -70,10 +70,14 @@ class Asha(Promotion, MultiFidelityOptimizer):
 
 
 class AshaStopping(Asha):
-    """Trains a configuration on while it is among the best third of each rung that it reaches.
+    """Trains a configuration on while its loss is within the best third of each rung it reaches.
 
-    Where a rung holds fewer than `eta` runs, the run goes on if none there is better: the first
-    always does. What is stopped is never taken up again.
+    Of a rung of n runs, itself included, one goes on whose loss is at most the `1 / eta` quantile
+    (linear, as NumPy's): the best `ceil(n / eta)`, and what equals the last of them. The first run
+    of a rung always goes on, unless it failed. What is stopped is never taken up again.
+
+    Others: Ray Tune compares with the quantile of the runs before; Syne Tune 0.16 goes on while at
+    most n / eta are better, one more than here where eta divides n.
     """
 
     def set_up(self) -> None:
@@ -86,10 +90,10 @@ class AshaStopping(Asha):
         super().learn(trial, evaluation)
         rung = self._rung_of[trial.number]
         done = self._done[rung]
-        if rung + 1 < len(self.rungs) and done[-1] in self.best(
-            done, max(1, len(done) // self.eta)
-        ):
-            self._going_on.append(done[-1])
+        own = done[-1]
+        better = sum(member.ok and member.loss < own.loss for member in done)
+        if rung + 1 < len(self.rungs) and own.ok and better * self.eta < len(done):
+            self._going_on.append(own)
 
     def _next(self) -> Member | None:
         return self._going_on.popleft() if self._going_on else None

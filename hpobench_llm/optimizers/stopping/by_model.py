@@ -22,7 +22,7 @@ from hpobench_llm.optimizers.base import Trial
 from hpobench_llm.optimizers.encoding import Points, columns
 from hpobench_llm.optimizers.model_based.expected_improvement import log_expected_improvement
 from hpobench_llm.optimizers.model_based.history import History
-from hpobench_llm.optimizers.model_based.improvement_search import FittedAnew, ImprovementSearch
+from hpobench_llm.optimizers.model_based.improvement_search import ImprovementSearch, fitted
 from hpobench_llm.optimizers.stopping.rule import StoppingRule
 
 Array = NDArray[np.float64]
@@ -74,7 +74,6 @@ class RuleByModel(StoppingRule):
         """Build the rule's own state."""
         rng = np.random.default_rng([self.seed, 1])  # apart from the optimizer's own draws
         self._history = History(self.space)
-        self._model = FittedAnew(self.space)
         self._search = ImprovementSearch(self.space, rng)
         self._judged = 0
         self.gains: list[float] = []
@@ -104,7 +103,7 @@ class RuleByModel(StoppingRule):
         kept = np.argsort(losses, kind="stable")[: max(self.least, (len(losses) + 1) // 2)]
         best, scale = points[kept[0]], float(losses[kept].std())
         targets = (losses[kept] - losses[kept].mean()) / (scale or 1.0)
-        process = self._model.fit(points[kept], targets)
+        process = fitted(self.space, points[kept], targets)
         candidates = _new(self._search.candidates(best), points)
         return Outlook(
             *process.predict(process.inputs),

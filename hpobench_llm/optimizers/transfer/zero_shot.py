@@ -5,10 +5,11 @@ as Salinas et al. ("Syne Tune", AutoML 2022) have it. Our own code.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import Metric
@@ -22,26 +23,48 @@ from hpobench_llm.optimizers.encoding import Points, columns, encode
 from hpobench_llm.optimizers.transfer.knowledge import losses
 from hpobench_llm.space import Configuration, Space, config_id
 
+Scores = NDArray[np.float64]
+
+
+def ranks(values: Scores) -> Scores:
+    """Return each task's ranks of its losses (tasks, configurations), ties sharing their mean."""
+    ranked: Scores = rankdata(values, axis=1)
+    return ranked
+
+
+def scaled(values: Scores) -> Scores:
+    """Return each task's losses from 0, its best, to 1, its worst sound one; a failed one is 1."""
+    finite = np.where(np.isfinite(values), values, np.nan)
+    low, high = np.nanmin(finite, axis=1), np.nanmax(finite, axis=1)
+    spread = np.where(high > low, high - low, 1.0)
+    return np.where(np.isfinite(values), (values - low[:, None]) / spread[:, None], 1.0)
+
 
 class ZeroShot(SingleObjectiveOptimizer):
     """Asks for the configurations of the sources in the order of `portfolio`; learns nothing.
 
-    Each source's losses are scaled to [0, 1] by its best and its worst sound loss; a failed
-    configuration has 1, and a source without a sound one is left out. A configuration that a
-    source lacks has there the loss of the nearest one that it has, in the unit cube with equal
-    cells (a categorical axis: one column a name). When all are asked for, uniform draws follow.
+    What is averaged over the sources is the rank of a configuration in each, as in Syne Tune.
+    A failed configuration is the worst, and a source without a sound one is left out. A
+    configuration that a source lacks has there the loss of the nearest one that it has, in the
+    unit cube with equal cells (a categorical axis: one column a name). When all are asked for,
+    uniform draws follow.
 
-    Deviations: the paper fills gaps by a surrogate for each source; it stops where its portfolio
-    is as long as the budget, which is the same.
+    Deviations: the paper fills gaps by a surrogate for each source, Syne Tune by one or not at
+    all; it stops where its portfolio is as long as the budget, which is the same.
     """
 
     def set_up(self) -> None:
         """Build the optimizer's own state."""
         self._rng = np.random.default_rng(self.seed)
         tried = {config_id(config) for config in self._design}
-        configs, scaled = scaled_losses(self.space, self.sources, self.objective)
-        order = (configs[row] for row in portfolio(scaled, self.budget))
+        configs, values = filled_losses(self.space, self.sources, self.objective)
+        order = (configs[row] for row in portfolio(values, self.budget, self.scored))
         self._portfolio = deque(config for config in order if config_id(config) not in tried)
+
+    @staticmethod
+    def scored(values: Scores) -> Scores:
+        """Return what is averaged over the sources."""
+        return ranks(values)
 
     def suggest(self, number: int) -> Suggestion:
         """Return the next of the portfolio."""
@@ -53,37 +76,48 @@ class ZeroShot(SingleObjectiveOptimizer):
         """Ignore the outcome."""
 
 
-def portfolio(scaled: NDArray[np.float64], length: int) -> list[int]:
-    """Return up to `length` columns of `scaled` (tasks, configurations), the best portfolio first.
+class ZeroShotScaled(ZeroShot):
+    """The same of losses that are scaled to [0, 1] in each source, in place of ranks.
 
-    Each is the one that lowers the average over the tasks of the best loss so far the most: the
-    greedy choice. Ties, and all that cannot lower it any more, go by their own average loss, then
-    by their place.
+    So how much worse a configuration is counts, and not only how many are better.
     """
-    tasks, count = scaled.shape
-    if not tasks:
-        return []
-    own = scaled.mean(axis=0)
-    best = np.ones((tasks, 1))
+
+    @staticmethod
+    def scored(values: Scores) -> Scores:
+        """Return what is averaged over the sources."""
+        return scaled(values)
+
+
+def portfolio(values: Scores, length: int, scored: Callable[[Scores], Scores]) -> list[int]:
+    """Return up to `length` columns of losses (tasks, configurations), the best portfolio first.
+
+    Each is the one that lowers the average over the tasks of the best score so far the most: the
+    greedy choice, the first of several. When none can lower it any more, a new portfolio begins
+    among those that are left, scored anew, as in Syne Tune.
+    """
     order: list[int] = []
-    left = np.ones(count, dtype=np.bool_)
-    while len(order) < min(length, count):
-        reached = np.where(left, np.minimum(best, scaled).mean(axis=0), np.inf)
-        # Sums of equal terms may differ in the last digit, which is no reason to prefer one.
-        ties = np.flatnonzero(reached <= reached.min() + 1e-12)
-        chosen = int(ties[np.argmin(own[ties])])
-        order.append(chosen)
-        left[chosen] = False
-        best = np.minimum(best, scaled[:, [chosen]])
+    left = np.arange(values.shape[1])
+    while len(values) and len(left) and len(order) < length:
+        scores = scored(values[:, left])
+        best = np.full((len(values), 1), np.inf)
+        chosen: list[int] = []
+        while np.any(scores < best) and len(order) + len(chosen) < length:
+            reached = np.minimum(best, scores).mean(axis=0)
+            # Sums of equal terms may differ in the last digit, which is no reason to prefer one.
+            chosen.append(int(np.flatnonzero(reached <= reached.min() + 1e-12)[0]))
+            best = np.minimum(best, scores[:, chosen[-1:]])
+        order += left[chosen].tolist()
+        left = np.delete(left, chosen)
     return order
 
 
-def scaled_losses(
+def filled_losses(
     space: Space, sources: Sequence[Source], objective: Metric
-) -> tuple[list[Configuration], NDArray[np.float64]]:
-    """Return all configurations of the sources, and their scaled losses (tasks, configurations).
+) -> tuple[list[Configuration], Scores]:
+    """Return all configurations of the sources, and their losses (tasks, configurations).
 
-    See `ZeroShot`. Of a configuration that stands twice in a source its first row counts.
+    See `ZeroShot`; a failed one is infinite. Of a configuration that stands twice in a source its
+    first row counts.
     """
     found = {config_id(config): config for source in sources for config in source.configs}
     configs = list(found.values())
@@ -92,11 +126,9 @@ def scaled_losses(
     for source in sources:
         values = losses(source, (objective,))[:, 0]
         if np.isfinite(values).any():
-            low, high = np.nanmin(values), np.nanmax(values)
-            scaled = np.where(np.isnan(values), 1.0, (values - low) / ((high - low) or 1.0))
             known = _points(space, source.configs)
             near = [np.argmin(((known - point) ** 2).sum(axis=1)) for point in wanted]
-            rows.append(scaled[near])
+            rows.append(np.where(np.isnan(values), np.inf, values)[near])
     return configs, np.array(rows).reshape(len(rows), len(configs))
 
 

@@ -16,6 +16,7 @@ from hpobench_llm.collect.data.rows import Split, load_split
 from hpobench_llm.collect.ledger.header import Header, ItemSet
 from hpobench_llm.collect.record import Provenance, finite
 from hpobench_llm.collect.scores.losses import Batch, evaluation_batches, mean_loss, summed_losses
+from hpobench_llm.collect.scores.prefix import shared_prefix, without_prefix
 from hpobench_llm.collect.scores.scorer import Scorer, build_scorers
 from hpobench_llm.collect.scores.trust import NONE, Trust
 from hpobench_llm.errors import SpecError
@@ -127,10 +128,12 @@ class _RowSet:
         self._labels = torch.tensor(
             [len(row.ids) - row.prompt_tokens for row in rows], dtype=torch.float64
         )
-        self._batches: list[tuple[list[int], Batch]] = list(evaluation_batches(rows, pad, device))
+        self._prefix = shared_prefix(rows)
+        rest = [without_prefix(row, self._prefix) for row in rows]
+        self._batches: list[tuple[list[int], Batch]] = list(evaluation_batches(rest, pad, device))
 
     def measure(self, model: torch.nn.Module) -> tuple[dict[str, float], torch.Tensor]:
-        sums = summed_losses(model, len(self._labels), self._batches)
+        sums = summed_losses(model, len(self._labels), self._batches, self._prefix)
         means = {
             name: float(sums[part].sum() / self._labels[part].sum())
             for name, part in self._parts.items()

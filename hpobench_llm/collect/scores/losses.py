@@ -5,17 +5,23 @@ from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy
+from transformers import DynamicCache
 
 from hpobench_llm.collect.data.batches import collate
 from hpobench_llm.collect.data.encoding import IGNORED, Tokens
+from hpobench_llm.collect.scores.prefix import cache_for, keys_and_values
 
 EVALUATION_TOKENS = 4096  # per forward pass; more does not run faster on a CPU
 
 Batch = dict[str, torch.Tensor]
 
 
-def label_logits(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, ...]:
+def label_logits(
+    model: torch.nn.Module, batch: Batch, cache: DynamicCache | None = None
+) -> tuple[torch.Tensor, ...]:
     """Return `(labels, vocabulary)` logits, the `(labels,)` right tokens, and the row of each.
+
+    `cache` holds what comes before the batch, see `prefix`.
 
     Only positions that the loss sees go through the model's head: with a small base the logits of
     the prompt would cost more than the layers below. What the model does after its head (a scale,
@@ -31,15 +37,19 @@ def label_logits(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, ..
     head = model.get_output_embeddings()  # type: ignore[operator]
     hook = head.register_forward_pre_hook(cut)
     try:
-        logits = model(input_ids=batch["input_ids"], use_cache=False).logits
+        logits = model(
+            input_ids=batch["input_ids"], past_key_values=cache, use_cache=cache is not None
+        ).logits
     finally:
         hook.remove()
     return logits.float(), labels[seen], places[:, 0]
 
 
-def label_losses(model: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+def label_losses(
+    model: torch.nn.Module, batch: Batch, cache: DynamicCache | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return `(labels,)` cross-entropies in nats and the row of each."""
-    logits, labels, rows = label_logits(model, batch)
+    logits, labels, rows = label_logits(model, batch, cache)
     return cross_entropy(logits, labels, reduction="none"), rows
 
 
@@ -50,13 +60,21 @@ def row_losses(model: torch.nn.Module, rows: Sequence[Tokens], pad: int) -> torc
 
 
 def summed_losses(
-    model: torch.nn.Module, count: int, batches: Iterable[tuple[list[int], Batch]]
+    model: torch.nn.Module,
+    count: int,
+    batches: Iterable[tuple[list[int], Batch]],
+    prefix: Sequence[int] = (),
 ) -> torch.Tensor:
-    """Return `(count,)` summed losses of the rows in ready batches, as `row_losses`."""
+    """Return `(count,)` summed losses of the rows in ready batches, as `row_losses`.
+
+    All rows come after the `prefix`, which is run through the model once.
+    """
     found = torch.zeros(count, dtype=torch.float64)
     with torch.no_grad():
+        known = keys_and_values(model, prefix) if prefix else None
         for chosen, batch in batches:
-            losses, places = label_losses(model, batch)
+            cache = None if known is None else cache_for(known, len(chosen))
+            losses, places = label_losses(model, batch, cache)
             found.index_add_(0, torch.tensor(chosen)[places.cpu()], losses.double().cpu())
     return found
 

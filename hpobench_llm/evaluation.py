@@ -8,6 +8,7 @@ from hpobench_llm.metrics import Metric
 
 Status = Literal["ok", "diverged", "out_of_memory", "failed"]
 STATUSES: tuple[Status, ...] = get_args(Status)
+OUTCOMES = ("status", "cost_seconds", "tokens")  # columns of every frame of evaluations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from hpobench_llm.artefacts import (
     write_json,
 )
 from hpobench_llm.errors import ConfigurationError, IntegrityError
-from hpobench_llm.evaluation import STATUSES
+from hpobench_llm.evaluation import OUTCOMES, STATUSES
 from hpobench_llm.space import Categorical, config_id
 from hpobench_llm.tables.parquet import check_parquet, one_line
 from hpobench_llm.tables.schema import (
@@ -139,6 +139,12 @@ def _check_columns(frame: pd.DataFrame, metadata: Metadata, where: object) -> No
     if not len(frame) or not frame.columns.is_unique:
         raise IntegrityError(f"{where}: rows, and columns of different names, are expected")
     metrics = metadata.metrics.values()
+    for name in OUTCOMES:
+        if name in metadata.metrics:
+            raise IntegrityError(
+                f"{where}: a metric `{name}` could not be told from the {name} of an evaluation; "
+                "call it otherwise (an import's spec: `name`)"
+            )
     names = [d.name for d in metadata.space if isinstance(d, Categorical)]
     numbers = [d.name for d in metadata.space if d.name not in names]
     numbers += [axis.name for axis in metadata.fidelities]

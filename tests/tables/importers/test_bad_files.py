@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hpobench_llm.errors import DataError, HpobenchError, SpecError
+from hpobench_llm.errors import DataError, HpobenchError, IntegrityError, SpecError
 from hpobench_llm.tables.importers.command import import_tables
 from hpobench_llm.tables.importers.draft import seal_all
 from hpobench_llm.tables.importers.generic.build import drafts_of_spec
@@ -155,6 +155,13 @@ def test_a_file_that_breaks_a_rule(bring, tmp_path, spec, content, words):
 )
 def test_a_spec_that_breaks_a_rule(bring, tmp_path, spec, words):
     refuses(bring, tmp_path, spec, "lr,loss\n0.5,2\n1,3\n", SpecError, ["spec.toml", *words])
+
+
+@pytest.mark.parametrize("name", ["tokens", "cost_seconds"])
+def test_a_metric_is_not_called_as_every_answer_calls_its_own(bring, tmp_path, name):
+    spec = PLAIN + f'[metrics.{name}]\ndirection = "maximize"\n'
+    content = f"lr,loss,{name}\n0.5,2,1\n1,3,2\n"
+    refuses(bring, tmp_path, spec, content, IntegrityError, [f"a metric `{name}`", "`name`"])
 
 
 @pytest.mark.parametrize("name", ["../mine", "a/b", "a..b", "", ".hidden", "a\\\\b"])

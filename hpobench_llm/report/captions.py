@@ -1,10 +1,10 @@
 """What stands under each picture: what is drawn, what is left out, and how much of it."""
 
+from hpobench_llm.comparison.inference import rank_correlation
+from hpobench_llm.comparison.result import BenchmarkComparison, Comparison
+from hpobench_llm.comparison.spending import TRIALS
 from hpobench_llm.report.facts import BenchmarkFacts
 from hpobench_llm.report.words import count, counted, listed, number, percent, some, words
-from hpobench_llm.studies.comparison import BenchmarkComparison, Comparison
-from hpobench_llm.studies.inference import rank_correlation
-from hpobench_llm.studies.spending import TRIALS
 
 
 def of_regret(result: BenchmarkComparison, comparison: Comparison) -> str:

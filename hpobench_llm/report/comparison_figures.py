@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
+from hpobench_llm.comparison.result import Band, BenchmarkComparison, Comparison
 from hpobench_llm.report.canvas import WIDTH_INCHES, house_style, log_ticks, svg_of
 from hpobench_llm.report.looks import INK, MUTED, looks
 from hpobench_llm.report.words import counted, label
-from hpobench_llm.studies.comparison import Band, BenchmarkComparison, Comparison
 
 
 def regret_curves(result: BenchmarkComparison, comparison: Comparison) -> str:

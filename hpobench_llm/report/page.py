@@ -9,12 +9,12 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from hpobench_llm.artefacts import write_atomically
+from hpobench_llm.comparison.result import BenchmarkComparison, Comparison
 from hpobench_llm.errors import UnknownNameError
 from hpobench_llm.report import captions, comparison_figures, summary, table_figures, words
 from hpobench_llm.report.facts import BenchmarkFacts
 from hpobench_llm.report.limits import limits
 from hpobench_llm.report.looks import looks
-from hpobench_llm.studies.comparison import BenchmarkComparison, Comparison
 
 __all__ = ["BenchmarkFacts", "render", "write_report"]
 

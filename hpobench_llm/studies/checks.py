@@ -9,11 +9,11 @@ from hpobench_llm.benchmarks.base import Benchmark
 from hpobench_llm.errors import ConfigurationError, HpobenchError, SpecError
 from hpobench_llm.metrics import select
 from hpobench_llm.optimizers.registry import check_name, entry
+from hpobench_llm.replaying.budget import TOKENS, Budget
+from hpobench_llm.replaying.design import initial_design
+from hpobench_llm.running.processes import in_processes
 from hpobench_llm.space import Categorical, Configuration
 from hpobench_llm.spec import read_spec
-from hpobench_llm.studies.budget import TOKENS, Budget
-from hpobench_llm.studies.design import initial_design
-from hpobench_llm.studies.processes import in_processes
 from hpobench_llm.studies.runner import Runner
 from hpobench_llm.studies.study import StudySpec, kind_of, load_as
 

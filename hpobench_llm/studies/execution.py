@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpobench_llm.errors import HpobenchError, MissingDependencyError
+from hpobench_llm.running.processes import in_processes
+from hpobench_llm.running.tasks import Answer
 from hpobench_llm.studies.folder import Folder
-from hpobench_llm.studies.processes import in_processes
 from hpobench_llm.studies.results import FAILURES, TRAJECTORIES
 from hpobench_llm.studies.runner import Runner
 from hpobench_llm.studies.study import Cell, StudySpec
-from hpobench_llm.studies.tasks import Answer
 
 HANGS = 2  # so often may an optimizer hang on a benchmark before its other seeds are left out
 
@@ -115,7 +115,7 @@ def _on_ray(
     cells: Iterator[Cell], runner: Runner, spec: StudySpec, count: int | None, address: str
 ) -> Generator[Answer[Cell, bytes], None, None]:
     try:
-        from hpobench_llm.studies.on_ray import on_ray
+        from hpobench_llm.running.on_ray import on_ray
     except ImportError as error:
         raise MissingDependencyError(str(error.name), "ray", "--executor ray") from None
     return on_ray(cells, runner.replay, count=count, timeout=spec.timeout, address=address)

@@ -23,12 +23,12 @@ import pyarrow.parquet as pq
 from hpobench_llm.artefacts import sha256_of_file, write_json
 from hpobench_llm.errors import IntegrityError, SpecError
 from hpobench_llm.provenance import git_revision
+from hpobench_llm.replaying.trajectory import MEASURED, save_trials, trials_to_parquet
 from hpobench_llm.studies.header import FORMAT, STUDY, Header
 from hpobench_llm.studies.parts import OtherCodeError, Parts
 from hpobench_llm.studies.results import FAILURES, SECONDS, TRAJECTORIES
 from hpobench_llm.studies.runner import identity
 from hpobench_llm.studies.study import Cell, StudySpec
-from hpobench_llm.studies.trajectory import MEASURED, save_trials, trials_to_parquet
 
 
 class Folder:

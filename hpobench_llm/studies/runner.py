@@ -7,13 +7,13 @@ from hpobench_llm.errors import IntegrityError
 from hpobench_llm.metrics import select
 from hpobench_llm.optimizers.registry import build, entry
 from hpobench_llm.provenance import versions
-from hpobench_llm.studies.budget import Budget
+from hpobench_llm.replaying.budget import Budget
+from hpobench_llm.replaying.design import initial_design
+from hpobench_llm.replaying.replay import replay
+from hpobench_llm.replaying.sources import sources_of
+from hpobench_llm.replaying.trajectory import trials_to_parquet
 from hpobench_llm.studies.code import code_of
-from hpobench_llm.studies.design import initial_design
-from hpobench_llm.studies.replay import replay
-from hpobench_llm.studies.sources import sources_of
 from hpobench_llm.studies.study import NONE, Cell, StudySpec, kind_of
-from hpobench_llm.studies.trajectory import trials_to_parquet
 
 
 def identity(spec: StudySpec, benchmarks: list[Benchmark]) -> dict[str, dict[str, str]]:

@@ -17,16 +17,16 @@ import pytest
 from hpobench_llm.artefacts import write_json
 from hpobench_llm.benchmarks.toy import toy_bowl
 from hpobench_llm.errors import IntegrityError, SpecError
+from hpobench_llm.replaying.columns import NUMBERS, TEXTS, short_names
+from hpobench_llm.replaying.replay import replay
+from hpobench_llm.replaying.trajectory import MEASURED
 from hpobench_llm.report.compare import compare
 from hpobench_llm.studies import folder as folders
-from hpobench_llm.studies.columns import NUMBERS, TEXTS, short_names
 from hpobench_llm.studies.folder import Folder
 from hpobench_llm.studies.recorded import record, recorded
-from hpobench_llm.studies.replay import replay
 from hpobench_llm.studies.results import read_trajectories
 from hpobench_llm.studies.runner import Runner
 from hpobench_llm.studies.study import Cell, StudySpec
-from hpobench_llm.studies.trajectory import MEASURED
 from tests.optimizers.test_plugins import GOOD, install
 
 SPEC = StudySpec(
@@ -259,7 +259,7 @@ import os, random, signal, sys, time
 from pathlib import Path
 from hpobench_llm.studies import execution
 from hpobench_llm.studies.study import StudySpec
-from hpobench_llm.studies.tasks import attempt
+from hpobench_llm.running.tasks import attempt
 
 def here(tasks, handle, **_):
     for task in tasks:

@@ -14,11 +14,11 @@ from hpobench_llm.errors import (
 )
 from hpobench_llm.metrics import Fidelity
 from hpobench_llm.optimizers import catalogue
+from hpobench_llm.replaying.columns import short_names
 from hpobench_llm.report.compare import compare
 from hpobench_llm.space import Categorical, Ordinal, Space
 from hpobench_llm.spec import read_spec
 from hpobench_llm.studies.checks import read_study
-from hpobench_llm.studies.columns import short_names
 from hpobench_llm.studies.execution import run_study
 from hpobench_llm.studies.header import Header
 from hpobench_llm.studies.parts import Parts

@@ -19,8 +19,8 @@ from hpobench_llm.errors import ConfigurationError, OptimizerError
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import Metric
 from hpobench_llm.optimizers.base import Optimizer, Trial
+from hpobench_llm.replaying.budget import EVALUATIONS, SECONDS, TOKENS, Budget
 from hpobench_llm.space import Configuration
-from hpobench_llm.studies.budget import EVALUATIONS, SECONDS, TOKENS, Budget
 
 UNKNOWN_COST = 1.0  # units of time
 FREE_TRIALS = 1000  # in a row, after which a budget that nothing is taken from counts as endless

@@ -12,9 +12,9 @@ from hpobench_llm.benchmarks.base import CONSTRAINT, Benchmark
 from hpobench_llm.optimizers.base import Optimizer
 from hpobench_llm.optimizers.entry import Entry
 from hpobench_llm.provenance import versions
+from hpobench_llm.replaying.clock import Run
+from hpobench_llm.replaying.columns import CONFIG, FIDELITY, METRIC, short_names
 from hpobench_llm.space import Value
-from hpobench_llm.studies.clock import Run
-from hpobench_llm.studies.columns import CONFIG, FIDELITY, METRIC, short_names
 
 FORMAT = "3"  # stands in the files as `hpobench_llm.trajectories`
 KEYS = ("benchmark", "optimizer", "seed")

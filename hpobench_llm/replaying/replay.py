@@ -9,11 +9,11 @@ from hpobench_llm.errors import ConfigurationError, OptimizerError
 from hpobench_llm.metrics import objective_of, select
 from hpobench_llm.optimizers.base import Optimizer
 from hpobench_llm.optimizers.registry import build, entry
+from hpobench_llm.replaying.budget import Budget
+from hpobench_llm.replaying.clock import Clock, Rules
+from hpobench_llm.replaying.sources import sources_of
+from hpobench_llm.replaying.trajectory import Trajectory
 from hpobench_llm.space import Configuration, check_seed
-from hpobench_llm.studies.budget import Budget
-from hpobench_llm.studies.clock import Clock, Rules
-from hpobench_llm.studies.sources import sources_of
-from hpobench_llm.studies.trajectory import Trajectory
 
 
 def replay(

@@ -49,16 +49,16 @@ class Runner:
             IntegrityError: a table, a library or code is another one than `expected`.
             HpobenchError: as `replay`.
         """
-        spec, problem = self.spec, self._open(cell.benchmark)
+        spec, benchmark = self.spec, self._open(cell.benchmark)
         checkpoint = spec.checkpoint_seconds
         trajectory = replay(
-            problem,
+            benchmark,
             cell.optimizer,
             budget=spec.budget,
             seed=cell.seed,
             workers=spec.workers,
             objectives=spec.objectives,
-            initial=initial_design(problem, spec.initial, cell.seed, spec.table_seed),
+            initial=initial_design(benchmark, spec.initial, cell.seed, spec.table_seed),
             sources=self._sources(cell),
             table_seed=spec.table_seed,
             checkpoint_seconds=None if checkpoint == NONE else checkpoint,
@@ -72,17 +72,17 @@ class Runner:
         Raises:
             HpobenchError: it does not.
         """
-        spec, problem = self.spec, self._open(cell.benchmark)
-        objectives = select(problem.metrics, spec.objectives, problem.name)
+        spec, benchmark = self.spec, self._open(cell.benchmark)
+        objectives = select(benchmark.metrics, spec.objectives, benchmark.name)
         build(
             cell.optimizer,
-            space=problem.space,
+            space=benchmark.space,
             objectives=objectives,
-            fidelities=problem.fidelities,
-            budget=Budget.of(spec.budget, problem.fidelities).trials,
+            fidelities=benchmark.fidelities,
+            budget=Budget.of(spec.budget, benchmark.fidelities).trials,
             seed=cell.seed,
-            sources=sources_of(problem, self._sources(cell), objectives),
-            constraints=problem.constraints,
+            sources=sources_of(benchmark, self._sources(cell), objectives),
+            constraints=benchmark.constraints,
         ).close()
 
     def _sources(self, cell: Cell) -> list[Benchmark]:

@@ -19,7 +19,7 @@ from scipy.stats.qmc import Sobol
 from hpobench_llm.adapters import to_configspace
 from hpobench_llm.benchmarks.base import Benchmark
 from hpobench_llm.optimizers.encoding import decode, features
-from hpobench_llm.studies.replay import replay
+from hpobench_llm.replaying.replay import replay
 
 # What a run returns: its best loss in full (of several objectives the negative of the hypervolume
 # that it dominates), its suggestions, and the CPU seconds that they took.

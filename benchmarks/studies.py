@@ -21,13 +21,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy is imported
 
 from hpobench_llm.benchmarks.catalogue import load
 from hpobench_llm.provenance import git_revision, processor, versions
+from hpobench_llm.replaying.replay import replay
+from hpobench_llm.replaying.trajectory import MEASURED
+from hpobench_llm.running.processes import in_processes
 from hpobench_llm.studies.folder import Folder
-from hpobench_llm.studies.processes import in_processes
-from hpobench_llm.studies.replay import replay
 from hpobench_llm.studies.results import read_trajectories
 from hpobench_llm.studies.runner import Runner
-from hpobench_llm.studies.study import StudySpec
-from hpobench_llm.studies.trajectory import MEASURED
+from hpobench_llm.studies.study import Study, StudySpec
 
 OPTIMIZERS = (
     *("random", "sobol", "grid", "nomad", "tpe-optuna", "tpe-nni", "cmaes", "de"),
@@ -67,7 +67,7 @@ def time_study(spec: StudySpec, processes: int) -> dict[str, Any]:
     cpu = cpu_seconds()
     with tempfile.TemporaryDirectory() as scratch, timed(spent, "wall"):
         with timed(spent, "opening"):
-            folder = Folder(Path(scratch), spec)
+            folder = Folder(Path(scratch), Study(spec))
         handle = Runner(spec, folder.identity).replay
         with (
             timed(spent, "pool"),

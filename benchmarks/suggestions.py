@@ -28,8 +28,8 @@ from hpobench_llm.optimizers.catalogue import ENTRIES
 from hpobench_llm.optimizers.measured import FILE
 from hpobench_llm.optimizers.registry import build
 from hpobench_llm.provenance import processor, versions
-from hpobench_llm.studies.budget import Budget
-from hpobench_llm.studies.clock import Clock, Rules
+from hpobench_llm.replaying.budget import Budget
+from hpobench_llm.replaying.clock import Clock, Rules
 
 TRIALS = 100
 TABLE = "lora-nano"

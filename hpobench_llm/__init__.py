@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hpobench_llm.benchmarks.catalogue import list_benchmarks, load
     from hpobench_llm.optimizers.registry import list_optimizers
+    from hpobench_llm.replaying.replay import replay
     from hpobench_llm.report.compare import compare
-    from hpobench_llm.studies.replay import replay
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "compare", "list_benchmarks", "list_optimizers", "load", "replay"]
@@ -20,7 +20,7 @@ _HOMES = {
     "list_benchmarks": "hpobench_llm.benchmarks.catalogue",
     "list_optimizers": "hpobench_llm.optimizers.registry",
     "load": "hpobench_llm.benchmarks.catalogue",
-    "replay": "hpobench_llm.studies.replay",
+    "replay": "hpobench_llm.replaying.replay",
 }
 
 

@@ -50,11 +50,11 @@ def _replay(options: argparse.Namespace) -> int:
         raise HpobenchError(f"--processes must be at least 1, got {options.processes}")
     if options.address is not None and options.executor != "ray":
         raise HpobenchError(f"--address {options.address} needs --executor ray")
-    spec = read_study(options.study)
-    total = len(spec.cells())
-    with Progress(total, f"replay {spec.name}") as progress:
+    study = read_study(options.study)
+    total = len(study.spec.cells())
+    with Progress(total, f"replay {study.spec.name}") as progress:
         outcome = run_study(
-            spec,
+            study,
             options.out,
             processes=options.processes,
             ray_address=(options.address or "auto") if options.executor == "ray" else None,

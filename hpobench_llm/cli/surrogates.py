@@ -72,7 +72,7 @@ def _fit(options: argparse.Namespace) -> int:
 def _checked(table: Any, surrogate: Any) -> Any:
     """Return the surrogate with the outcome of its ranking check."""
     from hpobench_llm.benchmarks.surrogate import SurrogateBenchmark
-    from hpobench_llm.studies.ranking_check import ranking_check
+    from hpobench_llm.comparison.ranking_check import ranking_check
 
     name = table.metadata.name
     if surrogate.table_sha256 != table.metadata.table_sha256:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from html import escape
 from io import StringIO
 from math import ceil, floor, log10
-from typing import Any
+from typing import Any, NamedTuple
 
 from matplotlib import style
 from matplotlib.axis import Axis
@@ -44,6 +44,13 @@ _STYLE: dict[str, Any] = {
     "legend.frameon": False,
     "legend.borderpad": 0.0,
 }
+
+
+class Picture(NamedTuple):
+    """A drawing as an SVG element, and what stands under it."""
+
+    svg: str
+    caption: str
 
 
 def house_style(title: str) -> AbstractContextManager[None]:

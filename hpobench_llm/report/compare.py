@@ -7,18 +7,18 @@ from typing import Any
 from hpobench_llm.artefacts import sha256_of_file, write_json
 from hpobench_llm.benchmarks.base import Benchmark
 from hpobench_llm.benchmarks.tabular import TabularBenchmark
+from hpobench_llm.comparison.problem import Problem, Reference
+from hpobench_llm.comparison.result import Comparison, Failure
+from hpobench_llm.comparison.statistics import compare_trajectories
 from hpobench_llm.errors import IntegrityError
 from hpobench_llm.metrics import Metric
+from hpobench_llm.replaying.budget import Budget
+from hpobench_llm.replaying.columns import with_kinds
 from hpobench_llm.report.page import BenchmarkFacts, write_report
 from hpobench_llm.report.summary import failures, summarise
 from hpobench_llm.report.words import identity, interval, reached
-from hpobench_llm.studies.budget import Budget
-from hpobench_llm.studies.columns import with_kinds
-from hpobench_llm.studies.comparison import Comparison, Failure
 from hpobench_llm.studies.header import OLD_FORMAT, Header
-from hpobench_llm.studies.problem import Problem, Reference
 from hpobench_llm.studies.results import TRAJECTORIES, read_failures, read_trajectories
-from hpobench_llm.studies.statistics import compare_trajectories
 from hpobench_llm.studies.study import NONE, kind_of
 from hpobench_llm.tables.schema import IMPORTED
 

@@ -1,4 +1,8 @@
-"""Pictures of a comparison: regret, ranks and fronts over what was spent."""
+"""Pictures of a comparison: regret, ranks and fronts over what was spent.
+
+Each function draws one picture and writes its caption: what is drawn, what is left out, and how
+much of it.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,13 +12,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from hpobench_llm.report.canvas import WIDTH_INCHES, house_style, log_ticks, svg_of
+from hpobench_llm.comparison.result import Band, BenchmarkComparison, Comparison
+from hpobench_llm.comparison.spending import TRIALS
+from hpobench_llm.report.canvas import WIDTH_INCHES, Picture, house_style, log_ticks, svg_of
 from hpobench_llm.report.looks import INK, MUTED, looks
-from hpobench_llm.report.words import counted, label
-from hpobench_llm.studies.comparison import Band, BenchmarkComparison, Comparison
+from hpobench_llm.report.words import count, counted, label, listed, percent, some, words
 
 
-def regret_curves(result: BenchmarkComparison, comparison: Comparison) -> str:
+def regret_curves(result: BenchmarkComparison, comparison: Comparison) -> Picture:
     """Draw median simple regret against what was spent, with its interval and the noise."""
     bands = {standing.optimizer: standing.regret for standing in result.standings}
     title = f"Regret over {counted(comparison.spending)} on {result.benchmark}"
@@ -39,10 +44,37 @@ def regret_curves(result: BenchmarkComparison, comparison: Comparison) -> str:
             if several
             else label("median simple regret", result.unit)
         )
-        return svg_of(figure, title)
+        return Picture(svg_of(figure, title), _regret_caption(result, comparison, floor_))
 
 
-def rank_curves(comparison: Comparison) -> str:
+def _regret_caption(
+    result: BenchmarkComparison, comparison: Comparison, floor_: float | None
+) -> str:
+    """Say what the curves are; with a floor some of them reach 0."""
+    optimum = "the known optimum" if result.optimum_known else "the best known"
+    what = f"regret of the {words(result.metric)}"
+    lost = f"the best trial so far loses against {optimum}"
+    if len(result.objectives) > 1:
+        names = listed([words(objective.name) for objective in result.objectives])
+        what = f"regret of the hypervolume of {names}"
+        front = "the benchmark's front" if result.optimum_known else "the best known front"
+        lost = f"the trials so far lack to {front}"
+    text = (
+        f"Median simple {what} {_after(comparison)}, over "
+        f"{count(len(result.seeds), 'seed')}: what {lost}. "
+        f"Bands are pointwise {percent(1 - comparison.alpha)} bootstrap intervals."
+    )
+    if floor_:
+        text += " Regret 0 has no logarithm and is drawn on the line marked 0."
+    if result.noise_sd:
+        text += (
+            " Dotted: the noise between configurations at one seed, a standard deviation; below "
+            "it, one run each can hardly tell two configurations apart."
+        )
+    return text
+
+
+def rank_curves(comparison: Comparison) -> Picture:
     """Draw every optimizer's mean rank against what was spent, with its interval."""
     bands = {ranked.optimizer: ranked.rank for ranked in comparison.ranking}
     spent = counted(comparison.spending)
@@ -59,10 +91,21 @@ def rank_curves(comparison: Comparison) -> str:
         axes.yaxis.set_major_locator(FixedLocator(range(1, len(bands) + 1)))
         _draw_bands(axes, bands, grid, None)
         axes.set(xlabel=spent, ylabel="mean rank (1 is best)")
-        return svg_of(figure, title)
+        return Picture(svg_of(figure, title), _rank_caption(comparison))
 
 
-def attained_fronts(result: BenchmarkComparison) -> str | None:
+def _rank_caption(comparison: Comparison) -> str:
+    """Say what the curves are, and over what."""
+    where = comparison.benchmarks[0].benchmark
+    if len(comparison.benchmarks) > 1:
+        where = f"{len(comparison.benchmarks)} benchmarks, each weighing alike"
+    return (
+        f"Mean rank by regret {_after(comparison)}, over all seeds on {where}; ties share their "
+        f"mean rank. Bands are pointwise {percent(1 - comparison.alpha)} intervals by Student's t."
+    )
+
+
+def attained_fronts(result: BenchmarkComparison) -> Picture | None:
     """Draw what half of the seeds attained of two objectives, and the benchmark's front."""
     fronts = {s.optimizer: s.front for s in result.standings if s.front}
     if not result.front:
@@ -96,7 +139,27 @@ def attained_fronts(result: BenchmarkComparison) -> str | None:
         place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1.01), "ncols": 5}
         axes.legend(**place, handletextpad=0.4, columnspacing=1.4)
         axes.set(xlabel=label(first.name, first.unit), ylabel=label(second.name, second.unit))
-        return svg_of(figure, title)
+        return Picture(svg_of(figure, title), _front_caption(result))
+
+
+def _front_caption(result: BenchmarkComparison) -> str:
+    """Say what the lines are, and who has none."""
+    text = (
+        f"What at least half of the {count(len(result.seeds), 'seed')} attained at the end of the "
+        "budget: a trial as good as every point on the line, or better, in both objectives. In "
+        "black the benchmark's own Pareto front"
+    )
+    text += "." if result.optimum_known else ", as far as it is known."
+    if nothing := [s.optimizer for s in result.standings if not s.front]:
+        text += f" Half of the seeds of {some(nothing)} found nothing."
+    return text
+
+
+def _after(comparison: Comparison) -> str:
+    """Return in words along what curves run."""
+    if comparison.spending == TRIALS:
+        return "after each trial"
+    return f"over the {counted(comparison.spending)} spent"
 
 
 def _draw_bands(

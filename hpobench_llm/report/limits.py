@@ -1,9 +1,9 @@
 """How a page is to be read, and what it cannot say: sentences that are true of its study."""
 
+from hpobench_llm.comparison.result import Comparison
+from hpobench_llm.comparison.spending import IN_FULL, TRIALS
+from hpobench_llm.replaying.budget import SECONDS
 from hpobench_llm.report.words import counted, number, percent
-from hpobench_llm.studies.budget import SECONDS
-from hpobench_llm.studies.comparison import Comparison
-from hpobench_llm.studies.spending import IN_FULL, TRIALS
 
 
 def limits(comparison: Comparison) -> list[str]:

@@ -6,21 +6,18 @@ from importlib import resources
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined, Template
-from markupsafe import Markup
 
 from hpobench_llm.artefacts import write_atomically
+from hpobench_llm.comparison.result import BenchmarkComparison, Comparison
 from hpobench_llm.errors import UnknownNameError
-from hpobench_llm.report import captions, comparison_figures, summary, table_figures, words
+from hpobench_llm.report import comparison_figures, summary, table_figures, words
 from hpobench_llm.report.facts import BenchmarkFacts
 from hpobench_llm.report.limits import limits
 from hpobench_llm.report.looks import looks
-from hpobench_llm.studies.comparison import BenchmarkComparison, Comparison
 
 __all__ = ["BenchmarkFacts", "render", "write_report"]
 
 SHARES = (0.1, 0.25, 0.5, 1.0)  # of the budget, at which ranks are given in figures
-
-Drawing = tuple[Markup, str]
 
 
 def write_report(
@@ -79,9 +76,7 @@ def render(
         comparison=comparison,
         summary=summary.summarise(comparison),
         colours={name: colour for name, (colour, _) in looks(optimizers).items()},
-        ranks=_drawing(comparison_figures.rank_curves(comparison), captions.of_ranks(comparison))
-        if len(comparison.ranking) > 1
-        else None,
+        ranks=comparison_figures.rank_curves(comparison) if len(comparison.ranking) > 1 else None,
         shares=SHARES,
         spent=words.counted(comparison.spending),
         sections=[
@@ -98,33 +93,20 @@ def _section(
     result: BenchmarkComparison, facts: BenchmarkFacts | None, comparison: Comparison
 ) -> dict[str, object]:
     """Gather what the template shows of one benchmark."""
-    fronts = comparison_figures.attained_fronts(result)
-    table: list[Drawing] = []
-    if facts is not None:
-        scatter, axes = (
-            table_figures.score_against_objective(facts),
-            table_figures.objective_by_axis(facts),
-        )
-        if scatter is not None:
-            table.append(_drawing(scatter, captions.of_scores(facts)))
-        if axes is not None:
-            table.append(_drawing(axes, captions.of_axes(facts)))
+    table = (
+        [table_figures.score_against_objective(facts), table_figures.objective_by_axis(facts)]
+        if facts is not None
+        else []
+    )
     return {
         "result": result,
         "setting": summary.setting(result, comparison),
-        "regret": _drawing(
-            comparison_figures.regret_curves(result, comparison),
-            captions.of_regret(result, comparison),
-        ),
-        "fronts": _drawing(fronts, captions.of_fronts(result)) if fronts else None,
+        "regret": comparison_figures.regret_curves(result, comparison),
+        "fronts": comparison_figures.attained_fronts(result),
         "remarks": [*summary.remarks(result, comparison), *(facts.notes if facts else ())],
-        "table": table,
+        "table": [picture for picture in table if picture is not None],
         "provenance": _printable(facts.provenance if facts else {}),
     }
-
-
-def _drawing(svg: str, caption: str) -> Drawing:
-    return Markup(svg), caption
 
 
 def _printable(values: Mapping[str, object]) -> dict[str, str]:

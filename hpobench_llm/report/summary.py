@@ -5,6 +5,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from itertools import combinations
 
+from hpobench_llm.comparison.result import BenchmarkComparison, Comparison, Pair
+from hpobench_llm.comparison.spending import IN_FULL
+from hpobench_llm.replaying.budget import SECONDS
 from hpobench_llm.report.words import (
     MANY,
     bound,
@@ -18,9 +21,6 @@ from hpobench_llm.report.words import (
     some,
     with_unit,
 )
-from hpobench_llm.studies.budget import SECONDS
-from hpobench_llm.studies.comparison import BenchmarkComparison, Comparison, Pair
-from hpobench_llm.studies.spending import IN_FULL
 
 
 def summarise(comparison: Comparison) -> str:

@@ -1,4 +1,8 @@
-"""Pictures of a table: what its configurations reached, and along which axes."""
+"""Pictures of a table: what its configurations reached, and along which axes.
+
+Each function draws one picture and writes its caption: what is drawn, what is left out, and how
+much of it.
+"""
 
 from math import ceil
 from typing import Any
@@ -7,18 +11,23 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-from hpobench_llm.report.canvas import WIDTH_INCHES, house_style, log_ticks, svg_of
+from hpobench_llm.comparison.inference import rank_correlation
+from hpobench_llm.metrics import Metric
+from hpobench_llm.report.canvas import WIDTH_INCHES, Picture, house_style, log_ticks, svg_of
 from hpobench_llm.report.facts import BenchmarkFacts
 from hpobench_llm.report.looks import ALARM, DOT, INK, MUTED
-from hpobench_llm.report.words import label, number, words
+from hpobench_llm.report.words import count, label, number, words
 from hpobench_llm.space import Categorical
 
 MANY_POINTS = 3000  # beyond this, dots become pixels: a page should stay below a few megabytes
 MANY_VALUES = 16  # beyond this, an axis is drawn as continuous
 
+Mask = NDArray[np.bool_]
 
-def score_against_objective(facts: BenchmarkFacts) -> str | None:
+
+def score_against_objective(facts: BenchmarkFacts) -> Picture | None:
     """Draw score against objective of every configuration; None without a score or a run."""
     if facts.score is None or not facts.finished(facts.metric, facts.score).any():
         return None
@@ -62,10 +71,41 @@ def score_against_objective(facts: BenchmarkFacts) -> str | None:
             bar = figure.colorbar(drawn, cax=figure.add_axes((0.93, 0.11, 0.014, 0.81)))
             log_ticks(bar.ax.yaxis, rates.min(), rates.max())
             bar.ax.set_title("learning rate", size=7.5, color=MUTED, loc="center")
-        return svg_of(figure, title)
+        return Picture(svg_of(figure, title), _score_caption(facts, facts.score, done, beyond))
 
 
-def objective_by_axis(facts: BenchmarkFacts) -> str | None:
+def _score_caption(facts: BenchmarkFacts, score: Metric, done: Mask, beyond: Mask) -> str:
+    """Say what the runs that are `done` show, and where the others and those `beyond` are."""
+    loss_name, score_name = words(facts.metric.name), words(score.name)
+    text = f"{count(int(done.sum()), 'configuration')} of {facts.name}. "
+    correlation = rank_correlation(
+        facts.metric.to_loss(1.0) * facts.column(facts.metric.name)[done],
+        score.to_loss(1.0) * facts.column(score.name)[done],
+    )
+    if correlation is None:
+        text += f"The rank correlation between {loss_name} and {score_name} is undefined."
+    else:
+        text += (
+            f"Between a better {loss_name} and a better {score_name}, Spearman's rho is "
+            f"{correlation[0]:.2f} and Kendall's tau {correlation[1]:.2f}; 1 is full agreement."
+        )
+    score_values = facts.column(score.name)
+    text += (
+        f" The best {loss_name} comes with a {score_name} of "
+        f"{number(score_values[facts.best_row(facts.metric)])}; the best {score_name} is "
+        f"{number(score_values[facts.best_row(score)])}."
+    )
+    if cut := int((beyond & done).sum()):
+        text += f" Triangles at the edge: {count(cut, 'configuration')} beyond the axis."
+    if missing := int((~done).sum()):
+        text += (
+            f" Crosses on the right: {count(missing, 'configuration')} that diverged, failed or "
+            "lack a value; their place has no meaning beyond their number."
+        )
+    return text
+
+
+def objective_by_axis(facts: BenchmarkFacts) -> Picture | None:
     """Draw the objective along each hyperparameter, the best over the rest as a line.
 
     None if no hyperparameter varies or no run finished.
@@ -93,7 +133,19 @@ def objective_by_axis(facts: BenchmarkFacts) -> str | None:
         margin = 0.05 * (limit - best) or 0.5
         bounds = facts.metric.to_loss(1.0) * np.array([best - margin, limit + margin])
         panels[0].set_ylim(*sorted(bounds))
-        return svg_of(figure, title)
+        return Picture(svg_of(figure, title), _axis_caption(facts))
+
+
+def _axis_caption(facts: BenchmarkFacts) -> str:
+    """Say what the dots and lines are, and what is not drawn."""
+    constant = [words(name) for name in facts.space.names if name not in facts.varied()]
+    text = (
+        f"{words(facts.metric.name).capitalize()} along each hyperparameter: every configuration "
+        "as a dot, the best over all other hyperparameters in black, the median in grey. "
+        "Numbers on top, where an axis is a list, count the configurations that are not drawn "
+        "there: they did not finish, or lie beyond the axis."
+    )
+    return text + (f" Constant, not shown: {', '.join(constant)}." if constant else "")
 
 
 def _draw_unfinished(figure: Figure, dots: Any, rows: Any, rates: Any) -> None:

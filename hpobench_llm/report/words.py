@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
+from hpobench_llm.comparison.result import Interval
+from hpobench_llm.comparison.spending import IN_FULL, TRIALS
 from hpobench_llm.constraints import Constraint
-from hpobench_llm.studies.budget import SECONDS, TOKENS
-from hpobench_llm.studies.comparison import Interval
-from hpobench_llm.studies.spending import IN_FULL, TRIALS
+from hpobench_llm.replaying.budget import SECONDS, TOKENS
 
 MANY = 8  # names that a sentence still lists
 _SPELLED = {"val": "validation", "lr": "learning rate"}

@@ -1,1 +1,1 @@
-"""Studies: optimizers times benchmarks times seeds, replayed on a simulated clock."""
+"""Studies: optimizers times benchmarks times seeds, and the folder that they are run into."""

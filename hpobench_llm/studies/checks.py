@@ -9,19 +9,19 @@ from hpobench_llm.benchmarks.base import Benchmark
 from hpobench_llm.errors import ConfigurationError, HpobenchError, SpecError
 from hpobench_llm.metrics import select
 from hpobench_llm.optimizers.registry import check_name, entry
+from hpobench_llm.replaying.budget import TOKENS, Budget
+from hpobench_llm.replaying.design import initial_design
+from hpobench_llm.running.processes import in_processes
 from hpobench_llm.space import Categorical, Configuration
 from hpobench_llm.spec import read_spec
-from hpobench_llm.studies.budget import TOKENS, Budget
-from hpobench_llm.studies.design import initial_design
-from hpobench_llm.studies.processes import in_processes
 from hpobench_llm.studies.runner import Runner
-from hpobench_llm.studies.study import StudySpec, kind_of, load_as
+from hpobench_llm.studies.study import Study, StudySpec, kind_of, load_as
 
 SECONDS_TO_BUILD = 120.0
 
 
-def read_study(path: Path) -> StudySpec:
-    """Read a study and check everything that can be known without a replay.
+def read_study(path: Path) -> Study:
+    """Read a study, open its benchmarks, and check all that can be known without a replay.
 
     Each optimizer is built once for each benchmark, in another process. One that raises an
     unforeseen error there, or hangs, is left to its replays, which will name it.
@@ -49,11 +49,10 @@ def read_study(path: Path) -> StudySpec:
             raise SpecError(path, "", f"{error} ({benchmark.name})") from None
         for optimizer in spec.optimizers:
             _fits(spec, optimizer, name, benchmark, path)
-    for name in spec.related():
-        _load(spec, name, path, "sources")
     _check_columns(loaded.values(), path)
+    related = {name: _load(spec, name, path, "sources") for name in spec.related()}
     _build(spec, path)
-    return spec
+    return Study(spec, loaded | related)
 
 
 def _load(spec: StudySpec, name: str, path: Path, key: str) -> Benchmark:

@@ -12,7 +12,7 @@ from hpobench_llm.optimizers.catalogue import ENTRIES
 from hpobench_llm.optimizers.registry import entry
 
 _PACKAGE = Path(__file__).parents[1]
-_NO_MATTER = ("adapters", "cli", "report", "testing")  # no replay runs through these
+_NO_MATTER = ("adapters", "cli", "comparison", "report", "testing")  # no replay runs through these
 
 
 def code_of(optimizer: str) -> str:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpobench_llm.errors import HpobenchError, MissingDependencyError
+from hpobench_llm.running.processes import in_processes
+from hpobench_llm.running.tasks import Answer
 from hpobench_llm.studies.folder import Folder
-from hpobench_llm.studies.processes import in_processes
 from hpobench_llm.studies.results import FAILURES, TRAJECTORIES
 from hpobench_llm.studies.runner import Runner
-from hpobench_llm.studies.study import Cell, StudySpec
-from hpobench_llm.studies.tasks import Answer
+from hpobench_llm.studies.study import Cell, Study, StudySpec
 
 HANGS = 2  # so often may an optimizer hang on a benchmark before its other seeds are left out
 
@@ -49,7 +49,7 @@ class Outcome:
 
 
 def run_study(
-    spec: StudySpec,
+    study: Study,
     out: Path,
     *,
     processes: int | None = None,
@@ -64,7 +64,7 @@ def run_study(
     two seeds of a benchmark is not tried with more of them.
 
     Args:
-        spec: the study.
+        study: the study; what it has open is not opened again.
         out: its folder. See `folder`.
         processes: how many replays run at a time; None: one a core, here or of the cluster.
         ray_address: run on the Ray cluster there, `auto`: on this machine's; None: in processes.
@@ -76,9 +76,10 @@ def run_study(
         HpobenchError: another process runs a study in `out`; there is no cluster.
         MissingDependencyError: Ray is not installed.
     """
+    spec = study.spec
     out.mkdir(parents=True, exist_ok=True)
     with _alone_in(out):
-        folder = Folder(out, spec, on_note)
+        folder = Folder(out, study, on_note)
         total, missing = len(spec.cells()), folder.missing()
         done, failed, hangs = total - len(missing), dict[Cell, str](), Counter[tuple[str, str]]()
 
@@ -115,7 +116,7 @@ def _on_ray(
     cells: Iterator[Cell], runner: Runner, spec: StudySpec, count: int | None, address: str
 ) -> Generator[Answer[Cell, bytes], None, None]:
     try:
-        from hpobench_llm.studies.on_ray import on_ray
+        from hpobench_llm.running.on_ray import on_ray
     except ImportError as error:
         raise MissingDependencyError(str(error.name), "ray", "--executor ray") from None
     return on_ray(cells, runner.replay, count=count, timeout=spec.timeout, address=address)

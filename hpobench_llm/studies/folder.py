@@ -23,12 +23,12 @@ import pyarrow.parquet as pq
 from hpobench_llm.artefacts import sha256_of_file, write_json
 from hpobench_llm.errors import IntegrityError, SpecError
 from hpobench_llm.provenance import git_revision
+from hpobench_llm.replaying.trajectory import MEASURED, save_trials, trials_to_parquet
 from hpobench_llm.studies.header import FORMAT, STUDY, Header
 from hpobench_llm.studies.parts import OtherCodeError, Parts
 from hpobench_llm.studies.results import FAILURES, SECONDS, TRAJECTORIES
 from hpobench_llm.studies.runner import identity
-from hpobench_llm.studies.study import Cell, StudySpec
-from hpobench_llm.studies.trajectory import MEASURED, save_trials, trials_to_parquet
+from hpobench_llm.studies.study import Cell, Study
 
 
 class Folder:
@@ -36,7 +36,7 @@ class Folder:
 
     Args:
         path: the folder.
-        spec: the study.
+        study: the study.
         on_note: told, in a line each, what was damaged, and which optimizers have other code.
 
     Raises:
@@ -45,12 +45,13 @@ class Folder:
     """
 
     def __init__(
-        self, path: Path, spec: StudySpec, on_note: Callable[[str], None] = lambda _: None
+        self, path: Path, study: Study, on_note: Callable[[str], None] = lambda _: None
     ) -> None:
+        spec = study.spec
         self.path, self.spec, self._note = path, spec, on_note
-        benchmarks = {name: spec.load(name) for name in spec.benchmarks}
+        benchmarks = {name: study.benchmark(name) for name in spec.benchmarks}
         self._names = {name: benchmark.name for name, benchmark in benchmarks.items()}
-        related = [spec.load(name) for name in spec.related()]
+        related = [study.benchmark(name) for name in spec.related()]
         self.identity = identity(spec, [*benchmarks.values(), *related])
         self._header = Header(
             study=spec,

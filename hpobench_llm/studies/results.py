@@ -12,9 +12,9 @@ from pandas.api import types
 from hpobench_llm.artefacts import read_json, sha256_of_bytes
 from hpobench_llm.errors import IntegrityError
 from hpobench_llm.evaluation import STATUSES
-from hpobench_llm.studies.columns import METRIC, NUMBERS, TEXTS, column
+from hpobench_llm.replaying.columns import METRIC, NUMBERS, TEXTS, column
+from hpobench_llm.replaying.trajectory import MEASURED
 from hpobench_llm.studies.header import FORMAT, STUDY, Header
-from hpobench_llm.studies.trajectory import MEASURED
 from hpobench_llm.tables.parquet import check_parquet
 
 TRAJECTORIES, FAILURES = "trajectories.parquet", "failures.json"

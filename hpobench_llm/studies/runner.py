@@ -7,13 +7,13 @@ from hpobench_llm.errors import IntegrityError
 from hpobench_llm.metrics import select
 from hpobench_llm.optimizers.registry import build, entry
 from hpobench_llm.provenance import versions
-from hpobench_llm.studies.budget import Budget
+from hpobench_llm.replaying.budget import Budget
+from hpobench_llm.replaying.design import initial_design
+from hpobench_llm.replaying.replay import replay
+from hpobench_llm.replaying.sources import sources_of
+from hpobench_llm.replaying.trajectory import trials_to_parquet
 from hpobench_llm.studies.code import code_of
-from hpobench_llm.studies.design import initial_design
-from hpobench_llm.studies.replay import replay
-from hpobench_llm.studies.sources import sources_of
 from hpobench_llm.studies.study import NONE, Cell, StudySpec, kind_of
-from hpobench_llm.studies.trajectory import trials_to_parquet
 
 
 def identity(spec: StudySpec, benchmarks: list[Benchmark]) -> dict[str, dict[str, str]]:
@@ -49,16 +49,16 @@ class Runner:
             IntegrityError: a table, a library or code is another one than `expected`.
             HpobenchError: as `replay`.
         """
-        spec, problem = self.spec, self._open(cell.benchmark)
+        spec, benchmark = self.spec, self._open(cell.benchmark)
         checkpoint = spec.checkpoint_seconds
         trajectory = replay(
-            problem,
+            benchmark,
             cell.optimizer,
             budget=spec.budget,
             seed=cell.seed,
             workers=spec.workers,
             objectives=spec.objectives,
-            initial=initial_design(problem, spec.initial, cell.seed, spec.table_seed),
+            initial=initial_design(benchmark, spec.initial, cell.seed, spec.table_seed),
             sources=self._sources(cell),
             table_seed=spec.table_seed,
             checkpoint_seconds=None if checkpoint == NONE else checkpoint,
@@ -72,17 +72,17 @@ class Runner:
         Raises:
             HpobenchError: it does not.
         """
-        spec, problem = self.spec, self._open(cell.benchmark)
-        objectives = select(problem.metrics, spec.objectives, problem.name)
+        spec, benchmark = self.spec, self._open(cell.benchmark)
+        objectives = select(benchmark.metrics, spec.objectives, benchmark.name)
         build(
             cell.optimizer,
-            space=problem.space,
+            space=benchmark.space,
             objectives=objectives,
-            fidelities=problem.fidelities,
-            budget=Budget.of(spec.budget, problem.fidelities).trials,
+            fidelities=benchmark.fidelities,
+            budget=Budget.of(spec.budget, benchmark.fidelities).trials,
             seed=cell.seed,
-            sources=sources_of(problem, self._sources(cell), objectives),
-            constraints=problem.constraints,
+            sources=sources_of(benchmark, self._sources(cell), objectives),
+            constraints=benchmark.constraints,
         ).close()
 
     def _sources(self, cell: Cell) -> list[Benchmark]:

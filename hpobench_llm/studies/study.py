@@ -140,6 +140,25 @@ class StudySpec:
         return None if self.timeout_seconds == NONE else float(self.timeout_seconds)
 
 
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A study in this process: what it is, and its benchmarks, each of which is opened once.
+
+    Args:
+        spec: what it is.
+        opened: the benchmarks that are open, by the name that the study gives them.
+    """
+
+    spec: StudySpec
+    opened: dict[str, Benchmark] = field(default_factory=dict)
+
+    def benchmark(self, name: str) -> Benchmark:
+        """Return a benchmark, which is opened if it is not open yet. See `StudySpec.load`."""
+        if name not in self.opened:
+            self.opened[name] = self.spec.load(name)
+        return self.opened[name]
+
+
 def kind_of(name: str, kind: str | dict[str, str]) -> Kind:
     """Return the kind that a study's `kind` gives a benchmark."""
     return cast("Kind", kind.get(name, "table") if isinstance(kind, dict) else kind)

@@ -9,8 +9,8 @@ from hpobench_llm.benchmarks.surrogate import SurrogateBenchmark
 from hpobench_llm.benchmarks.tabular import TabularBenchmark
 from hpobench_llm.benchmarks.toy import toy_bowl
 from hpobench_llm.errors import NotMeasuredError
+from hpobench_llm.replaying.replay import replay
 from hpobench_llm.space import Categorical, Float, Integer, Ordinal, Space
-from hpobench_llm.studies.replay import replay
 from hpobench_llm.surrogates.fit import fit
 from hpobench_llm.tables.table import Table
 from tests.conftest import closed_form_rows, write_table

@@ -15,7 +15,7 @@ from hpobench_llm.errors import (
     NotMeasuredError,
     UnknownNameError,
 )
-from hpobench_llm.studies.replay import replay
+from hpobench_llm.replaying.replay import replay
 from tests.problems import FINITE, METRICS, REAL, SHARE, STEP, points, table
 
 GRID = list(FINITE.configurations())

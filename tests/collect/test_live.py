@@ -19,8 +19,8 @@ from hpobench_llm.errors import (
     SpecError,
     UnknownNameError,
 )
+from hpobench_llm.replaying.replay import replay
 from hpobench_llm.space import Float, Integer, Space
-from hpobench_llm.studies.replay import replay
 from hpobench_llm.tables.table import Table
 
 CONFIG = {"rank": 2, "lr": 1e-2}

@@ -109,7 +109,7 @@ def test_a_node_that_is_killed_costs_its_task_alone(cluster, write_campaign, tmp
 LISTENING = """
 import os
 from pathlib import Path
-from hpobench_llm.cluster import connect
+from hpobench_llm.running.cluster import connect
 
 connect("auto", "--ray-address")
 sockets = {}

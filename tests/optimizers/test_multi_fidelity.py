@@ -17,8 +17,8 @@ from hpobench_llm.optimizers.multi_fidelity import bohb
 from hpobench_llm.optimizers.multi_fidelity.bohb import sizes
 from hpobench_llm.optimizers.multi_fidelity.rungs import rung_values
 from hpobench_llm.optimizers.registry import build, list_optimizers
+from hpobench_llm.replaying.replay import replay
 from hpobench_llm.space import Float, Space
-from hpobench_llm.studies.replay import replay
 
 METHODS = tuple(name for name, entry in list_optimizers().items() if entry.fidelity)
 SPACE = Space((Float("x", 0.0, 1.0),))

@@ -11,8 +11,8 @@ from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import Metric
 from hpobench_llm.optimizers.registry import build
 from hpobench_llm.optimizers.stopping.by_model import Outlook, StopEi, StopPi, regret_bound
+from hpobench_llm.replaying.replay import replay
 from hpobench_llm.space import Float, Ordinal, Space
-from hpobench_llm.studies.replay import replay
 
 LOSS = Metric(name="val_loss", unit="1", direction="minimize", worst=99.0)
 FAR = Metric(name="far", unit="1", direction="minimize", worst=99.0)

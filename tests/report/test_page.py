@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hpobench_llm.comparison.problem import Problem
+from hpobench_llm.comparison.statistics import Comparison, compare_trajectories
 from hpobench_llm.errors import UnknownNameError
 from hpobench_llm.metrics import Metric
 from hpobench_llm.report.looks import looks
 from hpobench_llm.report.page import BenchmarkFacts, render, write_report
 from hpobench_llm.report.summary import remarks, summarise
 from hpobench_llm.space import Categorical, Float, Ordinal, Space
-from hpobench_llm.studies.problem import Problem
-from hpobench_llm.studies.statistics import Comparison, compare_trajectories
 
 LOSS = Metric(name="val_loss", unit="nats", direction="minimize", worst=9.0)
 SCORE = Metric(name="score_toy", unit="accuracy", direction="maximize", worst=0.0)

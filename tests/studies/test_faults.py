@@ -178,7 +178,7 @@ def test_a_study_that_is_stopped_leaves_no_process_and_loses_nothing(tmp_path, n
 
 CHATTER = """
 import os, sys
-from hpobench_llm.studies.processes import in_processes
+from hpobench_llm.running.processes import in_processes
 
 def chat(task):
     print("to nobody " * 20_000)

@@ -17,16 +17,16 @@ import pytest
 from hpobench_llm.artefacts import write_json
 from hpobench_llm.benchmarks.toy import toy_bowl
 from hpobench_llm.errors import IntegrityError, SpecError
+from hpobench_llm.replaying.columns import NUMBERS, TEXTS, short_names
+from hpobench_llm.replaying.replay import replay
+from hpobench_llm.replaying.trajectory import MEASURED
 from hpobench_llm.report.compare import compare
 from hpobench_llm.studies import folder as folders
-from hpobench_llm.studies.columns import NUMBERS, TEXTS, short_names
 from hpobench_llm.studies.folder import Folder
 from hpobench_llm.studies.recorded import record, recorded
-from hpobench_llm.studies.replay import replay
 from hpobench_llm.studies.results import read_trajectories
 from hpobench_llm.studies.runner import Runner
-from hpobench_llm.studies.study import Cell, StudySpec
-from hpobench_llm.studies.trajectory import MEASURED
+from hpobench_llm.studies.study import Cell, Study, StudySpec
 from tests.optimizers.test_plugins import GOOD, install
 
 SPEC = StudySpec(
@@ -48,7 +48,7 @@ def trials(cell):
 def write(out, spec=SPEC, cells=CELLS, failed=()):
     """Write a study as its replays do, up to these."""
     out.mkdir(exist_ok=True)
-    folder = Folder(out, spec)
+    folder = Folder(out, Study(spec))
     for cell in cells:
         if cell not in failed:
             folder.keep(cell, trials(cell))
@@ -59,7 +59,7 @@ def write(out, spec=SPEC, cells=CELLS, failed=()):
 
 def reopened(out, spec=SPEC):
     notes = []
-    return Folder(out, spec, notes.append), notes
+    return Folder(out, Study(spec), notes.append), notes
 
 
 def bytes_of(out):
@@ -105,7 +105,7 @@ def test_a_damaged_part_is_set_aside_named_and_run_again(tmp_path, whole):
     out = write(tmp_path / "out", cells=CELLS[:-1])
     for _ in range(120):
         cell = rng.choice(CELLS[:-1])
-        path = Folder(out, SPEC)._parts.path(cell)
+        path = Folder(out, Study(SPEC))._parts.path(cell)
         path.write_bytes(damages(rng, path.read_bytes()))
         folder, notes = reopened(out)
         assert folder.missing() == [one for one in CELLS if one in (cell, CELLS[-1])]
@@ -123,7 +123,7 @@ def test_parts_of_another_study_are_not_taken_even_without_its_header(tmp_path, 
     other = StudySpec(**{**SPEC.plain(), "budget": 5, "benchmarks": SPEC.benchmarks})
     out = write(tmp_path / "out", spec=other, cells=CELLS[:3])
     with pytest.raises(SpecError, match="`study`: the folder holds another study"):
-        Folder(out, SPEC)
+        Folder(out, Study(SPEC))
     (out / "study.json").unlink()
     (out / "parts" / "notes.txt").write_text("mine")
     folder, notes = reopened(out)
@@ -258,8 +258,8 @@ KILLED = """
 import os, random, signal, sys, time
 from pathlib import Path
 from hpobench_llm.studies import execution
-from hpobench_llm.studies.study import StudySpec
-from hpobench_llm.studies.tasks import attempt
+from hpobench_llm.studies.study import Study, StudySpec
+from hpobench_llm.running.tasks import attempt
 
 def here(tasks, handle, **_):
     for task in tasks:
@@ -273,7 +273,7 @@ rounds = 0
 while kills:
     child = os.fork()
     if not child:
-        execution.run_study(spec, out)
+        execution.run_study(Study(spec), out)
         os._exit(0)
     time.sleep(rng.uniform(0.0, 0.25))
     os.kill(child, signal.SIGKILL)
@@ -282,7 +282,7 @@ while kills:
     else:  # it was done before: begin anew, so that every kill hits work
         for path in sorted(out.rglob("*"), reverse=True):
             path.rmdir() if path.is_dir() else path.unlink()
-outcome = execution.run_study(spec, out, on_note=print)
+outcome = execution.run_study(Study(spec), out, on_note=print)
 print(len(outcome.failed))
 """
 
@@ -356,7 +356,7 @@ def test_a_study_of_format_2_is_still_read(tmp_path):
     expected = compare(out).comparison
     assert compare(as_format_2(out)).comparison == expected
     with pytest.raises(SpecError, match="2, this version writes 3; give another --out"):
-        Folder(out, spec)
+        Folder(out, Study(spec))
 
 
 def test_damage_to_a_study_of_format_2_raises_nothing_unforeseen(tmp_path):
@@ -425,7 +425,7 @@ def test_reading_live_results_opens_no_campaign(tmp_path, monkeypatch):
     out.mkdir()
     with monkeypatch.context() as patch:
         patch.setattr(StudySpec, "load", lambda *_: toy_bowl())
-        folder = Folder(out, spec)
+        folder = Folder(out, Study(spec))
         for cell, ours in zip(cells, CELLS, strict=False):
             folder.keep(cell, trials(ours))
         folder.merge({})

@@ -14,7 +14,7 @@ pytest.importorskip("ray")
 PATIENCE_SECONDS = 300
 FAULTS = """
 import json, os, sys, time
-from hpobench_llm.studies.on_ray import on_ray
+from hpobench_llm.running.on_ray import on_ray
 
 def handle(task):
     if task == "raises":

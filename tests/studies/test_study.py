@@ -14,15 +14,16 @@ from hpobench_llm.errors import (
 )
 from hpobench_llm.metrics import Fidelity
 from hpobench_llm.optimizers import catalogue
+from hpobench_llm.replaying.columns import short_names
 from hpobench_llm.report.compare import compare
 from hpobench_llm.space import Categorical, Ordinal, Space
 from hpobench_llm.spec import read_spec
 from hpobench_llm.studies.checks import read_study
-from hpobench_llm.studies.columns import short_names
 from hpobench_llm.studies.execution import run_study
 from hpobench_llm.studies.header import Header
 from hpobench_llm.studies.parts import Parts
 from hpobench_llm.studies.results import read_trajectories
+from hpobench_llm.studies.runner import Runner
 from hpobench_llm.studies.study import StudySpec
 from hpobench_llm.surrogates.fit import fit
 from hpobench_llm.tables.table import Table
@@ -53,8 +54,8 @@ def spec_file(tmp_path):
 
 
 def test_every_replay_is_there_once_and_a_second_start_does_nothing(spec_file, tmp_path):
-    spec = read_study(spec_file)
-    outcome = run_study(spec, tmp_path / "out", processes=2)
+    study = read_study(spec_file)
+    outcome = run_study(study, tmp_path / "out", processes=2)
     assert (outcome.ran, outcome.failed) == (8, {})
     header, frame = results(tmp_path / "out")
     counts = frame.groupby(["optimizer", "seed"]).size()
@@ -63,7 +64,7 @@ def test_every_replay_is_there_once_and_a_second_start_does_nothing(spec_file, t
     assert header.study.budget == 6
     assert not (tmp_path / "out" / "parts").exists()
     before = (tmp_path / "out" / "trajectories.parquet").read_bytes()
-    assert run_study(spec, tmp_path / "out").ran == 0
+    assert run_study(study, tmp_path / "out").ran == 0
     assert (tmp_path / "out" / "trajectories.parquet").read_bytes() == before
 
 
@@ -71,11 +72,11 @@ def test_six_runs_give_one_file_whatever_the_number_of_processes(tmp_path):
     path = tmp_path / "rungs.toml"
     text = SPEC.replace('"random", "tpe-nni"', '"random", "tpe-optuna", "asha", "de"')
     path.write_text(text.replace("budget = 6", "budget = {step = 200}\nworkers = 3\ninitial = 3"))
-    spec = read_study(path)
+    study = read_study(path)
     contents = set()
     for number, count in enumerate((1, 2, 3, 1, 2, 3)):
         out = tmp_path / str(number)
-        assert run_study(spec, out, processes=count).ran == 16
+        assert run_study(study, out, processes=count).ran == 16
         contents.add((out / "trajectories.parquet").read_bytes())
     assert len(contents) == 1
 
@@ -312,7 +313,7 @@ def test_a_method_that_transfers_needs_sources(tmp_path, monkeypatch):
         with pytest.raises(SpecError, match="`sources`: random learns from related tasks, and"):
             read_study(path)
     path.write_text('sources = ["toy-bowl", "toy-sphere"]\n' + SPEC)
-    assert read_study(path).sources_of("toy-bowl") == ["toy-sphere"]
+    assert read_study(path).spec.sources_of("toy-bowl") == ["toy-sphere"]
 
 
 def test_methods_that_transfer_are_given_the_other_benchmarks(tmp_path, rows, seal_rows):
@@ -341,10 +342,10 @@ def test_methods_that_transfer_are_given_the_other_benchmarks(tmp_path, rows, se
 
 
 def test_a_header_holds_the_whole_study(spec_file, tmp_path):
-    spec = read_study(spec_file)
-    run_study(spec, tmp_path / "out", processes=2)
+    study = read_study(spec_file)
+    run_study(study, tmp_path / "out", processes=2)
     header = Header.read(tmp_path / "out" / "study.json")
-    assert header.study == spec
+    assert header.study == study.spec
     assert header.study.objectives == ("val_loss",)
     assert header.benchmarks["toy-bowl"].space == toy_bowl().space
     assert header.benchmarks["toy-bowl"].metrics == toy_bowl().metrics
@@ -384,6 +385,31 @@ def test_the_same_study_runs_on_table_and_surrogate(tmp_path, monkeypatch, rows,
     grid = set(rows["lr"])
     assert set(on_table["lr"]) <= grid
     assert not set(on_surrogate["lr"]) <= grid
+
+
+def test_a_table_is_opened_once_a_process(tmp_path, monkeypatch, rows, seal_rows):
+    for name in ("first", "second"):
+        seal_rows(tmp_path / "tables" / name, rows, name=name)
+    monkeypatch.setenv("HPOBENCH_LLM_DATA", str(tmp_path))
+    load, opened = Table.load, []
+
+    def counted(folder):
+        opened.append(folder.name)
+        return load(folder)
+
+    monkeypatch.setattr(Table, "load", counted)
+    path, out = tmp_path / "study.toml", tmp_path / "out"
+    text = SPEC.replace('["toy-bowl"]', '["first"]').replace("seeds = 4", "seeds = 2")
+    path.write_text(f'{text}sources = ["second"]\n')
+    study = read_study(path)
+    run_study(study, out, processes=2)
+    assert opened == ["first", "second"]  # what checked the study also wrote its folder
+    worker = Runner(study.spec)
+    for cell in study.spec.cells():
+        worker.replay(cell)
+    assert opened == ["first", "second", "first"]  # no optimizer here transfers
+    compare(out)
+    assert opened == ["first", "second", "first", "first"]
 
 
 def test_a_folder_without_a_study_is_named(tmp_path):

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 from hpobench_llm.benchmarks.tabular import TabularBenchmark
+from hpobench_llm.comparison.problem import Problem
+from hpobench_llm.comparison.regret import regrets
 from hpobench_llm.metrics import Metric
+from hpobench_llm.replaying.replay import replay
 from hpobench_llm.space import Ordinal, Space
-from hpobench_llm.studies.problem import Problem
-from hpobench_llm.studies.regret import regrets
-from hpobench_llm.studies.replay import replay
 from hpobench_llm.tables.card import card
 from hpobench_llm.tables.difficulty import random_search_regret
 from hpobench_llm.tables.table import Table

@@ -14,7 +14,6 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from hpobench_llm.cluster import connect
 from hpobench_llm.collect.campaign.plan import Task
 from hpobench_llm.collect.campaign.spec import Campaign
 from hpobench_llm.collect.executors.signals import StopSignals
@@ -24,6 +23,7 @@ from hpobench_llm.collect.ledger.header import Header
 from hpobench_llm.collect.record import RunRecord
 from hpobench_llm.collect.scores.trust import Trust
 from hpobench_llm.errors import HpobenchError, LedgerError
+from hpobench_llm.running.cluster import connect
 
 LOSSES_ALLOWED = 3
 SECONDS_BETWEEN_CHECKS = 0.5

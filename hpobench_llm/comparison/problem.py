@@ -19,7 +19,7 @@ from hpobench_llm.errors import (
 )
 from hpobench_llm.metrics import Fidelity, Metric, select
 from hpobench_llm.pareto import Scale, nondominated
-from hpobench_llm.studies.columns import CONFIG, FIDELITY, METRIC, column
+from hpobench_llm.replaying.columns import CONFIG, FIDELITY, METRIC, column
 
 FloatArray = NDArray[np.float64]
 Reference = Literal["front", "worst"]  # see `Problem.of`

@@ -6,9 +6,9 @@ from itertools import combinations
 
 import numpy as np
 
-from hpobench_llm.studies import inference
-from hpobench_llm.studies.comparison import Band, Interval, Pair, Verdict
-from hpobench_llm.studies.regret import FloatArray, Regrets
+from hpobench_llm.comparison import inference
+from hpobench_llm.comparison.regret import FloatArray, Regrets
+from hpobench_llm.comparison.result import Band, Interval, Pair, Verdict
 
 
 @dataclass(frozen=True, slots=True)

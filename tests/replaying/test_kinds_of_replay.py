@@ -12,22 +12,22 @@ import pytest
 
 from hpobench_llm.artefacts import sha256_of_file, write_json
 from hpobench_llm.benchmarks.toy import toy_bowl
+from hpobench_llm.comparison.fronts import median_attained
+from hpobench_llm.comparison.problem import Problem
+from hpobench_llm.comparison.regret import Regrets, incumbents, regrets
+from hpobench_llm.comparison.result import Comparison, Failure
+from hpobench_llm.comparison.spending import Spending
+from hpobench_llm.comparison.statistics import compare_trajectories
 from hpobench_llm.constraints import Constraint
 from hpobench_llm.errors import ConfigurationError, IntegrityError, NotMeasuredError
 from hpobench_llm.metrics import Fidelity, Metric
 from hpobench_llm.pareto import Scale, nondominated
+from hpobench_llm.replaying.budget import Budget
+from hpobench_llm.replaying.replay import replay
+from hpobench_llm.replaying.trajectory import save_trials
 from hpobench_llm.report.compare import compare
-from hpobench_llm.studies.budget import Budget
-from hpobench_llm.studies.comparison import Comparison, Failure
-from hpobench_llm.studies.fronts import median_attained
 from hpobench_llm.studies.header import Header
-from hpobench_llm.studies.problem import Problem
-from hpobench_llm.studies.regret import Regrets, incumbents, regrets
-from hpobench_llm.studies.replay import replay
-from hpobench_llm.studies.spending import Spending
-from hpobench_llm.studies.statistics import compare_trajectories
 from hpobench_llm.studies.study import StudySpec
-from hpobench_llm.studies.trajectory import save_trials
 
 LOSS = Metric(name="val_loss", unit="nats", direction="minimize", worst=10.0)
 SCORE = Metric(name="score", unit="1", direction="maximize", worst=0.0)

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from hpobench_llm.errors import IntegrityError, UnknownNameError
-from hpobench_llm.studies import inference
-from hpobench_llm.studies.budget import Budget
-from hpobench_llm.studies.comparison import (
+from hpobench_llm.comparison import inference
+from hpobench_llm.comparison.fronts import median_attained
+from hpobench_llm.comparison.problem import Problem
+from hpobench_llm.comparison.regret import FloatArray, Regrets, regrets
+from hpobench_llm.comparison.result import (
     Band,
     BenchmarkComparison,
     Comparison,
@@ -28,11 +29,10 @@ from hpobench_llm.studies.comparison import (
     Ranked,
     Standing,
 )
-from hpobench_llm.studies.fronts import median_attained
-from hpobench_llm.studies.problem import Problem
-from hpobench_llm.studies.regret import FloatArray, Regrets, regrets
-from hpobench_llm.studies.spending import TRIALS, Spending
-from hpobench_llm.studies.verdicts import Draws, band, pairs_of
+from hpobench_llm.comparison.spending import TRIALS, Spending
+from hpobench_llm.comparison.verdicts import Draws, band, pairs_of
+from hpobench_llm.errors import IntegrityError, UnknownNameError
+from hpobench_llm.replaying.budget import Budget
 
 __all__ = ["Comparison", "compare_trajectories"]
 

@@ -12,7 +12,7 @@ DRAWS_IN_VAIN = 1000
 
 
 def initial_design(
-    problem: Benchmark, count: int, seed: int, table_seed: int | None = None
+    benchmark: Benchmark, count: int, seed: int, table_seed: int | None = None
 ) -> list[Configuration]:
     """Return `count` distinct configurations, drawn uniformly; name and seed decide which.
 
@@ -22,17 +22,17 @@ def initial_design(
     Raises:
         ConfigurationError: the benchmark does not seem to have so many.
     """
-    rng = np.random.default_rng((seed, zlib.crc32(problem.name.encode())))
+    rng = np.random.default_rng((seed, zlib.crc32(benchmark.name.encode())))
     found: dict[str, Configuration] = {}
     in_vain = 0
     while len(found) < count:
-        config = problem.snap(problem.space.sample(rng), seed=table_seed)
-        name = problem.space.config_id(config)
+        config = benchmark.snap(benchmark.space.sample(rng), seed=table_seed)
+        name = benchmark.space.config_id(config)
         in_vain = in_vain + 1 if name in found else 0
         found[name] = config
         if in_vain == DRAWS_IN_VAIN:
             raise ConfigurationError(
                 f"`initial`: {count} different configurations are wanted, and {DRAWS_IN_VAIN} "
-                f"draws in a row found none of {problem.name} beside the first {len(found)}"
+                f"draws in a row found none of {benchmark.name} beside the first {len(found)}"
             )
     return list(found.values())

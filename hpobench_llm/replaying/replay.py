@@ -9,11 +9,11 @@ from hpobench_llm.errors import ConfigurationError, OptimizerError
 from hpobench_llm.metrics import objective_of, select
 from hpobench_llm.optimizers.base import Optimizer
 from hpobench_llm.optimizers.registry import build, entry
+from hpobench_llm.replaying.budget import Budget
+from hpobench_llm.replaying.clock import Clock, Rules
+from hpobench_llm.replaying.sources import sources_of
+from hpobench_llm.replaying.trajectory import Trajectory
 from hpobench_llm.space import Configuration, check_seed
-from hpobench_llm.studies.budget import Budget
-from hpobench_llm.studies.clock import Clock, Rules
-from hpobench_llm.studies.sources import sources_of
-from hpobench_llm.studies.trajectory import Trajectory
 
 
 def replay(
@@ -66,33 +66,34 @@ def replay(
         raise ConfigurationError(f"`workers`: a whole number of at least 1, got {workers!r}")
     if checkpoint_seconds is not None and not 0 <= checkpoint_seconds < math.inf:
         raise ConfigurationError(f"`checkpoint_seconds`: 0 or more, got {checkpoint_seconds!r}")
-    problem = load(benchmark) if isinstance(benchmark, str) else benchmark
+    if isinstance(benchmark, str):
+        benchmark = load(benchmark)
     chosen = select(
-        problem.metrics, objectives or objective_of(problem.metrics).name, problem.name
+        benchmark.metrics, objectives or objective_of(benchmark.metrics).name, benchmark.name
     )
-    allowed = Budget.of(budget, problem.fidelities)
+    allowed = Budget.of(budget, benchmark.fidelities)
     rules = Rules(
         workers=workers,
         table_seed=table_seed,
         checkpoint_seconds=checkpoint_seconds,
         count_optimizer_seconds=count_optimizer_seconds,
     )
-    solver = build(
+    instance = build(
         optimizer,
-        space=problem.space,
+        space=benchmark.space,
         objectives=chosen,
-        fidelities=problem.fidelities,
+        fidelities=benchmark.fidelities,
         budget=allowed.trials,
         seed=check_seed(seed),
         initial=initial,
-        sources=sources_of(problem, sources, chosen),
-        constraints=problem.constraints,
+        sources=sources_of(benchmark, sources, chosen),
+        constraints=benchmark.constraints,
     )
     try:
-        runs = Clock(problem, solver, chosen, allowed, rules).run()
+        runs = Clock(benchmark, instance, chosen, allowed, rules).run()
     finally:
-        solver.close()
+        instance.close()
     name = optimizer if isinstance(optimizer, str) else optimizer.__name__
     if not runs:
         raise OptimizerError(f"{name}: no trial was finished within the budget of {budget}")
-    return Trajectory.of(problem, name, entry(optimizer), solver, runs)
+    return Trajectory.of(benchmark, name, entry(optimizer), instance, runs)

@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpobench_llm.benchmarks.base import Benchmark
+from hpobench_llm.comparison.problem import Problem
+from hpobench_llm.comparison.regret import TOLERANCE, incumbents
+from hpobench_llm.comparison.spending import IN_FULL, Spending
 from hpobench_llm.metrics import Metric
 from hpobench_llm.optimizers.registry import list_optimizers
-from hpobench_llm.studies.problem import Problem
-from hpobench_llm.studies.regret import TOLERANCE, incumbents
-from hpobench_llm.studies.replay import replay
-from hpobench_llm.studies.spending import IN_FULL, Spending
+from hpobench_llm.replaying.replay import replay
 
 FloatArray = NDArray[np.float64]
 

@@ -8,9 +8,9 @@ from hpobench_llm.benchmarks.tabular import TabularBenchmark
 from hpobench_llm.benchmarks.toy import ToyBenchmark, toy_bowl, toy_sphere
 from hpobench_llm.errors import ConfigurationError, OptimizerError, UnknownNameError
 from hpobench_llm.metrics import Metric
+from hpobench_llm.replaying.replay import replay
+from hpobench_llm.replaying.sources import DRAWS, sources_of
 from hpobench_llm.space import Float, Ordinal, Space
-from hpobench_llm.studies.replay import replay
-from hpobench_llm.studies.sources import DRAWS, sources_of
 from hpobench_llm.tables.table import Table
 
 

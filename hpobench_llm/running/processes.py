@@ -22,7 +22,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Generic
 
 from hpobench_llm.errors import HpobenchError
-from hpobench_llm.studies.tasks import Answer, R, T, attempt, hung
+from hpobench_llm.running.tasks import Answer, R, T, attempt, hung
 
 _CONTEXT = multiprocessing.get_context("spawn")
 

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hpobench_llm.comparison.problem import Problem
 from hpobench_llm.errors import IntegrityError
-from hpobench_llm.studies.budget import EVALUATIONS, SECONDS, TOKENS, Budget
-from hpobench_llm.studies.columns import FIDELITY, column
-from hpobench_llm.studies.problem import Problem
+from hpobench_llm.replaying.budget import EVALUATIONS, SECONDS, TOKENS, Budget
+from hpobench_llm.replaying.columns import FIDELITY, column
 
 TRIALS, IN_FULL = "trials", "trials in full"
 POINTS = 100  # of a curve over anything but trials

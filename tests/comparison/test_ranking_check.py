@@ -11,14 +11,14 @@ from hpobench_llm.benchmarks.base import Benchmark
 from hpobench_llm.benchmarks.surrogate import SurrogateBenchmark
 from hpobench_llm.benchmarks.tabular import TabularBenchmark
 from hpobench_llm.cli import main
+from hpobench_llm.comparison import ranking_check as module
+from hpobench_llm.comparison.incumbents import incumbent_losses
+from hpobench_llm.comparison.location import location
+from hpobench_llm.comparison.ranking_check import OPTIMIZERS, ranking_check
+from hpobench_llm.comparison.ranks import BAR, compare_losses
 from hpobench_llm.errors import NotMeasuredError, PoorSurrogateError
 from hpobench_llm.metrics import Fidelity
 from hpobench_llm.space import Float, Ordinal, Space
-from hpobench_llm.studies import ranking_check as module
-from hpobench_llm.studies.incumbents import incumbent_losses
-from hpobench_llm.studies.location import location
-from hpobench_llm.studies.ranking_check import OPTIMIZERS, ranking_check
-from hpobench_llm.studies.ranks import BAR, compare_losses
 from hpobench_llm.surrogates.artefact import Surrogate
 from hpobench_llm.surrogates.fit import fit
 from hpobench_llm.tables.table import Table

@@ -21,10 +21,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hpobench_llm.benchmarks.base import CONSTRAINT
+from hpobench_llm.comparison.problem import Problem
+from hpobench_llm.comparison.spending import Spending
 from hpobench_llm.errors import IntegrityError
-from hpobench_llm.studies.columns import METRIC, column
-from hpobench_llm.studies.problem import Problem
-from hpobench_llm.studies.spending import Spending
+from hpobench_llm.replaying.columns import METRIC, column
 
 TOLERANCE = 1e-12
 

@@ -12,6 +12,8 @@ import pytest
 from hpobench_llm.benchmarks.base import Benchmark
 from hpobench_llm.benchmarks.tabular import TabularBenchmark
 from hpobench_llm.benchmarks.toy import toy_bowl
+from hpobench_llm.comparison.problem import Problem
+from hpobench_llm.comparison.statistics import compare_trajectories
 from hpobench_llm.errors import ConfigurationError, UnknownNameError
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import Fidelity, Metric
@@ -19,10 +21,8 @@ from hpobench_llm.optimizers import catalogue, registry
 from hpobench_llm.optimizers.base import Optimizer, Suggestion
 from hpobench_llm.optimizers.entry import Entry
 from hpobench_llm.optimizers.model_based.tpe_nni import TpeNni
+from hpobench_llm.replaying.replay import replay
 from hpobench_llm.space import Ordinal, Space
-from hpobench_llm.studies.problem import Problem
-from hpobench_llm.studies.replay import replay
-from hpobench_llm.studies.statistics import compare_trajectories
 from hpobench_llm.tables.table import Table
 
 
@@ -88,7 +88,7 @@ def test_the_optimizer_is_told_the_snapped_configuration(tmp_path, rows, seal_ro
     holed = rows[~((rows["rank"] == 4) & (rows["lr"] == 1e-3))].reset_index(drop=True)
     bench = TabularBenchmark(Table.load(seal_rows(tmp_path / "holed", holed)))
     Recorder.told = []
-    monkeypatch.setattr("hpobench_llm.studies.replay.build", lambda name, **k: _recorder(**k))
+    monkeypatch.setattr("hpobench_llm.replaying.replay.build", lambda name, **k: _recorder(**k))
     monkeypatch.setitem(catalogue.ENTRIES, "recorder", Entry("", "random", "", ""))
     frame = replay(bench, "recorder", budget=3, seed=0).to_frame()
     hole, snapped = {"rank": 4, "lr": 1e-3}, []
@@ -134,7 +134,7 @@ def test_optimizers_are_told_what_bounds_there_are(tmp_path, rows, seal_rows, mo
     bounded = bench.constrained({"test_loss": 5.0})
     told = []
     monkeypatch.setattr(
-        "hpobench_llm.studies.replay.build",
+        "hpobench_llm.replaying.replay.build",
         lambda name, **given: told.append(given["constraints"]) or registry.build(name, **given),
     )
     frame = replay(bounded, "random", budget=20, seed=0).to_frame()

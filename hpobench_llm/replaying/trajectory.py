@@ -12,9 +12,9 @@ from hpobench_llm.benchmarks.base import CONSTRAINT, Benchmark
 from hpobench_llm.optimizers.base import Optimizer
 from hpobench_llm.optimizers.entry import Entry
 from hpobench_llm.provenance import versions
+from hpobench_llm.replaying.clock import Run
+from hpobench_llm.replaying.columns import CONFIG, FIDELITY, METRIC, short_names
 from hpobench_llm.space import Value
-from hpobench_llm.studies.clock import Run
-from hpobench_llm.studies.columns import CONFIG, FIDELITY, METRIC, short_names
 
 FORMAT = "3"  # stands in the files as `hpobench_llm.trajectories`
 KEYS = ("benchmark", "optimizer", "seed")
@@ -45,55 +45,59 @@ class Trajectory:
 
     @staticmethod
     def of(
-        problem: Benchmark,
-        optimizer: str,
-        known: Entry,
-        solver: Optimizer,
+        benchmark: Benchmark,
+        name: str,
+        entry: Entry,
+        optimizer: Optimizer,
         runs: list[Run],
     ) -> "Trajectory":
         """Return the trajectory of runs in the order in which they finished.
 
-        `solver` is the optimizer that was called `optimizer`, of which this much is `known`.
+        The `optimizer` was called by this `name`; `entry` is what the registry says of it.
         """
         ids: dict[tuple[Value, ...], str] = {}
         for run in runs:
             values = tuple(run.trial.config.values())
             if values not in ids:
-                ids[values] = problem.space.config_id(run.trial.config)
-        axes = [axis.name for axis in problem.fidelities]
+                ids[values] = benchmark.space.config_id(run.trial.config)
+        axes = [axis.name for axis in benchmark.fidelities]
         trials = [run.trial for run in runs]
         columns: dict[str, object] = {
-            "benchmark": problem.name,
-            "optimizer": optimizer,
-            "seed": solver.seed,
+            "benchmark": benchmark.name,
+            "optimizer": name,
+            "seed": optimizer.seed,
             "trial": [trial.number for trial in trials],
             "resumes": pd.array([trial.resumes for trial in trials], dtype="Int64"),
             "worker": [run.worker for run in runs],
             "config_id": [ids[tuple(trial.config.values())] for trial in trials],
         }
-        names = problem.space.names
-        columns |= {f"{CONFIG}{name}": [t.config[name] for t in trials] for name in names}
         columns |= {
-            f"{FIDELITY}{name}": [run.levels[i] for run in runs] for i, name in enumerate(axes)
+            f"{CONFIG}{key}": [trial.config[key] for trial in trials]
+            for key in benchmark.space.names
+        }
+        columns |= {
+            f"{FIDELITY}{axis}": [run.levels[i] for run in runs] for i, axis in enumerate(axes)
         }
         columns["status"] = [run.evaluation.status for run in runs]
         columns |= {
-            f"{METRIC}{name}": [run.evaluation.metrics.get(name, math.nan) for run in runs]
-            for name in (metric.name for metric in solver.objectives)
+            f"{METRIC}{metric.name}": [
+                run.evaluation.metrics.get(metric.name, math.nan) for run in runs
+            ]
+            for metric in optimizer.objectives
         }
         columns |= {
             f"{CONSTRAINT}{c.name}": [run.evaluation.constraints[c.name] for run in runs]
-            for c in problem.constraints
+            for c in benchmark.constraints
         }
         columns["cost_seconds"] = [run.seconds for run in runs]
         columns["tokens"] = [run.tokens for run in runs]
         columns["started_seconds"] = [run.started for run in runs]
         columns["finished_seconds"] = [run.finished for run in runs]
         columns["duplicate"] = _seen_before(runs)
-        columns["startup_trials"] = solver.startup_trials
-        columns["liar"] = solver.liar
-        columns["seeding"] = solver.seeding
-        columns["optimizer_version"] = _library(known.distribution or "hpobench-llm")
+        columns["startup_trials"] = optimizer.startup_trials
+        columns["liar"] = optimizer.liar
+        columns["seeding"] = optimizer.seeding
+        columns["optimizer_version"] = _library(entry.distribution or "hpobench-llm")
         columns[MEASURED] = [run.optimizer_seconds for run in runs]
         return Trajectory(pd.DataFrame(columns))
 

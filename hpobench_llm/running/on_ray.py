@@ -14,9 +14,9 @@ from typing import Any, Generic
 import ray
 from ray.exceptions import RayError
 
-from hpobench_llm.cluster import connect
 from hpobench_llm.errors import HpobenchError
-from hpobench_llm.studies.tasks import LONGEST_REASON, Answer, R, T, attempt, hung
+from hpobench_llm.running.cluster import connect
+from hpobench_llm.running.tasks import LONGEST_REASON, Answer, R, T, attempt, hung
 
 DEATHS_ALLOWED = 1  # of the workers that run a task
 SECONDS_BETWEEN_CHECKS = 0.5

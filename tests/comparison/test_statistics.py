@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from hpobench_llm.errors import IntegrityError, UnknownNameError
-from hpobench_llm.metrics import Metric
-from hpobench_llm.studies.inference import (
+from hpobench_llm.comparison.inference import (
     MeanRanks,
     bootstrap_median,
     first_within,
@@ -27,9 +25,11 @@ from hpobench_llm.studies.inference import (
     ranks,
     signed_rank_test,
 )
-from hpobench_llm.studies.problem import Problem
-from hpobench_llm.studies.regret import Regrets, incumbents, regrets, snap
-from hpobench_llm.studies.statistics import Comparison, compare_trajectories
+from hpobench_llm.comparison.problem import Problem
+from hpobench_llm.comparison.regret import Regrets, incumbents, regrets, snap
+from hpobench_llm.comparison.statistics import Comparison, compare_trajectories
+from hpobench_llm.errors import IntegrityError, UnknownNameError
+from hpobench_llm.metrics import Metric
 
 LOSS = Metric(name="val_loss", unit="nats", direction="minimize", worst=10.0)
 ACCURACY = Metric(name="accuracy", unit="1", direction="maximize", worst=0.0)

@@ -10,9 +10,9 @@ from hpobench_llm.benchmarks.toy import toy_sphere
 from hpobench_llm.errors import ConfigurationError, OptimizerError, UnknownNameError
 from hpobench_llm.metrics import Fidelity
 from hpobench_llm.optimizers.base import Trial
-from hpobench_llm.studies.budget import Budget
-from hpobench_llm.studies.clock import Clock, Rules
-from hpobench_llm.studies.replay import replay
+from hpobench_llm.replaying.budget import Budget
+from hpobench_llm.replaying.clock import Clock, Rules
+from hpobench_llm.replaying.replay import replay
 
 HERE, THERE = {"x": 0.0, "y": 0.0, "z": 0.0}, {"x": 0.5, "y": 0.0, "z": 0.0}
 

@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 
 from hpobench_llm.benchmarks.base import Benchmark, FidelityValues
 from hpobench_llm.benchmarks.tabular import TabularBenchmark
+from hpobench_llm.comparison.incumbents import incumbent_losses
+from hpobench_llm.comparison.location import location
+from hpobench_llm.comparison.ranks import BAR, compare_losses
 from hpobench_llm.errors import (
     ConfigurationError,
     MissingDependencyError,
@@ -29,11 +32,8 @@ from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import Metric
 from hpobench_llm.optimizers.registry import build, list_optimizers
 from hpobench_llm.provenance import versions
+from hpobench_llm.replaying.replay import replay
 from hpobench_llm.space import Configuration
-from hpobench_llm.studies.incumbents import incumbent_losses
-from hpobench_llm.studies.location import location
-from hpobench_llm.studies.ranks import BAR, compare_losses
-from hpobench_llm.studies.replay import replay
 from hpobench_llm.tables.table import Table
 
 # NOMAD is not among them: its models take minutes for some seeds.

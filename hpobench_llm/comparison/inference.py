@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from hpobench_llm.studies.regret import FloatArray, snap
+from hpobench_llm.comparison.regret import FloatArray, snap
 
 ADDED = 2  # seeds in which all optimizers are alike, to an interval of mean ranks
 EXACT = 60  # values of both samples together, up to which a rank sum's distribution is counted

@@ -19,8 +19,8 @@ from hpobench_llm.errors import ConfigurationError, OptimizerError
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import Metric
 from hpobench_llm.optimizers.base import Optimizer, Trial
+from hpobench_llm.replaying.budget import EVALUATIONS, SECONDS, TOKENS, Budget
 from hpobench_llm.space import Configuration
-from hpobench_llm.studies.budget import EVALUATIONS, SECONDS, TOKENS, Budget
 
 UNKNOWN_COST = 1.0  # units of time
 FREE_TRIALS = 1000  # in a row, after which a budget that nothing is taken from counts as endless
@@ -68,17 +68,17 @@ class Clock:
 
     def __init__(
         self,
-        problem: Benchmark,
-        solver: Optimizer,
+        benchmark: Benchmark,
+        optimizer: Optimizer,
         objectives: Sequence[Metric],
         budget: Budget,
         rules: Rules,
     ) -> None:
-        self._problem, self._solver, self._rules = problem, solver, rules
+        self._benchmark, self._optimizer, self._rules = benchmark, optimizer, rules
         self._names = [metric.name for metric in objectives]
         self._budget, self._spent = budget, 0.0
         self._free, self._spent_then = 0, 0.0  # trials since the budget was last taken from
-        self._axes = [axis.name for axis in problem.fidelities]
+        self._axes = [axis.name for axis in benchmark.fidelities]
         self._idle = list(range(rules.workers))  # a heap: the lowest number works first
         self._running: list[Run] = []
         self._done: dict[int, Run] = {}
@@ -109,7 +109,7 @@ class Clock:
             heapq.heappush(self._idle, done.worker)
             self._done[done.trial.number] = done
             started = time.perf_counter()
-            self._solver.tell(done.trial, done.evaluation)
+            self._optimizer.tell(done.trial, done.evaluation)
             done.optimizer_seconds += time.perf_counter() - started
         if self._done:  # what it thought of before it ended belongs to the trial told last
             next(reversed(self._done.values())).optimizer_seconds += self._in_vain
@@ -118,14 +118,14 @@ class Clock:
     def _begin(self) -> bool:
         """Begin the next trial; False if there is none now."""
         started = time.perf_counter()
-        asked = self._solver.ask()
+        asked = self._optimizer.ask()
         seconds = time.perf_counter() - started
         if asked is None:
             self._in_vain += seconds
             return False
         if self._rules.count_optimizer_seconds:
             self._now += seconds
-        config = self._problem.snap(
+        config = self._benchmark.snap(
             asked.config,
             fidelity=asked.fidelity,
             seed=self._rules.table_seed,
@@ -136,7 +136,7 @@ class Clock:
             before = None  # it was not measured that far: the nearest one that was begins anew
         resumes = None if before is None else before.trial.number
         trial = Trial(asked.number, config, asked.fidelity, resumes)
-        evaluation = self._problem.query(
+        evaluation = self._benchmark.query(
             config, fidelity=trial.fidelity, seed=self._rules.table_seed, metrics=self._names
         )
         run = self._price(trial, evaluation, before, seconds + self._in_vain)
@@ -163,7 +163,7 @@ class Clock:
             worker=-1,
             started=self._now,
             trial=trial,
-            levels=self._problem.fidelity_levels(trial.fidelity),
+            levels=self._benchmark.fidelity_levels(trial.fidelity),
             evaluation=evaluation,
             seconds=cost,
             tokens=tokens,
@@ -187,7 +187,7 @@ class Clock:
 
     def _check_end(self, run: Run) -> None:
         """Refuse a budget that would never be spent."""
-        name, unit = self._problem.name, self._budget.unit
+        name, unit = self._benchmark.name, self._budget.unit
         others = "; count evaluations, or steps of a fidelity axis"
         if math.isnan(self._spent):
             raise ConfigurationError(
@@ -203,7 +203,7 @@ class Clock:
 
     def _checked(self, trial: Trial) -> Run | None:
         """Check a trial's number and what it resumes, as it was asked for; return that run."""
-        name = type(self._solver).__name__
+        name = type(self._optimizer).__name__
         if trial.number in self._asked:
             raise OptimizerError(f"{name}: two trials are numbered {trial.number}")
         self._asked.add(trial.number)
@@ -214,7 +214,7 @@ class Clock:
             raise OptimizerError(
                 f"{name}: trial {trial.number} resumes trial {trial.resumes}, which is not done"
             )
-        levels = self._problem.fidelity_levels(trial.fidelity)
+        levels = self._benchmark.fidelity_levels(trial.fidelity)
         lower = any(new < old for new, old in zip(levels, before.levels, strict=True))
         if before.trial.config != trial.config or lower:
             raise OptimizerError(

@@ -16,7 +16,7 @@ DRAWS = 256  # of a source whose configurations cannot be listed
 
 
 def sources_of(
-    problem: Benchmark, related: Sequence[str | Benchmark], objectives: Sequence[Metric]
+    benchmark: Benchmark, related: Sequence[str | Benchmark], objectives: Sequence[Metric]
 ) -> tuple[Source, ...]:
     """Return what is known of `related` benchmarks, in their order, for one that is searched.
 
@@ -33,21 +33,22 @@ def sources_of(
     found: dict[str, Source] = {}
     for given in related:
         source = load(given) if isinstance(given, str) else given
-        if source.name == problem.name:
+        if source.name == benchmark.name:
             raise ConfigurationError(
-                f"{problem.name} cannot be its own source: an optimizer would see what it searches"
+                f"{benchmark.name} cannot be its own source: an optimizer would see what it "
+                "searches"
             )
         if source.name in found:
-            raise ConfigurationError(f"{problem.name}: the source {source.name} stands twice")
-        found[source.name] = _source(problem, source, objectives)
+            raise ConfigurationError(f"{benchmark.name}: the source {source.name} stands twice")
+        found[source.name] = _source(benchmark, source, objectives)
     return tuple(found.values())
 
 
-def _source(problem: Benchmark, source: Benchmark, objectives: Sequence[Metric]) -> Source:
-    where = f"the source {source.name} of {problem.name}"
+def _source(benchmark: Benchmark, source: Benchmark, objectives: Sequence[Metric]) -> Source:
+    where = f"the source {source.name} of {benchmark.name}"
     for missing, of in (
-        (set(problem.space.names) - set(source.space.names), source.name),
-        (set(source.space.names) - set(problem.space.names), problem.name),
+        (set(benchmark.space.names) - set(source.space.names), source.name),
+        (set(source.space.names) - set(benchmark.space.names), benchmark.name),
     ):
         if missing:
             raise ConfigurationError(f"{where}: {of} has no axis {', '.join(sorted(missing))}")
@@ -63,7 +64,7 @@ def _source(problem: Benchmark, source: Benchmark, objectives: Sequence[Metric])
         if evaluation.status == "ok" and not evaluation.metrics.keys() >= set(names):
             continue
         try:
-            configs.append(problem.space.canonical(config))
+            configs.append(benchmark.space.canonical(config))
         except ConfigurationError:
             continue  # outside the space
         evaluations.append(evaluation)

@@ -1,0 +1,1 @@
+"""Comparisons: how trials are judged, and what can be said of the optimizers that made them."""

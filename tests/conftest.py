@@ -11,6 +11,7 @@ from hypothesis import settings
 from hpobench_llm.artefacts import frame_to_parquet, sha256_of_bytes
 from hpobench_llm.metrics import Fidelity, Metric
 from hpobench_llm.space import Ordinal, Space
+from hpobench_llm.tables.columns import described
 from hpobench_llm.tables.schema import Metadata
 from hpobench_llm.tables.table import Table
 
@@ -24,6 +25,7 @@ SPACE = Space(
     )
 )
 STEPS = (0, 8, 16)
+STEP = Fidelity(name="step", unit="optimizer steps", values=STEPS)
 
 
 def closed_form_rows() -> pd.DataFrame:
@@ -70,7 +72,7 @@ def write_table(
         context="For tests.",
         licence="CC-BY-4.0",
         space=SPACE,
-        fidelities=(Fidelity(name="step", unit="optimizer steps", values=STEPS),),
+        fidelities=(STEP,),
         metrics={metric.name: metric for metric in [*losses, score]},
         seeds=seeds,
         untrained={"val_loss": 6.0, "test_loss": 6.1, "train_loss": 5.9, "score_toy": 0.4},
@@ -90,6 +92,7 @@ def write_table(
             },
         },
         table_sha256=sha256_of_bytes(frame_to_parquet(frame)),
+        columns=described(frame.columns, SPACE, (STEP,), [*losses, score], {}),
     )
     return Table.write(folder, metadata, frame)
 

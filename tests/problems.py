@@ -8,6 +8,7 @@ import pandas as pd
 from hpobench_llm.artefacts import frame_to_parquet, sha256_of_bytes
 from hpobench_llm.metrics import Fidelity, Metric
 from hpobench_llm.space import Categorical, Float, Ordinal, Space, config_id
+from hpobench_llm.tables.columns import described
 from hpobench_llm.tables.schema import Metadata
 from hpobench_llm.tables.table import Table
 
@@ -72,6 +73,7 @@ def table(
         untrained={},
         provenance={},
         table_sha256=sha256_of_bytes(frame_to_parquet(frame)),
+        columns=described(frame.columns, space, fidelities, METRICS, {}),
     )
     Table.write(folder, metadata, frame)
     return Table.load(folder)

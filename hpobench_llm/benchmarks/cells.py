@@ -12,19 +12,14 @@ from numpy.typing import NDArray
 from hpobench_llm.evaluation import STATUSES
 from hpobench_llm.metrics import Fidelity
 from hpobench_llm.seeds import answering
-from hpobench_llm.tables.schema import BY_NAME, COSTS, MEASURES
+from hpobench_llm.tables.columns import COSTS
+from hpobench_llm.tables.columns import TOKENS as TOKENS_SEEN
 
 COST, TOKENS = "cost_seconds", "tokens"
 STATUS_NAMES: Any = pd.Series(STATUSES).array  # `take` makes a frame's column of codes
 Level = tuple[int | float, ...]
 Positions = NDArray[np.intp]
 _PAGES = 256  # kept at a time; one takes a millisecond for a thousand configurations
-
-
-def measures_of(columns: Sequence[str]) -> dict[str, str]:
-    """Return what was measured of a run beside its metrics, with units."""
-    measured = [name for name in MEASURES if name in columns]
-    return {COST: "s"} | {name: BY_NAME[name].unit for name in measured}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +47,7 @@ class Cells:
         count: how many configurations there are.
         fidelities: the axes; a level is one value of each.
         metrics: the columns to answer with.
+        measures: the columns of what was measured of a run beside its metrics.
 
     Attributes:
         columns: where what stands in a page: the metrics, the cost, the tokens, the measures.
@@ -66,14 +62,15 @@ class Cells:
         count: int,
         fidelities: Sequence[Fidelity],
         metrics: Sequence[str],
+        measures: Sequence[str] = (),
     ) -> None:
         self._count = count
         costs = [_floats(frame, name) for name in COSTS if name in frame.columns]
         unknown = np.full(len(frame), np.nan)
         cost = sum(costs[1:], costs[0]) if costs else unknown
-        tokens = _floats(frame, "tokens_seen") if "tokens_seen" in frame.columns else unknown
+        tokens = _floats(frame, TOKENS_SEEN) if TOKENS_SEEN in frame.columns else unknown
         values = {name: _floats(frame, name) for name in metrics} | {COST: cost, TOKENS: tokens}
-        values |= {n: _floats(frame, n) for n in measures_of(list(frame.columns)) if n != COST}
+        values |= {name: _floats(frame, name) for name in measures}
         self.columns = {name: number for number, name in enumerate(values)}
         codes = {status: code for code, status in enumerate(STATUSES)}
         status = frame["status"].map(codes).to_numpy(dtype=np.intp)

@@ -12,16 +12,13 @@ import numpy as np
 import pandas as pd
 
 from hpobench_llm.benchmarks.base import Benchmark, FidelityValues
-from hpobench_llm.benchmarks.cells import COST, TOKENS, Cells, measures_of
+from hpobench_llm.benchmarks.cells import COST, TOKENS, Cells
 from hpobench_llm.collect.campaign.plan import EngineName
 from hpobench_llm.collect.campaign.spec import Run, read_campaign
 from hpobench_llm.errors import ConfigurationError, NotMeasuredError
 from hpobench_llm.evaluation import STATUSES, Evaluation
 from hpobench_llm.metrics import select
 from hpobench_llm.space import Configuration
-from hpobench_llm.tables.schema import STEP
-
-_MEASURED = ("train_seconds", "eval_seconds", "peak_memory_bytes", "trainable_parameters")
 
 
 class LiveBenchmark(Benchmark):
@@ -58,7 +55,7 @@ class LiveBenchmark(Benchmark):
     ) -> None:
         from hpobench_llm.collect.engines.registry import engine as find_engine
         from hpobench_llm.collect.executors.collector import open_bench
-        from hpobench_llm.collect.ledger.seal import metrics_of
+        from hpobench_llm.collect.ledger.run_columns import columns_of, metrics_of
         from hpobench_llm.collect.scores.trust import Trust
 
         file = Path(campaign)
@@ -73,6 +70,8 @@ class LiveBenchmark(Benchmark):
         self._train = find_engine(engine)
         untrained = pd.DataFrame([self._bench.untrained])
         self.metrics = metrics_of(self.campaign, self._bench.header(), untrained)
+        columns = {c.name: c.described() for c in columns_of(self.campaign, self._bench.untrained)}
+        self._measures = {name: c.unit for name, c in columns.items() if c.measure}
         self._runs: dict[str, pd.DataFrame] = {}
 
     def query(
@@ -88,9 +87,9 @@ class LiveBenchmark(Benchmark):
         canonical = self.space.canonical(config)
         level = self._level(fidelity)
         rows = pd.concat([self._rows(Run(canonical, s)) for s in self._seeds(seed)])
-        cells = Cells(
-            rows, np.zeros(len(rows), dtype=np.intp), 1, self.fidelities, list(self.metrics)
-        )
+        positions = np.zeros(len(rows), dtype=np.intp)
+        columns = list(self.metrics), list(self._measures)
+        cells = Cells(rows, positions, 1, self.fidelities, *columns)
         page = cells.page(level, None)
         found = dict(zip(cells.columns, page.values[0].tolist(), strict=True))
         values = {m.name: found[m.name] for m in wanted if math.isfinite(found[m.name])}
@@ -104,7 +103,8 @@ class LiveBenchmark(Benchmark):
 
     def measures(self) -> dict[str, str]:
         """Return the metrics and the costs that are measured, with units."""
-        return {m.name: m.unit for m in self.metrics.values()} | measures_of(_MEASURED)
+        units = {metric.name: metric.unit for metric in self.metrics.values()}
+        return units | {COST: "s"} | self._measures
 
     def _candidates(self) -> list[Configuration]:
         """Refuse to look for an optimum or a front: only the whole campaign, trained, would tell.
@@ -120,10 +120,8 @@ class LiveBenchmark(Benchmark):
     def _rows(self, run: Run) -> pd.DataFrame:
         if run.run_id not in self._runs:
             (record,) = self._train(self._bench, [run], lambda _: None)
-            rows = pd.DataFrame(record.rows()).assign(
-                seed=run.seed, trainable_parameters=record.constants["trainable_parameters"]
-            )
-            absent = [n for n in (*self.metrics, *_MEASURED) if n not in rows.columns]
+            rows = pd.DataFrame(record.rows()).assign(seed=run.seed, **record.constants)
+            absent = [n for n in (*self.metrics, *self._measures) if n not in rows.columns]
             self._runs[run.run_id] = rows.assign(**dict.fromkeys(absent, np.nan))
         return self._runs[run.run_id]
 
@@ -141,7 +139,7 @@ class LiveBenchmark(Benchmark):
         if step not in self.campaign.checkpoints:
             near = min(self.campaign.checkpoints, key=lambda known: abs(known - step))
             raise ConfigurationError(
-                f"{self.name}: {STEP} = {step!r} is no checkpoint of the campaign; nearest: "
-                f"{near} of {list(self.campaign.checkpoints)}"
+                f"{self.name}: {self.fidelities[0].name} = {step!r} is no checkpoint of the "
+                f"campaign; nearest: {near} of {list(self.campaign.checkpoints)}"
             )
         return (step,)

@@ -18,7 +18,6 @@ from hpobench_llm.benchmarks.cells import (
     Cells,
     Level,
     Page,
-    measures_of,
 )
 from hpobench_llm.benchmarks.lookup import Lookup
 from hpobench_llm.errors import ConfigurationError, NotInTableError, NotMeasuredError
@@ -67,8 +66,14 @@ class TabularBenchmark(Benchmark):
             for row in first.to_dict("records")
         ]
         self._lookup = Lookup(self.space, configs)
+        self._measures = {n: c.unit for n, c in metadata.columns.items() if c.measure}
         self._cells = Cells(
-            table.frame, positions, len(configs), self.fidelities, list(self.metrics)
+            table.frame,
+            positions,
+            len(configs),
+            self.fidelities,
+            list(self.metrics),
+            list(self._measures),
         )
         self._answers = pd.Index([*self.metrics, COST, TOKENS])
         self._columns = {name: number for number, name in enumerate(self.metrics)}
@@ -141,8 +146,8 @@ class TabularBenchmark(Benchmark):
 
     def measures(self) -> dict[str, str]:
         """Return the metrics and the measured costs, such as `peak_memory_bytes`, with units."""
-        costs = measures_of(list(self._cells.columns))
-        return {metric.name: metric.unit for metric in self.metrics.values()} | costs
+        units = {metric.name: metric.unit for metric in self.metrics.values()}
+        return units | {COST: "s"} | self._measures
 
     def configurations(self) -> pd.DataFrame:
         """Return the table's configurations: `config_id` and one column for each axis."""

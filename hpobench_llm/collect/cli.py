@@ -174,7 +174,7 @@ def _finish(job: Job, tasks: Sequence[Task], out: Path, said: str) -> int:
 
 
 def _seal(campaign: Campaign, ledger: Ledger, out: Path, *, partial: bool) -> int:
-    from hpobench_llm.collect.ledger.seal import lacking_losses, seal
+    from hpobench_llm.collect.ledger.seal import lacking_items, seal
 
     try:
         table = seal(campaign, ledger, out, partial=partial)
@@ -183,7 +183,7 @@ def _seal(campaign: Campaign, ledger: Ledger, out: Path, *, partial: bool) -> in
             f"{out}: the table cannot be written: {error.strerror or error}; all runs are kept: "
             "make room and start again"
         ) from None
-    lacking = lacking_losses(campaign, ledger)
+    lacking = lacking_items(campaign, ledger)
     if lacking:
         _say(
             f"{lacking} of the first {campaign.per_example_runs} runs were trained before they "

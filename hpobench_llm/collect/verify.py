@@ -15,8 +15,9 @@ from hpobench_llm.collect.executors.collector import open_bench
 from hpobench_llm.collect.scores.trust import NONE, Trust
 from hpobench_llm.collect.verification import MAIN, Chosen, Difference, Verification, Verified
 from hpobench_llm.errors import IntegrityError
-from hpobench_llm.tables.schema import IMPORTED, STEP
+from hpobench_llm.tables.schema import IMPORTED
 from hpobench_llm.tables.table import Table
+from hpobench_llm.tables.worth import in_full
 
 
 def choose_runs(table: Table, count: int, seed: int) -> list[Chosen]:
@@ -54,7 +55,7 @@ def choose_runs(table: Table, count: int, seed: int) -> list[Chosen]:
 
 def at_the_end(table: Table) -> pd.DataFrame:
     """Return the rows of the last step."""
-    return table.frame[table.frame[STEP] == table.metadata.fidelities[0].full]
+    return in_full(table)
 
 
 def metrics_of(table: Table) -> list[str]:

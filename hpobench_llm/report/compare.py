@@ -169,12 +169,8 @@ def _origin(provenance: dict[str, Any]) -> dict[str, object]:
         imported = provenance[IMPORTED]
         files = {file["path"]: f"sha256 {file['sha256']}" for file in imported["files"]}
         return {"imported by": imported["importer"], "on": imported["date"], "files": files}
-    sources = provenance["sources"]
     return {
-        "base": sources["base"],
-        "data": sources["data"]["sources"],
-        "rows": sources["data"]["rows"],
-        "scores": sources["scores"],
+        **provenance["sources"],
         "recipe": f"sha256 {provenance['recipe_sha256']}",
         "trained by": provenance["commits"],
         "device": provenance["devices"],

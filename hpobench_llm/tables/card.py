@@ -7,17 +7,12 @@ from scipy.stats import kendalltau
 from hpobench_llm.artefacts import write_atomically
 from hpobench_llm.errors import IntegrityError
 from hpobench_llm.measured import SPARSE
-from hpobench_llm.metrics import Metric
+from hpobench_llm.metrics import Metric, objective_of
 from hpobench_llm.seeds import Noise, shared_seeds
 from hpobench_llm.space import Categorical, Ordinal
 from hpobench_llm.tables.difficulty import random_search_regret
 from hpobench_llm.tables.markdown import plain
-from hpobench_llm.tables.origin import (
-    collected_column,
-    collected_origin,
-    imported_column,
-    imported_origin,
-)
+from hpobench_llm.tables.origin import origin_lines
 from hpobench_llm.tables.schema import CARD_FILE, IMPORTED, METADATA_FILE
 from hpobench_llm.tables.table import Table
 from hpobench_llm.tables.worth import answers, density_of, in_full, judged, without_signal
@@ -191,6 +186,7 @@ def _findings(table: Table) -> list[str]:
         cells = ["" for _ in axes]
         cells += [_figure(meta.untrained.get(m.name, np.nan)) for m in measured]
         lines.append(f"| untrained | {' | '.join(cells)} |")
+    silent |= meta.provenance.get("without_signal", {})
     if silent:
         lines += ["", *(f"Without signal, and not ranked: {n}. {w}." for n, w in _capital(silent))]
     lines += [
@@ -215,7 +211,7 @@ def _findings(table: Table) -> list[str]:
         metric.name
         for metric in ranked
         if metric is not main
-        and (_imported(table) or metric.name.startswith("score_") or metric.name == "test_loss")
+        and (_imported(table) or metric.role == "score" or metric.name == "test_loss")
     ]
     count = max(3, len(means) // 4)
     quarter = means.iloc[np.argsort(means[main.name] * main.to_loss(1.0))[:count]]
@@ -294,18 +290,17 @@ def _agreement(means: pd.DataFrame, main: Metric, others: list[str], which: str)
 
 
 def _columns(table: Table) -> list[str]:
-    column = imported_column if _imported(table) else collected_column
     lines = ["## Columns", "", "| column | unit | meaning |", "|---|---|---|"]
     for name in table.frame.columns:
-        cells = [plain(text) for text in (name, *column(table.metadata, name))]
+        column = table.metadata.columns[str(name)]
+        cells = [plain(text) for text in (name, column.unit, column.meaning)]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
 def _origin(table: Table) -> list[str]:
-    origin = imported_origin if _imported(table) else collected_origin
     try:
-        told = origin(table.metadata)
+        told = origin_lines(table.metadata)
     except (KeyError, TypeError, AttributeError) as error:
         raise IntegrityError(
             f"{table.folder / METADATA_FILE}: `provenance` is not complete: {error!r}"
@@ -322,6 +317,5 @@ def _imported(table: Table) -> bool:
 
 
 def _main(table: Table) -> Metric:
-    """Return the metric that runs are compared by: the validation loss, or else the first."""
-    metrics = table.metadata.metrics
-    return metrics.get("val_loss", next(iter(metrics.values())))
+    """Return the metric that runs are compared by."""
+    return objective_of(table.metadata.metrics)

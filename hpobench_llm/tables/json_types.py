@@ -17,7 +17,6 @@ _IMPORTED_TYPES: dict[str, type] = {
     "importer": str,
     "date": str,
     "files": list,
-    "columns": dict,
     "notes": list,
     "flagged": list,
     "dropped": list,
@@ -34,6 +33,9 @@ def check_types(raw: dict[str, Any]) -> None:
     _expect({"family": "", "task": {}} | raw, {"family": str, "task": dict})
     for entry in [*raw["space"], *raw["fidelities"], *raw["metrics"]]:
         _expect(entry, {"name": str, "unit": str})
+    silent = raw["provenance"].get("without_signal", {})
+    _expect({"without_signal": silent}, {"without_signal": dict})
+    _expect_all(list(silent.values()), str)
     for entry in raw["space"]:
         if entry.get("kind") == "categorical":
             _expect_all(entry["values"], str)
@@ -63,9 +65,19 @@ def check_imported(imported: Any) -> None:
     _expect_all(imported["notes"], str)
     for entry in [*imported["flagged"], *imported["dropped"]]:
         _expect(entry, {"count": int, "what": str, "reason": str})
-    for entry in imported["columns"].values():
-        _expect(entry, {"unit": str, "meaning": str})
     _expect_all(imported["files"], dict)
+
+
+def check_columns(columns: Any) -> None:
+    """Check the same of what a table says of its columns.
+
+    Raises:
+        TypeError, KeyError: a value has another type, or is absent.
+    """
+    _expect({"columns": columns}, {"columns": dict})
+    for entry in columns.values():
+        _expect(entry, {"unit": str, "meaning": str})
+        _expect({"measure": False} | entry, {"measure": bool})
 
 
 def _expect(raw: Any, types: dict[str, type]) -> None:

@@ -1,45 +1,25 @@
-"""What `CARD.md` says of columns and origin: of a collected table, and of an imported one."""
+"""What `CARD.md` says of where a table's rows come from: collected here, or imported."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from hpobench_llm.tables.schema import BY_NAME, IMPORTED, Metadata
+from hpobench_llm.tables.schema import IMPORTED, Metadata
 
 FILES = 20  # that a card still lists; table.json names all
 
 
-def collected_column(metadata: Metadata, name: str) -> tuple[str, str]:
-    """Return unit and meaning of a column of a collected table."""
-    if name in BY_NAME:
-        return BY_NAME[name].unit, BY_NAME[name].meaning
-    for metric in metadata.metrics.values():
-        if name == metric.name:
-            if name.startswith("val_loss_"):
-                rows = name.removeprefix("val_loss_")
-                return metric.unit, f"loss on the first {rows} of the validation rows"
-            if name.endswith("_margin"):
-                return metric.unit, (
-                    "log-likelihood of the right answer, less the best wrong one's where there "
-                    "are choices"
-                )
-            return metric.unit, "benchmark score, empty where it was not measured"
-        if name == metric.stderr:
-            return metric.unit, f"standard error of {metric.name} over the benchmark's items"
-    return "", ""
+def origin_lines(metadata: Metadata) -> list[str]:
+    """Return where the rows come from, by which code and device, and what was done to them."""
+    return _imported(metadata) if IMPORTED in metadata.provenance else _collected(metadata)
 
 
-def collected_origin(metadata: Metadata) -> list[str]:
-    """Return what a table was trained on, by which code and where."""
+def _collected(metadata: Metadata) -> list[str]:
     origin = metadata.provenance
-    data = origin["sources"]["data"]
+    if not origin:
+        return [f"- table.parquet sha256 {metadata.table_sha256}"]
     return [
-        f"- base: {_listed(origin['sources']['base'])}",
-        *(f"- data `{name}`: {_listed(source)}" for name, source in data["sources"].items()),
-        f"- rows: {_listed(data['rows'])}, {origin['split']}",
-        f"- rows not used: {_listed(data['unused']) or 'none'}",
-        *(
-            f"- score `{name}`: {_listed(source)}"
-            for name, source in origin["sources"]["scores"].items()
-        ),
+        *(f"- {name}: {_listed(source)}" for name, source in origin["sources"].items() if source),
+        *(f"- {note}" for note in [*origin.get("notes", ()), origin.get("split", "")] if note),
         f"- code: {', '.join(origin['commits'])}",
         f"- device: {', '.join(origin['devices'])}; {_listed(origin['versions'])}",
         f"- recipe sha256 {origin['recipe_sha256']}",
@@ -47,14 +27,7 @@ def collected_origin(metadata: Metadata) -> list[str]:
     ]
 
 
-def imported_column(metadata: Metadata, name: str) -> tuple[str, str]:
-    """Return unit and meaning of a column of an imported table."""
-    column = metadata.provenance[IMPORTED]["columns"].get(name, {"unit": "", "meaning": ""})
-    return column["unit"], column["meaning"]
-
-
-def imported_origin(metadata: Metadata) -> list[str]:
-    """Return from where the rows were imported and what was done to them."""
+def _imported(metadata: Metadata) -> list[str]:
     origin = metadata.provenance[IMPORTED]
     lines = [f"Imported by `{origin['importer']}` on {origin['date']} (UTC).", ""]
     files = origin["files"]
@@ -71,9 +44,9 @@ def imported_origin(metadata: Metadata) -> list[str]:
     return lines
 
 
-def _listed(mapping: dict[str, Any]) -> str:
+def _listed(mapping: Mapping[str, Any]) -> str:
     parts = [
-        f"{key} ({_listed(value)})" if isinstance(value, dict) else f"{key} {value}"
+        f"{key} ({_listed(value) or 'none'})" if isinstance(value, dict) else f"{key} {value}"
         for key, value in mapping.items()
     ]
     return ", ".join(parts)

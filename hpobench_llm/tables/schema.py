@@ -1,117 +1,23 @@
-"""What a table on disk looks like: the columns of `table.parquet` and the keys of `table.json`."""
+"""What a table on disk looks like: the names of its files, and the keys of `table.json`."""
 
 import re
 from dataclasses import dataclass, field
 from typing import Any
 
-import pyarrow as pa
-
 from hpobench_llm.artefacts import canonical_json, sha256_of_text
 from hpobench_llm.errors import IntegrityError
 from hpobench_llm.metrics import Fidelity, Metric
 from hpobench_llm.space import Space
-from hpobench_llm.tables.json_types import check_imported, check_types
+from hpobench_llm.tables.columns import Column
+from hpobench_llm.tables.json_types import check_columns, check_imported, check_types
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, FORMAT)
 TABLE_FILE, METADATA_FILE, CARD_FILE = "table.parquet", "table.json", "CARD.md"
-STEP = "step"
 EXAMPLES_FILE = "examples.parquet"
 IMPORTED = "imported"  # the key of an imported table's provenance
 LICENCE_NOT_STATED = "not stated"
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_+-]|\.(?!\.))*")
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column of a collected table: its Arrow type, unit and meaning.
-
-    Those that are `required` stand in every table, an imported one too.
-    """
-
-    name: str
-    type: pa.DataType
-    unit: str
-    meaning: str
-    required: bool = False
-
-
-COLUMNS = (
-    Column("config_id", pa.string(), "", "hash of the configuration's axes", True),
-    Column("seed", pa.int64(), "", "seed of initialisation, data order and dropout", True),
-    Column(STEP, pa.int64(), "steps", "forward and backward passes; 0: the untrained base"),
-    Column("status", pa.string(), "", "ok, diverged, out_of_memory or failed", True),
-    Column("rank", pa.int64(), "", "LoRA rank"),
-    Column("alpha_ratio", pa.float64(), "", "LoRA alpha divided by rank"),
-    Column("dropout", pa.float64(), "probability", "dropout on the adapter's input"),
-    Column("lr", pa.float64(), "", "peak learning rate of AdamW"),
-    Column("batch_rows", pa.int64(), "rows", "rows per update of the weights"),
-    Column("train_fraction", pa.float64(), "share of rows", "share of the training rows used"),
-    Column("warmup_fraction", pa.float64(), "share of steps", "linear warm-up before the cosine"),
-    Column("weight_decay", pa.float64(), "", "AdamW's decoupled weight decay"),
-    Column("clip_norm", pa.float64(), "", "largest gradient norm"),
-    Column("beta1", pa.float64(), "", "AdamW's first moment decay"),
-    Column("beta2", pa.float64(), "", "AdamW's second moment decay"),
-    Column("epsilon", pa.float64(), "", "AdamW's epsilon"),
-    Column("scaling", pa.string(), "", "lora: alpha/rank; rslora: alpha/sqrt(rank)"),
-    Column("target_modules", pa.string(), "", "modules that carry an adapter"),
-    Column("layer_fraction", pa.float64(), "share of layers", "the last ones carry adapters"),
-    Column(
-        "train_loss",
-        pa.float64(),
-        "nats per label token",
-        "mean over the training batches since the row before; at step 0 of the untrained base on "
-        "as many training rows as there are validation rows",
-    ),
-    Column("val_loss", pa.float64(), "nats per label token", "loss on the validation rows"),
-    Column("test_loss", pa.float64(), "nats per label token", "loss on the test rows"),
-    Column(
-        "leaked_val_loss",
-        pa.float64(),
-        "nats per label token",
-        "loss on training rows that serve as validation rows leaked into training",
-    ),
-    Column("grad_norm", pa.float64(), "", "mean norm before clipping since the row before"),
-    Column(
-        "train_seconds",
-        pa.float64(),
-        "s",
-        "computing of training so far: CPU seconds, on a GPU wall seconds; of a packed run the "
-        "mean of the runs of its cost class (rank, batch, dropout or none, modules) that were "
-        "trained alone, or its share of the pack where none was",
-    ),
-    Column("train_wall_seconds", pa.float64(), "s", "wall time of the same"),
-    Column("amortised_train_seconds", pa.float64(), "s", "a packed run's share of its pack"),
-    Column("solo_train_seconds", pa.float64(), "s", "of this very run, trained alone once more"),
-    Column("eval_seconds", pa.float64(), "s", "computing spent on evaluation so far"),
-    Column(
-        "peak_memory_bytes",
-        pa.int64(),
-        "bytes",
-        "peak of training so far; on a CPU above what the process held when the run began; of a "
-        "packed run as for train_seconds",
-    ),
-    Column("tokens_seen", pa.int64(), "tokens", "tokens trained on so far, without padding"),
-    Column("label_tokens_seen", pa.int64(), "tokens", "those of them that the loss saw"),
-    Column("trainable_parameters", pa.int64(), "", "LoRA's A and B"),
-    Column("engine", pa.string(), "", "which training loop made the row: packed or peft"),
-    Column("pack_size", pa.int64(), "runs", "how many runs were trained together"),
-    Column("device", pa.string(), "", "processor or GPU"),
-    Column("threads", pa.int64(), "", "CPU threads of the process"),
-    Column("git_commit", pa.string(), "", "revision of this package that trained the row"),
-    Column("git_dirty", pa.bool_(), "", "whether the package differed from that revision"),
-    Column("versions", pa.string(), "", "library versions as JSON"),
-)
-BY_NAME = {column.name: column for column in COLUMNS}
-COSTS = ("train_seconds", "eval_seconds")
-# What a run has cost so far: these columns are numbers with this meaning in every table.
-MEASURES = (
-    *COSTS,
-    "train_wall_seconds",
-    "peak_memory_bytes",
-    "tokens_seen",
-    "label_tokens_seen",
-    "trainable_parameters",
-)
 
 
 def check_name(name: object) -> str:
@@ -134,6 +40,7 @@ class Metadata:
 
     `fidelities` may be empty: every row is then a run in full. Tables of one `family` measure the
     same space on related tasks; `task` says what this one's is (a model's name and size, say).
+    `columns` says of every column what it holds; a table of format 1 does not (see `format_1`).
     """
 
     name: str
@@ -148,6 +55,7 @@ class Metadata:
     untrained: dict[str, float]
     provenance: dict[str, Any]
     table_sha256: str
+    columns: dict[str, Column] = field(default_factory=dict)
     examples_sha256: str = ""
     family: str = ""
     task: dict[str, str | int | float] = field(default_factory=dict)
@@ -164,6 +72,7 @@ class Metadata:
             "space": self.space.to_json(),
             "fidelities": [fidelity.to_json() for fidelity in self.fidelities],
             "metrics": [metric.to_json() for metric in self.metrics.values()],
+            "columns": {name: column.to_json() for name, column in self.columns.items()},
             "seeds": list(self.seeds),
             "untrained": self.untrained,
             "provenance": self.provenance,
@@ -180,9 +89,10 @@ class Metadata:
         Raises:
             IntegrityError: it has another format, was changed, or is not complete.
         """
-        if not isinstance(raw, dict) or raw.get("format") != FORMAT:
-            found = raw.get("format") if isinstance(raw, dict) else raw
-            raise IntegrityError(f"{where}: format {found!r}, this version reads {FORMAT}")
+        version = raw.get("format") if isinstance(raw, dict) else raw
+        if not isinstance(raw, dict) or type(version) is not int or version not in READABLE:
+            listed = " and ".join(map(str, READABLE))
+            raise IntegrityError(f"{where}: format {version!r}, this version reads {listed}")
         body = {key: value for key, value in raw.items() if key != "metadata_sha256"}
         try:
             digest = sha256_of_text(canonical_json(body))
@@ -197,6 +107,10 @@ class Metadata:
             check_types(raw)
             if IMPORTED in raw["provenance"]:
                 check_imported(raw["provenance"][IMPORTED])
+            if version == FORMAT:
+                check_columns(raw["columns"])
+            elif IMPORTED in raw["provenance"]:
+                check_columns(raw["provenance"][IMPORTED]["columns"])
             metrics = [Metric.from_json(metric) for metric in raw["metrics"]]
             return Metadata(
                 name=check_name(raw["name"]),
@@ -211,6 +125,7 @@ class Metadata:
                 untrained=raw["untrained"],
                 provenance=raw["provenance"],
                 table_sha256=raw["sha256"][TABLE_FILE],
+                columns={n: Column(**about) for n, about in raw.get("columns", {}).items()},
                 examples_sha256=raw["sha256"].get(EXAMPLES_FILE, ""),
                 family=raw.get("family", ""),
                 task=raw.get("task", {}),

@@ -19,17 +19,12 @@ from hpobench_llm.artefacts import (
 from hpobench_llm.errors import ConfigurationError, IntegrityError
 from hpobench_llm.evaluation import OUTCOMES, STATUSES
 from hpobench_llm.space import Categorical, config_id
+from hpobench_llm.tables import format_1
+from hpobench_llm.tables.columns import KEYS
 from hpobench_llm.tables.parquet import check_parquet, one_line
-from hpobench_llm.tables.schema import (
-    COLUMNS,
-    EXAMPLES_FILE,
-    IMPORTED,
-    MEASURES,
-    METADATA_FILE,
-    TABLE_FILE,
-    Metadata,
-)
+from hpobench_llm.tables.schema import EXAMPLES_FILE, METADATA_FILE, TABLE_FILE, Metadata
 
+ITEM_COLUMNS = ("config_id", "seed", "column", "item_id", "value", "tokens")
 LARGEST_BYTES = 4 * 2**30  # of a table's rows when decoded; the sum in table.json proves no size
 
 
@@ -50,36 +45,45 @@ class Table:
                 schema; the message names file, column or row.
         """
         folder = Path(folder)
-        metadata = Metadata.from_json(read_json(folder / METADATA_FILE), folder / METADATA_FILE)
+        raw = read_json(folder / METADATA_FILE)
+        metadata = Metadata.from_json(raw, folder / METADATA_FILE)
         path = folder / TABLE_FILE
         frame = _read_parquet(path, metadata.table_sha256)
+        if raw["format"] == 1:
+            metadata = format_1.with_columns(metadata, frame)
         check_rows(frame, metadata, path)
         return Table(metadata, frame, folder)
 
     def examples(self) -> pd.DataFrame:
-        """Return the loss of every validation row for the runs that keep them, in full.
+        """Return the values of single items for the runs that keep them, in full.
 
-        Columns: `config_id`, `seed`, `row_id` (a hash, never text), `loss_nats` (summed over the
-        row's labels) and `label_tokens`. Empty where the campaign kept none.
+        Columns: `config_id`, `seed`, `column` (the metric that is made of the items), `item_id` (a
+        hash or a number, never text), `value`, and `tokens`, the label tokens that a value is
+        summed over (empty where it is a mean or a margin). No rows where none were kept.
 
         Raises:
             IntegrityError: the file is missing or damaged.
         """
         if not self.metadata.examples_sha256:
-            return pd.DataFrame(
-                columns=["config_id", "seed", "row_id", "loss_nats", "label_tokens"]
-            )
+            return pd.DataFrame(columns=list(ITEM_COLUMNS))
         path = self.folder / EXAMPLES_FILE
-        return _read_parquet(path, self.metadata.examples_sha256)
+        frame = format_1.examples(_read_parquet(path, self.metadata.examples_sha256))
+        if list(frame.columns) != list(ITEM_COLUMNS):
+            raise IntegrityError(f"{path}: columns {', '.join(ITEM_COLUMNS)} are expected")
+        return frame
 
     @staticmethod
-    def write(folder: Path, metadata: Metadata, frame: pd.DataFrame) -> Path:
-        """Write rows and metadata; the sum in `metadata` must be that of the frame's Parquet.
+    def write(
+        folder: Path, metadata: Metadata, frame: pd.DataFrame, examples: bytes = b""
+    ) -> Path:
+        """Write rows, items and metadata, whose sums must be those of the files.
 
-        The rows are written first: a table without its metadata is no table yet.
+        The metadata are written last: a table without them is no table yet.
         """
         content = frame_to_parquet(frame)
         check_rows(frame, metadata, folder / TABLE_FILE)
+        if examples:
+            write_atomically(folder / EXAMPLES_FILE, examples)
         write_atomically(folder / TABLE_FILE, content)
         write_json(folder / METADATA_FILE, metadata.to_json())
         return folder
@@ -149,12 +153,13 @@ def _check_columns(frame: pd.DataFrame, metadata: Metadata, where: object) -> No
     numbers = [d.name for d in metadata.space if d.name not in names]
     numbers += [axis.name for axis in metadata.fidelities]
     numbers += [*metadata.metrics, *(metric.stderr for metric in metrics if metric.stderr)]
-    for name in [*(c.name for c in COLUMNS if c.required), *names, *numbers]:
+    for name in [*KEYS, *names, *numbers, *metadata.columns]:
         if name not in frame.columns:
             raise IntegrityError(f"{where}: column `{name}` is missing")
-    numbers += frame.columns.intersection(list(MEASURES)).tolist()
-    if IMPORTED not in metadata.provenance:  # of a collected table every column has its type
-        numbers += [c.name for c in COLUMNS if c.name in frame and pa.types.is_floating(c.type)]
+    for name in frame.columns:
+        if name not in metadata.columns:
+            raise IntegrityError(f"{where}: {METADATA_FILE} does not say what `{name}` holds")
+    numbers += [name for name, column in metadata.columns.items() if column.measure]
     for name in ("config_id", "status", *names):
         if pd.api.types.infer_dtype(frame[name], skipna=False) != "string":
             raise IntegrityError(f"{where}: column `{name}` must hold texts, in every row")

@@ -11,7 +11,7 @@ from hpobench_llm.collect.campaign.spec import read_campaign
 from hpobench_llm.collect.engines.registry import engine
 from hpobench_llm.collect.engines.workbench import prepare
 from hpobench_llm.collect.ledger.ledger import Ledger
-from hpobench_llm.collect.ledger.seal import lacking_losses, seal
+from hpobench_llm.collect.ledger.seal import lacking_items, seal
 from hpobench_llm.collect.ledger.storage import open_storage
 from hpobench_llm.errors import IntegrityError, LedgerError
 from hpobench_llm.tables.table import Table
@@ -71,12 +71,12 @@ def test_runs_that_have_not_kept_their_losses_are_counted(collected, write_campa
     more = ("per_example_runs = 2", "per_example_runs = 3")
     asked = (CHANGES[0][0], CHANGES[0][1].replace(*more))
     campaign = read_campaign(write_campaign(asked, *CHANGES[1:]))
-    assert lacking_losses(campaign, ledger) == 1
+    assert lacking_items(campaign, ledger) == 1
     run_id = campaign.runs()[2].run_id
     record = ledger.records[run_id]
     broken = replace(record.checkpoints[-1], status="diverged")
     ledger.records[run_id] = replace(record, checkpoints=(*record.checkpoints[:-1], broken))
-    assert lacking_losses(campaign, ledger) == 0
+    assert lacking_items(campaign, ledger) == 0
 
 
 def test_seeds_may_differ_from_configuration_to_configuration(collected, tmp_path):
@@ -98,11 +98,12 @@ def test_the_losses_of_rows_add_up_to_the_table_s(collected, tmp_path):
     assert len(runs) == 2
     full = table.frame[table.frame["step"] == 4].set_index(["config_id", "seed"])
     for key, rows in runs:
-        assert tuple(rows["row_id"]) == bench.split.val_ids
-        mean = rows["loss_nats"].sum() / rows["label_tokens"].sum()
+        rows = rows[rows["column"] == "val_loss"]
+        assert tuple(rows["item_id"]) == bench.split.val_ids
+        mean = rows["value"].sum() / rows["tokens"].sum()
         assert mean == pytest.approx(full.loc[key, "val_loss"])
         first = rows.head(3)
-        part = first["loss_nats"].sum() / first["label_tokens"].sum()
+        part = first["value"].sum() / first["tokens"].sum()
         assert part == pytest.approx(full.loc[key, "val_loss_3"])
     path = tmp_path / "table" / "examples.parquet"
     path.write_bytes(path.read_bytes()[:-9])
@@ -120,3 +121,66 @@ def test_an_incomplete_ledger_is_sealed_only_when_asked(collected, tmp_path, wri
     assert table.metadata.version == "0.0.1+partial.6"
     assert "2 runs of the campaign are missing" in (tmp_path / "table" / "CARD.md").read_text()
     assert len(TabularBenchmark(table).configurations()) == 4
+
+
+def test_the_items_of_a_score_stand_beside_the_losses_of_rows(collected, tmp_path):
+    campaign, ledger, bench = collected
+    table = seal(campaign, ledger, tmp_path / "table")
+    items = table.examples()
+    scores = items[items["column"] == "score_exact"]
+    assert set(items["column"]) == {"val_loss", "score_exact"}
+    assert scores["tokens"].isna().all()
+    full = table.frame[table.frame["step"] == 4].set_index(["config_id", "seed"])
+    for key, rows in scores.groupby(["config_id", "seed"]):
+        assert tuple(rows["item_id"]) == bench.scorers[0].item_ids
+        assert rows["value"].mean() == pytest.approx(full.loc[key, "score_exact"])
+
+
+def test_items_of_which_nobody_says_which_they_are_cannot_be_sealed(collected, tmp_path):
+    campaign, ledger, _ = collected
+    run_id = campaign.runs()[0].run_id
+    record = ledger.records[run_id]
+    for items, words in (
+        ({"extra": (0.5,)}, f"run {run_id} holds 1 items of `extra`, campaign.json names 0"),
+        ({"val_loss": (0.5,)}, f"run {run_id} holds 1 items of `val_loss`, campaign.json names 8"),
+    ):
+        ledger.records[run_id] = replace(record, items=items)
+        with pytest.raises(LedgerError, match=words):
+            seal(campaign, ledger, tmp_path / "table")
+
+
+@pytest.mark.parametrize("place", ["settings", "constants", "values"])
+def test_what_a_record_holds_is_in_the_table_or_an_error_names_it(collected, tmp_path, place):
+    campaign, ledger, _ = collected
+    run_id = campaign.runs()[1].run_id
+    record = ledger.records[run_id]
+    if place == "values":
+        last = record.checkpoints[-1]
+        last = replace(last, values={**last.values, "latency_ms": 3.5})
+        record = replace(record, checkpoints=(*record.checkpoints[:-1], last))
+    else:
+        record = replace(record, **{place: {**getattr(record, place), "latency_ms": 3.5}})
+    ledger.records[run_id] = record
+    with pytest.raises(LedgerError, match=f"run {run_id} holds `latency_ms`, and no column"):
+        seal(campaign, ledger, tmp_path / "table")
+    assert not (tmp_path / "table").exists()
+
+
+@pytest.mark.parametrize("scores", [(0.25, 0.25), (0.125, 0.75)])
+def test_a_score_without_signal_is_a_column_and_no_metric(collected, tmp_path, scores):
+    campaign, ledger, _ = collected
+    for number, run_id in enumerate(sorted(ledger.records)):
+        record = ledger.records[run_id]
+        last = record.checkpoints[-1]
+        own = {"score_exact": scores[number % 2], "score_exact_stderr": 0.01}
+        last = replace(last, values={**last.values, **own})
+        checkpoints = (*record.checkpoints[:-1], last)
+        ledger.records[run_id] = replace(record, checkpoints=checkpoints)
+    table = seal(campaign, ledger, tmp_path / "table")
+    silent = scores[0] == scores[1]
+    assert ("score_exact" in table.metadata.metrics) is not silent
+    assert set(table.frame[table.frame["step"] == 4]["score_exact"]) == {*scores}
+    assert table.metadata.columns["score_exact"].unit == "share of items"
+    said = "Without signal, and not ranked: score_exact. Every run has 0.25."
+    assert (said in (tmp_path / "table" / "CARD.md").read_text()) is silent
+    assert "val_loss" in table.metadata.metrics

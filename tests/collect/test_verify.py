@@ -70,7 +70,7 @@ def test_a_table_agrees_with_itself_and_a_changed_one_is_caught(collect, verify,
     assert len({json.dumps(run["config"]) for run in found["runs"]}) == 4
     for run in found["runs"]:
         assert run["engine"] == "peft"
-        assert list(run["metrics"]) == ["val_loss", "test_loss", "score_exact"]
+        assert list(run["metrics"]) == ["val_loss", "test_loss"]  # no run learns an answer
         assert all(metric["difference"] == 0 for metric in run["metrics"].values())
     assert found["untrained"]["val_loss"]["difference"] == 0
     assert found["largest"]["val_loss"] == {"difference": 0, "ratio": 0}

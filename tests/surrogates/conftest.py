@@ -6,6 +6,7 @@ import pandas as pd
 from hpobench_llm.artefacts import frame_to_parquet, sha256_of_bytes
 from hpobench_llm.metrics import Fidelity, Metric
 from hpobench_llm.space import Float, Space
+from hpobench_llm.tables.columns import described
 from hpobench_llm.tables.schema import Metadata
 from hpobench_llm.tables.table import Table
 
@@ -40,6 +41,7 @@ def make_table(
         untrained={},
         provenance={},
         table_sha256=sha256_of_bytes(frame_to_parquet(frame)),
+        columns=described(frame.columns, space, fidelities, metrics, {}),
     )
     return Table(metadata, frame, folder)
 

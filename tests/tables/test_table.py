@@ -1,5 +1,6 @@
 """Tables on disk: a round trip, and every kind of damage is named."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -7,8 +8,11 @@ import pandas as pd
 import pytest
 
 from hpobench_llm.artefacts import canonical_json, sha256_of_text
-from hpobench_llm.errors import IntegrityError, UnknownNameError
+from hpobench_llm.benchmarks.tabular import TabularBenchmark
+from hpobench_llm.errors import DataError, IntegrityError, UnknownNameError
 from hpobench_llm.locate import find_artefact, list_artefacts
+from hpobench_llm.tables.columns import Column
+from hpobench_llm.tables.draft import Draft
 from hpobench_llm.tables.table import Table
 
 
@@ -103,3 +107,56 @@ def test_tables_are_found_by_name_and_by_path(table_folder, monkeypatch):
         assert find_artefact("tables", name) == table_folder
     with pytest.raises(UnknownNameError, match="unknown table 'smal'; did you mean 'small'"):
         find_artefact("tables", "smal")
+
+
+def write_as_format_1(folder, drop=()):
+    """Rewrite a table's metadata as the first format had them."""
+    path = folder / "table.json"
+    raw = json.loads(path.read_text())
+    raw = {k: v for k, v in raw.items() if k not in ("columns", "metadata_sha256", *drop)}
+    raw |= {"format": 1}
+    path.write_text(json.dumps(raw | {"metadata_sha256": sha256_of_text(canonical_json(raw))}))
+
+
+def test_a_table_of_format_1_means_what_it_meant(table_folder, rows):
+    new = Table.load(table_folder)
+    write_as_format_1(table_folder)
+    old = Table.load(table_folder)
+    pd.testing.assert_frame_equal(old.frame, rows)
+    assert list(old.metadata.columns) == list(rows.columns)
+    assert old.metadata.columns["rank"] == Column("", "LoRA rank")
+    measures = [{n for n, c in t.metadata.columns.items() if c.measure} for t in (old, new)]
+    assert measures == [{"train_seconds", "eval_seconds", "tokens_seen"}] * 2
+    config = {"rank": 4, "lr": 1e-2}
+    answers = [TabularBenchmark(table).query(config, fidelity={"step": 8}) for table in (old, new)]
+    assert answers[0] == answers[1]
+
+
+def test_the_shipped_items_are_read_in_today_s_columns(project_root):
+    items = Table.load(project_root / "tables" / "lora-nano").examples()
+    assert list(items.columns) == ["config_id", "seed", "column", "item_id", "value", "tokens"]
+    assert set(items["column"]) == {"val_loss"}
+    assert (items["tokens"] > 0).all()
+
+
+def test_a_column_that_nothing_is_said_of_is_refused(table_folder, tmp_path, rows):
+    made = Table.load(table_folder)
+    draft = Draft(
+        name="t",
+        version="1",
+        description="",
+        context="",
+        licence="",
+        space=made.metadata.space,
+        fidelities=made.metadata.fidelities,
+        metrics=list(made.metadata.metrics.values()),
+        rows=rows.drop(columns="config_id").assign(latency_ms=1.0),
+    )
+    with pytest.raises(DataError, match="t: nothing says what column `latency_ms` holds"):
+        draft.checked()
+    told = dataclasses.replace(draft, columns={"latency_ms": Column("ms", "of one answer", True)})
+    table = told.checked().seal(tmp_path / "t")
+    assert TabularBenchmark(table).measures()["latency_ms"] == "ms"
+    frame = rows.assign(latency_ms=1.0)
+    with pytest.raises(IntegrityError, match="does not say what `latency_ms` holds"):
+        Table.write(tmp_path / "u", made.metadata, frame)

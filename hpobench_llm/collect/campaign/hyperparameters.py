@@ -103,6 +103,7 @@ class Range:
     log: bool | None = None
 
 
+STEP = "step"  # the fidelity's column
 NAMES = tuple(field.name for field in fields(Hyperparameters))
 TARGETS = "target_modules"
 NOMINAL = ("scaling", TARGETS)

@@ -11,6 +11,7 @@ from hpobench_llm.collect.campaign.hyperparameters import (
     LOGARITHMIC,
     NAMES,
     NOMINAL,
+    STEP,
     TARGETS,
     Hyperparameters,
     Range,
@@ -22,7 +23,7 @@ from hpobench_llm.errors import ConfigurationError, SpecError, nearest
 from hpobench_llm.metrics import Fidelity
 from hpobench_llm.space import Categorical, Dimension, Float, Integer, Ordinal, Space, config_id
 from hpobench_llm.spec import read_spec
-from hpobench_llm.tables.schema import LICENCE_NOT_STATED, STEP
+from hpobench_llm.tables.schema import LICENCE_NOT_STATED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ import math
 
 import torch
 
+from hpobench_llm.collect.campaign.hyperparameters import STEP
 from hpobench_llm.collect.campaign.plan import EngineName
 from hpobench_llm.collect.campaign.spec import Run
 from hpobench_llm.collect.engines.memory import is_out_of_memory
@@ -12,7 +13,6 @@ from hpobench_llm.collect.engines.workbench import Workbench, seconds_on
 from hpobench_llm.collect.record import Checkpoint, Number, RunRecord, finite
 from hpobench_llm.evaluation import Status
 from hpobench_llm.space import Value
-from hpobench_llm.tables.schema import STEP
 
 Trained = dict[str, Number | None]  # what a checkpoint says of the training before it
 

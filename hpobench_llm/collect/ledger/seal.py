@@ -1,35 +1,40 @@
 """Seal a complete ledger into a table."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
-from hpobench_llm.artefacts import frame_to_parquet, sha256_of_bytes, write_atomically
 from hpobench_llm.collect.campaign.spec import Campaign
+from hpobench_llm.collect.columns import PROVENANCE, RunColumn
 from hpobench_llm.collect.ledger.header import Header
 from hpobench_llm.collect.ledger.ledger import Ledger
+from hpobench_llm.collect.ledger.run_columns import columns_of, metrics_of
 from hpobench_llm.collect.ledger.sealable import check_sealable
 from hpobench_llm.collect.ledger.solo import SoloCosts
 from hpobench_llm.collect.record import RunRecord
 from hpobench_llm.errors import LedgerError
-from hpobench_llm.metrics import Metric
-from hpobench_llm.tables.card import write_card
-from hpobench_llm.tables.schema import COLUMNS, EXAMPLES_FILE, STEP, Metadata
-from hpobench_llm.tables.table import Table
+from hpobench_llm.tables.draft import Draft
+from hpobench_llm.tables.table import ITEM_COLUMNS, Table
+from hpobench_llm.tables.worth import without_signal
+
+_ITEM_TYPES = {"value": "double[pyarrow]", "tokens": "int64[pyarrow]"}
 
 
 def seal(campaign: Campaign, ledger: Ledger, folder: Path, *, partial: bool = False) -> Table:
     """Write `table.parquet`, `table.json` and `CARD.md` from what the ledger holds.
 
-    Runs that keep the losses of all validation rows give `examples.parquet` too. With `partial`
-    the runs that are there make the table, however many are missing; it says so, in its version
-    too: `0.3.0+partial.656`.
+    Runs that keep the values of single items give `examples.parquet` too. With `partial` the runs
+    that are there make the table, however many are missing; it says so, in its version too:
+    `0.3.0+partial.656`. A score without signal stays a column and is no metric.
 
     Raises:
-        LedgerError: runs are missing (without `partial`), or all of them.
+        LedgerError: runs are missing (without `partial`), or all of them, or a record holds what
+            no column is known for.
         SpecError: no table can be made of them (see `check_sealable`).
     """
     runs = campaign.runs()
@@ -43,9 +48,9 @@ def seal(campaign: Campaign, ledger: Ledger, folder: Path, *, partial: bool = Fa
         )
     check_sealable(campaign, ledger.place, header.untrained)
     records = [ledger.records[run.run_id] for run in present]
-    frame = _frame(records, campaign, header.untrained, SoloCosts(ledger.solo))
-    examples = frame_to_parquet(_examples(records, header))
-    metadata = Metadata(
+    columns = (*columns_of(campaign, header.untrained), *PROVENANCE)
+    frame = _frame(records, columns, SoloCosts(ledger.solo).priced, ledger.place)
+    draft = Draft(
         name=campaign.name,
         version=f"{campaign.version}+partial.{len(present)}" if missing else campaign.version,
         description=campaign.description,
@@ -53,25 +58,35 @@ def seal(campaign: Campaign, ledger: Ledger, folder: Path, *, partial: bool = Fa
         licence=campaign.licence,
         space=campaign.space,
         fidelities=(campaign.fidelity,),
-        metrics=metrics_of(campaign, header, frame),
-        seeds=tuple(sorted({run.seed for run in present})),
-        untrained=dict(header.untrained),
+        metrics=list(metrics_of(campaign, header, frame).values()),
+        rows=frame,
+        columns={column.name: column.described() for column in columns},
+        untrained=header.untrained,
         provenance=_provenance(campaign, header, records) | {"missing_runs": len(missing)},
-        table_sha256=sha256_of_bytes(frame_to_parquet(frame)),
-        examples_sha256=sha256_of_bytes(examples) if campaign.per_example_runs else "",
+        examples=_examples(records, header, ledger.place) if campaign.per_example_runs else None,
         family=campaign.family,
         task=campaign.task,
     )
-    if campaign.per_example_runs:
-        write_atomically(folder / EXAMPLES_FILE, examples)
-    Table.write(folder, metadata, frame)
-    table = Table.load(folder)
-    write_card(table)
-    return table
+    return _without_silent_scores(draft).checked().seal(folder)
 
 
-def lacking_losses(campaign: Campaign, ledger: Ledger) -> int:
-    """Return how many runs should have kept the loss of every validation row, and have not.
+def _without_silent_scores(draft: Draft) -> Draft:
+    """Return a draft whose scores tell configurations apart; the others stay as columns."""
+    checked = draft.checked()
+    silent = without_signal(Table(checked.metadata, checked.frame, Path(draft.name)))
+    scores = {m.name for m in draft.metrics if m.role == "score"}
+    silent = {name: why for name, why in silent.items() if name in scores}
+    if not silent:
+        return draft
+    return replace(
+        draft,
+        metrics=[metric for metric in draft.metrics if metric.name not in silent],
+        provenance={**draft.provenance, "without_signal": silent},
+    )
+
+
+def lacking_items(campaign: Campaign, ledger: Ledger) -> int:
+    """Return how many runs should have kept the values of single items, and have not.
 
     `per_example_runs` may be raised when runs are there already. A failed run has none to keep.
     """
@@ -82,15 +97,20 @@ def lacking_losses(campaign: Campaign, ledger: Ledger) -> int:
 
 def _frame(
     records: Sequence[RunRecord],
-    campaign: Campaign,
-    untrained: Mapping[str, float],
-    costs: SoloCosts,
+    columns: Sequence[RunColumn],
+    rows_of: Callable[[RunRecord], Iterable[Mapping[str, Any]]],
+    place: str,
 ) -> pd.DataFrame:
+    """Return a row for each checkpoint of each record, with exactly these columns.
+
+    Raises:
+        LedgerError: a record holds another one, or a value of another type.
+    """
+    types = {"seed": pa.int64()} | {column.name: column.type for column in columns}
     rows = []
     for record in records:
         origin = record.provenance
         constant = {
-            "config_id": record.config_id,
             "seed": record.seed,
             **record.settings,
             **record.constants,
@@ -100,87 +120,42 @@ def _frame(
             "git_dirty": origin.dirty,
             "versions": json.dumps(origin.versions, sort_keys=True),
         }
-        rows += [constant | row for row in costs.priced(record)]
-    scores = [name for name in untrained if name.startswith(("val_loss_", "score_"))]
-    names = [column.name for column in COLUMNS]
-    after = names.index("test_loss") + 1
-    frame = pd.DataFrame(rows).reindex(columns=[*names[:after], *scores, *names[after:]])
-    for column in COLUMNS:
-        frame[column.name] = frame[column.name].astype(pd.ArrowDtype(column.type))
-    for name in scores:
-        frame[name] = frame[name].astype("double[pyarrow]")
-    order = [*campaign.space.names, "seed", STEP]
-    return frame.sort_values(order, kind="stable", ignore_index=True)
+        held = {*constant, *(name for row in record.rows() for name in row)}
+        stray = sorted(held - types.keys() - {"status"})
+        if stray:
+            raise LedgerError(
+                f"{place}: run {record.run_id} holds `{stray[0]}`, and no column is known for it; "
+                "nothing is dropped: the columns of its kind of campaign must name it"
+            )
+        rows += [constant | dict(row) for row in rows_of(record)]
+    frame = pd.DataFrame(rows).reindex(columns=["status", *types])
+    for name, kind in types.items():
+        try:
+            frame[name] = frame[name].astype(pd.ArrowDtype(kind))
+        except (pa.ArrowException, TypeError, ValueError) as error:
+            raise LedgerError(f"{place}: column `{name}` is no {kind}: {error}") from None
+    return frame
 
 
-def _examples(records: Sequence[RunRecord], header: Header) -> pd.DataFrame:
-    """Return one row for each run that keeps them and each validation row, in full."""
-    val_rows = header.items["val_loss"]
-    rows = [
-        {
-            "config_id": record.config_id,
-            "seed": record.seed,
-            "row_id": row_id,
-            "loss_nats": loss,
-            "label_tokens": tokens,
-        }
-        for record in records
-        for row_id, tokens, loss in zip(
-            val_rows.ids, val_rows.tokens, record.items.get("val_loss", ()), strict=False
-        )
-    ]
-    columns = ["config_id", "seed", "row_id", "loss_nats", "label_tokens"]
-    return pd.DataFrame(rows, columns=columns)
+def _examples(records: Sequence[RunRecord], header: Header, place: str) -> pd.DataFrame:
+    """Return one row for each run that keeps them, each column and each of its items, in full.
 
-
-def metrics_of(campaign: Campaign, header: Header, frame: pd.DataFrame) -> dict[str, Metric]:
-    """Return a campaign's metrics, from a ledger's header and the rows that there are.
-
-    A failed run counts as one that is just diverged, its score as chance or lower.
-
-    The margin has no chance level: there a failed run counts as the lowest that was measured.
+    Raises:
+        LedgerError: a run has items of which the ledger does not say which they are.
     """
-    untrained = header.untrained
-    worst = campaign.diverged_factor * untrained["val_loss"]
-    losses = [
-        Metric(
-            name=name,
-            unit="nats per label token",
-            direction="minimize",
-            worst=worst,
-            low=0.0,
-            role="objective" if name.startswith("val_loss") else "diagnostic",
-        )
-        for name in ("val_loss", "test_loss", "train_loss", *untrained)
-        if name.endswith("_loss") or name.startswith("val_loss_")
-    ]
-    metrics = list({metric.name: metric for metric in losses}.values())
-    for score in campaign.score:
-        name = f"score_{score.name}"
-        metrics.append(
-            Metric(
-                name=name,
-                unit="share of items",
-                direction="maximize",
-                worst=header.sources["scores"][score.name]["chance"],
-                low=0.0,
-                high=1.0,
-                stderr=f"{name}_stderr",
-                role="score",
-            )
-        )
-        if f"{name}_margin" in untrained:
-            metrics.append(
-                Metric(
-                    name=f"{name}_margin",
-                    unit="nats",
-                    direction="maximize",
-                    worst=min(0.0, float(frame[f"{name}_margin"].min())),
-                    stderr=f"{name}_margin_stderr",
-                    role="score",
+    rows = []
+    for record in records:
+        for column, values in record.items.items():
+            items = header.items.get(column)
+            if items is None or len(items.ids) != len(values):
+                raise LedgerError(
+                    f"{place}: run {record.run_id} holds {len(values)} items of `{column}`, "
+                    f"campaign.json names {len(items.ids) if items else 0}"
                 )
-            )
-    return {metric.name: metric for metric in metrics}
+            tokens: Sequence[int | None] = items.tokens or [None] * len(values)
+            key = (record.config_id, record.seed, column)
+            rows += [(*key, *item) for item in zip(items.ids, values, tokens, strict=True)]
+    return pd.DataFrame(rows, columns=list(ITEM_COLUMNS)).astype(_ITEM_TYPES)
 
 
 def _split_rule(campaign: Campaign) -> str:
@@ -197,7 +172,7 @@ def _split_rule(campaign: Campaign) -> str:
 def _provenance(
     campaign: Campaign, header: Header, records: Sequence[RunRecord]
 ) -> dict[str, Any]:
-    made = [record.provenance for record in records]
+    origins = [record.provenance for record in records]
     return {
         "campaign": campaign.name,
         "recipe_sha256": campaign.identity().recipe_sha256,
@@ -205,10 +180,10 @@ def _provenance(
         "split": _split_rule(campaign),
         "diverged_factor": campaign.diverged_factor,
         "defaults": dict(records[0].settings) | dict.fromkeys(campaign.space.names, "axis"),
-        "commits": sorted({origin.revision for origin in made}),
-        "devices": sorted({origin.device for origin in made}),
+        "commits": sorted({origin.revision for origin in origins}),
+        "devices": sorted({origin.device for origin in origins}),
         "versions": {
-            name: " or ".join(sorted({origin.versions.get(name, "none") for origin in made}))
-            for name in made[0].versions
+            name: " or ".join(sorted({origin.versions.get(name, "none") for origin in origins}))
+            for name in origins[0].versions
         },
     }

@@ -6,9 +6,12 @@ from pathlib import Path
 
 from hpobench_llm.collect.campaign.recipe import Score
 from hpobench_llm.collect.campaign.spec import Campaign
+from hpobench_llm.collect.columns import PROVENANCE
+from hpobench_llm.collect.ledger.run_columns import columns_of
 from hpobench_llm.errors import SpecError
-from hpobench_llm.tables.schema import COLUMNS, check_name
+from hpobench_llm.tables.schema import check_name
 
+LARGEST_SEED = 2**63 - 1
 LARGEST_LOSS = 1e6  # nats; none is near it, and the factor of `diverged` times it must be finite
 
 
@@ -28,7 +31,11 @@ def check_sealable(
     except ValueError as error:
         raise SpecError(where, "name", str(error)) from None
     _check_factor(campaign, where)
-    columns = [column.name for column in COLUMNS] + loss_columns(campaign)
+    for seed in (*campaign.seeds, *(seed for more in campaign.repeat for seed in more.seeds)):
+        if seed > LARGEST_SEED:
+            raise SpecError(where, "seeds", f"{seed} has more than 64 bits")
+    known = (*columns_of(campaign, {}), *PROVENANCE)
+    columns = [column.name for column in known] + loss_columns(campaign)
     for number, score in enumerate(campaign.score):
         for column in score_columns(score):
             if column in columns:

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 from hpobench_llm.errors import HpobenchError
-from hpobench_llm.tables.importers.draft import seal_all
 from hpobench_llm.tables.importers.generic.build import drafts_of_spec
+from hpobench_llm.tables.importers.imported import seal_all
 from hpobench_llm.tables.importers.presets.mlflow_runs import propose_mlflow
 from hpobench_llm.tables.importers.presets.optuna_storage import propose_optuna
 from hpobench_llm.tables.importers.presets.wandb_export import propose_wandb

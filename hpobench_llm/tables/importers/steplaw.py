@@ -11,7 +11,7 @@ import pandas as pd
 from hpobench_llm.errors import DataError
 from hpobench_llm.metrics import Metric
 from hpobench_llm.space import Ordinal, Space
-from hpobench_llm.tables.importers.draft import Draft, noted
+from hpobench_llm.tables.importers.imported import ImportedDraft, noted
 from hpobench_llm.tables.importers.upstream import Original, Upstream, original
 
 NAME = "steplaw"
@@ -34,7 +34,7 @@ _CONTEXT = (
 )
 
 
-def drafts(folder: Path | None, *, allow_changed: bool) -> list[Draft]:
+def drafts(folder: Path | None, *, allow_changed: bool) -> list[ImportedDraft]:
     """Return one table for each number of parameters and of tokens.
 
     Raises:
@@ -58,7 +58,7 @@ def drafts(folder: Path | None, *, allow_changed: bool) -> list[Draft]:
     return [_draft(source, space, rows, int(n), int(d)) for n, d in tasks]
 
 
-def _draft(source: Original, space: Space, family: pd.DataFrame, n: int, d: int) -> Draft:
+def _draft(source: Original, space: Space, family: pd.DataFrame, n: int, d: int) -> ImportedDraft:
     rows = family[(family["parameters"] == n) & (family["tokens_seen"] == d)]
     broken = rows["status"] == "diverged"
     twice = rows[rows.duplicated(["lr", "batch_rows"], keep=False)]
@@ -67,7 +67,7 @@ def _draft(source: Original, space: Space, family: pd.DataFrame, n: int, d: int)
             f"{source.path}: lines {sorted(int(r) for r in twice['source_row'][:2])} measure one "
             "learning rate and batch size of one task; a single run is expected"
         )
-    return Draft(
+    return ImportedDraft(
         name=f"steplaw-n{n / 1e9:.3g}b-d{d / 1e9:.3g}b",
         version="1",
         description=(

@@ -16,7 +16,7 @@ import pandas as pd
 from hpobench_llm.errors import DataError
 from hpobench_llm.metrics import Metric
 from hpobench_llm.space import Ordinal, Space
-from hpobench_llm.tables.importers.draft import Draft, noted
+from hpobench_llm.tables.importers.imported import ImportedDraft, noted
 from hpobench_llm.tables.importers.upstream import Original, Upstream, original
 
 NAME = "tinker-sft"
@@ -61,7 +61,7 @@ class _Section:
         return [(lr, rank) for lr in lrs for rank in ranks if (lr, rank) not in finished]
 
 
-def drafts(folder: Path | None, *, allow_changed: bool) -> list[Draft]:
+def drafts(folder: Path | None, *, allow_changed: bool) -> list[ImportedDraft]:
     """Return one table for each model.
 
     Raises:
@@ -79,7 +79,7 @@ def drafts(folder: Path | None, *, allow_changed: bool) -> list[Draft]:
     return [_draft(source, section, space) for section in sections]
 
 
-def _draft(source: Original, section: _Section, space: Space) -> Draft:
+def _draft(source: Original, section: _Section, space: Space) -> ImportedDraft:
     placed = _placed(section)
     frame = pd.DataFrame(section.runs + placed)
     frame["seed"] = frame.groupby(["lr", "rank"]).cumcount()
@@ -92,7 +92,7 @@ def _draft(source: Original, section: _Section, space: Space) -> Draft:
         if len(group := frame[frame["flag"] == flag])
     ]
     short = section.model.rpartition("/")[2]
-    return Draft(
+    return ImportedDraft(
         name=f"{NAME}-{short.lower()}",
         version="1",
         description=f"LoRA fine-tunes of {short} on Tulu 3 over learning rate and rank.",

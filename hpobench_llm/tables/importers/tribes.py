@@ -17,7 +17,7 @@ import pandas as pd
 from hpobench_llm.errors import DataError
 from hpobench_llm.metrics import Metric
 from hpobench_llm.space import Float, Integer, Ordinal, Space
-from hpobench_llm.tables.importers.draft import Draft, noted
+from hpobench_llm.tables.importers.imported import ImportedDraft, noted
 from hpobench_llm.tables.importers.upstream import Original, Upstream, original
 
 NAME = "tribes"
@@ -55,7 +55,7 @@ _FLAG = ("", "why the row is defective; empty: no defect known")
 _NO_SEED = "One run of each configuration, seed not stated: all rows have seed 0."
 
 
-def drafts(folder: Path | None, *, allow_changed: bool) -> list[Draft]:
+def drafts(folder: Path | None, *, allow_changed: bool) -> list[ImportedDraft]:
     """Return both tables.
 
     Raises:
@@ -67,7 +67,7 @@ def drafts(folder: Path | None, *, allow_changed: bool) -> list[Draft]:
     return [_experiment_2b(figure), _experiment_3(history)]
 
 
-def _experiment_2b(source: Original) -> Draft:
+def _experiment_2b(source: Original) -> ImportedDraft:
     rank, dropout, alpha, log_lr, loss = _dimensions(source)
     rows = pd.DataFrame(
         {
@@ -86,7 +86,7 @@ def _experiment_2b(source: Original) -> Draft:
     rows["flag"] = np.select(
         [mislabelled, silent], ["mislabelled", "adapter off: dropout 1"], default=""
     )
-    return Draft(
+    return ImportedDraft(
         name="tribes-2b",
         version="1",
         description="LoRA on LLaMA-2-7B: 100 configurations of 2 epochs, chosen by NOMAD.",
@@ -126,7 +126,7 @@ def _experiment_2b(source: Original) -> Draft:
     )
 
 
-def _experiment_3(source: Original) -> Draft:
+def _experiment_3(source: Original) -> ImportedDraft:
     lines = [
         (number, line.split())
         for number, line in enumerate(source.text.splitlines(), start=1)
@@ -159,7 +159,7 @@ def _experiment_3(source: Original) -> Draft:
     if not rows:
         raise DataError(f"{source.path}: is empty; a line an evaluation is expected")
     frame = pd.DataFrame(rows)
-    return Draft(
+    return ImportedDraft(
         name="tribes-3",
         version="1",
         description="LoRA on LLaMA-2-7B: 50 configurations of 3 epochs, in NOMAD's order.",

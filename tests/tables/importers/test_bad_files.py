@@ -14,8 +14,8 @@ import pytest
 
 from hpobench_llm.errors import DataError, HpobenchError, IntegrityError, SpecError
 from hpobench_llm.tables.importers.command import import_tables
-from hpobench_llm.tables.importers.draft import seal_all
 from hpobench_llm.tables.importers.generic.build import drafts_of_spec
+from hpobench_llm.tables.importers.imported import seal_all
 
 PLAIN = '[hyperparameters.lr]\n[metrics.loss]\ndirection = "minimize"\n'
 CURVES = PLAIN + '[fidelities.epoch]\nunit = "epochs"\n'
@@ -311,7 +311,7 @@ def test_all_tables_are_written_or_none(bring, tmp_path, monkeypatch):
         if len(written) == 2:
             raise OSError("the disk is full")
 
-    monkeypatch.setattr("hpobench_llm.tables.importers.draft.write_card", fail_at_the_second)
+    monkeypatch.setattr("hpobench_llm.tables.draft.write_card", fail_at_the_second)
     with pytest.raises(DataError, match=r"out: cannot be written: the disk is full"):
         seal_all(drafts, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []

@@ -16,6 +16,7 @@ from hpobench_llm.benchmarks.catalogue import load
 from hpobench_llm.errors import DataError, HpobenchError, SpecError
 from hpobench_llm.space import Categorical, Ordinal
 from hpobench_llm.tables.card import card
+from hpobench_llm.tables.columns import Column
 from hpobench_llm.tables.importers.command import import_tables
 from hpobench_llm.tables.importers.generic.costs import seconds
 
@@ -218,11 +219,11 @@ def test_axes_may_be_called_as_they_like(bring, tmp_path):
 def test_every_column_carries_its_unit_and_meaning(bring):
     spec = PLAIN + 'unit = "nats"\nstderr = "se"\n'
     table = bring(spec.replace("lr]", 'lr]\nunit = "1/s"'), "lr,loss,se\n1,2,3\n")["mine"]
-    columns = table.metadata.provenance["imported"]["columns"]
+    columns = table.metadata.columns
     assert list(columns) == list(table.frame.columns)
-    assert columns["lr"]["unit"] == "1/s"
-    assert columns["loss"] == {"unit": "nats", "meaning": "metric, minimized"}
-    assert columns["se"]["meaning"] == "standard error of loss"
+    assert columns["lr"].unit == "1/s"
+    assert columns["loss"] == Column("nats", "metric, minimized")
+    assert columns["se"].meaning == "standard error of loss"
 
 
 # Seeds

@@ -232,7 +232,7 @@ def test_the_date_of_an_import_is_no_part_of_its_rows(bring, monkeypatch):
 
             return datetime(2031, 1, 1, tzinfo=zone)
 
-    monkeypatch.setattr("hpobench_llm.tables.importers.draft.datetime", Later)
+    monkeypatch.setattr("hpobench_llm.tables.importers.imported.datetime", Later)
     again = bring("steplaw", {})["steplaw-n0.215b-d4b"]
     assert (again.folder / "table.parquet").read_bytes() == content
     assert again.metadata.provenance["imported"]["date"] == "2031-01-01"

@@ -14,7 +14,6 @@ from hpobench_llm.errors import DataError
 from hpobench_llm.metrics import Fidelity, Metric
 from hpobench_llm.space import Space
 from hpobench_llm.spec import read_spec
-from hpobench_llm.tables.importers.draft import Draft
 from hpobench_llm.tables.importers.generic import runs
 from hpobench_llm.tables.importers.generic.axes import Axis, axis
 from hpobench_llm.tables.importers.generic.cells import (
@@ -38,6 +37,7 @@ from hpobench_llm.tables.importers.generic.spec import (
     MetricSpec,
     source_column,
 )
+from hpobench_llm.tables.importers.imported import ImportedDraft
 from hpobench_llm.tables.schema import LICENCE_NOT_STATED, check_name
 
 NAME = "generic"
@@ -55,7 +55,7 @@ class _Context:
     files: list[Mapping[str, Any]]
 
 
-def drafts_of_spec(spec_file: Path, given: Path | None = None) -> list[Draft]:
+def drafts_of_spec(spec_file: Path, given: Path | None = None) -> list[ImportedDraft]:
     """Return the tables that a spec makes of its files; `given` is another file, or their folder.
 
     Raises:
@@ -117,7 +117,7 @@ def _stated(records: Records, spec: ImportSpec) -> "np.ndarray[Any, Any]":
     return np.array(meanings, dtype=object)
 
 
-def _draft(context: _Context, task: tuple[str, ...], frame: pd.DataFrame) -> Draft:
+def _draft(context: _Context, task: tuple[str, ...], frame: pd.DataFrame) -> ImportedDraft:
     spec, records = context.spec, context.records
     name = _table_name(spec.name, task)
     source = frame[ROW].to_numpy()
@@ -143,7 +143,7 @@ def _draft(context: _Context, task: tuple[str, ...], frame: pd.DataFrame) -> Dra
         for metric, entry in zip(metrics, spec.metrics.values(), strict=True)
         if entry.worst is None
     ]
-    return Draft(
+    return ImportedDraft(
         name=name,
         version=spec.version,
         description=spec.description,

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from hpobench_llm.errors import DataError
-from hpobench_llm.tables.importers.draft import noted
 from hpobench_llm.tables.importers.generic.cells import Records, is_blank, text
 from hpobench_llm.tables.importers.generic.curves import ROW
 from hpobench_llm.tables.importers.generic.spec import ADDED, HIDDEN, PRUNED, ImportSpec
+from hpobench_llm.tables.importers.imported import noted
 
 TASK, CONFIG, GIVEN = f"{HIDDEN}task", f"{HIDDEN}config", f"{HIDDEN}given_seed"
 STATED, REPEAT, RUN = f"{HIDDEN}stated", f"{HIDDEN}repeat", f"{HIDDEN}run"

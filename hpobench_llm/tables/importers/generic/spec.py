@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from hpobench_llm.errors import nearest
+from hpobench_llm.tables.columns import MEASURES
 from hpobench_llm.tables.importers.generic.cells import comparable
-from hpobench_llm.tables.schema import LICENCE_NOT_STATED, MEASURES, check_name
+from hpobench_llm.tables.schema import LICENCE_NOT_STATED, check_name
 
 Cell = str | int | float
 SOURCE_FILE = "source_file"  # a column of every row, for specs that tell files apart

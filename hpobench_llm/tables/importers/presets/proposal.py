@@ -10,9 +10,9 @@ from typing import Any
 from hpobench_llm.artefacts import write_atomically
 from hpobench_llm.errors import DataError, HpobenchError
 from hpobench_llm.spec import parse_spec
+from hpobench_llm.tables.columns import MEASURES
 from hpobench_llm.tables.importers.generic.cells import deciding_values, is_blank, number, text
 from hpobench_llm.tables.importers.generic.spec import ADDED, SOURCE_FILE, ImportSpec
-from hpobench_llm.tables.schema import MEASURES
 
 Run = dict[str, Any]  # a run as a line of the file: its cells by column
 _TAKEN = {"config_id", "seed", "status", "source_row", SOURCE_FILE, ADDED, *MEASURES}

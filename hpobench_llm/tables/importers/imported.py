@@ -1,0 +1,91 @@
+"""Tables made of other people's files, and the sealing of all tables of an import or of none."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hpobench_llm.artefacts import read_json
+from hpobench_llm.errors import DataError, IntegrityError
+from hpobench_llm.tables.draft import Draft
+from hpobench_llm.tables.importers.staging import staging
+from hpobench_llm.tables.schema import IMPORTED, METADATA_FILE
+from hpobench_llm.tables.table import Table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedDraft(Draft):
+    """A draft of rows that `importer` took from `files`.
+
+    `axes` gives what the space cannot say of an axis (when it exists, the names of its levels),
+    `notes` what a reader must know, `flagged` and `dropped` which rows are defective or absent,
+    and why.
+    """
+
+    importer: str
+    files: Sequence[Mapping[str, Any]]
+    axes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    flagged: Sequence[Mapping[str, Any]] = ()
+    dropped: Sequence[Mapping[str, Any]] = ()
+
+    def origin(self) -> dict[str, Any]:
+        """Return what `table.json` says of the import, which is made today (UTC)."""
+        imported = {
+            "importer": self.importer,
+            "date": datetime.now(UTC).date().isoformat(),
+            "files": [dict(file) for file in self.files],
+            "axes": {name: dict(about) for name, about in self.axes.items()},
+            "notes": list(self.notes),
+            "flagged": [dict(entry) for entry in self.flagged],
+            "dropped": [dict(entry) for entry in self.dropped],
+        }
+        return {IMPORTED: imported}
+
+
+def noted(what: str, rows: Sequence[int | str], reason: str) -> dict[str, Any]:
+    """Return an entry of `flagged` or `dropped`: how many, which rows of the file, and why."""
+    return {"count": len(rows), "what": what, "rows": list(rows), "reason": reason}
+
+
+def seal_all(drafts: Sequence[ImportedDraft], shelf: Path) -> list[Table]:
+    """Write every draft as a table in a folder of `shelf`, or none of them.
+
+    The tables are written and read back in a hidden folder first. A table of an earlier import by
+    the same importer is replaced.
+
+    Raises:
+        DataError: two drafts have one name, something else stands at a table's place, another
+            import is writing to the shelf, or a file cannot be written.
+        IntegrityError: rows break the schema.
+    """
+    names = [draft.name for draft in drafts]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"two tables would be named {twice[0]!r}; give their tasks other names")
+    ready = [draft.checked() for draft in drafts]
+    try:
+        with staging(shelf) as stage:
+            for draft in drafts:
+                _refuse_occupied(shelf / draft.name, draft)
+            tables = [checked.seal(stage.folder / checked.metadata.name) for checked in ready]
+            for name in names:
+                stage.place(name)
+    except OSError as error:
+        raise DataError(f"{error.filename or shelf}: cannot be written: {error}") from None
+    return [replace(table, folder=shelf / table.metadata.name) for table in tables]
+
+
+def _refuse_occupied(place: Path, draft: ImportedDraft) -> None:
+    if not place.exists():
+        return
+    try:
+        importer = read_json(place / METADATA_FILE)["provenance"][IMPORTED]["importer"]
+    except (IntegrityError, KeyError, TypeError):
+        importer = None
+    if importer != draft.importer:
+        raise DataError(
+            f"{place}: exists and is no import by {draft.importer!r}; give another --out, or move "
+            "it away"
+        )

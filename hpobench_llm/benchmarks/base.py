@@ -196,7 +196,7 @@ class Benchmark(ABC):
 
     def reference_point(self, metrics: Sequence[str]) -> dict[str, float]:
         """Return the hypervolume's reference point in own units: see `pareto.Scale`."""
-        chosen = select(self.metrics, tuple(metrics), self.name)
+        chosen = select(self.metrics, metrics, self.name)
         point = self._scale(chosen).reference
         return {m.name: m.from_loss(float(v)) for m, v in zip(chosen, point, strict=True)}
 

@@ -206,7 +206,7 @@ class SurrogateBenchmark(Benchmark):
 
     def _wanted(self, metrics: Sequence[str], level: tuple[int | float, ...]) -> list[int]:
         """Return the columns of metrics that are answered at a fidelity."""
-        select(self.metrics, tuple(metrics), self.name)
+        select(self.metrics, metrics, self.name)
         answered = self._surface.answered(level)
         for name in metrics:
             column = self._columns.get(name)

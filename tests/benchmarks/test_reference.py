@@ -69,7 +69,7 @@ def test_no_trial_is_better_than_the_best_known(bench):
     _, best = bench.optimum("val_loss")
     for optimizer in ("random", "de", "gp"):
         for seed in range(3):
-            trials = replay(bench, optimizer, budget=40, seed=seed).frame
+            trials = replay(bench, optimizer, budget=40, seed=seed).to_frame()
             assert trials.loc[trials["status"] == "ok", "val_loss"].min() >= best - 1e-9
     draws = bench.space.from_unit(np.random.default_rng(1).random((20_000, len(bench.space))))
     assert bench.query_many(draws)["val_loss"].min() >= best

@@ -375,7 +375,7 @@ def test_a_pack_whose_evaluation_does_not_fit_is_halved(open_bench, monkeypatch)
 
     monkeypatch.setattr(Workbench, "evaluate", cramped)
     records = train_pack(bench, runs_of([{"rank": 4, "lr": lr} for lr in (1e-3, 2e-3)]))
-    assert [record.constants.constants["pack_size"] for record in records] == [1, 1]
+    assert [record.constants["pack_size"] for record in records] == [1, 1]
     assert {row["status"] for record in records for row in record.rows()} == {"ok"}
 
 

@@ -41,7 +41,7 @@ def training_on(raylet_pid):
     for path in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
-            if parent == raylet_pid and b"ray::Worker.train" in (path / "cmdline").read_bytes():
+            if parent == raylet_pid and b"ray::Worker.run" in (path / "cmdline").read_bytes():
                 found.append(int(path.name))
         except (FileNotFoundError, ProcessLookupError):
             continue

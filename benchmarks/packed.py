@@ -15,7 +15,6 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported; processes inherit it
 os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
@@ -27,6 +26,7 @@ from workload import RATES, SIZES, STEPS, Cell, runs, shortened
 from hpobench_llm.collect.engines.packed import train_pack
 from hpobench_llm.collect.engines.peft_loop import train_runs
 from hpobench_llm.collect.engines.workbench import Workbench, seconds_on
+from hpobench_llm.collect.record import RunRecord
 from hpobench_llm.provenance import git_revision, processor, versions
 
 REFERENCE = "peft engine"
@@ -54,12 +54,12 @@ class Sample:
 Method = Callable[[Workbench], Sample]
 
 
-def engine(train: Callable[..., list[dict[str, Any]]], count: int) -> Method:
+def engine(train: Callable[..., list[RunRecord]], count: int) -> Method:
     """Time one of our engines on `count` runs, by the seconds that its records hold."""
 
     def measure(bench: Workbench) -> Sample:
         started = seconds_on(bench.device)
-        ends = [record["rows"][-1] for record in train(bench, runs(count))]
+        ends = [record.rows()[-1] for record in train(bench, runs(count))]
         total = seconds_on(bench.device) - started
         training = sum(end["train_seconds"] for end in ends)
         evaluation = sum(end["eval_seconds"] for end in ends)

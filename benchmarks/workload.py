@@ -10,7 +10,8 @@ import torch
 
 from hpobench_llm.collect.bases.architecture import PAD_ID, Architecture, untrained
 from hpobench_llm.collect.campaign.spec import Run, read_campaign
-from hpobench_llm.collect.data.rows import IGNORED, Split, Tokens
+from hpobench_llm.collect.data.encoding import IGNORED, Tokens
+from hpobench_llm.collect.data.rows import Split
 from hpobench_llm.collect.engines.workbench import LossRows, Workbench, prepare
 
 TOKENIZER = Path(__file__).parents[1] / "collect" / "bases" / "tiny"

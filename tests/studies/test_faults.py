@@ -145,13 +145,22 @@ def test_one_that_hangs_is_ended_and_not_tried_with_every_seed(tmp_path):
     assert run(spec, out, HEALED="1").returncode == 0
 
 
+def hears_ctrl_c():
+    """As at a terminal: a shell's background job ignores it, and hands that on."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
 def test_a_study_that_is_stopped_leaves_no_process_and_loses_nothing(tmp_path, number):
     names = ["nomad", "slow", "hangs"]
     spec, out = write(tmp_path, *names, seeds=8), tmp_path / "out"
     spec.write_text(spec.read_text().replace("budget = 6", "budget = 30"))
     running = subprocess.Popen(
-        command(spec, out), stderr=subprocess.PIPE, text=True, start_new_session=True
+        command(spec, out),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=hears_ctrl_c,
     )
     wait_until(lambda: running.poll() is not None or len(parts(out)) >= 12)
     wait_until(lambda: len(descendants(running.pid)) >= 2)

@@ -5,16 +5,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hpobench_llm.collect.campaign.plan import EngineName, Task, plan
-from hpobench_llm.collect.campaign.spec import Campaign, read_grid
-from hpobench_llm.collect.costs.estimate import describe as estimated
-from hpobench_llm.collect.costs.packing import pack_size
-from hpobench_llm.collect.dry_run import describe, examine
+from hpobench_llm.collect.campaign.plan import Task
+from hpobench_llm.collect.campaign.spec import Campaign
+from hpobench_llm.collect.dry_run import describe
 from hpobench_llm.collect.executors.local import collect_here, collect_in_processes
 from hpobench_llm.collect.executors.signals import Interrupted, StopSignals
 from hpobench_llm.collect.executors.work import Job, runs_done, runs_of
+from hpobench_llm.collect.families import family_of, read_grid
 from hpobench_llm.collect.ledger.ledger import Ledger
-from hpobench_llm.collect.ledger.sealable import check_sealable
 from hpobench_llm.collect.ledger.storage import open_storage
 from hpobench_llm.collect.options import (
     assumptions,
@@ -25,9 +23,9 @@ from hpobench_llm.collect.options import (
     worker_arguments,
 )
 from hpobench_llm.collect.record import RunRecord
-from hpobench_llm.collect.scores.task_files import check_scores
+from hpobench_llm.collect.sealable import check_sealable
 from hpobench_llm.console import run_command, say
-from hpobench_llm.errors import LedgerError, MissingDependencyError
+from hpobench_llm.errors import LedgerError, MissingDependencyError, UnknownNameError
 from hpobench_llm.progress import Progress
 
 PROGRAM = "collect-grid"
@@ -65,24 +63,26 @@ def _collect(options: argparse.Namespace, stop: StopSignals) -> int:
         )
     if ledger.damaged and options.parent is None:
         _say(f"{ledger.damage()}; their runs are trained again")
-    engine: EngineName = "packed" if options.engine == "auto" else options.engine
-    size = _pack_size(campaign, ledger, options) if engine == "packed" else 1
-    tasks = plan(campaign, engine, size)
+    family = family_of(campaign)
+    engine = family.engines[0] if options.engine == "auto" else options.engine
+    if engine not in family.engines:
+        raise UnknownNameError("engine", engine, family.engines)
+    together = engine == family.engines[0]
+    size = _pack_size(campaign, ledger, options) if together else 1
+    tasks = family.tasks(campaign, engine, size)
     if options.dry_run:
         assumed = assumptions(options)
         print("\n".join(describe(campaign, tasks, ledger)))
-        print(
-            "\n".join(estimated(campaign, options.campaign, assumptions=assumed, pack_size=size))
-        )
+        print("\n".join(family.estimate(campaign, options.campaign, assumed, size)))
         trust = trust_of(options)
-        check_scores(campaign, options.campaign, trust)
-        print("\n".join(examine(campaign, options.campaign, options.device, trust)))
+        family.check_trust(campaign, options.campaign, trust)
+        print("\n".join(family.examine(campaign, options.campaign, options.device, trust)))
         return 0
     open_storage(options.out).clean()  # the ledger may lie elsewhere
     if options.seal_now:
         return _seal(campaign, ledger, options.out, partial=True)
-    check_scores(campaign, options.campaign, trust_of(options))
-    if engine == "packed":
+    family.check_trust(campaign, options.campaign, trust_of(options))
+    if together:
         options.pack_size = size  # for the processes of --workers, which must cut the same tasks
     part, parts = shard(options)
     job = Job(
@@ -109,7 +109,9 @@ def _pack_size(campaign: Campaign, ledger: Ledger, options: argparse.Namespace) 
     return int(
         options.pack_size
         or begun
-        or pack_size(campaign, options.campaign, options.device, options.workers or 1)
+        or family_of(campaign).pack_size(
+            campaign, options.campaign, options.device, options.workers or 1
+        )
     )
 
 
@@ -128,8 +130,8 @@ def _train(job: Job, tasks: Sequence[Task], options: argparse.Namespace, stop: S
 
         def on_task(records: list[RunRecord]) -> None:
             last = records[-1].checkpoints[-1]
-            loss = last.values.get("val_loss", float("nan"))
-            on_look(f"{last.status}, val_loss {loss:.3f}")
+            name, value = next(((n, v) for n, v in last.values.items() if "loss" in n), ("", 0))
+            on_look(f"{last.status}, {name} {value:.3f}" if name else last.status)
 
         def on_loss(text: str) -> None:
             losses.append(text)
@@ -174,7 +176,7 @@ def _finish(job: Job, tasks: Sequence[Task], out: Path, said: str) -> int:
 
 
 def _seal(campaign: Campaign, ledger: Ledger, out: Path, *, partial: bool) -> int:
-    from hpobench_llm.collect.ledger.seal import lacking_items, seal
+    from hpobench_llm.collect.seal import lacking_items, seal
 
     try:
         table = seal(campaign, ledger, out, partial=partial)
@@ -187,7 +189,7 @@ def _seal(campaign: Campaign, ledger: Ledger, out: Path, *, partial: bool) -> in
     if lacking:
         _say(
             f"{lacking} of the first {campaign.per_example_runs} runs were trained before they "
-            "had to keep the loss of every validation row; examples.parquet is without them"
+            "had to keep the values of single items; examples.parquet is without them"
         )
     runs = len(table.frame.drop_duplicates(["config_id", "seed"]))
     print(f"{out}: sealed {len(table.frame)} rows of {runs} runs, see {out / 'CARD.md'}")

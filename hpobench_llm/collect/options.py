@@ -4,9 +4,9 @@ import argparse
 import os
 from pathlib import Path
 
-from hpobench_llm.collect.costs.formulas import Assumptions
-from hpobench_llm.collect.costs.packing import runs_on_gpu
-from hpobench_llm.collect.scores.trust import Trust
+from hpobench_llm.collect.assumptions import Assumptions
+from hpobench_llm.collect.machine import runs_on_gpu
+from hpobench_llm.collect.trust import Trust
 from hpobench_llm.errors import HpobenchError
 
 # In the order of `Trust`.
@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     add("--out", type=Path, required=True, metavar="DIR", help="gets the table and the ledger")
     add("--ledger", metavar="PLACE", help="another folder, or URL (s3://...), for the ledger")
     add("--dry-run", action="store_true", help="say what would run, train nothing")
-    add("--engine", choices=("auto", "packed", "peft"), default="auto")
+    add("--engine", default="auto", metavar="NAME", help="packed or peft (lora); auto: packed")
     add("--pack-size", type=int, default=0, metavar="N", help="runs in a pack; 0: automatic")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
     add(

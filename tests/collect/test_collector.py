@@ -8,14 +8,14 @@ import uuid
 
 import pytest
 
-from hpobench_llm.collect.campaign.plan import plan
-from hpobench_llm.collect.campaign.spec import read_campaign
 from hpobench_llm.collect.cli import main
 from hpobench_llm.collect.executors.work import claimed, runs_done
+from hpobench_llm.collect.families import read_campaign
 from hpobench_llm.collect.ledger.claims import Claims
 from hpobench_llm.collect.ledger.header import Header
 from hpobench_llm.collect.ledger.ledger import Ledger
 from hpobench_llm.collect.ledger.storage import open_storage
+from hpobench_llm.collect.lora.packs import plan
 from hpobench_llm.tables.table import Table
 
 LESS = ("seeds = [0, 1]", "seeds = [0]")

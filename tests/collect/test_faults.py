@@ -20,10 +20,10 @@ import pytest
 
 from hpobench_llm.artefacts import frame_to_parquet
 from hpobench_llm.collect.campaign.identity import Identity
-from hpobench_llm.collect.campaign.plan import plan
-from hpobench_llm.collect.campaign.spec import read_campaign
+from hpobench_llm.collect.families import read_campaign
 from hpobench_llm.collect.ledger.ledger import Ledger
 from hpobench_llm.collect.ledger.storage import open_storage
+from hpobench_llm.collect.lora.packs import plan
 from hpobench_llm.tables.table import Table
 
 # Four packs of two runs, and two runs that are timed alone.
@@ -40,8 +40,9 @@ NURSERY = """
 import json, os, resource, sys
 import peft, transformers
 from transformers.models.llama import modeling_llama
-from hpobench_llm.collect.executors import collector
-from hpobench_llm.collect.ledger import seal
+from hpobench_llm.collect import seal
+from hpobench_llm.collect.lora import opening
+from hpobench_llm.collect.lora.engines import registry
 from hpobench_llm.collect.cli import main
 
 for line in sys.stdin:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from hpobench_llm.artefacts import frame_to_parquet
-from hpobench_llm.collect.campaign.spec import read_campaign
 from hpobench_llm.collect.cli import main
+from hpobench_llm.collect.families import read_campaign
 from hpobench_llm.collect.ledger.ledger import Ledger
 from hpobench_llm.collect.ledger.storage import open_storage
 from hpobench_llm.tables.table import Table

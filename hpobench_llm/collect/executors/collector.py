@@ -1,49 +1,13 @@
-"""Collect in this process: train what can be claimed, on this process's device."""
+"""Collect in this process: make what can be claimed, on this process's device."""
 
 from collections.abc import Callable
-from pathlib import Path
 
-import torch
-
-from hpobench_llm.collect.bases.device import choose_device
-from hpobench_llm.collect.bases.model import target_names
-from hpobench_llm.collect.campaign.spec import Campaign
-from hpobench_llm.collect.engines.memory import is_out_of_memory
-from hpobench_llm.collect.engines.registry import engine
-from hpobench_llm.collect.engines.workbench import Workbench, prepare
 from hpobench_llm.collect.executors.signals import StopSignals
 from hpobench_llm.collect.executors.work import Job, claimed
+from hpobench_llm.collect.families import family_of
 from hpobench_llm.collect.ledger.claims import Claims
-from hpobench_llm.collect.ledger.sealable import check_sealable
 from hpobench_llm.collect.record import RunRecord
-from hpobench_llm.collect.scores.trust import NONE, Trust
-from hpobench_llm.errors import HpobenchError, LedgerError
-
-
-def open_bench(campaign: Campaign, file: Path, device_name: str, trust: Trust = NONE) -> Workbench:
-    """Load a campaign's base, data and scores onto the device of this process.
-
-    Raises:
-        SpecError, DataError: the campaign's base, data or scores cannot be used, or its runs could
-            never be sealed.
-        HpobenchError: the memory does not suffice for the base and its evaluation.
-    """
-    device = choose_device(device_name)
-    if device.type == "cpu":
-        torch.set_num_threads(1)  # one process a core is faster than threads at this size
-    try:
-        bench = prepare(campaign, file, device, trust=trust)
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise HpobenchError(
-            f"{file}: the memory ({device.type}) does not suffice for the base and its evaluation"
-        ) from None
-    check_sealable(campaign, file, bench.untrained)
-    hypers = [campaign.hyperparameters(run.config) for run in campaign.runs()]
-    for hyper in {hyper.targets: hyper for hyper in hypers}.values():
-        target_names(bench.base, hyper)  # each must name modules of this base
-    return bench
+from hpobench_llm.errors import LedgerError
 
 
 def _check_shards(job: Job) -> None:
@@ -73,9 +37,10 @@ def collect(
         Interrupted: after a signal; the task that was being trained is dropped.
         LedgerError: the ledger is another campaign's, its shards are cut otherwise, or it cannot
             be written.
-        SpecError, DataError: the campaign's base, data or scores cannot be used.
+        SpecError, DataError: the campaign's sources cannot be used.
     """
-    bench = open_bench(job.campaign, job.file, job.device, job.trust)
+    family = family_of(job.campaign)
+    bench = family.open(job.campaign, job.file, job.device, job.trust)
 
     def step(number: int) -> None:
         stop.check()
@@ -87,7 +52,7 @@ def collect(
         _check_shards(job)
         for task in claimed(job.tasks, job.ledger, claims):
             stop.check()
-            records = engine(task.engine)(bench, task.runs, step)
+            records = bench.run(task, step)
             job.ledger.append(task, records)
             trained += len(task.runs)
             on_task(records)

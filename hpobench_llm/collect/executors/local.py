@@ -10,10 +10,11 @@ from contextlib import ExitStack
 from tempfile import TemporaryFile
 from typing import TextIO
 
+from hpobench_llm.collect.executors.collector import collect
 from hpobench_llm.collect.executors.signals import EXIT_STATUS, Interrupted, StopSignals
 from hpobench_llm.collect.executors.work import Job
 from hpobench_llm.collect.record import RunRecord
-from hpobench_llm.errors import LedgerError, MissingDependencyError
+from hpobench_llm.errors import LedgerError
 
 SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -25,10 +26,6 @@ def collect_here(
 
     With `parent` it ends with an error at the first step after the process of that id has gone.
     """
-    try:
-        from hpobench_llm.collect.executors.collector import collect
-    except ImportError as error:
-        raise MissingDependencyError(str(error.name), "collect", "collect-grid") from None
 
     def on_step(_: int) -> None:
         if parent is not None and os.getppid() != parent:

@@ -18,10 +18,11 @@ from hpobench_llm.collect.campaign.plan import Task
 from hpobench_llm.collect.campaign.spec import Campaign
 from hpobench_llm.collect.executors.signals import StopSignals
 from hpobench_llm.collect.executors.work import Job, claimed
+from hpobench_llm.collect.families import family_of
 from hpobench_llm.collect.ledger.claims import Claims
 from hpobench_llm.collect.ledger.header import Header
 from hpobench_llm.collect.record import RunRecord
-from hpobench_llm.collect.scores.trust import Trust
+from hpobench_llm.collect.trust import Trust
 from hpobench_llm.errors import HpobenchError, LedgerError
 from hpobench_llm.running.cluster import connect
 
@@ -53,10 +54,9 @@ class Worker:
 
     def open(self) -> Header | Refusal:
         """Load everything; returns what `campaign.json` says of it."""
-        from hpobench_llm.collect.executors.collector import open_bench
-
+        campaign = self._given[0]
         try:
-            self._bench = open_bench(*self._given)
+            self._bench = family_of(campaign).open(*self._given)
         except HpobenchError as error:
             return Refusal(str(error))
         header: Header = self._bench.header(self._pack_size)
@@ -64,12 +64,11 @@ class Worker:
 
     def train(self, task: Task) -> list[RunRecord] | Refusal:
         """Return the records of a task's runs."""
-        from hpobench_llm.collect.engines.registry import engine
-
         try:
-            return engine(task.engine)(self._bench, task.runs, lambda _: None)
+            records: list[RunRecord] = self._bench.run(task, lambda _: None)
         except HpobenchError as error:
             return Refusal(str(error))
+        return records
 
 
 def collect_on_ray(

@@ -8,7 +8,7 @@ from hpobench_llm.collect.campaign.plan import Task
 from hpobench_llm.collect.campaign.spec import Campaign
 from hpobench_llm.collect.ledger.claims import Claims
 from hpobench_llm.collect.ledger.ledger import Ledger
-from hpobench_llm.collect.scores.trust import Trust
+from hpobench_llm.collect.trust import Trust
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,12 @@ from hpobench_llm.collect.campaign.plan import Task
 from hpobench_llm.collect.campaign.spec import Run
 from hpobench_llm.collect.families import family_of, read_campaign
 from hpobench_llm.collect.trust import Trust
-from hpobench_llm.errors import ConfigurationError, NotMeasuredError, UnknownNameError
+from hpobench_llm.errors import (
+    ConfigurationError,
+    MissingDependencyError,
+    NotMeasuredError,
+    UnknownNameError,
+)
 from hpobench_llm.evaluation import STATUSES, Evaluation
 from hpobench_llm.metrics import select
 from hpobench_llm.space import Configuration
@@ -66,7 +71,10 @@ class LiveBenchmark(Benchmark):
         if self._engine not in family.engines:
             raise UnknownNameError("engine", self._engine, family.engines)
         trust = Trust(generated_code=run_generated_code)
-        self._bench = family.open(self.campaign, file, device, trust)
+        try:
+            self._bench = family.open(self.campaign, file, device, trust)
+        except MissingDependencyError as error:
+            raise MissingDependencyError(error.library, error.extra, "a live benchmark") from None
         untrained = pd.DataFrame([self._bench.untrained])
         metrics = family.metrics(self.campaign, self._bench.header(), untrained)
         self.metrics = {metric.name: metric for metric in metrics}

@@ -8,7 +8,7 @@ import uuid
 
 import pytest
 
-from hpobench_llm.collect.cli import main
+from hpobench_llm.cli.collect import main
 from hpobench_llm.collect.executors.work import claimed, runs_done
 from hpobench_llm.collect.families import read_campaign
 from hpobench_llm.collect.ledger.claims import Claims
@@ -128,7 +128,7 @@ def test_a_dry_run_does_without_torch_and_says_so(write_campaign, tmp_path):
         "        if name == 'torch':\n"
         "            raise ModuleNotFoundError(name=name)\n"
         "sys.meta_path.insert(0, Absent())\n"
-        "from hpobench_llm.collect.cli import main\n"
+        "from hpobench_llm.cli.collect import main\n"
         "status = main(sys.argv[1:])\n"
         "sys.exit(status or bool({'ray', 'transformers'} & set(sys.modules)))"
     )

@@ -11,7 +11,7 @@ import pytest
 
 import hpobench_llm
 from hpobench_llm.benchmarks.surrogate import SurrogateBenchmark
-from hpobench_llm.collect.cli import main
+from hpobench_llm.cli.collect import main
 from hpobench_llm.collect.families import read_campaign
 from hpobench_llm.collect.verify import choose_runs, verify
 from hpobench_llm.errors import SpecError
@@ -56,7 +56,7 @@ def finished(out):
 
 def test_a_family_of_another_package_is_collected_and_used(ridge, tmp_path, capsys):
     out = tmp_path / "ridges"
-    command = [sys.executable, "-m", "hpobench_llm.collect.cli", str(ridge), "--out", str(out)]
+    command = [sys.executable, "-m", "hpobench_llm.cli.collect", str(ridge), "--out", str(out)]
     collector = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while finished(out) < 3 and time.monotonic() < deadline:

@@ -11,8 +11,8 @@ import time
 import pytest
 import torch
 
+from hpobench_llm.cli.collect import main
 from hpobench_llm.collect import seal  # noqa: F401  (loaded once, before the forks)
-from hpobench_llm.collect.cli import main
 from hpobench_llm.collect.families import read_campaign
 from hpobench_llm.collect.lora import opening
 from hpobench_llm.collect.lora.engines import registry

@@ -10,8 +10,8 @@ import hpobench_llm
 from hpobench_llm.benchmarks.catalogue import load
 from hpobench_llm.benchmarks.live import LiveBenchmark
 from hpobench_llm.benchmarks.tabular import TabularBenchmark
+from hpobench_llm.cli.collect import main as collect_grid
 from hpobench_llm.collect.campaign.design import spread
-from hpobench_llm.collect.cli import main as collect_grid
 from hpobench_llm.collect.families import read_campaign
 from hpobench_llm.errors import (
     ConfigurationError,

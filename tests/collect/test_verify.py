@@ -10,7 +10,7 @@ import pytest
 
 from hpobench_llm.artefacts import frame_to_parquet, sha256_of_bytes
 from hpobench_llm.cli import main
-from hpobench_llm.collect.cli import main as collect_grid
+from hpobench_llm.cli.collect import main as collect_grid
 from hpobench_llm.collect.families import read_campaign
 from hpobench_llm.collect.verification import Difference
 from hpobench_llm.collect.verify import (
@@ -223,7 +223,8 @@ def test_bad_arguments(table_folder, verify, tmp_path, monkeypatch):
         assert words in err.splitlines()[-1]
 
 
-def test_without_torch_the_extra_is_named(table_folder):
+def test_without_torch_the_extra_is_named(collect):
+    file, folder = collect("peft", ("lr = [1e-3, 1e-2]", "lr = [1e-2]"))
     program = (
         "import sys\n"
         "class NoTorch:\n"
@@ -234,7 +235,7 @@ def test_without_torch_the_extra_is_named(table_folder):
         "from hpobench_llm.cli import main; sys.exit(main(sys.argv[1:]))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, "verify", str(table_folder)],
+        [sys.executable, "-c", program, "verify", str(folder), "--campaign", str(file)],
         capture_output=True,
         text=True,
     )

@@ -85,11 +85,11 @@ class LoraCampaign(Campaign):
                 if isinstance(value, str) != (axis in NOMINAL):
                     kind = "name" if axis in NOMINAL else "number"
                     raise ValueError(f"`grid.{axis}`: a {kind} is expected, got {value!r}")
-                if self._integer(axis) and not isinstance(value, int):
-                    raise ValueError(f"`grid.{axis}`: an integer is expected, got {value!r}")
             if axis not in NOMINAL and not all(math.isfinite(float(value)) for value in values):
                 raise ValueError(f"`grid.{axis}`: values must be finite: {list(values)}")
             for value in values:
+                if self._integer(axis) and not isinstance(value, int):
+                    raise ValueError(f"`grid.{axis}`: an integer is expected, got {value!r}")
                 self.hyperparameters({axis: value})
         least = min(float(fraction) for fraction in self.extent("train_fraction"))
         if self.data.train_rows and self.data.leaked_rows > round(least * self.data.train_rows):

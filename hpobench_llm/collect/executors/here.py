@@ -3,25 +3,13 @@
 from collections.abc import Callable
 
 from hpobench_llm.collect.executors.signals import StopSignals
-from hpobench_llm.collect.executors.work import Job, claimed
+from hpobench_llm.collect.executors.work import Job, check_shards, claimed
 from hpobench_llm.collect.families import family_of
 from hpobench_llm.collect.ledger.claims import Claims
 from hpobench_llm.collect.record import RunRecord
-from hpobench_llm.errors import LedgerError
 
 
-def _check_shards(job: Job) -> None:
-    """Refuse shards of tasks cut otherwise than the others': some runs would be in none."""
-    header = job.ledger.header()
-    begun = job.pack_size if header is None else header.pack_size
-    if job.parts > 1 and begun != job.pack_size:
-        raise LedgerError(
-            f"{job.ledger.place}: its other shards are cut into packs of {begun}, this one into "
-            f"packs of {job.pack_size}; start it again with --pack-size {begun}"
-        )
-
-
-def collect(
+def collect_here(
     job: Job,
     stop: StopSignals,
     *,
@@ -49,7 +37,7 @@ def collect(
     trained = 0
     with stop.deferred(), Claims(job.ledger.storage.lock_file) as claims:
         job.ledger.open(bench.header(job.pack_size))
-        _check_shards(job)
+        check_shards(job)
         for task in claimed(job.tasks, job.ledger, claims):
             stop.check()
             records = bench.run(task, step)

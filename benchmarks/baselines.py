@@ -14,9 +14,9 @@ from peft import LoraConfig, get_peft_model
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, PrinterCallback, Trainer, TrainingArguments
 
-from hpobench_llm.collect.bases.model import adapted
-from hpobench_llm.collect.data.rows import Tokens
-from hpobench_llm.collect.engines.workbench import Workbench, seconds_on
+from hpobench_llm.collect.lora.bases.model import adapted
+from hpobench_llm.collect.lora.data.rows import Tokens
+from hpobench_llm.collect.lora.engines.workbench import Workbench, seconds_on
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

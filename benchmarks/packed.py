@@ -23,9 +23,9 @@ import torch
 from baselines import CompiledLoop, job, trainer_in_one_process, trainer_process
 from workload import RATES, SIZES, STEPS, Cell, runs, shortened
 
-from hpobench_llm.collect.engines.packed import train_pack
-from hpobench_llm.collect.engines.peft_loop import train_runs
-from hpobench_llm.collect.engines.workbench import Workbench, seconds_on
+from hpobench_llm.collect.lora.engines.packed import train_pack
+from hpobench_llm.collect.lora.engines.peft_loop import train_runs
+from hpobench_llm.collect.lora.engines.workbench import Workbench, seconds_on
 from hpobench_llm.collect.record import RunRecord
 from hpobench_llm.provenance import git_revision, processor, versions
 

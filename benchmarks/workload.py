@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hpobench_llm.collect.bases.architecture import PAD_ID, Architecture, untrained
-from hpobench_llm.collect.campaign.spec import Run, read_campaign
-from hpobench_llm.collect.data.encoding import IGNORED, Tokens
-from hpobench_llm.collect.data.rows import Split
-from hpobench_llm.collect.engines.workbench import LossRows, Workbench, prepare
+from hpobench_llm.collect.campaign.spec import Run
+from hpobench_llm.collect.families import read_campaign
+from hpobench_llm.collect.lora.bases.architecture import PAD_ID, Architecture, untrained
+from hpobench_llm.collect.lora.data.encoding import IGNORED, Tokens
+from hpobench_llm.collect.lora.data.rows import Split
+from hpobench_llm.collect.lora.engines.workbench import LossRows, Workbench, prepare
 
 TOKENIZER = Path(__file__).parents[1] / "collect" / "bases" / "tiny"
 TRAIN_ROWS, EVALUATION_ROWS = 256, 8  # evaluation: so many validation and as many test rows

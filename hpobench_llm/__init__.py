@@ -8,14 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hpobench_llm.benchmarks.catalogue import list_benchmarks, load
+    from hpobench_llm.collect.collection import collect_grid
     from hpobench_llm.optimizers.registry import list_optimizers
     from hpobench_llm.replaying.replay import replay
     from hpobench_llm.report.compare import compare
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "compare", "list_benchmarks", "list_optimizers", "load", "replay"]
+__all__ = [
+    "__version__",
+    "collect_grid",
+    "compare",
+    "list_benchmarks",
+    "list_optimizers",
+    "load",
+    "replay",
+]
 
 _HOMES = {
+    "collect_grid": "hpobench_llm.collect.collection",
     "compare": "hpobench_llm.report.compare",
     "list_benchmarks": "hpobench_llm.benchmarks.catalogue",
     "list_optimizers": "hpobench_llm.optimizers.registry",

@@ -35,9 +35,25 @@ def read_spec(path: str | Path, cls: type[T]) -> T:
     """
     path = Path(path)
     try:
-        return parse_spec(_read(path), cls, file=path)
+        return parse_spec(read_toml(path), cls, file=path)
     except RecursionError:
-        raise SpecError(path, "", "not valid TOML: brackets in brackets, too deep") from None
+        raise _too_deep(path) from None
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the keys of a TOML file, and of what it extends, as they stand there.
+
+    Raises:
+        SpecError: it cannot be read or is no TOML.
+    """
+    try:
+        return _read(path)
+    except RecursionError:
+        raise _too_deep(path) from None
+
+
+def _too_deep(path: Path) -> SpecError:
+    return SpecError(path, "", "not valid TOML: brackets in brackets, too deep")
 
 
 def _read(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:

@@ -64,7 +64,13 @@ def write_table(
         Metric(name=n, unit="nats per label token", direction="minimize", worst=6.0)
         for n in ("val_loss", "test_loss", "train_loss")
     ]
-    score = Metric(name="score_toy", unit="share of items", direction="maximize", worst=0.0)
+    score = Metric(
+        name="score_toy",
+        unit="share of items",
+        direction="maximize",
+        worst=0.0,
+        role="score",
+    )
     metadata = Metadata(
         name=name,
         version="0.0.1",

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-COLLECT = "hpobench_llm.collect.cli"
+COLLECT = "hpobench_llm.cli.collect"
 MAIN = "hpobench_llm.cli"
 
 
@@ -95,7 +95,6 @@ def test_bad_options_of_collect(campaign, tmp_path):
         ("--gpus-per-worker", "1.5"): ["--gpus-per-worker", "share of one GPU", "1.5"],
         ("--gpus-per-worker", "nan"): ["--gpus-per-worker", "nan"],
         ("--ledger", "nonesuch://x"): ["--ledger nonesuch://x", "nonesuch"],
-        ("--ledger", "memory://x", "--workers", "2"): ["--workers", "no locks", "--shard"],
     }.items():
         complains(run(COLLECT, path, "--out", out, *given), *words)
     assert not out.exists()
@@ -127,7 +126,7 @@ def test_a_folder_that_is_no_ledger_of_ours(campaign, tmp_path):
 def test_collecting_without_a_library_names_the_extra(campaign, tmp_path, library, given, extra):
     program = (
         "import sys; sys.modules[sys.argv[1]] = None\n"
-        "from hpobench_llm.collect.cli import main; sys.exit(main(sys.argv[2:]))"
+        "from hpobench_llm.cli.collect import main; sys.exit(main(sys.argv[2:]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, library, str(campaign()), "--out", tmp_path / "o", *given],

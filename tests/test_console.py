@@ -10,7 +10,7 @@ import pytest
 
 from hpobench_llm.artefacts import write_atomically
 from hpobench_llm.cli import main
-from hpobench_llm.collect.cli import main as collect_grid
+from hpobench_llm.cli.collect import main as collect_grid
 from hpobench_llm.console import run_command
 from hpobench_llm.errors import DataError
 from hpobench_llm.progress import Progress

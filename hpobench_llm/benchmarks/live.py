@@ -13,9 +13,16 @@ import pandas as pd
 
 from hpobench_llm.benchmarks.base import Benchmark, FidelityValues
 from hpobench_llm.benchmarks.cells import COST, TOKENS, Cells
-from hpobench_llm.collect.campaign.plan import EngineName
-from hpobench_llm.collect.campaign.spec import Run, read_campaign
-from hpobench_llm.errors import ConfigurationError, NotMeasuredError
+from hpobench_llm.collect.campaign.plan import Task
+from hpobench_llm.collect.campaign.spec import Run
+from hpobench_llm.collect.families import family_of, read_campaign
+from hpobench_llm.collect.trust import Trust
+from hpobench_llm.errors import (
+    ConfigurationError,
+    MissingDependencyError,
+    NotMeasuredError,
+    UnknownNameError,
+)
 from hpobench_llm.evaluation import STATUSES, Evaluation
 from hpobench_llm.metrics import select
 from hpobench_llm.space import Configuration
@@ -35,7 +42,7 @@ class LiveBenchmark(Benchmark):
 
     Args:
         campaign: the file that describes it.
-        engine: the training loop; `packed` packs one run.
+        engine: the training loop, by default the family's first; `packed` packs one run.
         device: `auto`, `cpu` or `cuda`.
         run_generated_code: allows scores that run code which the model wrote.
 
@@ -49,28 +56,30 @@ class LiveBenchmark(Benchmark):
         self,
         campaign: str | Path,
         *,
-        engine: EngineName = "packed",
+        engine: str | None = None,
         device: str = "auto",
         run_generated_code: bool = False,
     ) -> None:
-        from hpobench_llm.collect.engines.registry import engine as find_engine
-        from hpobench_llm.collect.executors.collector import open_bench
-        from hpobench_llm.collect.ledger.run_columns import columns_of, metrics_of
-        from hpobench_llm.collect.scores.trust import Trust
-
         file = Path(campaign)
         self.campaign = read_campaign(file)
         self.name = self.campaign.name
         self.space = self.campaign.space
         self.seeds = self.campaign.seeds
         self.fidelities = (self.campaign.fidelity,)
-        self._bench = open_bench(
-            self.campaign, file, device, Trust(generated_code=run_generated_code)
-        )
-        self._train = find_engine(engine)
+        family = family_of(self.campaign)
+        self._engine = engine or family.engines[0]
+        if self._engine not in family.engines:
+            raise UnknownNameError("engine", self._engine, family.engines)
+        trust = Trust(generated_code=run_generated_code)
+        try:
+            self._bench = family.open(self.campaign, file, device, trust)
+        except MissingDependencyError as error:
+            raise MissingDependencyError(error.library, error.extra, "a live benchmark") from None
         untrained = pd.DataFrame([self._bench.untrained])
-        self.metrics = metrics_of(self.campaign, self._bench.header(), untrained)
-        columns = {c.name: c.described() for c in columns_of(self.campaign, self._bench.untrained)}
+        metrics = family.metrics(self.campaign, self._bench.header(), untrained)
+        self.metrics = {metric.name: metric for metric in metrics}
+        named = family.columns(self.campaign, self._bench.untrained)
+        columns = {column.name: column.described() for column in named}
         self._measures = {name: c.unit for name, c in columns.items() if c.measure}
         self._runs: dict[str, pd.DataFrame] = {}
 
@@ -119,7 +128,7 @@ class LiveBenchmark(Benchmark):
 
     def _rows(self, run: Run) -> pd.DataFrame:
         if run.run_id not in self._runs:
-            (record,) = self._train(self._bench, [run], lambda _: None)
+            (record,) = self._bench.run(Task("runs", self._engine, (run,)), lambda _: None)
             rows = pd.DataFrame(record.rows()).assign(seed=run.seed, **record.constants)
             absent = [n for n in (*self.metrics, *self._measures) if n not in rows.columns]
             self._runs[run.run_id] = rows.assign(**dict.fromkeys(absent, np.nan))
@@ -136,10 +145,10 @@ class LiveBenchmark(Benchmark):
 
     def _level(self, fidelity: FidelityValues | None) -> tuple[int | float, ...]:
         (step,) = self.fidelity_levels(fidelity)
-        if step not in self.campaign.checkpoints:
-            near = min(self.campaign.checkpoints, key=lambda known: abs(known - step))
+        if step not in self.campaign.fidelity.values:
+            near = min(self.campaign.fidelity.values, key=lambda known: abs(known - step))
             raise ConfigurationError(
                 f"{self.name}: {self.fidelities[0].name} = {step!r} is no checkpoint of the "
-                f"campaign; nearest: {near} of {list(self.campaign.checkpoints)}"
+                f"campaign; nearest: {near} of {list(self.campaign.fidelity.values)}"
             )
         return (step,)

@@ -20,7 +20,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def _make_base(options: argparse.Namespace) -> int:
     try:
-        from hpobench_llm.collect.bases.base_model import make_base
+        from hpobench_llm.collect.lora.bases.base_model import make_base
     except ImportError as error:
         raise MissingDependencyError(str(error.name), "collect", "make-base") from None
     out = options.out or options.spec.with_suffix("")

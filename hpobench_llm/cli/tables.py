@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from hpobench_llm.collect.options import add_trust, trust_of
+from hpobench_llm.cli.trust import add_trust, trust_of
 from hpobench_llm.errors import HpobenchError, IntegrityError, MissingDependencyError
 from hpobench_llm.progress import Progress
 from hpobench_llm.tables.importers.sources import GENERIC, SOURCES, UPSTREAM

@@ -17,15 +17,19 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from hpobench_llm.collect.campaign.plan import EngineName
 from hpobench_llm.collect.campaign.spec import Run
+from hpobench_llm.metrics import objective_of
 from hpobench_llm.tables.table import Table
 
-MAIN = "val_loss"
 LIMIT = 2.0  # seed noises
 # Where no configuration has two seeds, in nats per label token: ten times what rounding makes of a
 # stable run, a tenth of the seed noise of a good one on a base of a million parameters.
 LIMIT_WITHOUT_NOISE = 1e-3
+
+
+def main_metric(table: Table) -> str:
+    """Return the name of the metric that decides whether runs agree."""
+    return objective_of(table.metadata.metrics).name
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,23 +82,24 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A run in the table and live; `metrics` is empty unless both ended ok."""
+    """A run in the table and live; `metrics` is empty unless both ended ok, `main` decides."""
 
     chosen: Chosen
-    engine: EngineName
+    engine: str
     table_status: str
     live_status: str
     metrics: dict[str, Difference]
+    main: str
 
     @property
     def problem(self) -> str:
         """What does not agree, empty if all does."""
         if self.table_status != self.live_status:
             return f"{self.table_status} in the table, {self.live_status} live"
-        found = self.metrics.get(MAIN)
+        found = self.metrics.get(self.main)
         if found is None or found.agrees:
             return ""
-        return f"{MAIN} off by {abs(found.difference):.3g}"
+        return f"{self.main} off by {abs(found.difference):.3g}"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -168,19 +173,20 @@ class Verification:
         yield "largest over the runs that ended ok:"
         for name, (size, ratio) in self.largest().items():
             yield f"{'':<31} {name:<24} {size:>37.1e} {'':>11} {ratio:>8.2f}".replace("nan", "  -")
-        if all(np.isnan(v.metrics[MAIN].noise) for v in self.runs if v.metrics):
+        if all(np.isnan(v.metrics[v.main].noise) for v in self.runs if v.metrics):
             yield (
                 "limit: the seed noise is unknown (no configuration has two seeds), so "
                 f"{LIMIT_WITHOUT_NOISE:g} nats per label token"
             )
         else:
-            yield f"limit: {LIMIT:g} times the seed noise of {MAIN}"
+            yield f"limit: {LIMIT:g} times the seed noise of {main_metric(self.table)}"
         for name, (there, here) in self.machine.items():
             yield f"differs from the table's: {name}: {there} there, {here} here"
         if not self.machine:
             yield "device, code and library versions are those of the table"
         verdict = "; ".join(f"{name} {problem}" for name, problem in self.problems.items())
-        agreed = f"all {len(self.runs)} runs end as in the table, {MAIN} within the limit"
+        main = main_metric(self.table)
+        agreed = f"all {len(self.runs)} runs end as in the table, {main} within the limit"
         yield f"verdict: DIFFERENT: {verdict}" if verdict else f"verdict: agrees: {agreed}"
 
 

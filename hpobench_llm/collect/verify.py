@@ -7,14 +7,20 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from hpobench_llm.collect.campaign.plan import EngineName
-from hpobench_llm.collect.campaign.spec import Campaign, Run, read_campaign
-from hpobench_llm.collect.engines.registry import engine
-from hpobench_llm.collect.engines.workbench import Workbench
-from hpobench_llm.collect.executors.collector import open_bench
-from hpobench_llm.collect.scores.trust import NONE, Trust
-from hpobench_llm.collect.verification import MAIN, Chosen, Difference, Verification, Verified
+from hpobench_llm.collect.campaign.plan import Task
+from hpobench_llm.collect.campaign.spec import Campaign, Run
+from hpobench_llm.collect.families import family_of, read_campaign
+from hpobench_llm.collect.family import Bench
+from hpobench_llm.collect.trust import NONE, Trust
+from hpobench_llm.collect.verification import (
+    Chosen,
+    Difference,
+    Verification,
+    Verified,
+    main_metric,
+)
 from hpobench_llm.errors import IntegrityError
+from hpobench_llm.metrics import objective_of
 from hpobench_llm.tables.schema import IMPORTED
 from hpobench_llm.tables.table import Table
 from hpobench_llm.tables.worth import in_full
@@ -35,7 +41,9 @@ def choose_runs(table: Table, count: int, seed: int) -> list[Chosen]:
     full = at_the_end(table)
     groups = full.groupby("config_id")
     good = groups["status"].agg(lambda statuses: bool((statuses == "ok").all()))
-    best = groups[MAIN].mean()[good].sort_values(kind="stable").index
+    metric = objective_of(table.metadata.metrics)
+    means = metric.sign * groups[metric.name].mean()[good]
+    best = means.sort_values(kind="stable").index
     count = min(count, len(groups))
     incumbents = [str(name) for name in best[: (count + 1) // 2]]
     others = sorted({*full["config_id"]} - {*incumbents})
@@ -61,8 +69,11 @@ def at_the_end(table: Table) -> pd.DataFrame:
 def metrics_of(table: Table) -> list[str]:
     """Return what is compared: validation and test loss, and the scores measured at the end."""
     full = at_the_end(table)
+    main = main_metric(table)
     names = [
-        n for n in table.metadata.metrics if n in (MAIN, "test_loss") or n.startswith("score_")
+        metric.name
+        for metric in table.metadata.metrics.values()
+        if metric.name in (main, "test_loss") or metric.role == "score"
     ]
     return [name for name in names if full[name].notna().any()]
 
@@ -77,9 +88,9 @@ def seed_noise(table: Table, config_id: str) -> dict[str, float]:
     """
     full = at_the_end(table)
     ok = full[full["status"] == "ok"]
-    own = ok[ok["config_id"] == config_id][MAIN].mean()
+    own = ok[ok["config_id"] == config_id][main_metric(table)].mean()
     groups = ok[ok["config_id"] != config_id].groupby("config_id")
-    means = groups[MAIN].mean()[groups.size() > 1]
+    means = groups[main_metric(table)].mean()[groups.size() > 1]
     near = (means - own).abs().sort_values(kind="stable").index[: max(1, len(means) // 4)]
     variances = groups[metrics_of(table)].var().loc[near]
     return {str(name): float(value) for name, value in np.sqrt(variances.mean()).items()}
@@ -97,10 +108,13 @@ def check_recipe(table: Table, campaign: Campaign, file: Path) -> None:
     defaults = {k: v for k, v in origin.get("defaults", {}).items() if v != "axis"}
     known = {
         "name": (origin.get("campaign"), campaign.name),
-        "checkpoints": (list(meta.fidelities[0].values), list(campaign.checkpoints)),
-        "diverged_factor": (origin.get("diverged_factor"), campaign.diverged_factor),
+        "checkpoints": (list(meta.fidelities[0].values), list(campaign.fidelity.values)),
+        "diverged_factor": (
+            origin.get("diverged_factor"),
+            getattr(campaign, "diverged_factor", None),
+        ),
     } | {
-        f"defaults.{name}": (value, getattr(campaign.defaults, name, None))
+        f"defaults.{name}": (value, getattr(getattr(campaign, "defaults", None), name, None))
         for name, value in defaults.items()
     }
     named = [f"`{k}` is {new!r}, there {old!r}" for k, (old, new) in known.items() if old != new]
@@ -135,7 +149,7 @@ def verify(
     file: Path,
     chosen: list[Chosen],
     *,
-    engine_name: EngineName | None = None,
+    engine_name: str | None = None,
     device: str = "auto",
     trust: Trust = NONE,
     on_run: Callable[[int, str], None] = lambda *_: None,
@@ -152,7 +166,8 @@ def verify(
     """
     campaign = read_campaign(file)
     check_recipe(table, campaign, file)
-    bench = open_bench(campaign, file, device, trust)
+    family = family_of(campaign)
+    bench = family.open(campaign, file, device, trust)
     check_sources(table, bench.sources, file)
     rows = {
         (row["config_id"], row["seed"]): {str(name): value for name, value in row.items()}
@@ -162,24 +177,26 @@ def verify(
     for done, choice in enumerate(chosen, start=1):
         run = choice.run
         row = rows[run.config_id, run.seed]
-        name: EngineName = engine_name or row["engine"]
-        live = engine(name)(bench, [run], lambda _: None)[0].rows()[-1]
+        name = engine_name or row.get("engine", family.engines[0])
+        live = bench.run(Task("runs", name, (run,)), lambda _: None)[0].rows()[-1]
         noise = seed_noise(table, run.config_id)
-        verified.append(compare(choice, name, row, live, noise))
+        verified.append(compare(choice, name, row, live, noise, main_metric(table)))
         on_run(done, f"{run.run_id}: {verified[-1].problem or 'agrees'}")
     untrained = {
         metric: Difference(table.metadata.untrained[metric], bench.untrained[metric])
         for metric in metrics_of(table)
+        if metric in bench.untrained
     }
     return Verification(table, tuple(verified), untrained, machine_differences(table, bench))
 
 
 def compare(
     chosen: Chosen,
-    engine_name: EngineName,
+    engine_name: str,
     row: Mapping[str, Any],
     live: Mapping[str, Any],
     noise: Mapping[str, float],
+    main: str,
 ) -> Verified:
     """Hold a table's row against a live one; `noise` holds the metrics that are compared."""
     metrics = {}
@@ -188,10 +205,10 @@ def compare(
             name: Difference(float(row[name]), live.get(name, float("nan")), spread)
             for name, spread in noise.items()
         }
-    return Verified(chosen, engine_name, row["status"], live["status"], metrics)
+    return Verified(chosen, engine_name, row["status"], live["status"], metrics, main)
 
 
-def machine_differences(table: Table, bench: Workbench) -> dict[str, tuple[str, str]]:
+def machine_differences(table: Table, bench: Bench) -> dict[str, tuple[str, str]]:
     """Return what differs in device, code and libraries: (table, here) by name."""
     origin, here = table.metadata.provenance, bench.provenance
     pairs = {

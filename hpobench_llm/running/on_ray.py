@@ -2,11 +2,10 @@
 
 The nodes need the package with its extra `ray`, what the tasks need (tables, optimizers'
 libraries), and a core for each worker. A worker that dies may have died with its node: its task is
-tried once more elsewhere before it is blamed.
+tried again elsewhere before it is blamed.
 """
 
 import time
-from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic
@@ -16,24 +15,10 @@ from ray.exceptions import RayError
 
 from hpobench_llm.errors import HpobenchError
 from hpobench_llm.running.cluster import connect
-from hpobench_llm.running.tasks import LONGEST_REASON, Answer, R, T, attempt, hung
+from hpobench_llm.running.tasks import LONGEST_REASON, Answer, R, T, attempt, hung, nothing
 
 DEATHS_ALLOWED = 1  # of the workers that run a task
 SECONDS_BETWEEN_CHECKS = 0.5
-
-
-class Worker(Generic[T, R]):
-    """A Ray actor that runs tasks, one at a time, with its own copy of what handles them."""
-
-    def __init__(self, handle: Callable[[T], R]) -> None:
-        self._handle = handle
-
-    def ready(self) -> None:
-        """Say that the worker has started."""
-
-    def run(self, task: T) -> Answer[T, R]:
-        """Return the answer to a task."""
-        return attempt(self._handle, task)
 
 
 def on_ray(
@@ -61,17 +46,40 @@ def on_ray(
         cores = int(ray.cluster_resources().get("CPU", 0))
         if cores < 1:
             raise HpobenchError("--executor ray: the cluster has no core for a worker")
-        yield from _Crew(tasks, handle, timeout).work(min(count or cores, cores))
+        yield from Crew(tasks, handle, timeout=timeout).work(min(count or cores, cores))
     finally:
         ray.shutdown()
 
 
+class Worker(Generic[T, R]):
+    """A Ray actor that runs tasks, one at a time, with its own copy of what handles them."""
+
+    def __init__(self, given: tuple[Callable[[], object], Callable[[T], R]]) -> None:
+        self._prepare, self._handle = given
+
+    def ready(self) -> Answer[None, object]:
+        """Say that the worker has started, and what its preparation has come to."""
+        return attempt(lambda _: self._prepare(), None)
+
+    def run(self, task: T) -> Answer[T, R]:
+        """Return the answer to a task."""
+        return attempt(self._handle, task)
+
+
+@dataclass(frozen=True, slots=True)
+class _Order(Generic[T]):
+    """A task that is handed out, and how many workers it has cost before."""
+
+    task: T
+    deaths: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class _Call(Generic[T]):
-    """A call that has no answer yet; without a task the worker is only starting."""
+    """A call that has no answer yet; without an order the worker is only starting."""
 
     worker: Any
-    task: T | None = None
+    order: _Order[T] | None = None
     begun: float = 0.0
     seconds: float | None = None
 
@@ -81,67 +89,114 @@ class _Call(Generic[T]):
         return self.seconds is not None and time.monotonic() - self.begun > self.seconds
 
 
-class _Crew(Generic[T, R]):
-    """The workers of one cluster, and the calls to them."""
+class Crew(Generic[T, R]):
+    """The workers of the cluster that this process has joined, and the calls to them.
+
+    Args:
+        tasks: as in `on_ray`.
+        handle: as in `on_ray`; every worker has its own copy, which it keeps.
+        timeout: as in `on_ray`.
+        prepare: what a worker does before its first task; shares what it keeps with `handle`.
+        gpus: how many GPUs a worker takes, or which share of one.
+        deaths_allowed: so often is a task handed out again after its worker was lost, and so
+            many workers may be lost in all before they have started.
+        on_ready: called with the answer of `prepare`, of each worker; what it raises ends all.
+        on_loss: called of each worker that is lost with its task (None: it was starting), how
+            many that has cost by now, and why; what it raises ends all.
+        on_wait: called twice a second; what it raises ends all.
+    """
 
     def __init__(
         self,
         tasks: Iterable[T],
         handle: Callable[[T], R],
-        timeout: Callable[[T], float | None],
+        *,
+        timeout: Callable[[T], float | None] = lambda _: None,
+        prepare: Callable[[], object] = nothing,
+        gpus: float = 0,
+        deaths_allowed: int = DEATHS_ALLOWED,
+        on_ready: Callable[[Answer[None, Any]], None] = lambda _: None,
+        on_loss: Callable[[T | None, int, str], None] = lambda *_: None,
+        on_wait: Callable[[], None] = lambda: None,
     ) -> None:
         self._waiting, self._timeout = iter(tasks), timeout
-        self._again: list[T] = []
-        self._actor, self._handle = ray.remote(num_cpus=1)(Worker), ray.put(handle)
+        self._again: list[_Order[T]] = []
+        self._actor = ray.remote(num_cpus=1, num_gpus=gpus)(Worker)
+        self._given = ray.put((prepare, handle))  # together: they may be one object's methods
+        self._deaths_allowed, self._stillborn = deaths_allowed, 0
+        self._on_ready, self._on_loss, self._on_wait = on_ready, on_loss, on_wait
         self._calls: dict[Any, _Call[T]] = {}
-        self._deaths: Counter[T | None] = Counter()  # by task; None: of workers that were starting
+        self._handed_out = False  # every task, but for those that are handed out again
 
     def work(self, count: int) -> Iterator[Answer[T, R]]:
-        """Yield every answer from `count` workers."""
+        """Yield every answer from `count` workers; a worker is given its next task after that."""
         for _ in range(count):
             self._hire()
-        while self._calls:
+        while self._calls and self._is_work_left():
             answered, running = ray.wait(list(self._calls), timeout=SECONDS_BETWEEN_CHECKS)
+            self._on_wait()
             for reference in answered:
-                answer = self._receive(reference, self._calls.pop(reference))
-                if answer is not None:
+                call = self._calls.pop(reference)
+                try:
+                    answer: Answer[Any, Any] = ray.get(reference)
+                except RayError as error:
+                    blamed = self._lose(call, error)
+                    if blamed is not None:
+                        yield blamed
+                    continue
+                if call.order is None:
+                    self._on_ready(answer)
+                else:
                     yield answer
+                self._begin(call.worker)
             for reference in running:
                 if self._calls[reference].overdue:
                     yield self._give_up(self._calls.pop(reference))
 
+    def _is_work_left(self) -> bool:
+        """Say whether a worker that is only starting would have anything to do."""
+        begun = any(call.order is not None for call in self._calls.values())
+        return begun or bool(self._again) or not self._handed_out
+
     def _hire(self) -> None:
-        worker = self._actor.remote(self._handle)
+        worker = self._actor.remote(self._given)
         self._calls[worker.ready.remote()] = _Call(worker)
 
+    def _next(self) -> _Order[T] | None:
+        if self._again:
+            return self._again.pop()
+        task = next(self._waiting, None)
+        self._handed_out = task is None
+        return None if task is None else _Order(task)
+
     def _begin(self, worker: Any) -> None:
-        task = self._again.pop() if self._again else next(self._waiting, None)
-        if task is None:
+        order = self._next()
+        if order is None:
             ray.kill(worker)
             return
-        call = _Call(worker, task, time.monotonic(), self._timeout(task))
-        self._calls[worker.run.remote(task)] = call
+        call = _Call(worker, order, time.monotonic(), self._timeout(order.task))
+        self._calls[worker.run.remote(order.task)] = call
 
-    def _receive(self, reference: Any, call: _Call[T]) -> Answer[T, R] | None:
-        """Return the answer that has come, if it is one, and let the work go on."""
-        try:
-            answer: Answer[T, R] | None = ray.get(reference)
-        except RayError as error:
-            self._hire()
-            self._deaths[call.task] += 1
-            why = " ".join(str(error).split())[:LONGEST_REASON]
-            if self._deaths[call.task] <= DEATHS_ALLOWED:
-                if call.task is not None:
-                    self._again.append(call.task)
-                return None
-            if call.task is None:
+    def _lose(self, call: _Call[T], error: RayError) -> Answer[T, R] | None:
+        """Replace a worker and hand its task out again; return that it is blamed, if it is."""
+        ray.kill(call.worker)  # it may still be there, out of reach for a moment
+        self._hire()
+        why = " ".join(str(error).split())[:LONGEST_REASON]
+        if call.order is None:
+            self._stillborn += 1
+            self._on_loss(None, self._stillborn, type(error).__name__)
+            if self._stillborn > self._deaths_allowed:
                 raise HpobenchError(f"--executor ray: no worker can be started: {why}") from None
-            return Answer(task=call.task, failure=f"its workers died in the middle of it: {why}")
-        self._begin(call.worker)
-        return answer
+            return None
+        order = _Order(call.order.task, call.order.deaths + 1)
+        self._on_loss(order.task, order.deaths, type(error).__name__)
+        if order.deaths > self._deaths_allowed:
+            return Answer(task=order.task, failure=f"its workers died in the middle of it: {why}")
+        self._again.append(order)
+        return None
 
     def _give_up(self, call: _Call[T]) -> Answer[T, R]:
         ray.kill(call.worker)
         self._hire()
-        assert call.task is not None  # only a task is ever overdue
-        return hung(call.task, time.monotonic() - call.begun)
+        assert call.order is not None  # only a task is ever overdue
+        return hung(call.order.task, time.monotonic() - call.begun)

@@ -18,13 +18,15 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic
 
 from hpobench_llm.errors import HpobenchError
-from hpobench_llm.running.tasks import Answer, R, T, attempt, hung
+from hpobench_llm.running.tasks import Answer, R, T, attempt, hung, nothing
 
 _CONTEXT = multiprocessing.get_context("spawn")
+SECONDS_BETWEEN_LOOKS = 0.5
 
 
 def in_processes(
@@ -33,6 +35,9 @@ def in_processes(
     *,
     count: int,
     timeout: Callable[[T], float | None] = lambda _: None,
+    prepare: Callable[[], Any] = nothing,
+    on_ready: Callable[[Answer[None, Any]], None] = lambda _: None,
+    on_wait: Callable[[], None] = lambda: None,
 ) -> Generator[Answer[T, R], None, None]:
     """Yield the answer to each task, as they come, from `count` processes.
 
@@ -44,26 +49,31 @@ def in_processes(
         handle: what to do with a task. Every process has its own copy, which it keeps.
         count: how many processes.
         timeout: how many seconds a task may take; None: it may take for ever.
+        prepare: what a process does before its first task; shares what it keeps with `handle`.
+        on_ready: called with the answer of `prepare`, of each process; what it raises ends all.
+        on_wait: called twice a second; what it raises ends all.
 
     Raises:
         HpobenchError: a process cannot be started.
     """
     waiting = iter(tasks)
     workers: list[_Worker[T, R]] = []
+    work = _Work(prepare, handle)  # pickled whole: both may be methods of one object
 
     def hire() -> None:
         task = next(waiting, None)
         if task is not None:
             with _inherited():  # no Ctrl-C before the process is in the list either
-                workers.append(_Worker(handle, task, timeout))
+                workers.append(_Worker(work, task, timeout, on_ready))
 
     try:
         for _ in range(count):
             hire()
         while workers:
             first = min(worker.deadline for worker in workers)
-            patience = None if first == float("inf") else max(0.0, first - time.monotonic())
+            patience = max(0.0, min(first - time.monotonic(), SECONDS_BETWEEN_LOOKS))
             heard = wait([worker.connection for worker in workers], patience)
+            on_wait()
             for worker in list(workers):
                 if worker.connection in heard:
                     answer = worker.receive()
@@ -84,15 +94,27 @@ def in_processes(
             worker.kill()
 
 
+@dataclass(frozen=True, slots=True)
+class _Work(Generic[T, R]):
+    """What every process has its own copy of."""
+
+    prepare: Callable[[], Any]
+    handle: Callable[[T], R]
+
+
 class _Worker(Generic[T, R]):
     """A process, seen from the one that started it, and the task that it runs."""
 
     def __init__(
-        self, handle: Callable[[T], R], task: T, timeout: Callable[[T], float | None]
+        self,
+        work: _Work[T, R],
+        task: T,
+        timeout: Callable[[T], float | None],
+        on_ready: Callable[[Answer[None, Any]], None],
     ) -> None:
-        self._timeout = timeout
+        self._timeout, self._on_ready = timeout, on_ready
         self.connection, theirs = _CONTEXT.Pipe()
-        self._process = _CONTEXT.Process(target=_serve, args=(theirs, handle))
+        self._process = _CONTEXT.Process(target=_serve, args=(theirs, work))
         self._process.start()
         theirs.close()
         self.alive, self._ready = True, False
@@ -113,14 +135,16 @@ class _Worker(Generic[T, R]):
     def receive(self) -> Answer[T, R] | None:
         """Return the answer that has come; None: the process says that it is ready."""
         try:
-            answer: Answer[T, R] | None = self.connection.recv()
+            answer: Answer[Any, Any] = self.connection.recv()
         except (EOFError, OSError):
             return self._died()
-        if answer is None:
-            self._ready, self._started = True, time.monotonic()
-            seconds = self._timeout(self._task)
-            self.deadline = float("inf") if seconds is None else self._started + seconds
-        return answer
+        if self._ready:
+            return answer
+        self._on_ready(answer)
+        self._ready, self._started = True, time.monotonic()
+        seconds = self._timeout(self._task)
+        self.deadline = float("inf") if seconds is None else self._started + seconds
+        return None
 
     def give_up(self) -> Answer[T, R]:
         """Return that the task hangs, and kill the process."""
@@ -132,8 +156,9 @@ class _Worker(Generic[T, R]):
         code = self._process.exitcode or 0
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit status {code}"
         if not self._ready:
-            raise HpobenchError(f"a process that was to run replays ended {how} as it started")
-        return Answer(task=self._task, failure=f"its process ended {how} in the middle of it")
+            raise HpobenchError(f"a process that was to do the work ended {how} as it started")
+        failure = f"its process ended {how} in the middle of it"
+        return Answer(task=self._task, failure=failure, died=True)
 
     def kill(self) -> None:
         """End the process and all that it started."""
@@ -184,15 +209,15 @@ def _chatter() -> io.TextIOWrapper:
     return io.TextIOWrapper(buffer, encoding="utf-8", errors="replace", line_buffering=True)
 
 
-def _serve(connection: Connection, handle: Callable[[T], R]) -> None:
+def _serve(connection: Connection, work: _Work[T, R]) -> None:
     """Answer one task after another: the process's own side."""
     os.setsid()
     os.dup2(2, 1)  # what a library prints is no data
     sys.stdout = sys.stderr = _chatter()
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    connection.send(None)
+    connection.send(attempt(lambda _: work.prepare(), None))
     while True:
-        connection.send(attempt(handle, connection.recv()))
+        connection.send(attempt(work.handle, connection.recv()))
 
 
 def _end_with_parent() -> None:

@@ -24,6 +24,7 @@ class Answer(Generic[T, R]):
         refused: it failed by an error that is raised on purpose: an `HpobenchError` that does not
             merely tell of another.
         hung: it failed because its time was up.
+        died: it failed because its process ended in the middle of it.
         seconds: the wall seconds that it took, if it did not fail.
     """
 
@@ -32,6 +33,7 @@ class Answer(Generic[T, R]):
     failure: str = ""
     refused: bool = False
     hung: bool = False
+    died: bool = False
     seconds: float = 0.0
 
 
@@ -48,6 +50,10 @@ def attempt(handle: Callable[[T], R], task: T) -> Answer[T, R]:
         failure = f"{_one_line(f'{type(error).__name__}: {error}')} {_place(error)}"
         return Answer(task=task, failure=failure)
     return Answer(task=task, value=value, seconds=time.perf_counter() - started)
+
+
+def nothing() -> None:
+    """Prepare nothing: where tasks need it not. It is sent to other processes, as no lambda is."""
 
 
 def hung(task: T, seconds: float) -> Answer[T, R]:

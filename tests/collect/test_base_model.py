@@ -11,9 +11,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from hpobench_llm.artefacts import sha256_of_file
-from hpobench_llm.collect.bases.architecture import Architecture, untrained
-from hpobench_llm.collect.bases.base_model import CHECKPOINT, make_base
-from hpobench_llm.collect.data.synthetic import FAMILIES, instructions, sentences
+from hpobench_llm.collect.lora.bases.architecture import Architecture, untrained
+from hpobench_llm.collect.lora.bases.base_model import CHECKPOINT, make_base
+from hpobench_llm.collect.lora.data.synthetic import FAMILIES, instructions, sentences
 from hpobench_llm.errors import DataError, SpecError
 
 SPEC = """
@@ -138,9 +138,9 @@ def test_each_family_learns_and_can_be_loaded(tmp_path, family):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from hpobench_llm.collect.bases.base_model import make_base
+from hpobench_llm.collect.lora.bases.base_model import make_base
 
-import hpobench_llm.collect.bases.pretrain as pretrain
+import hpobench_llm.collect.lora.bases.pretrain as pretrain
 save = pretrain._save
 def save_and_die(place, model, optimizer, state):
     save(place, model, optimizer, state)

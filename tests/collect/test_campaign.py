@@ -2,7 +2,7 @@
 
 import pytest
 
-from hpobench_llm.collect.campaign.spec import read_campaign
+from hpobench_llm.collect.families import read_campaign
 from hpobench_llm.errors import SpecError
 
 

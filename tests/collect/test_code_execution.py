@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hpobench_llm.collect.scores import code_execution
-from hpobench_llm.collect.scores.code_execution import (
+from hpobench_llm.collect.lora.scores import code_execution
+from hpobench_llm.collect.lora.scores.code_execution import (
     can_isolate,
     check_runner,
     pass_at_1,

@@ -8,14 +8,17 @@ import uuid
 
 import pytest
 
-from hpobench_llm.collect.campaign.plan import plan
-from hpobench_llm.collect.campaign.spec import read_campaign
-from hpobench_llm.collect.cli import main
+from hpobench_llm import collect_grid
+from hpobench_llm.cli.collect import main
+from hpobench_llm.collect.collection import Options, dry_run
 from hpobench_llm.collect.executors.work import claimed, runs_done
+from hpobench_llm.collect.families import read_campaign
 from hpobench_llm.collect.ledger.claims import Claims
 from hpobench_llm.collect.ledger.header import Header
 from hpobench_llm.collect.ledger.ledger import Ledger
 from hpobench_llm.collect.ledger.storage import open_storage
+from hpobench_llm.collect.lora.packs import plan
+from hpobench_llm.errors import HpobenchError
 from hpobench_llm.tables.table import Table
 
 LESS = ("seeds = [0, 1]", "seeds = [0]")
@@ -54,6 +57,32 @@ def test_a_collection_resumes_and_trains_nothing_twice(write_campaign, collect, 
     assert status == 2
     assert "the recipe has changed" in err
     assert err.count("\n") == 1
+
+
+def test_collecting_is_a_function(write_campaign, tmp_path):
+    file, out = write_campaign(*SMALL), tmp_path / "out"
+    ledger = f"memory://{uuid.uuid4()}"  # no locks: the process that deals out the tasks writes it
+    told = []
+    half = collect_grid(file, out, Options(ledger=ledger, shard=(0, 2)), on_note=told.append)
+    assert (half.done, half.wanted, half.trained, half.table) == (2, 4, 2, None)
+    lines = dry_run(file, out, Options(ledger=ledger))
+    assert f"2 of them in {ledger}" in "\n".join(lines)
+    whole = Options(ledger=ledger, workers=2, pack_size=1)
+    rest = collect_grid(file, out, whole, on_note=told.append)
+    assert (rest.done, rest.trained, rest.claimed) == (4, 2, 0)
+    assert Table.load(out).metadata.table_sha256 == rest.table.metadata.table_sha256
+    assert told == []
+
+
+def test_options_that_cannot_be():
+    for given, words in (
+        ({"workers": 0}, "`workers` must be at least 1, got 0"),
+        ({"shard": (2, 2)}, "0 <= K < N, got \\(2, 2\\)"),
+        ({"gpus_per_worker": 1.5}, "a whole number of them, got 1.5"),
+        ({"executor": "slurm"}, "unknown executor 'slurm'"),
+    ):
+        with pytest.raises(HpobenchError, match=words):
+            Options(**given)
 
 
 def test_a_growing_grid_keeps_what_is_there(write_campaign, collect):
@@ -128,7 +157,7 @@ def test_a_dry_run_does_without_torch_and_says_so(write_campaign, tmp_path):
         "        if name == 'torch':\n"
         "            raise ModuleNotFoundError(name=name)\n"
         "sys.meta_path.insert(0, Absent())\n"
-        "from hpobench_llm.collect.cli import main\n"
+        "from hpobench_llm.cli.collect import main\n"
         "status = main(sys.argv[1:])\n"
         "sys.exit(status or bool({'ray', 'transformers'} & set(sys.modules)))"
     )

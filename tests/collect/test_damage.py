@@ -7,10 +7,10 @@ import shutil
 import pytest
 import torch
 
-from hpobench_llm.collect.bases.model import load_base
-from hpobench_llm.collect.campaign.spec import read_campaign
-from hpobench_llm.collect.data.rows import Split
-from hpobench_llm.collect.scores.scorer import build_scorers
+from hpobench_llm.collect.families import read_campaign
+from hpobench_llm.collect.lora.bases.model import load_base
+from hpobench_llm.collect.lora.data.rows import Split
+from hpobench_llm.collect.lora.scores.scorer import build_scorers
 from hpobench_llm.errors import HpobenchError, SpecError
 
 CPU = torch.device("cpu")

@@ -11,16 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from hpobench_llm.collect.campaign.recipe import Data, Source
-from hpobench_llm.collect.campaign.spec import read_campaign
-from hpobench_llm.collect.data import files
-from hpobench_llm.collect.data.batches import collate
-from hpobench_llm.collect.data.encoding import IGNORED, Encoder, begin_token
-from hpobench_llm.collect.data.examples import Example, Turn, Unusable, example_of
-from hpobench_llm.collect.data.files import read_rows
-from hpobench_llm.collect.data.grouping import group_by_rare_runs
-from hpobench_llm.collect.data.rows import load_split
-from hpobench_llm.collect.scores.scorer import build_scorers
+from hpobench_llm.collect.families import read_campaign
+from hpobench_llm.collect.lora.data import files
+from hpobench_llm.collect.lora.data.batches import collate
+from hpobench_llm.collect.lora.data.encoding import IGNORED, Encoder, begin_token
+from hpobench_llm.collect.lora.data.examples import Example, Turn, Unusable, example_of
+from hpobench_llm.collect.lora.data.files import read_rows
+from hpobench_llm.collect.lora.data.grouping import group_by_rare_runs
+from hpobench_llm.collect.lora.data.rows import load_split
+from hpobench_llm.collect.lora.recipe import Data, Source
+from hpobench_llm.collect.lora.scores.scorer import build_scorers
 from hpobench_llm.errors import DataError, SpecError
 
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpobench_llm.collect.campaign.design import spread
-from hpobench_llm.collect.campaign.plan import plan, rank_class
-from hpobench_llm.collect.campaign.spec import read_campaign
+from hpobench_llm.collect.families import read_campaign
+from hpobench_llm.collect.lora.packs import plan, rank_class
 from hpobench_llm.space import Categorical, Ordinal, Space
 
 SIZES = st.lists(st.integers(1, 5), min_size=1, max_size=4)

@@ -16,16 +16,16 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from hpobench_llm.collect.campaign.hyperparameters import Hyperparameters
-from hpobench_llm.collect.campaign.shape import Shape, shape_of_config, shape_of_folder
-from hpobench_llm.collect.campaign.spec import read_campaign
-from hpobench_llm.collect.costs.estimate import describe, estimate, score_tokens
-from hpobench_llm.collect.costs.formulas import (
-    Assumptions,
+from hpobench_llm.collect.assumptions import Assumptions
+from hpobench_llm.collect.families import read_campaign
+from hpobench_llm.collect.lora.costs.estimate import describe, estimate, score_tokens
+from hpobench_llm.collect.lora.costs.formulas import (
     forward_flops,
     memory_bytes,
     training_flops,
 )
+from hpobench_llm.collect.lora.hyperparameters import Hyperparameters
+from hpobench_llm.collect.lora.shape import Shape, shape_of_config, shape_of_folder
 from hpobench_llm.errors import SpecError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing")  # peft reads it
@@ -252,5 +252,7 @@ def test_what_cannot_be_estimated_is_named(write_campaign, project_root, tmp_pat
 
 
 def test_nothing_heavy_is_imported():
-    program = "import hpobench_llm.collect.costs.estimate, sys; sys.exit('torch' in sys.modules)"
+    program = (
+        "import hpobench_llm.collect.lora.costs.estimate, sys; sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0

@@ -20,10 +20,10 @@ import pytest
 
 from hpobench_llm.artefacts import frame_to_parquet
 from hpobench_llm.collect.campaign.identity import Identity
-from hpobench_llm.collect.campaign.plan import plan
-from hpobench_llm.collect.campaign.spec import read_campaign
+from hpobench_llm.collect.families import read_campaign
 from hpobench_llm.collect.ledger.ledger import Ledger
 from hpobench_llm.collect.ledger.storage import open_storage
+from hpobench_llm.collect.lora.packs import plan
 from hpobench_llm.tables.table import Table
 
 # Four packs of two runs, and two runs that are timed alone.
@@ -32,7 +32,7 @@ LONGER = (
     ("checkpoints = [0, 2, 4]", "checkpoints = [0, 4, 12]"),
     ('version = "0.0.1"', 'version = "0.0.1"\nsolo_runs = 1'),
 )
-COLLECT = [sys.executable, "-m", "hpobench_llm.collect.cli"]
+COLLECT = [sys.executable, "-m", "hpobench_llm.cli.collect"]
 PATIENCE_SECONDS = 120
 
 # Starts collectors as forks of one process, so that torch is loaded once and not each time.
@@ -40,9 +40,10 @@ NURSERY = """
 import json, os, resource, sys
 import peft, transformers
 from transformers.models.llama import modeling_llama
-from hpobench_llm.collect.executors import collector
-from hpobench_llm.collect.ledger import seal
-from hpobench_llm.collect.cli import main
+from hpobench_llm.collect import seal
+from hpobench_llm.collect.lora import opening
+from hpobench_llm.collect.lora.engines import registry
+from hpobench_llm.cli.collect import main
 
 for line in sys.stdin:
     order = json.loads(line)
@@ -257,8 +258,10 @@ def test_sigterm_while_loading_ends_at_once(file, out):
 
 
 def children(process):
+    """Return the workers of a collector, without the tracker that multiprocessing starts."""
     path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    return [int(pid) for pid in path.read_text().split()]
+    pids = path.read_text().split()
+    return [int(p) for p in pids if b"spawn_main" in Path(f"/proc/{p}/cmdline").read_bytes()]
 
 
 def alive(pid):
@@ -269,7 +272,7 @@ def alive(pid):
 
 
 def test_workers_end_with_the_process_that_started_them(file, out, mends):
-    """First by a SIGTERM, which is passed on; then by a kill, which they notice at a step."""
+    """First by a SIGTERM, then by a kill, which they notice themselves."""
     for number, status in ((signal.SIGTERM, 75), (signal.SIGKILL, -9)):
         before = count(file, out)
         running = start_whole(file, out, "--workers", "2")
@@ -296,7 +299,10 @@ def test_a_worker_that_is_killed_ends_the_others_with_one_line(file, out, mends)
     os.kill(workers[0], signal.SIGKILL)
     _, said = running.communicate(timeout=PATIENCE_SECONDS)
     assert running.returncode == 2
-    assert "a worker was ended by SIGKILL; what was finished is kept" in said.splitlines()[-1]
+    assert (
+        "a worker: its process ended by SIGKILL in the middle of it; what was"
+        in said.splitlines()[-1]
+    )
     assert not any(map(alive, workers))
     mends()
 

@@ -11,12 +11,13 @@ import time
 import pytest
 import torch
 
-from hpobench_llm.collect.campaign.spec import read_campaign
-from hpobench_llm.collect.cli import main
-from hpobench_llm.collect.engines.record import Recorder
-from hpobench_llm.collect.engines.workbench import prepare
-from hpobench_llm.collect.executors import collector
-from hpobench_llm.collect.ledger import seal  # noqa: F401  (loaded once, before the forks)
+from hpobench_llm.cli.collect import main
+from hpobench_llm.collect import seal  # noqa: F401  (loaded once, before the forks)
+from hpobench_llm.collect.families import read_campaign
+from hpobench_llm.collect.lora import opening
+from hpobench_llm.collect.lora.engines import registry
+from hpobench_llm.collect.lora.engines.record import Recorder
+from hpobench_llm.collect.lora.engines.workbench import prepare
 from hpobench_llm.tables.table import Table
 
 KILLS, STARTS = 90, 300
@@ -42,8 +43,8 @@ def start(write_campaign, monkeypatch):
     torch.set_num_threads(1)
     file = write_campaign(("seeds = [0, 1]", "seeds = [0, 1, 2, 3, 4]\nsolo_runs = 1"))
     bench = prepare(read_campaign(file), file, torch.device("cpu"))
-    monkeypatch.setattr(collector, "open_bench", lambda *_: bench)
-    monkeypatch.setattr(collector, "engine", lambda _: untrained_records)
+    monkeypatch.setattr(opening, "open_bench", lambda *_: bench)
+    monkeypatch.setattr(registry, "engine", lambda _: untrained_records)
 
     def begin(out):
         child = os.fork()

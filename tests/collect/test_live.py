@@ -10,9 +10,9 @@ import hpobench_llm
 from hpobench_llm.benchmarks.catalogue import load
 from hpobench_llm.benchmarks.live import LiveBenchmark
 from hpobench_llm.benchmarks.tabular import TabularBenchmark
+from hpobench_llm.cli.collect import main as collect_grid
 from hpobench_llm.collect.campaign.design import spread
-from hpobench_llm.collect.campaign.spec import read_campaign
-from hpobench_llm.collect.cli import main as collect_grid
+from hpobench_llm.collect.families import read_campaign
 from hpobench_llm.errors import (
     ConfigurationError,
     NotMeasuredError,
@@ -56,9 +56,9 @@ def test_it_answers_as_the_table_that_is_collected(file, tmp_path):
 def test_a_run_is_trained_once_and_its_cost_grows_along_it(file, monkeypatch):
     live = LiveBenchmark(file, device="cpu")
     trained = []
-    train = live._train
+    run = type(live._bench).run
     monkeypatch.setattr(
-        live, "_train", lambda b, runs, s: trained.extend(runs) or train(b, runs, s)
+        type(live._bench), "run", lambda b, task, s: trained.extend(task.runs) or run(b, task, s)
     )
     costs = [
         live.query(CONFIG, fidelity={"step": step}, seed=7).cost_seconds for step in (0, 2, 4)

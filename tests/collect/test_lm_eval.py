@@ -14,15 +14,15 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from hpobench_llm.collect.bases.model import adapted
-from hpobench_llm.collect.campaign.hyperparameters import Hyperparameters
-from hpobench_llm.collect.campaign.spec import read_campaign
-from hpobench_llm.collect.data.rows import Split
-from hpobench_llm.collect.scores import lm_eval_scorer as lm_eval_scores
-from hpobench_llm.collect.scores.scorer import build_scorers
-from hpobench_llm.collect.scores.task_files import check_scores, shipped_tasks
-from hpobench_llm.collect.scores.task_metrics import spans_f1
-from hpobench_llm.collect.scores.trust import Trust
+from hpobench_llm.collect.families import read_campaign
+from hpobench_llm.collect.lora.bases.model import adapted
+from hpobench_llm.collect.lora.data.rows import Split
+from hpobench_llm.collect.lora.hyperparameters import Hyperparameters
+from hpobench_llm.collect.lora.scores import lm_eval_scorer as lm_eval_scores
+from hpobench_llm.collect.lora.scores.scorer import build_scorers
+from hpobench_llm.collect.lora.scores.task_files import check_scores, shipped_tasks
+from hpobench_llm.collect.lora.scores.task_metrics import spans_f1
+from hpobench_llm.collect.trust import Trust
 from hpobench_llm.errors import DataError, MissingDependencyError, SpecError
 
 pytest.importorskip("lm_eval")
@@ -429,8 +429,8 @@ def refuse(*_, **__):
 socket.socket.connect = socket.getaddrinfo = socket.create_connection = refuse
 from pathlib import Path
 import torch
-from hpobench_llm.collect.campaign.spec import read_campaign
-from hpobench_llm.collect.engines.workbench import prepare
+from hpobench_llm.collect.families import read_campaign
+from hpobench_llm.collect.lora.engines.workbench import prepare
 file = Path(sys.argv[1])
 bench = prepare(read_campaign(file), file, torch.device("cpu"))
 print(bench.untrained["score_blimp"], bench.sources["scores"]["blimp"]["items"])
@@ -497,7 +497,7 @@ def test_a_function_beside_the_task_file(build, base, choices, same_prompt):
 @pytest.mark.parametrize("name", ["judges.ask", "os.system", "hpobench_llm.collect.judges.ask"])
 def test_code_of_a_task_file_runs_only_where_it_is_allowed(build, choices, same_prompt, name):
     """Neither what is installed nor what lies beside the file, whatever it calls itself."""
-    ours = "hpobench_llm.collect.scores.task_metrics"
+    ours = "hpobench_llm.collect.lora.scores.task_metrics"
     for module in (name.rpartition(".")[0], ours):
         beside = same_prompt.parent / f"{module}.py"
         beside.write_text("raise SystemExit('code of a task file was run')")
@@ -509,7 +509,7 @@ def test_code_of_a_task_file_runs_only_where_it_is_allowed(build, choices, same_
         build(entry(str(same_prompt), choices), trust=Trust(generated_code=True))
     same_prompt.write_text(f"{text}process_results: !function {ours}.exact_answer\n")
     build(entry(str(same_prompt), choices))
-    judge = "hpobench_llm.collect.scores.code_execution.pass_at_1"
+    judge = "hpobench_llm.collect.lora.scores.code_execution.pass_at_1"
     same_prompt.write_text(f"{text}process_results: !function {judge}\n")
     with pytest.raises(SpecError, match="--run-generated-code allows it"):
         build(entry(str(same_prompt), choices))

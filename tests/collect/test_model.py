@@ -7,10 +7,10 @@ import warnings
 import pytest
 import torch
 
-from hpobench_llm.collect.bases.architecture import Architecture, untrained
-from hpobench_llm.collect.bases.model import adapted, load_base
-from hpobench_llm.collect.campaign.hyperparameters import Hyperparameters
-from hpobench_llm.collect.campaign.spec import read_campaign
+from hpobench_llm.collect.families import read_campaign
+from hpobench_llm.collect.lora.bases.architecture import Architecture, untrained
+from hpobench_llm.collect.lora.bases.model import adapted, load_base
+from hpobench_llm.collect.lora.hyperparameters import Hyperparameters
 from hpobench_llm.errors import SpecError
 
 CPU = torch.device("cpu")

@@ -8,8 +8,8 @@ import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from hpobench_llm.artefacts import sha256_of_file
-from hpobench_llm.collect.bases.packaged import load_packaged
-from hpobench_llm.collect.campaign.recipe import Base
+from hpobench_llm.collect.lora.bases.packaged import load_packaged
+from hpobench_llm.collect.lora.recipe import Base
 from hpobench_llm.errors import MissingDependencyError, SpecError
 
 gguf = pytest.importorskip("gguf")

@@ -18,14 +18,15 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from hpobench_llm.collect.bases.model import adapted
-from hpobench_llm.collect.campaign.plan import plan
-from hpobench_llm.collect.campaign.spec import Run, read_campaign
-from hpobench_llm.collect.engines import packed as packed_engine
-from hpobench_llm.collect.engines.packed import train_pack
-from hpobench_llm.collect.engines.packed_lora import Pack, target_names
-from hpobench_llm.collect.engines.peft_loop import train_runs
-from hpobench_llm.collect.engines.workbench import Workbench, prepare
+from hpobench_llm.collect.campaign.spec import Run
+from hpobench_llm.collect.families import read_campaign
+from hpobench_llm.collect.lora.bases.model import adapted
+from hpobench_llm.collect.lora.engines import packed as packed_engine
+from hpobench_llm.collect.lora.engines.packed import train_pack
+from hpobench_llm.collect.lora.engines.packed_lora import Pack, target_names
+from hpobench_llm.collect.lora.engines.peft_loop import train_runs
+from hpobench_llm.collect.lora.engines.workbench import Workbench, prepare
+from hpobench_llm.collect.lora.packs import plan
 from hpobench_llm.errors import SpecError
 
 CPU = torch.device("cpu")
@@ -294,7 +295,7 @@ PLACES = {
     "packed adapters": (train_pack, f"{packed_engine.__name__}.Pack", 0),
     "packed optimizer": (train_pack, f"{packed_engine.__name__}.PackedAdamW", 0),
     "packed update": (train_pack, f"{packed_engine.__name__}.PackedAdamW.step", 0),
-    "merging": (train_pack, "hpobench_llm.collect.engines.packed_lora.PackedLinear.merge", 1),
+    "merging": (train_pack, "hpobench_llm.collect.lora.engines.packed_lora.PackedLinear.merge", 1),
 }
 ERRORS = (
     MemoryError(),

@@ -2,17 +2,18 @@
 
 import pytest
 
-from hpobench_llm.collect.campaign.spec import read_campaign
-from hpobench_llm.collect.costs import packing
+from hpobench_llm.collect import machine
+from hpobench_llm.collect.families import read_campaign
+from hpobench_llm.collect.lora.costs.packing import pack_size
 
 
 @pytest.fixture
 def size_with(write_campaign, monkeypatch):
     def size(*, cpu=64 << 30, gpu=0, device="auto", workers=1, changes=()):
-        monkeypatch.setattr(packing, "_free_on_cpu", lambda: cpu)
-        monkeypatch.setattr(packing, "_free_on_gpu", lambda: gpu)
+        monkeypatch.setattr(machine, "free_on_cpu", lambda: cpu)
+        monkeypatch.setattr(machine, "free_on_gpu", lambda: gpu)
         file = write_campaign(*changes)
-        return packing.pack_size(read_campaign(file), file, device, workers)
+        return pack_size(read_campaign(file), file, device, workers)
 
     return size
 
@@ -48,12 +49,12 @@ def test_a_base_of_unknown_shape_is_not_packed(size_with, project_root):
 
 
 def test_free_memory_is_read(tmp_path, monkeypatch):
-    assert packing._free_on_cpu() > 1 << 28
+    assert machine.free_on_cpu() > 1 << 28
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert packing._free_on_gpu() == 0
+    assert machine.free_on_gpu() == 0
     program = tmp_path / "nvidia-smi"
     program.write_text("#!/bin/sh\necho 100\necho 300\n")
     program.chmod(0o755)
-    assert packing._free_on_gpu() == 300 << 20
+    assert machine.free_on_gpu() == 300 << 20
     program.write_text("#!/bin/sh\necho 'No devices were found'\n")
-    assert packing._free_on_gpu() == 0
+    assert machine.free_on_gpu() == 0

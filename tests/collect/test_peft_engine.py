@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from hpobench_llm.collect.bases.model import adapted
-from hpobench_llm.collect.campaign.spec import Run, read_campaign
-from hpobench_llm.collect.data.batches import collate, row_stream, schedule
-from hpobench_llm.collect.engines.peft_loop import train_runs
-from hpobench_llm.collect.engines.workbench import prepare
-from hpobench_llm.collect.scores.losses import mean_loss, row_losses
+from hpobench_llm.collect.campaign.spec import Run
+from hpobench_llm.collect.families import read_campaign
+from hpobench_llm.collect.lora.bases.model import adapted
+from hpobench_llm.collect.lora.data.batches import collate, row_stream, schedule
+from hpobench_llm.collect.lora.engines.peft_loop import train_runs
+from hpobench_llm.collect.lora.engines.workbench import prepare
+from hpobench_llm.collect.lora.scores.losses import mean_loss, row_losses
 from hpobench_llm.errors import DataError, SpecError
 
 CPU = torch.device("cpu")
@@ -122,7 +123,7 @@ def test_exact_match_is_what_greedy_decoding_gives(open_bench):
                 pad_token_id=bench.pad,
             )
             right.append(made[0].tolist() == row.ids)
-        from hpobench_llm.collect.scores.scorer import _exact_matches
+        from hpobench_llm.collect.lora.scores.scorer import _exact_matches
 
         ours = _exact_matches(model, bench.split.train[:40], bench.pad)
     assert 0 < sum(right) < 40

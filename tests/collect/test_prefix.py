@@ -11,9 +11,9 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from hpobench_llm.collect.data.encoding import IGNORED, Tokens
-from hpobench_llm.collect.scores.losses import evaluation_batches, row_losses, summed_losses
-from hpobench_llm.collect.scores.prefix import LEAST_TOKENS, shared_prefix, without_prefix
+from hpobench_llm.collect.lora.data.encoding import IGNORED, Tokens
+from hpobench_llm.collect.lora.scores.losses import evaluation_batches, row_losses, summed_losses
+from hpobench_llm.collect.lora.scores.prefix import LEAST_TOKENS, shared_prefix, without_prefix
 
 SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "vocab_size": 64}
 MODELS = {

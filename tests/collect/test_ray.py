@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from hpobench_llm.artefacts import frame_to_parquet
-from hpobench_llm.collect.campaign.spec import read_campaign
-from hpobench_llm.collect.cli import main
+from hpobench_llm.cli.collect import main
+from hpobench_llm.collect.families import read_campaign
 from hpobench_llm.collect.ledger.ledger import Ledger
 from hpobench_llm.collect.ledger.storage import open_storage
 from hpobench_llm.tables.table import Table
@@ -22,7 +22,7 @@ pytest.importorskip("ray")
 from ray.cluster_utils import Cluster
 
 LONGER = (("checkpoints = [0, 2, 4]", "checkpoints = [0, 4, 24]"),)
-COLLECT = [sys.executable, "-m", "hpobench_llm.collect.cli"]
+COLLECT = [sys.executable, "-m", "hpobench_llm.cli.collect"]
 PATIENCE_SECONDS = 180
 
 
@@ -41,7 +41,7 @@ def training_on(raylet_pid):
     for path in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
-            if parent == raylet_pid and b"ray::Worker.train" in (path / "cmdline").read_bytes():
+            if parent == raylet_pid and b"ray::Worker.run" in (path / "cmdline").read_bytes():
                 found.append(int(path.name))
         except (FileNotFoundError, ProcessLookupError):
             continue

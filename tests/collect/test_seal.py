@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from hpobench_llm.benchmarks.tabular import TabularBenchmark
-from hpobench_llm.collect.campaign.plan import plan
-from hpobench_llm.collect.campaign.spec import read_campaign
-from hpobench_llm.collect.engines.registry import engine
-from hpobench_llm.collect.engines.workbench import prepare
+from hpobench_llm.collect.families import read_campaign
 from hpobench_llm.collect.ledger.ledger import Ledger
-from hpobench_llm.collect.ledger.seal import lacking_items, seal
 from hpobench_llm.collect.ledger.storage import open_storage
+from hpobench_llm.collect.lora.engines.registry import engine
+from hpobench_llm.collect.lora.engines.workbench import prepare
+from hpobench_llm.collect.lora.packs import plan
+from hpobench_llm.collect.seal import lacking_items, seal
 from hpobench_llm.errors import IntegrityError, LedgerError
 from hpobench_llm.tables.table import Table
 

@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from hpobench_llm.collect.campaign.plan import plan
-from hpobench_llm.collect.campaign.spec import read_campaign
-from hpobench_llm.collect.cli import main
-from hpobench_llm.collect.engines.record import Recorder
-from hpobench_llm.collect.engines.workbench import prepare
+from hpobench_llm.cli.collect import main
+from hpobench_llm.collect.families import read_campaign
 from hpobench_llm.collect.ledger.ledger import Ledger
-from hpobench_llm.collect.ledger.seal import seal
-from hpobench_llm.collect.ledger.sealable import check_sealable
 from hpobench_llm.collect.ledger.storage import open_storage
+from hpobench_llm.collect.lora.engines.record import Recorder
+from hpobench_llm.collect.lora.engines.workbench import prepare
+from hpobench_llm.collect.lora.packs import plan
+from hpobench_llm.collect.seal import seal
+from hpobench_llm.collect.sealable import check_sealable
 from hpobench_llm.errors import SpecError
 from hpobench_llm.tables.table import Table
 

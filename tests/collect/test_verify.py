@@ -10,9 +10,9 @@ import pytest
 
 from hpobench_llm.artefacts import frame_to_parquet, sha256_of_bytes
 from hpobench_llm.cli import main
-from hpobench_llm.collect.campaign.spec import read_campaign
-from hpobench_llm.collect.cli import main as collect_grid
-from hpobench_llm.collect.verification import MAIN, Difference
+from hpobench_llm.cli.collect import main as collect_grid
+from hpobench_llm.collect.families import read_campaign
+from hpobench_llm.collect.verification import Difference
 from hpobench_llm.collect.verify import (
     check_recipe,
     check_sources,
@@ -156,15 +156,23 @@ def test_noise_is_that_of_runs_about_as_good_and_never_the_run_s_own(tmp_path, r
 @pytest.mark.parametrize(
     ("there", "here", "problem"),
     [
-        ({"status": "ok", MAIN: 3.0}, {"status": "ok", MAIN: 3.0199}, ""),
-        ({"status": "ok", MAIN: 3.0}, {"status": "ok", MAIN: 3.0201}, "val_loss off by 0.0201"),
-        ({"status": "ok", MAIN: 3.0}, {"status": "diverged"}, "ok in the table, diverged live"),
-        ({"status": "diverged", MAIN: 9.0}, {"status": "diverged", MAIN: 8.0}, ""),
+        ({"status": "ok", "val_loss": 3.0}, {"status": "ok", "val_loss": 3.0199}, ""),
+        (
+            {"status": "ok", "val_loss": 3.0},
+            {"status": "ok", "val_loss": 3.0201},
+            "val_loss off by 0.0201",
+        ),
+        (
+            {"status": "ok", "val_loss": 3.0},
+            {"status": "diverged"},
+            "ok in the table, diverged live",
+        ),
+        ({"status": "diverged", "val_loss": 9.0}, {"status": "diverged", "val_loss": 8.0}, ""),
     ],
 )
 def test_two_noises_are_the_limit(table_folder, there, here, problem):
     (chosen,) = choose_runs(Table.load(table_folder), 1, 0)
-    assert compare(chosen, "peft", there, here, {MAIN: 0.01}).problem == problem
+    assert compare(chosen, "peft", there, here, {"val_loss": 0.01}, "val_loss").problem == problem
 
 
 def test_differences_without_a_noise():
@@ -215,7 +223,8 @@ def test_bad_arguments(table_folder, verify, tmp_path, monkeypatch):
         assert words in err.splitlines()[-1]
 
 
-def test_without_torch_the_extra_is_named(table_folder):
+def test_without_torch_the_extra_is_named(collect):
+    file, folder = collect("peft", ("lr = [1e-3, 1e-2]", "lr = [1e-2]"))
     program = (
         "import sys\n"
         "class NoTorch:\n"
@@ -226,7 +235,7 @@ def test_without_torch_the_extra_is_named(table_folder):
         "from hpobench_llm.cli import main; sys.exit(main(sys.argv[1:]))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, "verify", str(table_folder)],
+        [sys.executable, "-c", program, "verify", str(folder), "--campaign", str(file)],
         capture_output=True,
         text=True,
     )

@@ -21,7 +21,6 @@ _LEFT_OUT = (
     "seeds",
     "repeat",
     "per_example_runs",
-    "solo_runs",
 )
 
 
@@ -48,19 +47,16 @@ class Identity:
         )
 
 
-def identity_of(campaign: Any) -> Identity:
-    """Return the identity of a campaign, a frozen dataclass with a `name`.
+def identity_of(name: str, recipe: Mapping[str, Any], accepted: tuple[str, ...] = ()) -> Identity:
+    """Return the identity of a campaign by the `essence` of it, less what no number depends on.
 
     The recipe is all that a run's numbers depend on beside its own configuration: a campaign may
     grow by axes' values, seeds and repeats, and be renamed. Only what differs from its default
     enters, so that a key which is added to campaigns later leaves every ledger known: a default
     must therefore never change.
     """
-    recipe = essence(campaign)
-    for key in _LEFT_OUT:
-        recipe.pop(key, None)
-    recipe.get("base", {}).pop("shape", None)  # only estimates read it
-    return Identity(campaign.name, sha256_of_text(canonical_json(recipe)), (_format_2(campaign),))
+    kept = {key: value for key, value in recipe.items() if key not in _LEFT_OUT}
+    return Identity(name, sha256_of_text(canonical_json(kept)), accepted)
 
 
 def essence(spec: Any) -> dict[str, Any]:
@@ -85,37 +81,4 @@ def _plain(value: Any) -> Any:
         return [_plain(entry) for entry in value]
     if isinstance(value, Mapping):
         return {key: _plain(entry) for key, entry in value.items()}
-    return value
-
-
-# The keys of campaigns when ledgers had format 2, whose sums held defaults and the name too.
-_KEYS_2 = {
-    "": {"name", "base", "data", "checkpoints", "step_rows", "defaults", "score"}
-    | {"diverged_factor"},
-    "base": {"path", "hub", "revision", "precision"},
-    "data": {"source", "max_tokens", "val_rows", "test_rows", "train_rows", "val_fraction"}
-    | {"test_fraction", "template", "group_words", "val_subsets", "leaked_rows"},
-    "data.source": {"name", "path", "sha256", "hub", "revision", "split", "generated_tasks"}
-    | {"rows", "strip_suffix"},
-    "defaults": {"rank", "alpha_ratio", "dropout", "lr", "batch_rows", "train_fraction"}
-    | {"warmup_fraction", "weight_decay", "clip_norm", "beta1", "beta2", "epsilon", "scaling"}
-    | {"target_modules"},
-    "score": {"name", "kind", "checkpoints", "path", "sha256", "items", "task", "fewshot"},
-}
-
-
-def _format_2(campaign: Any) -> str:
-    recipe = _only(dataclasses.asdict(campaign), "")
-    return sha256_of_text(canonical_json(recipe))
-
-
-def _only(value: Any, key: str) -> Any:
-    if isinstance(value, Mapping):
-        return {
-            name: _only(entry, f"{key}.{name}" if key else name)
-            for name, entry in value.items()
-            if name in _KEYS_2[key]
-        }
-    if isinstance(value, tuple | list):
-        return [_only(entry, key) for entry in value]
     return value

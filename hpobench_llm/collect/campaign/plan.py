@@ -1,22 +1,19 @@
-"""Cut a campaign's runs into tasks: what is trained together, and finished or not as a whole."""
+"""Tasks: the runs of a campaign that are made together, and finished or not as a whole."""
 
-from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from hpobench_llm.artefacts import sha256_of_text
-from hpobench_llm.collect.campaign.hyperparameters import Hyperparameters
-from hpobench_llm.collect.campaign.spec import Campaign, Run
-
-EngineName = Literal["packed", "peft"]
+from hpobench_llm.collect.campaign.spec import Run
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Runs that one engine trains together; a `solo` task times a run that a pack has trained."""
+    """Runs that one engine makes together; a `solo` task times one that was made among others."""
 
     kind: Literal["runs", "solo"]
-    engine: EngineName
+    engine: str
     runs: tuple[Run, ...]
 
     @property
@@ -26,64 +23,6 @@ class Task:
         return sha256_of_text(text)[:16]
 
 
-def plan(campaign: Campaign, engine: EngineName, pack_size: int) -> list[Task]:
-    """Return all tasks of a campaign, in the order of their runs.
-
-    Which runs share a pack follows from the campaign and the pack's size alone, never from what
-    has been collected: a collection that was interrupted gives the same numbers as one that was
-    not. Runs share a pack when they adapt the same modules and layers, have ranks of one class
-    (which are padded to one size), all use dropout or none does, make a step in as many passes,
-    and have one seed (so that they see the same rows).
-    """
-    runs = campaign.runs()
-    if engine == "peft":
-        return [Task("runs", "peft", (run,)) for run in runs]
-    packs: list[list[Run]] = []
-    open_packs: dict[object, list[Run]] = {}
-    for run in runs:
-        hyper = campaign.hyperparameters(run.config)
-        key = (
-            hyper.targets,
-            hyper.layer_fraction,
-            rank_class(hyper.rank),
-            hyper.dropout > 0,
-            campaign.passes(hyper),
-            run.seed,
-        )
-        if len(open_packs.get(key, ())) % pack_size == 0:
-            open_packs[key] = []
-            packs.append(open_packs[key])
-        open_packs[key].append(run)
-    # A pack of one is alone: its own seconds are the true ones.
-    timed = {run.run_id for run in solo_runs(campaign, runs)} if pack_size > 1 else set()
-    tasks: list[Task] = []
-    for pack in packs:  # timings follow their pack: a collection that is cut off has prices too
-        tasks.append(Task("runs", "packed", tuple(pack)))
-        tasks += [Task("solo", "peft", (run,)) for run in pack if run.run_id in timed]
-    return tasks
-
-
-def rank_class(rank: int) -> int:
-    """Return the power of two that a rank is at most, to which a pack pads it."""
-    return int(1 << (rank - 1).bit_length())
-
-
-def cost_class(hyper: Hyperparameters) -> tuple[int | float | str, ...]:
-    """Return what a run's cost follows from: rank, batch, dropout or none, modules, layers."""
-    return (
-        hyper.rank,
-        hyper.batch_rows,
-        int(hyper.dropout > 0),
-        hyper.targets,
-        hyper.layer_fraction,
-    )
-
-
-def solo_runs(campaign: Campaign, runs: list[Run]) -> list[Run]:
-    """Return the first `solo_runs` runs of each class of equal cost."""
-    chosen: dict[object, list[Run]] = defaultdict(list)
-    for run in runs:
-        members = chosen[cost_class(campaign.hyperparameters(run.config))]
-        if len(members) < campaign.solo_runs:
-            members.append(run)
-    return [run for members in chosen.values() for run in members]
+def one_by_one(runs: Sequence[Run], engine: str) -> list[Task]:
+    """Return a task for each run, in their order."""
+    return [Task("runs", engine, (run,)) for run in runs]

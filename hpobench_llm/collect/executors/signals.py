@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
@@ -21,7 +22,8 @@ class Interrupted(BaseException):
 class StopSignals:
     """Turns SIGTERM and SIGINT into `Interrupted`: at once, or inside `deferred` at `check`.
 
-    Use as a context manager in the main thread.
+    Use as a context manager. In another thread than the main one no signal comes, and none is
+    waited for.
     """
 
     def __init__(self) -> None:
@@ -35,6 +37,8 @@ class StopSignals:
 
     def arm(self) -> dict[signal.Signals, Any]:
         """Put our handlers in place, also where a library has set its own since; return those."""
+        if threading.current_thread() is not threading.main_thread():
+            return {}
         return {number: signal.signal(number, self._receive) for number in EXIT_STATUS}
 
     def __exit__(

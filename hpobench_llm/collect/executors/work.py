@@ -8,7 +8,8 @@ from hpobench_llm.collect.campaign.plan import Task
 from hpobench_llm.collect.campaign.spec import Campaign
 from hpobench_llm.collect.ledger.claims import Claims
 from hpobench_llm.collect.ledger.ledger import Ledger
-from hpobench_llm.collect.scores.trust import Trust
+from hpobench_llm.collect.trust import Trust
+from hpobench_llm.errors import LedgerError
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,21 @@ class Job:
     trust: Trust
     pack_size: int
     parts: int = 1
+
+
+def check_shards(job: Job) -> None:
+    """Refuse shards of tasks cut otherwise than the others': some runs would be in none.
+
+    Raises:
+        LedgerError: the ledger says of another size of packs.
+    """
+    header = job.ledger.header()
+    begun = job.pack_size if header is None else header.pack_size
+    if job.parts > 1 and begun != job.pack_size:
+        raise LedgerError(
+            f"{job.ledger.place}: its other shards are cut into packs of {begun}, this one into "
+            f"packs of {job.pack_size}; start it again with --pack-size {begun}"
+        )
 
 
 def claimed(tasks: Sequence[Task], ledger: Ledger, claims: Claims) -> Iterator[Task]:

@@ -1,0 +1,1 @@
+"""LoRA fine-tunes of a frozen language model: one family of campaigns."""

@@ -1,0 +1,169 @@
+"""Pretrain a small base model from text (`hpobench-llm make-base`).
+
+A base is a folder that transformers can load: `model.safetensors` (bf16), `config.json`, a
+byte-level BPE tokenizer trained on the same text, and `base.json` with the recipe, the sums of
+the text, the sums of the files and the validation loss.
+"""
+
+import dataclasses
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers.utils import logging
+
+from hpobench_llm.artefacts import (
+    canonical_json,
+    sha256_of_bytes,
+    sha256_of_file,
+    sha256_of_text,
+    write_json,
+)
+from hpobench_llm.collect.lora.bases.architecture import Architecture, untrained
+from hpobench_llm.collect.lora.bases.corpus import (
+    Corpus,
+    read_corpora,
+    token_rows,
+    train_tokenizer,
+)
+from hpobench_llm.collect.lora.bases.device import choose_device
+from hpobench_llm.collect.lora.bases.pretrain import (
+    CHECKPOINT_SECONDS,
+    Checkpoints,
+    Outcome,
+    Pretraining,
+    Progress,
+    pretrain,
+)
+from hpobench_llm.errors import DataError, SpecError
+from hpobench_llm.provenance import git_revision, processor, versions
+from hpobench_llm.spec import read_spec
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseSpec:
+    """The recipe of a base model, as `collect/bases/<name>.toml` holds it."""
+
+    name: str
+    seed: int
+    architecture: Architecture
+    corpus: tuple[Corpus, ...]
+    training: Pretraining
+
+    def __post_init__(self) -> None:
+        if not self.corpus:
+            raise ValueError("`corpus` is empty")
+        if self.training.row_tokens > self.architecture.context_tokens:
+            raise ValueError(
+                f"training.row_tokens = {self.training.row_tokens} exceeds "
+                f"architecture.context_tokens = {self.architecture.context_tokens}"
+            )
+
+
+def make_base(
+    spec_path: Path,
+    out: Path,
+    *,
+    device: str = "auto",
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    progress: Progress = lambda *_: None,
+) -> Path:
+    """Pretrain the base of a spec and write it to the folder `out`; returns `out`.
+
+    `device` is `auto`, `cpu` or `cuda`. Every `checkpoint_seconds` the state goes to the folder
+    `<out>.partial`; called again after a stop, the pretraining continues from there. `out` is
+    made at the end, at once. `progress(step, steps, text)` is called a few times a second at most.
+
+    Raises:
+        SpecError: the spec breaks a rule or names a file that is not there.
+        DataError: the text is not what its sum says, or too short for one row; a checkpoint is
+            damaged or another recipe's; the loss is not finite.
+    """
+    spec = read_spec(spec_path, BaseSpec)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise SpecError(spec_path, "", f"{out} exists and is not empty; give another --out")
+    partial = out.with_name(f"{out.name}.partial")
+    partial.mkdir(parents=True, exist_ok=True)  # what cannot be written is said now
+    where = choose_device(device)
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    shape, recipe = spec.architecture, spec.training
+    paragraphs, sources = read_corpora(spec.corpus, spec_path, spec.seed)
+    tokenizer = train_tokenizer(
+        paragraphs, vocabulary=shape.vocabulary, context_tokens=shape.context_tokens
+    )
+    rows = token_rows(paragraphs, tokenizer, length=recipe.row_tokens, tokens=recipe.tokens)
+    held_out = max(1, len(rows) // 100)
+    train_rows, val_rows = rows[:-held_out], rows[-held_out:]
+    if not len(train_rows):
+        raise DataError(
+            f"{spec_path}: the text gives {len(rows)} rows of {recipe.row_tokens} tokens; "
+            "at least 2 are needed"
+        )
+    model = untrained(shape, spec.seed)
+    outcome = pretrain(
+        model,
+        recipe,
+        train_rows,
+        val_rows,
+        seed=spec.seed,
+        device=where,
+        checkpoints=Checkpoints(
+            partial / CHECKPOINT,
+            {
+                "recipe": _sum_of_recipe(spec),
+                "text": sha256_of_bytes(rows.tobytes()),
+                "device": where.type,
+                "torch": torch.__version__,
+            },
+            checkpoint_seconds,
+        ),
+        progress=progress,
+    )
+    made = partial / "base"
+    shutil.rmtree(made, ignore_errors=True)  # of a run that was killed while it wrote
+    made.mkdir(parents=True)
+    model.to("cpu", torch.bfloat16).save_pretrained(made)
+    tokenizer.save_pretrained(made)
+    write_json(made / "base.json", _record(spec, sources, outcome, made, model, where))
+    made.replace(out)
+    shutil.rmtree(partial)
+    return out
+
+
+def _sum_of_recipe(spec: BaseSpec) -> str:
+    """Return the SHA-256 of what the weights follow from; the paths of the text are left out."""
+    recipe = dataclasses.asdict(spec)
+    del recipe["name"], recipe["corpus"]
+    return sha256_of_text(canonical_json(recipe))
+
+
+def _record(
+    spec: BaseSpec,
+    sources: list[dict[str, Any]],
+    outcome: Outcome,
+    folder: Path,
+    model: torch.nn.Module,
+    device: torch.device,
+) -> dict[str, Any]:
+    """Return what `base.json` says of the files in `folder`."""
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return {
+        "format": 1,
+        "recipe": dataclasses.asdict(spec),
+        "sources": sources,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "tokens_seen": spec.training.tokens,
+        "val_loss_nats_per_token": outcome.val_loss,
+        "pretraining_wall_seconds": round(outcome.wall_seconds, 1),
+        "restarts": outcome.restarts,
+        "sha256": {path.name: sha256_of_file(path) for path in files},
+        "code": git_revision(),
+        "versions": versions("torch", "transformers", "tokenizers", "numpy"),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor(),
+        "threads": torch.get_num_threads(),
+    }

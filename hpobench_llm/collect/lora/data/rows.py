@@ -1,0 +1,205 @@
+"""The rows of a campaign: read, split by hash, made into tokens. No row is dropped in silence."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpobench_llm.artefacts import sha256_of_text
+from hpobench_llm.collect.lora.data import synthetic
+from hpobench_llm.collect.lora.data.encoding import Encoder, Tokens
+from hpobench_llm.collect.lora.data.examples import Example, Unusable, example_of
+from hpobench_llm.collect.lora.data.files import checked_sum, read_rows
+from hpobench_llm.collect.lora.data.grouping import group_by_rare_runs
+from hpobench_llm.collect.lora.recipe import Data, Source
+from hpobench_llm.collect.lora.spec import LoraCampaign
+from hpobench_llm.errors import DataError, MissingDependencyError
+from hpobench_llm.spec import resolve_path
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+SETS = ("train", "val", "test")
+SHOWN_CHARACTERS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Unused:
+    """How many rows cannot be used, by source and reason, and the beginning of a first one."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    first: dict[str, str] = field(default_factory=dict)
+
+    def add(self, source: str, reason: str, row: object) -> None:
+        """Count a row."""
+        named = f"{source}: {reason}"
+        self.counts[named] += 1
+        if named not in self.first:
+            self.first[named] = str(row)[:SHOWN_CHARACTERS]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The three disjoint sets of a campaign, with what was counted on the way.
+
+    `val_ids` names the validation rows by the beginning of their questions' hash. `test_examples`
+    are the test rows before they were made into tokens by `encoder`, and `answers` all distinct
+    answers by source and task, for scores that compare them. `usable` counts the rows that each
+    set could have, `unused` those that none can.
+    """
+
+    train: list[Tokens]
+    val: list[Tokens]
+    test: list[Tokens]
+    val_ids: tuple[str, ...] = ()
+    report: dict[str, Any] = field(default_factory=dict)
+    test_examples: tuple[Example, ...] = ()
+    answers: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    encoder: Encoder | None = None
+    usable: dict[str, int] = field(default_factory=dict)
+    unused: Unused = field(default_factory=Unused)
+
+
+def load_split(campaign: LoraCampaign, file: Path, tokenizer: "PreTrainedTokenizerBase") -> Split:
+    """Read all sources of a campaign and split them.
+
+    Rows that ask the same question share a hash and so a split; a repeated question is used once.
+    With `group_words`, rows that share a rare run of so many words share a split too. Within each
+    split the rows are ordered by that hash, so a smaller set is the beginning of a larger one.
+
+    Raises:
+        SpecError: a file is missing, or the tokenizer lacks the chat template that is asked for.
+        DataError: a file is not what its sum says, cannot be read, or gives too few rows.
+    """
+    data = campaign.data
+    unused = Unused()
+    examples, sums = _read_all(data, file, unused)
+    usable: dict[str, Tokens] = {}
+    encoder = Encoder(data, tokenizer, file)
+    for key in sorted(examples):
+        example = examples[key]
+        try:
+            tokens = encoder.encode(example)
+        except Unusable as reason:
+            unused.add(example.source, str(reason), example.instruction)
+            continue
+        if len(tokens.ids) <= data.max_tokens:
+            usable[key] = tokens
+        else:
+            unused.add(
+                example.source, f"longer than {data.max_tokens} tokens", example.instruction
+            )
+    keys = list(usable)
+    groups = list(range(len(keys)))
+    if data.group_words:
+        groups = group_by_rare_runs(
+            [_grouped(examples[key], data) for key in keys], data.group_words
+        )
+    wanted = {"train": data.train_rows, "val": data.val_rows, "test": data.test_rows}
+    there: dict[str, list[str]] = {name: [] for name in SETS}
+    for key, group in zip(keys, groups, strict=True):
+        there[_set_of(keys[group], data)].append(key)
+    for name, count in wanted.items():
+        if len(there[name]) < max(count, 1):
+            raise DataError(
+                f"{file}: `data.{name}_rows` wants {max(count, 1)} rows, the sources give "
+                f"{len(there[name])} usable ones (not usable: {dict(unused.counts) or 'none'})"
+            )
+    chosen = {name: rows[: wanted[name] or None] for name, rows in there.items()}
+    report = {
+        "sources": sums,
+        "rows": {name: len(rows) for name, rows in chosen.items()},
+        "split_sha256": {name: sha256_of_text("\n".join(rows)) for name, rows in chosen.items()},
+        "unused": dict(sorted(unused.counts.items())),
+    }
+    sets = {name: [usable[key] for key in chosen[name]] for name in SETS}
+    answers: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for key in keys:
+        answers[examples[key].source, examples[key].task].add(examples[key].answer)
+    return Split(
+        **sets,
+        val_ids=tuple(key[:16] for key in chosen["val"]),
+        report=report,
+        test_examples=tuple(examples[key] for key in chosen["test"]),
+        answers={task: sorted(distinct) for task, distinct in answers.items()},
+        encoder=encoder,
+        usable={name: len(rows) for name, rows in there.items()},
+        unused=unused,
+    )
+
+
+def _read_all(data: Data, file: Path, unused: Unused) -> tuple[dict[str, Example], dict[str, Any]]:
+    """Return all examples by key, and the sources' sums."""
+    sums: dict[str, Any] = {}
+    examples: dict[str, Example] = {}
+    for number, source in enumerate(data.source):
+        rows, sums[source.name] = _read_source(source, file, number)
+        fresh: dict[str, Example] = {}
+        for row in rows:
+            try:
+                if not _is_wanted(row, source):
+                    raise Unusable("not chosen by `where`")
+                example = example_of(row, source)
+                if example.key in fresh or example.key in examples:
+                    raise Unusable("question asked before")
+            except Unusable as reason:
+                unused.add(source.name, str(reason), row)
+                continue
+            fresh[example.key] = example
+        for key in sorted(fresh)[: source.rows or None]:
+            examples[key] = fresh[key]
+    return examples, sums
+
+
+def _is_wanted(row: object, source: Source) -> bool:
+    return not source.where or (
+        isinstance(row, dict)
+        and all(
+            any(fnmatchcase(str(row.get(name)), pattern) for pattern in patterns)
+            for name, patterns in source.where.items()
+        )
+    )
+
+
+def _grouped(example: Example, data: Data) -> str:
+    """Return the text whose rare runs of words tie a row to its like."""
+    return (
+        f"{example.instruction}\n{example.answer}" if data.group_answers else example.instruction
+    )
+
+
+def _set_of(key: str, data: Data) -> str:
+    # Other digits of the hash than those that order the rows, or each split would be one range.
+    place = int(key[32:48], 16) / 16**16
+    if place < data.val_fraction:
+        return "val"
+    return "test" if place < data.val_fraction + data.test_fraction else "train"
+
+
+def _read_source(
+    source: Source, file: Path, number: int
+) -> tuple[Iterable[object], dict[str, Any]]:
+    if source.generated_tasks:
+        tasks = synthetic.instructions(source.generated_tasks, seed=0)
+        return tasks, {"generated_tasks": source.generated_tasks}
+    if source.hub:
+        return _read_hub(source), {"hub": source.hub, "revision": source.revision}
+    path = resolve_path(source.path, file=file, key=f"data.source[{number}].path")
+    return read_rows(path), {"file": path.name, "sha256": checked_sum(path, source.sha256, file)}
+
+
+def _read_hub(source: Source) -> Iterable[object]:
+    try:
+        from datasets import load_dataset
+    except ImportError:
+        raise MissingDependencyError("datasets", "hub", f"the hub dataset {source.hub}") from None
+    try:
+        rows: Iterable[object] = load_dataset(
+            source.hub, revision=source.revision, split=source.split
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"the hub dataset {source.hub} cannot be loaded: {reason}") from None
+    return rows

@@ -1,0 +1,218 @@
+"""What all runs of a campaign share: frozen base, rows, scores, and how to evaluate."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from hpobench_llm.collect.ledger.header import Header, ItemSet
+from hpobench_llm.collect.lora.bases.model import context_tokens, load_base
+from hpobench_llm.collect.lora.data.encoding import Tokens
+from hpobench_llm.collect.lora.data.rows import Split, load_split
+from hpobench_llm.collect.lora.scores.losses import (
+    Batch,
+    evaluation_batches,
+    mean_loss,
+    summed_losses,
+)
+from hpobench_llm.collect.lora.scores.prefix import shared_prefix, without_prefix
+from hpobench_llm.collect.lora.scores.scorer import Scorer, build_scorers
+from hpobench_llm.collect.lora.spec import LoraCampaign
+from hpobench_llm.collect.record import Provenance, finite
+from hpobench_llm.collect.trust import NONE, Trust
+from hpobench_llm.errors import SpecError
+from hpobench_llm.provenance import git_revision, processor, versions
+
+LIBRARIES = ("torch", "transformers", "peft", "numpy", "hpobench-llm")
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """An evaluation: values by column, and the `(items,)` values of single items by column."""
+
+    values: dict[str, float]
+    items: dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Workbench:
+    """Everything that is made once; `untrained` holds what the base scores as it is.
+
+    `per_example` holds the ids of the runs that keep the values of single items.
+    """
+
+    campaign: LoraCampaign
+    base: PreTrainedModel
+    split: Split
+    scorers: list[Scorer]
+    pad: int
+    untrained: dict[str, float]
+    per_example: frozenset[str]
+    sources: dict[str, Any]
+    provenance: Provenance
+    losses: "LossRows"
+
+    @property
+    def device(self) -> torch.device:
+        """Where the base lies."""
+        device: torch.device = next(self.base.parameters()).device
+        return device
+
+    def header(self, pack_size: int = 1) -> Header:
+        """Return what a ledger says of the whole collection."""
+        rows = self.split.val
+        items = {
+            "val_loss": ItemSet(
+                ids=self.split.val_ids,
+                tokens=tuple(len(row.ids) - row.prompt_tokens for row in rows),
+            )
+        }
+        items |= {scorer.items_column: ItemSet(ids=scorer.item_ids) for scorer in self.scorers}
+        return Header(
+            sources=self.sources, untrained=self.untrained, items=items, pack_size=pack_size
+        )
+
+    def evaluate(self, model: torch.nn.Module, step: int) -> Measured:
+        """Return the metrics of a checkpoint, and the losses and margins of single items."""
+        last = step == self.campaign.checkpoints[-1]
+        values, val = self.losses.measure(model, whole=last)
+        items = {"val_loss": val}
+        for scorer in self.scorers:
+            if step in scorer.spec.checkpoints:
+                scores, items[scorer.items_column] = scorer.measure(model, self.pad)
+                values |= scores
+        return Measured(values, items)
+
+
+class LossRows:
+    """The rows whose losses are recorded: validation, test, and leaked training rows.
+
+    At checkpoints before the last only the first `interim_rows` of the validation and of the test
+    rows are measured (all where it is 0).
+    """
+
+    def __init__(
+        self, campaign: LoraCampaign, split: Split, pad: int, device: torch.device
+    ) -> None:
+        data = campaign.data
+        leaked = split.train[: data.leaked_rows]
+        self._whole = _RowSet(split.val, split.test, leaked, data.val_subsets, pad, device)
+        self._interim = self._whole
+        if data.interim_rows:
+            val, test = split.val[: data.interim_rows], split.test[: data.interim_rows]
+            subsets = tuple(count for count in data.val_subsets if count <= data.interim_rows)
+            self._interim = _RowSet(val, test, leaked, subsets, pad, device)
+
+    def measure(
+        self, model: torch.nn.Module, *, whole: bool = True
+    ) -> tuple[dict[str, float], torch.Tensor]:
+        """Return each set's mean loss (nats per label token), and each validation row's sum."""
+        return (self._whole if whole else self._interim).measure(model)
+
+
+class _RowSet:
+    """Rows in ready batches, in parts of which each has a mean loss."""
+
+    def __init__(
+        self,
+        val: Sequence[Tokens],
+        test: Sequence[Tokens],
+        leaked: Sequence[Tokens],
+        val_subsets: Sequence[int],
+        pad: int,
+        device: torch.device,
+    ) -> None:
+        rows = [*val, *test, *leaked]
+        between = len(val) + len(test)
+        self._parts = {"val_loss": slice(0, len(val)), "test_loss": slice(len(val), between)}
+        self._parts |= {f"val_loss_{count}": slice(0, count) for count in val_subsets}
+        if leaked:
+            self._parts["leaked_val_loss"] = slice(between, len(rows))
+        self._labels = torch.tensor(
+            [len(row.ids) - row.prompt_tokens for row in rows], dtype=torch.float64
+        )
+        self._prefix = shared_prefix(rows)
+        rest = [without_prefix(row, self._prefix) for row in rows]
+        self._batches: list[tuple[list[int], Batch]] = list(evaluation_batches(rest, pad, device))
+
+    def measure(self, model: torch.nn.Module) -> tuple[dict[str, float], torch.Tensor]:
+        sums = summed_losses(model, len(self._labels), self._batches, self._prefix)
+        means = {
+            name: float(sums[part].sum() / self._labels[part].sum())
+            for name, part in self._parts.items()
+        }
+        return means, sums[self._parts["val_loss"]]
+
+
+def seconds_on(device: torch.device) -> float:
+    """Return a clock of computing: CPU seconds of this process on a CPU, wall seconds on a GPU.
+
+    On a CPU the wall clock would count the other programs of the machine as a run's cost.
+    """
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        return time.perf_counter()
+    return time.process_time()
+
+
+def prepare(
+    campaign: LoraCampaign, file: Path, device: torch.device, *, trust: Trust = NONE
+) -> Workbench:
+    """Load base, data and scores, and measure the untrained base once for all runs.
+
+    `trust` says which code of others the scores may run.
+
+    Raises:
+        SpecError, DataError: the base, the data or a score cannot be used.
+    """
+    base, tokenizer, base_source = load_base(campaign, file, device)
+    context = context_tokens(base, file)
+    if campaign.data.max_tokens > context:
+        raise SpecError(
+            file,
+            "data.max_tokens",
+            f"{campaign.data.max_tokens} is more than the {context} tokens that the base takes",
+        )
+    split = load_split(campaign, file, tokenizer)
+    scorers = build_scorers(campaign, file, split, tokenizer, context, trust=trust)
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    losses = LossRows(campaign, split, pad, device)
+    started = seconds_on(device)
+    untrained = {"train_loss": mean_loss(base, split.train[: len(split.val)], pad)}
+    untrained |= losses.measure(base)[0]
+    for scorer in scorers:
+        untrained |= scorer.measure(base, pad)[0]
+    seconds = seconds_on(device) - started
+    sources = {
+        "base": base_source,
+        "data": split.report,
+        "scores": {
+            s.spec.name: s.source | {"items": s.items, "chance": s.chance} for s in scorers
+        },
+    }
+    revision = git_revision()
+    provenance = Provenance(
+        commit=revision["commit"],
+        dirty=revision["dirty"],
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else processor(),
+        threads=torch.get_num_threads(),
+        versions=versions(*LIBRARIES),
+        seconds={"untrained_evaluation": round(seconds, 3)},
+    )
+    per_example = frozenset(run.run_id for run in campaign.runs()[: campaign.per_example_runs])
+    return Workbench(
+        campaign,
+        base,
+        split,
+        scorers,
+        pad,
+        {name: float(value) for name, value in finite(untrained).items()},
+        per_example,
+        sources,
+        provenance,
+        losses,
+    )

@@ -1,0 +1,70 @@
+"""What can never be sealed, asked by a start before it trains, by a dry run and by the seal."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from hpobench_llm.collect.columns import PROVENANCE
+from hpobench_llm.collect.lora.columns import columns_of
+from hpobench_llm.collect.lora.recipe import Score
+from hpobench_llm.collect.lora.spec import LoraCampaign
+from hpobench_llm.errors import SpecError
+
+LARGEST_LOSS = 1e6  # nats; none is near it, and the factor of `diverged` times it must be finite
+
+
+def check_sealable(
+    campaign: LoraCampaign, where: str | Path, untrained: Mapping[str, float] | None = None
+) -> None:
+    """Check that the runs of a campaign can become a table, whatever comes out.
+
+    `untrained` holds what the base scores as it is, where that is known already; `where` is the
+    campaign's file, or the ledger's place.
+
+    Raises:
+        SpecError: naming the key and the value.
+    """
+    _check_factor(campaign, where)
+    known = (*columns_of(campaign, {}), *PROVENANCE)
+    columns = [column.name for column in known] + loss_columns(campaign)
+    for number, score in enumerate(campaign.score):
+        for column in score_columns(score):
+            if column in columns:
+                problem = f"{score.name!r}: its column {column} is another's already"
+                raise SpecError(where, f"score[{number}].name", problem)
+            columns.append(column)
+    if untrained is not None:
+        _check_base(campaign, where, untrained)
+
+
+def loss_columns(campaign: LoraCampaign) -> list[str]:
+    """Return the columns of losses on smaller validation sets."""
+    return [f"val_loss_{count}" for count in campaign.data.val_subsets]
+
+
+def score_columns(score: Score) -> list[str]:
+    """Return the columns that a score may fill."""
+    name = f"score_{score.name}"
+    margin = [] if score.kind == "exact-match" else [f"{name}_margin", f"{name}_margin_stderr"]
+    return [name, f"{name}_stderr", *margin]
+
+
+def _check_factor(campaign: LoraCampaign, where: str | Path) -> None:
+    if not math.isfinite(campaign.diverged_factor * LARGEST_LOSS):
+        problem = f"{campaign.diverged_factor:g} times the loss of the base is no finite number"
+        raise SpecError(where, "diverged_factor", problem)
+
+
+def _check_base(campaign: LoraCampaign, where: str | Path, untrained: Mapping[str, float]) -> None:
+    """Check what the untrained base scores: what is not finite is absent there, or as it is."""
+    needed = ["val_loss", "test_loss", "train_loss", *loss_columns(campaign)]
+    needed += ["leaked_val_loss"] if campaign.data.leaked_rows else []
+    needed += [f"score_{score.name}" for score in campaign.score]
+    broken = [name for name in needed if not math.isfinite(untrained.get(name, math.nan))]
+    if broken:
+        raise SpecError(
+            where,
+            "base",
+            f"{', '.join(broken)} of the untrained base is no finite number: its weights are "
+            "damaged, or base.precision does not suffice",
+        )

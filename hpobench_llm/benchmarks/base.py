@@ -45,14 +45,13 @@ class Benchmark(ABC):
     Equal arguments give equal answers in any process: no hidden randomness, no sleeping.
 
     Attributes:
-        kind: `table`, `surrogate`, `live` or `toy`.
         name: what results are filed under.
         space: what can be asked for.
         fidelities: the axes along which a run may be asked for in part; may be empty.
         metrics: what is answered, by name; `metrics.objective_of` is optimized where none is
             named.
         constraints: the bounds given to `constrained`.
-        table_sha256: of the table that it answers from or was fitted on; None: of none.
+        sha256: of all that its answers follow from; None: of this package's code alone.
         kind: where its answers come from: `table`, `surrogate`, `live`, `toy` or `function`.
     """
 
@@ -63,7 +62,7 @@ class Benchmark(ABC):
     fidelities: tuple[Fidelity, ...]
     metrics: dict[str, Metric]
     constraints: tuple[Constraint, ...] = ()
-    table_sha256: str | None = None
+    sha256: str | None = None
 
     @abstractmethod
     def query(
@@ -150,8 +149,7 @@ class Benchmark(ABC):
 
     def identity(self, metrics: Sequence[str] = ()) -> dict[str, str]:
         """Return kind and sums, to print beside results; of a surrogate its quality too."""
-        sums = {"sha256 of the table": self.table_sha256} if self.table_sha256 else {}
-        return {"kind": self.kind, **sums}
+        return {"kind": self.kind} | ({"sha256": self.sha256} if self.sha256 else {})
 
     def judge(self) -> "Benchmark":
         """Return what trials are judged by in full: itself, where no more is known than told."""

@@ -11,8 +11,10 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
+from hpobench_llm.artefacts import canonical_json, sha256_of_text
 from hpobench_llm.benchmarks.base import Benchmark, FidelityValues
 from hpobench_llm.benchmarks.cells import COST, TOKENS, Cells
+from hpobench_llm.collect.campaign.identity import identity_of
 from hpobench_llm.collect.campaign.plan import EngineName
 from hpobench_llm.collect.campaign.spec import Run, read_campaign
 from hpobench_llm.errors import ConfigurationError, NotMeasuredError
@@ -66,6 +68,11 @@ class LiveBenchmark(Benchmark):
         self.fidelities = (self.campaign.fidelity,)
         self._bench = open_bench(
             self.campaign, file, device, Trust(generated_code=run_generated_code)
+        )
+        self.sha256 = sha256_of_text(
+            canonical_json(
+                [identity_of(self.campaign).recipe_sha256, self._bench.sources, self.seeds]
+            )
         )
         self._train = find_engine(engine)
         untrained = pd.DataFrame([self._bench.untrained])

@@ -54,7 +54,7 @@ class TabularBenchmark(Benchmark):
         metadata = table.metadata
         self.table = table
         self.name = metadata.name
-        self.table_sha256 = metadata.table_sha256
+        self.sha256 = metadata.table_sha256
         self.space: Space = metadata.space
         self.fidelities = metadata.fidelities
         self.metrics = metadata.metrics

@@ -128,11 +128,11 @@ def _open(header: Header, name: str, folder: Path) -> Benchmark:
             )
         return header.benchmarks[name].constrained(study.constraints)
     benchmark = study.load(name, where=str(folder))
-    now, then = benchmark.table_sha256, header.tables.get(benchmark.name)
+    now, then = benchmark.sha256, header.tables.get(benchmark.name)
     if now != then:
         raise IntegrityError(
-            f"{folder}: was replayed on {benchmark.name} with sha256 {then}, the table here "
-            f"has {now}; replay the study again"
+            f"{folder}: was replayed on {benchmark.name} with sha256 {then}, the "
+            f"{benchmark.kind} here has {now}; replay the study again"
         )
     return benchmark
 

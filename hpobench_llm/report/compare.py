@@ -143,7 +143,7 @@ def _facts(
     """Gather what a report shows of a table: its objective against the other one, or a score."""
     metadata = benchmark.table.metadata
     configurations = benchmark.configurations()[list(benchmark.space.names)]
-    scores = [m for name, m in benchmark.metrics.items() if name.startswith("score_")]
+    scores = [metric for metric in benchmark.metrics.values() if metric.role == "score"]
     finer = [m for m in scores if m.name.endswith("_margin")]
     levels = [f"{len(axis.values)} values of {axis.name}" for axis in metadata.fidelities]
     return BenchmarkFacts(

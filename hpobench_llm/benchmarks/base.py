@@ -4,6 +4,7 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from types import MappingProxyType
 from typing import ClassVar, Self
 
@@ -143,7 +144,7 @@ class Benchmark(ABC):
             kept[name] = Constraint(
                 name=name, bound=float(bound), unit=known[name], direction=direction
             )
-        made = copy.copy(self)
+        made = self._other()
         made.constraints = tuple(kept.values())
         return made
 
@@ -292,10 +293,25 @@ class Benchmark(ABC):
         rng = np.random.default_rng(0)
         return self.space.from_unit(rng.random((_DRAWS, len(self.space))))
 
+    def _other(self) -> Self:
+        """Return a copy whose answers may differ: it has no scales yet."""
+        made = copy.copy(self)
+        made.__dict__.pop("_scales", None)
+        return made
+
+    @cached_property
+    def _scales(self) -> dict[tuple[str, ...], Scale]:
+        return {}
+
     def _scale(self, metrics: Sequence[Metric]) -> Scale:
-        front = self.pareto_front([metric.name for metric in metrics])
-        losses = [m.to_loss(1.0) * front[m.name].to_numpy(dtype=np.float64) for m in metrics]
-        return Scale.of(np.column_stack(losses), [m.to_loss(m.worst) for m in metrics])
+        """Return the scale of the metrics' front, which is looked for once."""
+        names = tuple(metric.name for metric in metrics)
+        if names not in self._scales:
+            front = self.pareto_front(names)
+            losses = [m.losses(front[m.name].to_numpy(dtype=np.float64)) for m in metrics]
+            worst = [m.to_loss(m.worst) for m in metrics]
+            self._scales[names] = Scale.of(np.column_stack(losses), worst)
+        return self._scales[names]
 
     def _sound(self, metrics: Sequence[Metric]) -> tuple[list[Configuration], NDArray[np.float64]]:
         """Return the candidates that end ok and keep the constraints, and their losses."""

@@ -48,6 +48,7 @@ def say(text: str) -> None:
 @contextmanager
 def lasting_streams() -> Iterator[None]:
     """Let stdout and stderr outlive their readers."""
+    _occupy()
     before = sys.stdout, sys.stderr
     sys.stdout = cast("TextIO", _Lasting(_opened(sys.stdout), BrokenPipeError))
     sys.stderr = cast("TextIO", _Lasting(_opened(sys.stderr), OSError))
@@ -55,6 +56,16 @@ def lasting_streams() -> Iterator[None]:
         yield
     finally:
         sys.stdout, sys.stderr = before
+
+
+def _occupy() -> None:
+    """Let no file or pipe take the number of a standard stream that was closed (`2>&-`).
+
+    A process that we start would take it for its stream, and write into it.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
 
 
 def _opened(stream: TextIO | None) -> TextIO:

@@ -4,6 +4,7 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from types import MappingProxyType
 from typing import ClassVar, Self
 
@@ -45,14 +46,13 @@ class Benchmark(ABC):
     Equal arguments give equal answers in any process: no hidden randomness, no sleeping.
 
     Attributes:
-        kind: `table`, `surrogate`, `live` or `toy`.
         name: what results are filed under.
         space: what can be asked for.
         fidelities: the axes along which a run may be asked for in part; may be empty.
         metrics: what is answered, by name; `metrics.objective_of` is optimized where none is
             named.
         constraints: the bounds given to `constrained`.
-        table_sha256: of the table that it answers from or was fitted on; None: of none.
+        sha256: of all that its answers follow from; None: of this package's code alone.
         kind: where its answers come from: `table`, `surrogate`, `live`, `toy` or `function`.
     """
 
@@ -63,7 +63,7 @@ class Benchmark(ABC):
     fidelities: tuple[Fidelity, ...]
     metrics: dict[str, Metric]
     constraints: tuple[Constraint, ...] = ()
-    table_sha256: str | None = None
+    sha256: str | None = None
 
     @abstractmethod
     def query(
@@ -144,14 +144,13 @@ class Benchmark(ABC):
             kept[name] = Constraint(
                 name=name, bound=float(bound), unit=known[name], direction=direction
             )
-        made = copy.copy(self)
+        made = self._other()
         made.constraints = tuple(kept.values())
         return made
 
     def identity(self, metrics: Sequence[str] = ()) -> dict[str, str]:
         """Return kind and sums, to print beside results; of a surrogate its quality too."""
-        sums = {"sha256 of the table": self.table_sha256} if self.table_sha256 else {}
-        return {"kind": self.kind, **sums}
+        return {"kind": self.kind} | ({"sha256": self.sha256} if self.sha256 else {})
 
     def judge(self) -> "Benchmark":
         """Return what trials are judged by in full: itself, where no more is known than told."""
@@ -294,10 +293,25 @@ class Benchmark(ABC):
         rng = np.random.default_rng(0)
         return self.space.from_unit(rng.random((_DRAWS, len(self.space))))
 
+    def _other(self) -> Self:
+        """Return a copy whose answers may differ: it has no scales yet."""
+        made = copy.copy(self)
+        made.__dict__.pop("_scales", None)
+        return made
+
+    @cached_property
+    def _scales(self) -> dict[tuple[str, ...], Scale]:
+        return {}
+
     def _scale(self, metrics: Sequence[Metric]) -> Scale:
-        front = self.pareto_front([metric.name for metric in metrics])
-        losses = [m.to_loss(1.0) * front[m.name].to_numpy(dtype=np.float64) for m in metrics]
-        return Scale.of(np.column_stack(losses), [m.to_loss(m.worst) for m in metrics])
+        """Return the scale of the metrics' front, which is looked for once."""
+        names = tuple(metric.name for metric in metrics)
+        if names not in self._scales:
+            front = self.pareto_front(names)
+            losses = [m.losses(front[m.name].to_numpy(dtype=np.float64)) for m in metrics]
+            worst = [m.to_loss(m.worst) for m in metrics]
+            self._scales[names] = Scale.of(np.column_stack(losses), worst)
+        return self._scales[names]
 
     def _sound(self, metrics: Sequence[Metric]) -> tuple[list[Configuration], NDArray[np.float64]]:
         """Return the candidates that end ok and keep the constraints, and their losses."""

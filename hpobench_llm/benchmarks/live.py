@@ -11,6 +11,7 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
+from hpobench_llm.artefacts import canonical_json, sha256_of_text
 from hpobench_llm.benchmarks.base import Benchmark, FidelityValues
 from hpobench_llm.benchmarks.cells import COST, TOKENS, Cells
 from hpobench_llm.collect.campaign.plan import Task
@@ -75,6 +76,9 @@ class LiveBenchmark(Benchmark):
             self._bench = family.open(self.campaign, file, device, trust)
         except MissingDependencyError as error:
             raise MissingDependencyError(error.library, error.extra, "a live benchmark") from None
+        recipe = self.campaign.identity().recipe_sha256
+        made_of = [recipe, self._bench.sources, self.seeds]
+        self.sha256 = sha256_of_text(canonical_json(made_of))
         untrained = pd.DataFrame([self._bench.untrained])
         metrics = family.metrics(self.campaign, self._bench.header(), untrained)
         self.metrics = {metric.name: metric for metric in metrics}

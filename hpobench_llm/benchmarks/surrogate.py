@@ -38,7 +38,7 @@ class SurrogateBenchmark(Benchmark):
     def __init__(self, surrogate: Surrogate) -> None:
         self.surrogate = surrogate
         self.name = surrogate.name
-        self.table_sha256 = surrogate.table_sha256
+        self.sha256 = surrogate.sha256
         self.space = surrogate.space
         self.fidelities = surrogate.fidelities
         self.metrics = surrogate.metrics
@@ -192,6 +192,7 @@ class SurrogateBenchmark(Benchmark):
         return {
             "kind": f"surrogate of {surrogate.table} {surrogate.table_version}",
             **quality,
+            "sha256": self.sha256 or "",
             "sha256 of the table": surrogate.table_sha256,
             "sha256 of the quality": sha256_of_text(canonical_json(surrogate.quality)),
         }

@@ -1,6 +1,5 @@
 """A table as a benchmark: exact rows, the seeds that all have, nothing interpolated."""
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from math import isfinite
@@ -54,7 +53,7 @@ class TabularBenchmark(Benchmark):
         metadata = table.metadata
         self.table = table
         self.name = metadata.name
-        self.table_sha256 = metadata.table_sha256
+        self.sha256 = metadata.table_sha256
         self.space: Space = metadata.space
         self.fidelities = metadata.fidelities
         self.metrics = metadata.metrics
@@ -175,7 +174,7 @@ class TabularBenchmark(Benchmark):
         two-way model of `seeds.seed_effects`), so that one seed and ten can be compared. The
         status is that of the worst run. All else is as in the table.
         """
-        judge = copy.copy(self)
+        judge = self._other()
         judge._read = self._judged
         return judge
 

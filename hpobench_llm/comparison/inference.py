@@ -2,7 +2,9 @@
 
 Wilcoxon (1945), Individual comparisons by ranking methods. Mann and Whitney (1947), On a test of
 whether one of two random variables is stochastically larger than the other. Friedman (1937), The
-use of ranks to avoid the assumption of normality. Holm (1979), A simple sequentially rejective
+use of ranks to avoid the assumption of normality. Kruskal and Wallis (1952), Use of ranks in
+one-criterion variance analysis. Mack and Skillings (1980), A Friedman-type rank test for main
+effects in a two-factor ANOVA. Holm (1979), A simple sequentially rejective
 multiple test procedure. Demsar (2006), Statistical comparisons of classifiers over multiple data
 sets, for the use of such tests on learning methods. Efron (1979), Bootstrap methods, for the
 percentile interval. Streitberg and Roehmel (1986), Exact distributions for permutations and rank
@@ -182,22 +184,31 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in corrected]
 
 
-def friedman(block_ranks: FloatArray) -> tuple[float, float] | None:
-    """Test whether all optimizers rank alike: Friedman's chi-square (corrected for ties) and p.
+def chi_square_of_ranks(blocks: Sequence[FloatArray]) -> tuple[float, float] | None:
+    """Test whether all optimizers' values are alike, by the sums of their ranks within blocks.
+
+    A block for each seed makes it Friedman's test (1937); one block of all seeds Kruskal and
+    Wallis's (1952); one for each benchmark, of all its seeds, Mack and Skillings's (1980).
 
     Args:
-        block_ranks: `(n_optimizers, n_blocks)`; a block is one seed on one benchmark.
+        blocks: `(n_optimizers, n)` values each, lower is better; n may differ between blocks.
 
     Returns:
-        None for fewer than three optimizers or two blocks; (0, 1) if every block is one tie.
+        The chi-square, corrected for ties, and its p by the approximation for many values; None
+        for fewer than three optimizers or two values of each; (0, 1) if every block is one tie.
     """
-    n_optimizers, n_blocks = block_ranks.shape
-    if n_optimizers < 3 or n_blocks < 2:
+    count = len(blocks[0]) if blocks else 0
+    if count < 3 or sum(block.shape[1] for block in blocks) < 2:
         return None
-    if not np.ptp(block_ranks):
+    excess, variance = np.zeros(count), 0.0
+    for block in blocks:
+        ranked = stats.rankdata(block).reshape(block.shape)
+        excess += (ranked - ranked.mean()).sum(axis=1)
+        variance += block.shape[1] * float(ranked.var(ddof=1))
+    if not variance:
         return 0.0, 1.0
-    result = stats.friedmanchisquare(*block_ranks)
-    return float(result.statistic), float(result.pvalue)
+    statistic = float(excess @ excess) / variance
+    return statistic, float(stats.chi2.sf(statistic, count - 1))
 
 
 def rank_correlation(x: FloatArray, y: FloatArray) -> tuple[float, float] | None:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from hpobench_llm.constraints import Constraint
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 Verdict = Literal["better", "worse", "tie"]
 
@@ -95,9 +95,10 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Friedman:
-    """Friedman's chi-square over all optimizers on the final ranks, with its p."""
+class Overall:
+    """A test of all optimizers at once on the final regret: whose it is, its chi-square and p."""
 
+    test: str
     statistic: float
     p: float
 
@@ -148,7 +149,7 @@ class BenchmarkComparison:
     front: tuple[tuple[float, float], ...] | None
     standings: tuple[Standing, ...]
     pairs: tuple[Pair, ...]
-    friedman: Friedman | None
+    overall: Overall | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +172,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """A study in numbers. `ranking` is best first; `pairs` and `friedman` are over all blocks.
+    """A study in numbers. `ranking` is best first; `pairs` and `overall` are over all blocks.
 
     These three are of the optimizers that are judged on every benchmark. Seeds are `paired` where
     all optimizers began a seed with the same configurations; else nothing is shared but its
@@ -194,7 +195,7 @@ class Comparison:
     benchmarks: tuple[BenchmarkComparison, ...]
     ranking: tuple[Ranked, ...]
     pairs: tuple[Pair, ...]
-    friedman: Friedman | None
+    overall: Overall | None
     failures: tuple[Failure, ...]
 
     def to_json(self) -> dict[str, Any]:

@@ -1,15 +1,15 @@
 """What a study says: regret curves, ranks and tests of pairs, each with its uncertainty.
 
-Follows Demsar (2006): ranks over blocks, Friedman's test over all optimizers, a test of each pair,
-Holm's correction within the pairs of one benchmark. The block is a seed on a benchmark, so a
-verdict speaks of these benchmarks under new seeds, not of others. Optimizers that began a seed
-with the same configurations are paired by it (Wilcoxon's signed-rank test). Without a shared
-beginning equal seeds have nothing in common, and pairing would only cost power: then it is the
+Follows Demsar (2006): mean ranks, a test of all optimizers at once, a test of each pair, Holm's
+correction within the pairs of one benchmark. What varies is the seed, so a verdict speaks of these
+benchmarks under new seeds, not of others. Optimizers that began a seed with the same
+configurations are compared within it: Friedman's test over all, Wilcoxon's signed-rank test of a
+pair. Without a shared beginning equal seeds have nothing in common, and blocks would only cost
+power: then it is Kruskal and Wallis's test (with several benchmarks Mack and Skillings's), and the
 two-sample test of Mann and Whitney.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -23,8 +23,8 @@ from hpobench_llm.comparison.result import (
     BenchmarkComparison,
     Comparison,
     Failure,
-    Friedman,
     Objective,
+    Overall,
     Pair,
     Ranked,
     Standing,
@@ -35,6 +35,10 @@ from hpobench_llm.errors import IntegrityError, UnknownNameError
 from hpobench_llm.replaying.budget import Budget
 
 __all__ = ["Comparison", "compare_trajectories"]
+
+FRIEDMAN = "Friedman's test"
+KRUSKAL_WALLIS = "Kruskal and Wallis's test"
+MACK_SKILLINGS = "Mack and Skillings's test"
 
 
 def compare_trajectories(
@@ -130,7 +134,7 @@ def compare_trajectories(
         ),
         ranking=ranking,
         pairs=pairs,
-        friedman=test,
+        overall=test,
         failures=tuple(sorted(failures)),
     )
 
@@ -145,23 +149,16 @@ def _unreliable(
     return tuple(o for o in entered if failed.count(o) > int(finished.get(o, 0)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Ranks:
-    """Ranks on one benchmark: over the seeds, and those at the end."""
+def _bands(measured: Sequence[Regrets], alpha: float) -> list[Band]:
+    """Return the mean ranks over benchmarks that weigh alike, with their intervals.
 
-    over_seeds: inference.MeanRanks
-    final: FloatArray
-
-    @staticmethod
-    def of(measured: Regrets, n_points: int) -> "_Ranks":
-        """Rank regrets, held at their last value until `n_points`."""
-        ranked = inference.ranks(measured.curves)
-        return _Ranks(inference.MeanRanks.of(_hold(ranked, n_points)), ranked[:, :, -1])
-
-
-def _bands(parts: Sequence[_Ranks], alpha: float) -> list[Band]:
-    """Return the mean ranks over benchmarks that weigh alike, with their intervals."""
-    curves = inference.MeanRanks.intervals([part.over_seeds for part in parts], alpha=alpha)
+    Where a grid is shorter than the longest, the last regrets are held.
+    """
+    longest = max(len(found.grid) for found in measured)
+    means = [
+        inference.MeanRanks.of(_hold(inference.ranks(found.curves), longest)) for found in measured
+    ]
+    curves = inference.MeanRanks.intervals(means, alpha=alpha)
     return [band(*rows) for rows in zip(*curves, strict=True)]
 
 
@@ -171,28 +168,32 @@ def _hold(values: FloatArray, n_points: int) -> FloatArray:
     return np.pad(values, width, mode="edge")
 
 
-def _friedman(block_ranks: FloatArray) -> Friedman | None:
-    result = inference.friedman(block_ranks)
-    return None if result is None else Friedman(*result)
+def _test_all(measured: Mapping[str, Regrets], *, paired: bool) -> Overall | None:
+    """Test all optimizers at once on the final regret, by seed only where seeds are shared."""
+    blocks = [found.curves[:, :, -1] for found in measured.values()]
+    name = KRUSKAL_WALLIS if len(blocks) == 1 else MACK_SKILLINGS
+    if paired:
+        name = FRIEDMAN
+        blocks = [column[:, None] for block in blocks for column in block.T]
+    result = inference.chi_square_of_ranks(blocks)
+    return None if result is None else Overall(name, *result)
 
 
 def _rank_over_all(
     overall: list[str],
     measured: Mapping[str, Regrets],
     draw: Draws,
-) -> tuple[tuple[Ranked, ...], tuple[Pair, ...], Friedman | None]:
+) -> tuple[tuple[Ranked, ...], tuple[Pair, ...], Overall | None]:
     """Rank the optimizers that every benchmark has, among themselves."""
     if not overall:
         return (), (), None
     shared = {name: found.only(overall) for name, found in measured.items()}
-    longest = max(len(found.grid) for found in shared.values())
-    parts = [_Ranks.of(found, longest) for found in shared.values()]
-    bands = _bands(parts, draw.alpha)
+    bands = _bands([*shared.values()], draw.alpha)
     order = sorted(range(len(overall)), key=lambda i: bands[i].value[-1])
     return (
         tuple(Ranked(overall[i], bands[i]) for i in order),
         pairs_of(shared, order, draw),
-        _friedman(np.concatenate([part.final for part in parts], axis=1)),
+        _test_all(shared, paired=draw.paired),
     )
 
 
@@ -205,8 +206,7 @@ def _compare_one(
     draw: Draws,
 ) -> BenchmarkComparison:
     noise = _finite(problem.noise)
-    ranks = _Ranks.of(measured, len(measured.grid))
-    bands = _bands([ranks], draw.alpha)
+    bands = _bands([measured], draw.alpha)
     order = sorted(range(len(bands)), key=lambda i: bands[i].value[-1])
     part = set(rows.loc[problem.shares(rows) < 1, "optimizer"])
     costs = rows["cost_seconds"] if "cost_seconds" in rows.columns else pd.Series(dtype=float)
@@ -233,7 +233,7 @@ def _compare_one(
         front=_corners([problem.front], problem) if problem.front is not None else None,
         standings=tuple(_stand(i, name, problem, noise, measured, bands[i], draw) for i in order),
         pairs=pairs_of({name: measured}, order, draw),
-        friedman=_friedman(ranks.final),
+        overall=_test_all({name: measured}, paired=draw.paired),
     )
 
 

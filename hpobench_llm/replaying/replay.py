@@ -51,15 +51,18 @@ def replay(
         initial: configurations that every optimizer has to try first, in full; they count.
         sources: benchmarks of related tasks, the most recent last, whose results in full an
             optimizer that transfers is told; see `sources_of`.
-        table_seed: None: each trial answers with the mean over the seeds that all configurations
-            of the benchmark have; an integer: with that seed's run.
+        table_seed: which seed of the benchmark answers, whatever the optimizer's own `seed` is.
+            None: the mean over the seeds that all configurations have; an integer: of a table
+            that seed's runs, among whose configurations suggestions are snapped, of a surrogate a
+            draw, of a live benchmark a run that is trained with it.
         checkpoint_seconds: what it takes to resume a trial; None: it begins anew.
         count_optimizer_seconds: let the optimizer's own time pass on the clock.
 
     Raises:
         UnknownNameError: there is no such benchmark, optimizer, metric or unit.
-        ConfigurationError: a budget, a number of workers, a time or a source that cannot be, or
-            a budget in tokens that the benchmark does not know.
+        ConfigurationError: a budget, a number of workers, a seed, a time or a source that cannot
+            be, or a budget in tokens that the benchmark does not know.
+        NotInTableError: a table has no run of `table_seed`.
         OptimizerError: the optimizer failed, or it transfers and has no source.
     """
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:

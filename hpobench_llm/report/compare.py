@@ -128,11 +128,11 @@ def _open(header: Header, name: str, folder: Path) -> Benchmark:
             )
         return header.benchmarks[name].constrained(study.constraints)
     benchmark = study.load(name, where=str(folder))
-    now, then = benchmark.table_sha256, header.tables.get(benchmark.name)
+    now, then = benchmark.sha256, header.tables.get(benchmark.name)
     if now != then:
         raise IntegrityError(
-            f"{folder}: was replayed on {benchmark.name} with sha256 {then}, the table here "
-            f"has {now}; replay the study again"
+            f"{folder}: was replayed on {benchmark.name} with sha256 {then}, the "
+            f"{benchmark.kind} here has {now}; replay the study again"
         )
     return benchmark
 
@@ -143,7 +143,7 @@ def _facts(
     """Gather what a report shows of a table: its objective against the other one, or a score."""
     metadata = benchmark.table.metadata
     configurations = benchmark.configurations()[list(benchmark.space.names)]
-    scores = [m for name, m in benchmark.metrics.items() if name.startswith("score_")]
+    scores = [metric for metric in benchmark.metrics.values() if metric.role == "score"]
     finer = [m for m in scores if m.name.endswith("_margin")]
     levels = [f"{len(axis.values)} values of {axis.name}" for axis in metadata.fidelities]
     return BenchmarkFacts(

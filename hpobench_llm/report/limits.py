@@ -42,15 +42,18 @@ def _pairs(comparison: Comparison, *, several: bool) -> str:
             "mean magnitude,"
         )
         return (
-            "All optimizers began a seed with the same configurations, so pairs are tested seed "
-            f"by seed, by Wilcoxon's signed-rank test, zeros ranked and split"
-            f"{over if several else ''} {level} Wins, ties and losses are of the first of a pair, "
-            "over the seeds; superiority is the share that it wins, a tie counting half."
+            "All optimizers began a seed with the same configurations, so they are tested seed by "
+            "seed: all at once by Friedman's test, pairs by Wilcoxon's signed-rank test, zeros "
+            f"ranked and split{over if several else ''} {level} Wins, ties and losses are of the "
+            "first of a pair, over the seeds; superiority is the share that it wins, a tie "
+            "counting half."
         )
     over = ", over all benchmarks once more with ranks within each,"
+    blocks = " (over all benchmarks Mack and Skillings's, with ranks within each)"
     return (
-        "The optimizers share nothing at equal seeds, so pairs are tested as two samples, by the "
-        f"rank sum test of Mann and Whitney with its exact distribution{over if several else ''} "
+        "The optimizers share nothing at equal seeds, so all are tested at once by Kruskal and "
+        f"Wallis's test{blocks if several else ''}, and pairs as two samples, by the rank sum "
+        f"test of Mann and Whitney with its exact distribution{over if several else ''} "
         f"{level} Wins, ties and losses count every seed of the first of a pair against every "
         "seed of the second; superiority is the share that it wins, a tie counting half."
     )

@@ -137,6 +137,7 @@ def _template() -> Template:
         "rank_interval": words.rank_interval,
         "percent": words.percent,
         "p_value": words.p_value,
+        "overall": words.overall,
     }
     source = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
     return environment.from_string(source)

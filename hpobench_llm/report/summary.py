@@ -16,6 +16,7 @@ from hpobench_llm.report.words import (
     label,
     listed,
     number,
+    overall,
     percent,
     reached,
     some,
@@ -107,6 +108,8 @@ def _ranking(comparison: Comparison, names: list[str]) -> list[str]:
             f"{names[0]} has the lowest mean final rank, {first.value:.2f} ({level} interval "
             f"{first.low:.2f} to {first.high:.2f})."
         )
+    if comparison.overall is not None:
+        lead += f" {overall(comparison.overall)}."
     ties = [(pair.first, pair.second) for pair in comparison.pairs if pair.verdict == "tie"]
     if len(ties) == len(comparison.pairs):
         return [lead, "No pair differs significantly after Holm's correction: it is a tie."]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from hpobench_llm.comparison.result import Interval
+from hpobench_llm.comparison.result import Interval, Overall
 from hpobench_llm.comparison.spending import IN_FULL, TRIALS
 from hpobench_llm.constraints import Constraint
 from hpobench_llm.replaying.budget import SECONDS, TOKENS
@@ -60,6 +60,15 @@ def percent(share: float) -> str:
 def p_value(p: float) -> str:
     """Return a p-value: three decimals, or that it is below a thousandth."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def overall(test: Overall) -> str:
+    """Return what a test of all optimizers found."""
+    p = p_value(test.p)
+    return (
+        f"{test.test} over all optimizers: chi-square {number(test.statistic)}, "
+        f"p {p if p.startswith('<') else f'= {p}'}"
+    )
 
 
 def count(n: int, noun: str) -> str:

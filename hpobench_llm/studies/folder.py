@@ -40,8 +40,8 @@ class Folder:
         on_note: told, in a line each, what was damaged, and which optimizers have other code.
 
     Raises:
-        SpecError: the folder holds another study, or this one against another table or with other
-            libraries.
+        SpecError: the folder holds another study, or this one against another table, surrogate or
+            campaign, or with other libraries.
     """
 
     def __init__(
@@ -163,13 +163,10 @@ class Folder:
                 "format",
                 f"{known.format}, this version writes {FORMAT}; give another --out",
             )
-        key = known.differs(self._header)
-        if key:
-            raise SpecError(
-                path,
-                key,
-                "the folder holds another study (or one of other versions); give another --out",
-            )
+        difference = known.differs(self._header)
+        if difference:
+            key, what = difference
+            raise SpecError(path, key, f"{what}; give another --out")
         return known
 
     def _reopen(self, again: set[str], changed: set[str]) -> None:

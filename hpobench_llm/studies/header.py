@@ -15,6 +15,11 @@ from hpobench_llm.studies.study import StudySpec
 STUDY = "study.json"
 FORMAT, OLD_FORMAT = 3, 2
 NO_MATTER = ("title", "timeout_seconds")  # keys that change no trajectory
+_DIFFERS = {
+    "study": "the folder holds another study, of other {}",
+    "tables": "{} changed since the study began, or was fitted again",
+    "versions": "the study began with other versions of {}",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +28,7 @@ class Header:
 
     Attributes:
         study: the study.
-        tables: the sums of the tables, by benchmark.
+        tables: the sums of the tables, surrogates and campaigns, by benchmark.
         versions: those of Python and the libraries.
         optimizers: the sum of each optimizer's code: see `code_of`.
         benchmarks: what `record` kept of each, by the name that the study gives it.
@@ -79,17 +84,19 @@ class Header:
         """Return the header of the same study with these results."""
         return replace(self, results=results)
 
-    def differs(self, other: "Header") -> str:
-        """Return the first key in which another header is not of this study; empty: it is."""
-        for key in ("study", "tables", "versions"):
-            if _essence(self, key) != _essence(other, key):
-                return key
-        return ""
+    def differs(self, other: "Header") -> tuple[str, str] | None:
+        """Return in which key another header is not of this study, and how; None: it is."""
+        for key, what in _DIFFERS.items():
+            mine, others = _essence(self, key), _essence(other, key)
+            names = [name for name in {**mine, **others} if mine.get(name) != others.get(name)]
+            if names:
+                return key, what.format(", ".join(names))
+        return None
 
     @property
     def fingerprint(self) -> str:
         """The sum of all that the replays follow from, beside the optimizers' own code."""
-        return _sum({key: _essence(self, key) for key in ("study", "tables", "versions")})
+        return _sum({key: _essence(self, key) for key in _DIFFERS})
 
 
 def _essence(header: Header, key: str) -> dict[str, Any]:

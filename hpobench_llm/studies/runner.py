@@ -19,12 +19,12 @@ from hpobench_llm.studies.study import NONE, Cell, StudySpec, kind_of
 def identity(spec: StudySpec, benchmarks: list[Benchmark]) -> dict[str, dict[str, str]]:
     """Return what a study's replays follow from beside the study itself.
 
-    These are the sums of its tables, the versions of its libraries, and the sums of its
-    optimizers' code.
+    These are the sums of its tables, surrogates and campaigns, the versions of its libraries, and
+    the sums of its optimizers' code.
     """
     libraries = {entry(name).distribution for name in spec.optimizers} - {""}
     return {
-        "tables": {b.name: b.table_sha256 for b in benchmarks if b.table_sha256 is not None},
+        "tables": {b.name: b.sha256 for b in benchmarks if b.sha256 is not None},
         "versions": versions("hpobench-llm", "numpy", *sorted(libraries)),
         "optimizers": {name: code_of(name) for name in spec.optimizers},
     }

@@ -93,15 +93,32 @@ class Surrogate:
 
     def write(self, folder: Path) -> Path:
         """Write all files; the one that names the others comes last."""
-        models, contents = model_files(self.models, 0)
-        rates, more = model_files(self.rates, len(models))
-        contents |= more | {NOISE_FILE: noise_file(self.spread, self.noise)}
+        answers, contents = self._answers()
         quality = canonical_json(self.quality)  # refuses what JSON cannot hold before any write
         for name, content in contents.items():
             write_atomically(folder / name, content)
         write_json(folder / QUALITY_FILE, self.quality)
         write_atomically(folder / CARD_FILE, card(self.name, self.metrics, self.quality))
         body = {
+            **answers,
+            "quality_sha256": sha256_of_text(quality),
+            "provenance": self.provenance,
+        }
+        write_json(folder / SURROGATE_FILE, body | {"sum": sha256_of_text(canonical_json(body))})
+        return folder
+
+    @property
+    def sha256(self) -> str:
+        """The sum of all that its answers follow from: how good they are is not of it."""
+        answers, _ = self._answers()
+        return sha256_of_text(canonical_json(answers))
+
+    def _answers(self) -> tuple[dict[str, Any], dict[str, bytes]]:
+        """Return what answers follow from, as JSON, and the files that it names."""
+        models, contents = model_files(self.models, 0)
+        rates, more = model_files(self.rates, len(models))
+        contents |= more | {NOISE_FILE: noise_file(self.spread, self.noise)}
+        answers = {
             "format": FORMAT if self.noise.regions is not None else READABLE[0],
             "name": self.name,
             "table": self.table,
@@ -114,12 +131,9 @@ class Surrogate:
             "shapes": [shape.to_json() for shape in self.shapes],
             "models": models,
             "rates": rates,
-            "quality_sha256": sha256_of_text(quality),
             "sha256": {name: sha256_of_bytes(content) for name, content in contents.items()},
-            "provenance": self.provenance,
         }
-        write_json(folder / SURROGATE_FILE, body | {"sum": sha256_of_text(canonical_json(body))})
-        return folder
+        return answers, contents
 
     @staticmethod
     def load(folder: str | Path) -> "Surrogate":

@@ -75,7 +75,7 @@ def fit(
         table_sha256=metadata.table_sha256,
         space=rows.space,
         fidelities=metadata.fidelities,
-        metrics=metadata.metrics,
+        metrics=rows.metrics,
         targets=rows.targets,
         models=work.models,
         shapes=work.resources.shapes,

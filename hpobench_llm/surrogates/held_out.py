@@ -215,7 +215,8 @@ class HeldOut:
         """Return what bounds of time and memory kept out, each as a sentence."""
         rows = self.rows
         count, width = len(rows.features), rows.features.shape[1]
-        lines = rows.encoder.simplified()
+        lines = [f"{name}: no signal, {why}" for name, why in rows.without_signal.items()]
+        lines += rows.encoder.simplified()
         for family in FAMILIES.values():
             if not family.takes(count, width):
                 bounds = [f"at least {family.least_rows} rows"] if family.least_rows else []

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from hpobench_llm.errors import ConfigurationError
 from hpobench_llm.evaluation import STATUSES
-from hpobench_llm.metrics import Fidelity, Metric
+from hpobench_llm.metrics import Fidelity, Metric, objective_of
 from hpobench_llm.space import Space
 from hpobench_llm.surrogates.encoding import Encoder, FloatArray, encode_fidelities, relaxed
 from hpobench_llm.tables.table import Table
+from hpobench_llm.tables.worth import without_signal
 
 Level = tuple[float, ...]
 Kind = Literal["metric", "probability"]
@@ -82,7 +83,8 @@ class Rows:
 
     `features` is `(n, d)`, those of the configuration first (`width` of them); `levels`
     `(n, axes)`; `configuration` `(n,)` numbers from 0; `values` `(n, targets)` on the fitted
-    scale, NaN where nothing was measured.
+    scale, NaN where nothing was measured. `metrics` lack those `without_signal`, and why: from
+    these no order of configurations can be learned.
     """
 
     space: Space
@@ -95,6 +97,7 @@ class Rows:
     full: NDArray[np.bool_]
     targets: tuple[Target, ...]
     values: FloatArray
+    without_signal: dict[str, str]
     frame: pd.DataFrame
 
     @property
@@ -193,8 +196,11 @@ def rows_of(table: Table) -> Rows:
     axes = [fidelity.name for fidelity in metadata.fidelities]
     levels = frame[axes].to_numpy(dtype=np.float64).reshape(len(frame), len(axes))
     statuses = frame["status"].to_numpy()
+    silent = without_signal(table)
+    silent.pop(objective_of(metadata.metrics).name, None)  # it is what a surrogate is for
+    metrics = {name: m for name, m in metadata.metrics.items() if name not in silent}
     targets, columns = [], []
-    for metric in metadata.metrics.values():
+    for metric in metrics.values():
         measured = frame[metric.name].to_numpy(dtype=np.float64)
         if np.isfinite(measured).any():
             made = _metric_target(metric, measured, statuses)
@@ -223,7 +229,7 @@ def rows_of(table: Table) -> Rows:
     return Rows(
         space=space,
         fidelities=metadata.fidelities,
-        metrics=metadata.metrics,
+        metrics=metrics,
         encoder=encoder,
         features=np.hstack(
             [encoder.features(numbers), encode_fidelities(metadata.fidelities, levels)]
@@ -233,6 +239,7 @@ def rows_of(table: Table) -> Rows:
         full=np.all(levels == [f.full for f in metadata.fidelities], axis=1),
         targets=tuple(targets),
         values=np.where(np.isfinite(values), values, np.nan),
+        without_signal=silent,
         frame=frame,
     )
 

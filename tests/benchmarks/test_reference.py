@@ -96,6 +96,7 @@ def test_a_benchmark_says_what_it_is_and_whether_its_optimum_is_known(bench, tmp
     assert (bench.kind, bench.optimum_known) == ("surrogate", False)
     described = bench.identity()
     assert described["kind"] == "surrogate of small 0.0.1"
-    assert described["sha256 of the table"] == table.table_sha256
+    assert described["sha256 of the table"] == table.sha256
+    assert described["sha256"] == bench.sha256 != table.sha256
     assert described["held-out quality in full"].startswith("val_loss: R² ")
     assert described["ranking check"] == "not made"

@@ -128,6 +128,24 @@ def test_the_front_is_that_of_the_runs_in_full(bench):
         bench.hypervolume(names, found, reference={"val_loss": 9.0})
 
 
+def test_a_front_is_looked_for_once_and_every_variant_has_its_own(bench, monkeypatch):
+    names, fronts = [metric.name for metric in METRICS], []
+    find = TabularBenchmark.pareto_front
+    monkeypatch.setattr(
+        TabularBenchmark, "pareto_front", lambda b, n: fronts.append(b) or find(b, n)
+    )
+    limited, judge = bench.constrained({"peak_memory_bytes": 3500.0}), bench.judge()
+    variants = [bench.constrained({}), limited, judge, limited.judge()]
+    points = [{m.name: m.worst for m in METRICS}]
+    for one in variants:
+        first = one.reference_point(names)
+        assert one.reference_point(names) == first
+        one.hypervolume(names, points)
+        assert one.constrained({}).reference_point(names) == first
+    assert fronts[::2] == variants
+    assert limited.reference_point(names) != variants[0].reference_point(names)
+
+
 def test_bounds_are_kept_by_the_optimum_and_the_front(bench):
     limited = bench.constrained({"peak_memory_bytes": 3500.0, "score_toy": 0.1})
     assert bench.constraints == ()

@@ -31,10 +31,13 @@ def file(write_campaign):
     return write_campaign(('version = "0.0.1"', 'version = "0.0.1"\nsolo_runs = 0'))
 
 
-def test_it_answers_as_the_table_that_is_collected(file, tmp_path):
+def test_it_answers_as_the_table_that_is_collected(file, write_campaign, tmp_path):
     assert collect_grid([str(file), "--out", str(tmp_path / "t"), "--engine", "peft"]) == 0
     table = TabularBenchmark(Table.load(tmp_path / "t"))
     live = LiveBenchmark(file, engine="peft", device="cpu")
+    assert live.sha256 == LiveBenchmark(file, device="cpu").sha256
+    write_campaign(("seeds = [0, 1]", "seeds = [0, 2]"))  # the same file
+    assert live.sha256 != LiveBenchmark(file, device="cpu").sha256
     assert (live.name, live.space, live.fidelities) == (table.name, table.space, table.fidelities)
     (silent,) = table.table.metadata.provenance["without_signal"]  # four steps teach no answer
     assert live.metrics == table.metrics | {silent: live.metrics[silent]}

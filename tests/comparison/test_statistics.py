@@ -16,8 +16,8 @@ from scipy import stats
 from hpobench_llm.comparison.inference import (
     MeanRanks,
     bootstrap_median,
+    chi_square_of_ranks,
     first_within,
-    friedman,
     holm,
     percentiles,
     rank_correlation,
@@ -27,7 +27,12 @@ from hpobench_llm.comparison.inference import (
 )
 from hpobench_llm.comparison.problem import Problem
 from hpobench_llm.comparison.regret import Regrets, incumbents, regrets, snap
-from hpobench_llm.comparison.statistics import Comparison, compare_trajectories
+from hpobench_llm.comparison.statistics import (
+    FRIEDMAN,
+    KRUSKAL_WALLIS,
+    Comparison,
+    compare_trajectories,
+)
 from hpobench_llm.errors import IntegrityError, UnknownNameError
 from hpobench_llm.metrics import Metric
 
@@ -306,13 +311,48 @@ def test_units_cancel_over_benchmarks() -> None:
     assert signed_rank_test([one, two]) == signed_rank_test([one * 1024, two])
 
 
-def test_friedman_by_hand() -> None:
-    block_ranks = np.array([[1.0] * 6, [2.0] * 6, [3.0] * 6])
-    statistic, p = friedman(block_ranks) or (0.0, 0.0)
-    assert statistic == pytest.approx(12)
-    assert p == pytest.approx(math.exp(-6))
-    assert friedman(np.full((3, 6), 2.0)) == (0.0, 1.0)
-    assert friedman(block_ranks[:2]) is None
+def by_seed(values: np.ndarray) -> list[np.ndarray]:
+    return [column[:, None] for column in values.T]
+
+
+def test_all_at_once_by_hand() -> None:
+    values = np.array([[1.0] * 6, [2.0] * 6, [3.0] * 6])
+    assert chi_square_of_ranks(by_seed(values)) == pytest.approx((12, math.exp(-6)))
+    # Rank sums of 21, 57 and 93 in one block: 12 / (18 * 19) * (21² + 57² + 93²) / 6 - 3 * 19,
+    # over the correction for three ties of six.
+    kruskal = (12 / (18 * 19) * (21**2 + 57**2 + 93**2) / 6 - 57) / (1 - 3 * 210 / (18**3 - 18))
+    assert chi_square_of_ranks([values]) == pytest.approx((kruskal, math.exp(-kruskal / 2)))
+    assert chi_square_of_ranks(by_seed(np.full((3, 6), 2.0))) == (0.0, 1.0)
+    assert chi_square_of_ranks([values[:2]]) is None
+    assert chi_square_of_ranks([values[:, :1]]) is None
+
+
+def test_all_at_once_as_scipy_does() -> None:
+    values = np.random.default_rng(3).integers(9, size=(4, 7)).astype(float)
+    friedman, kruskal = stats.friedmanchisquare(*values), stats.kruskal(*values)
+    assert chi_square_of_ranks(by_seed(values)) == pytest.approx(tuple(friedman))
+    assert chi_square_of_ranks([values]) == pytest.approx(tuple(kruskal))
+    # A benchmark on which all tie says nothing, one of other units is one like any other.
+    assert chi_square_of_ranks([values, np.ones((4, 3))]) == pytest.approx(tuple(kruskal))
+    once, twice = chi_square_of_ranks([values]), chi_square_of_ranks([values, values * 1024])
+    assert once is not None
+    assert twice is not None
+    assert twice[0] == pytest.approx(2 * once[0])
+
+
+@pytest.mark.parametrize("seeds", [5, 20])
+def test_all_at_once_is_rarely_wrong_and_stronger_without_false_blocks(seeds) -> None:
+    """Over benchmarks too: alike, at most 5 in 100 differ, give or take (fewer with few seeds)."""
+    rng = np.random.default_rng(0)
+    wrong, right, blocked = 0, 0, 0
+    for _ in range(400):
+        studies = [rng.normal(size=(4, seeds)), rng.exponential(size=(4, seeds))]
+        wrong += (chi_square_of_ranks(studies) or (0, 1))[1] < 0.05
+        better = rng.normal(size=(4, seeds)) + 2.5 / math.sqrt(seeds) * np.eye(4)[0][:, None]
+        right += (chi_square_of_ranks([better]) or (0, 1))[1] < 0.05
+        blocked += (chi_square_of_ranks(by_seed(better)) or (0, 1))[1] < 0.05
+    assert 0.01 < wrong / 400 < 0.08
+    assert right > blocked > 0
 
 
 def test_rank_correlation_of_monotone_and_constant_data() -> None:
@@ -354,8 +394,11 @@ def test_a_clearly_better_optimizer_is_better() -> None:
     assert [p.verdict for p in result.pairs] == ["better"] * 3
     assert (result.paired, result.pairs[0].wins) == (False, 144)
     assert compare(study(good=0.0, bad=2.0), paired=True).pairs[0].wins == 12
-    assert result.friedman is not None
-    assert result.friedman.p < 0.001
+    assert result.overall is not None
+    assert result.overall.test == result.benchmarks[0].overall.test == KRUSKAL_WALLIS
+    assert result.overall.p < 0.001
+    shared = compare(study(good=0.0, bad=2.0, worse=4.0), paired=True)
+    assert shared.overall.test == shared.benchmarks[0].overall.test == FRIEDMAN
 
 
 def test_higher_scores_win_when_the_metric_is_maximised() -> None:

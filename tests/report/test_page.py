@@ -252,6 +252,10 @@ def test_the_summary_says_who_wins_and_what_is_a_tie() -> None:
     words = summarise(ladder(a=1.0, b=1.25, c=1.25))
     assert "a has the lowest mean final rank, 1.00" in words
     assert "a beats b and c" in words
+    sentence = "Kruskal and Wallis's test over all optimizers: chi-square 29, p < 0.001."
+    assert sentence in words
+    page = "".join(parse(render(title="t", comparison=ladder(a=1.0, b=1.25, c=1.25))).itertext())
+    assert page.count(sentence) == 2  # in its first paragraph and below the pairs
     assert "Not told apart, so a tie: b and c." in words
     assert "within the noise between configurations at one seed, 0.5 nats" in words
     assert "100 % of its seeds ended within this noise of the optimum." in words

@@ -63,6 +63,28 @@ def wait_until(condition):
         time.sleep(0.02)
 
 
+def test_a_study_goes_on_without_its_readers_and_its_status_is_its_own(tmp_path):
+    spec, out = write(tmp_path, "random", "raises"), tmp_path / "out"
+
+    def ended(closing, **environment):
+        return subprocess.run(
+            ["bash", "-c", f'"$@" {closing}; exit ${{PIPESTATUS[0]}}', "-", *command(spec, out)],
+            capture_output=True,
+            text=True,
+            env=os.environ | environment,
+            timeout=PATIENCE_SECONDS,
+        )
+
+    broken = ended("2>&1 | true")
+    assert (broken.returncode, broken.stderr) == (1, "")
+    assert [(f["optimizer"], f["seed"]) for f in failures_of(out)] == [("raises", 1)]
+    assert len(read_trajectories(out)[1]) == 18
+    closed = ended(">&- 2>&-", HEALED="1")
+    assert (closed.returncode, closed.stderr) == (0, "")
+    assert failures_of(out) == []
+    assert len(read_trajectories(out)[1]) == 24
+
+
 def descendants(pid):
     """Return the processes below one that run our optimizers; Python's own helper is none."""
     found = []

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from hpobench_llm.studies.recorded import record, recorded
 from hpobench_llm.studies.results import read_trajectories
 from hpobench_llm.studies.runner import Runner
 from hpobench_llm.studies.study import Cell, Study, StudySpec
+from hpobench_llm.surrogates.artefact import Surrogate
 from tests.optimizers.test_plugins import GOOD, install
 
 SPEC = StudySpec(
@@ -214,6 +216,34 @@ def test_a_process_with_other_code_than_the_study_began_with_runs_nothing():
     expected["optimizers"]["random"] = "other"
     with pytest.raises(IntegrityError, match="random: the study began with other, the process"):
         Runner(SPEC, expected).replay(CELLS[0])
+
+
+def test_a_surrogate_that_was_fitted_again_is_noticed(tmp_path, project_root):
+    spec = replace(
+        SPEC,
+        benchmarks=(str(tmp_path / "mine"),),
+        optimizers=("random",),
+        seeds=1,
+        kind="surrogate",
+        allow_poor=True,
+    )
+    fitted = Surrogate.load(project_root / "surrogates" / "lora-nano")
+    (cell,), out = spec.cells(), tmp_path / "out"
+    out.mkdir()
+    fitted.write(tmp_path / "mine")
+    folder = Folder(out, Study(spec))
+    folder.keep(cell, Runner(spec).replay(cell))
+    folder.merge({})
+    # What is known of its quality is no answer of it.
+    fitted.with_quality("ranking_check", None).write(tmp_path / "mine")
+    folder, notes = reopened(out, spec)
+    assert (folder.missing(), notes) == ([], [])
+    model = replace(fitted.models[0], offset=fitted.models[0].offset + 0.01)
+    replace(fitted, models=(model, *fitted.models[1:])).write(tmp_path / "mine")
+    with pytest.raises(SpecError, match="`tables`: lora-nano changed since the study began, or"):
+        Folder(out, Study(spec))
+    with pytest.raises(IntegrityError, match=r"sha256 .*, the surrogate here has "):
+        compare(out)
 
 
 def test_an_edited_plug_in_runs_anew(tmp_path):

@@ -24,6 +24,7 @@ from hpobench_llm.errors import (
 from hpobench_llm.metrics import Fidelity
 from hpobench_llm.space import Categorical, Float, Integer, Ordinal, Space
 from hpobench_llm.surrogates.artefact import Surrogate
+from hpobench_llm.surrogates.card import card
 from hpobench_llm.surrogates.encoding import relaxed
 from hpobench_llm.surrogates.fit import fit
 from hpobench_llm.tables.table import Table
@@ -86,6 +87,19 @@ def test_single_and_batch_agree_to_the_bit(bench, asked, step, seed):
             assert alone.metrics.items() == {
                 (name, value) for name, value in one.metrics.items() if name == "test_loss"
             }
+
+
+def test_a_score_without_signal_is_not_fitted_and_said(quick):
+    made = sparse_table(40)
+    frame = made.frame.assign(score_toy=0.25, val_loss=2.0)
+    flat = make_table(frame, made.metadata.space, metrics=(LOSS, SCORE))
+    fitted = fit(flat, folds=2, extrapolate=False)
+    assert [target.name for target in fitted.targets] == ["val_loss"]  # the objective always is
+    assert list(fitted.metrics) == ["val_loss"]
+    assert "score_toy: no signal, every run has 0.25" in fitted.quality["left_out"]
+    assert "- score_toy: no signal" in card(fitted.name, fitted.metrics, fitted.quality)
+    with pytest.raises(UnknownNameError, match="'score_toy'"):
+        SurrogateBenchmark(fitted).query({"lr": 1e-3, "dropout": 0.1}, metrics=["score_toy"])
 
 
 @given(configs, st.lists(st.floats(0, 16), min_size=2, max_size=6))

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from hpobench_llm.errors import DataError
-from hpobench_llm.metrics import Metric
+from hpobench_llm.metrics import Metric, Role
 from hpobench_llm.space import Ordinal, Space
 from hpobench_llm.tables.importers.imported import ImportedDraft, noted
 from hpobench_llm.tables.importers.upstream import Original, Upstream, original
@@ -99,7 +99,7 @@ def _draft(source: Original, section: _Section, space: Space) -> ImportedDraft:
         context=_CONTEXT,
         licence="Apache-2.0",
         space=space,
-        metrics=[_loss("test_loss"), _loss("train_loss")],
+        metrics=[_loss("test_loss"), _loss("train_loss", "diagnostic")],
         rows=frame,
         importer=NAME,
         files=[source.provenance],
@@ -259,7 +259,12 @@ def _numbers(where: str, text: str, brackets: str, kind: type[Any]) -> list[Any]
     return values
 
 
-def _loss(name: str) -> Metric:
+def _loss(name: str, role: Role = "objective") -> Metric:
     return Metric(
-        name=name, unit="nats per token", direction="minimize", worst=DIVERGED_NLL, low=0.0
+        name=name,
+        unit="nats per token",
+        direction="minimize",
+        worst=DIVERGED_NLL,
+        low=0.0,
+        role=role,
     )

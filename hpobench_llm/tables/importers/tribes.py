@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from hpobench_llm.errors import DataError
-from hpobench_llm.metrics import Metric
+from hpobench_llm.metrics import Metric, Role
 from hpobench_llm.space import Float, Integer, Ordinal, Space
 from hpobench_llm.tables.importers.imported import ImportedDraft, noted
 from hpobench_llm.tables.importers.upstream import Original, Upstream, original
@@ -172,7 +172,7 @@ def _experiment_3(source: Original) -> ImportedDraft:
                 Ordinal("dropout", DROPOUTS[:5], unit="probability"),
             )
         ),
-        metrics=[_loss("val_loss", frame), _loss("train_loss", frame)],
+        metrics=[_loss("val_loss", frame), _loss("train_loss", frame, "diagnostic")],
         rows=frame,
         importer=NAME,
         files=[source.provenance],
@@ -233,13 +233,14 @@ def _history_line(path: Path, number: int, cells: list[str]) -> list[float]:
     return values
 
 
-def _loss(name: str, rows: pd.DataFrame) -> Metric:
+def _loss(name: str, rows: pd.DataFrame, role: Role = "objective") -> Metric:
     return Metric(
         name=name,
         unit="nats per label token",
         direction="minimize",
         worst=float(rows[name].max()),
         low=0.0,
+        role=role,
     )
 
 

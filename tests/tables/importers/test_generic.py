@@ -62,6 +62,29 @@ def test_one_row_a_run_without_any_fidelity(bring):
     assert table.metadata.space.config_id({"lr": 0.1}) in set(table.frame["config_id"])
 
 
+def test_roles_follow_from_place_name_and_direction_or_are_said(bring):
+    spec = "[hyperparameters.lr]\n" + "".join(
+        f'[metrics.{name}]\ndirection = "{direction}"\n{role}'
+        for name, direction, role in (
+            ("train_loss", "minimize", ""),
+            ("train_acc", "maximize", ""),
+            ("acc", "maximize", ""),
+            ("loss", "minimize", ""),
+            ("watts", "minimize", 'role = "cost"\n'),
+        )
+    )
+    table = bring(spec, "lr,train_loss,train_acc,acc,loss,watts\n1,1,1,1,1,1\n2,2,2,2,2,2\n")[
+        "mine"
+    ]
+    assert {name: metric.role for name, metric in table.metadata.metrics.items()} == {
+        "train_loss": "objective",  # it stands first
+        "train_acc": "diagnostic",
+        "acc": "score",
+        "loss": "objective",
+        "watts": "cost",
+    }
+
+
 def test_curves_of_unequal_length_are_never_carried_on(bring):
     costs = '[costs.sec]\ncounts = "so_far"\n'
     table = bring(CURVES + costs, LONG)["mine"]

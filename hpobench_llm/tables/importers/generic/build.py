@@ -11,7 +11,7 @@ import pandas as pd
 
 from hpobench_llm.artefacts import sha256_of_file
 from hpobench_llm.errors import DataError
-from hpobench_llm.metrics import Fidelity, Metric
+from hpobench_llm.metrics import Fidelity, Metric, Role
 from hpobench_llm.space import Space
 from hpobench_llm.spec import read_spec
 from hpobench_llm.tables.importers.generic import runs
@@ -226,7 +226,17 @@ def _metric(
         low=low,
         high=high,
         stderr=entry.stderr,
+        role=entry.role or _role(name, entry, first=column == next(iter(context.spec.metrics))),
     )
+
+
+def _role(name: str, entry: MetricSpec, *, first: bool) -> Role:
+    """Return what a metric is for, where the spec does not say."""
+    if first:
+        return "objective"
+    if "train" in name.lower():
+        return "diagnostic"
+    return "score" if entry.direction == "maximize" else "objective"
 
 
 def _extra(records: Records, column: str) -> "np.ndarray[Any, Any]":

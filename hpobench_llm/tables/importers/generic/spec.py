@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from hpobench_llm.errors import nearest
+from hpobench_llm.metrics import Role
 from hpobench_llm.tables.columns import MEASURES
 from hpobench_llm.tables.importers.generic.cells import comparable
 from hpobench_llm.tables.schema import LICENCE_NOT_STATED, check_name
@@ -79,6 +80,9 @@ class FidelitySpec:
 class MetricSpec:
     """One metric. `worst` is by default the worst finite value of the table.
 
+    `role` is by default `objective` for the first metric. Of the others one that is named after
+    training is a `diagnostic`, one to maximize a `score`, any else an `objective` too.
+
     `missing` says what an empty cell means: by default a failed run for the first metric and "not
     measured here" for the others. `per_run` marks, in layouts with curves, a value of the run's
     end that no checkpoint has.
@@ -91,6 +95,7 @@ class MetricSpec:
     low: float | None = None
     high: float | None = None
     stderr: str = ""
+    role: Literal["", Role] = ""
     missing: Literal["", "failed", "diverged", "not_measured"] = ""
     per_run: bool = False
 

@@ -1,9 +1,9 @@
-"""`hpobench-llm`: list, check, import, fit, replay, compare and verify; make a base model."""
+"""`hpobench-llm`: list, check, import, fit, replay, compare, verify; make data and bases."""
 
 import argparse
 from collections.abc import Sequence
 
-from hpobench_llm.cli import bases, listing, studies, surrogates, tables
+from hpobench_llm.cli import bases, inputs, listing, studies, surrogates, tables
 from hpobench_llm.console import run_command
 
 PROGRAM = "hpobench-llm"
@@ -15,7 +15,7 @@ def parser() -> argparse.ArgumentParser:
         prog=PROGRAM, description="Compare hyperparameter optimizers on real LoRA fine-tunes."
     )
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for part in (listing, tables, surrogates, studies, bases):
+    for part in (listing, tables, surrogates, studies, inputs, bases):
         part.add(commands)
     return made
 

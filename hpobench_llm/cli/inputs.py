@@ -2,11 +2,11 @@
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
 from hpobench_llm.collect.inputs.build import Built, build_inputs
 from hpobench_llm.collect.inputs.catalogue import INPUTS
+from hpobench_llm.console import say
 from hpobench_llm.errors import HpobenchError
 
 SOURCES = "HPOBENCH_LLM_SOURCES"
@@ -43,7 +43,7 @@ def _build(options: argparse.Namespace) -> int:
 
 def _say(result: Built) -> None:
     if result.problem:
-        print(f"build-data: error: {result.problem}", file=sys.stderr)
+        say(f"build-data: error: {result.problem}")
     else:
         entry = result.entry
         print(f"{result.file}: {entry.repository} at {entry.commit[:12]}; {entry.licence}")

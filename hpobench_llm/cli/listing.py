@@ -6,6 +6,7 @@ import shutil
 import sys
 from typing import Any
 
+from hpobench_llm.console import one_line, say
 from hpobench_llm.errors import IntegrityError
 
 
@@ -31,7 +32,7 @@ def _ls(options: argparse.Namespace) -> int:
             try:
                 table = Table.load(folder)
             except IntegrityError as error:
-                print(f"ls: error: {error}", file=sys.stderr)
+                say(f"ls: error: {error}")
                 status = error.exit_status
                 continue
             metadata = table.metadata
@@ -55,7 +56,7 @@ def _ls(options: argparse.Namespace) -> int:
         print("benchmarks")
         widest = max(map(len, listed["benchmarks"]))
         for name, about in listed["benchmarks"].items():
-            print(f"  {name.ljust(widest)}  {about}")
+            print(one_line(f"  {name.ljust(widest)}  {about}"))
     if "optimizers" in listed:
         print("optimizers")
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None

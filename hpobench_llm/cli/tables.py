@@ -2,10 +2,10 @@
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 from hpobench_llm.cli.trust import add_trust, trust_of
+from hpobench_llm.console import say
 from hpobench_llm.errors import (
     HpobenchError,
     IntegrityError,
@@ -115,7 +115,7 @@ def _check(options: argparse.Namespace) -> int:
         try:
             table = Table.load(folder)
         except IntegrityError as error:
-            print(f"check: error: {error}", file=sys.stderr)
+            say(f"check: error: {error}")
             status = error.exit_status
         else:
             print(f"{folder}: ok, {len(table.frame)} rows, sha256 {table.metadata.table_sha256}")
@@ -141,7 +141,7 @@ def _import(options: argparse.Namespace) -> int:
         print(f"{table.folder}: {len(table.frame)} rows, sha256 {table.metadata.table_sha256}")
         if options.source == GENERIC:  # what was decided for the user, who may decide otherwise
             for note in table.metadata.provenance[IMPORTED]["notes"]:
-                print(f"  {note}", file=sys.stderr)
+                say(f"  {note}")
     return 0
 
 
@@ -160,8 +160,8 @@ def _propose(options: argparse.Namespace) -> int:
     )
     print("\n".join(map(str, files)))
     for note in notes:
-        print(f"  {note}", file=sys.stderr)
-    print(f"Edit it, then: hpobench-llm import {GENERIC} --spec {options.spec}", file=sys.stderr)
+        say(f"  {note}")
+    say(f"Edit it, then: hpobench-llm import {GENERIC} --spec {options.spec}")
     return 0
 
 
@@ -185,10 +185,7 @@ def _verify(options: argparse.Namespace) -> int:
             f"{error}; --campaign names the file that {options.table} was collected with"
         ) from None
     if len(chosen) < options.rows:
-        print(
-            f"verify: the table has {len(chosen)} configurations: a run of each is trained",
-            file=sys.stderr,
-        )
+        say(f"verify: the table has {len(chosen)} configurations: a run of each is trained")
     with Progress(len(chosen), f"verify {table.metadata.name}") as progress:
         found = verify(
             table,

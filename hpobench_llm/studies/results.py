@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 from pandas.api import types
 
-from hpobench_llm.artefacts import read_json, sha256_of_bytes
+from hpobench_llm.artefacts import read_file, read_json, sha256_of_bytes
 from hpobench_llm.errors import IntegrityError
 from hpobench_llm.evaluation import STATUSES
 from hpobench_llm.replaying.columns import METRIC, NUMBERS, TEXTS, column
@@ -68,7 +68,7 @@ def read_failures(out: Path, header: Header) -> list[dict[str, Any]]:
 
 def _content(path: Path, header: Header) -> bytes:
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except FileNotFoundError:
         raise IntegrityError(
             f"{path}: no such file; the study is not complete, replay it again"

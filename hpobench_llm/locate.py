@@ -21,6 +21,12 @@ def shelves(stage: str) -> list[Path]:
     return [*found, _PACKAGE / "_data" / stage, _PACKAGE.parent / stage]
 
 
+def shipped(place: str) -> Path:
+    """Return a file or folder that comes with the package, as `collect/bases/tiny`."""
+    carried = _PACKAGE / "_data" / place
+    return carried if carried.exists() else _PACKAGE.parent / place
+
+
 def find_campaign(name: str) -> Path:
     """Return the campaign file that a table of this name was collected with.
 

@@ -54,9 +54,10 @@ def swept_axis(space: Space) -> Dimension:
 
     Where no axis is called so it is the first logarithmic one, or else the first.
     """
-    named: list[Dimension] = [dimension for dimension in space if dimension.name in RATES]
+    named = [dimension for dimension in space if dimension.name in RATES]
     logarithmic = [d for d in space if not isinstance(d, Categorical) and d.log]
-    return next(iter((*named, *logarithmic, *space)))
+    best_first: list[Dimension] = [*named, *logarithmic, *space]
+    return best_first[0]
 
 
 def _default(dimension: Dimension) -> Value:

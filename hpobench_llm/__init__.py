@@ -9,6 +9,7 @@ from hpobench_llm.lazy import lazily
 
 if TYPE_CHECKING:
     from hpobench_llm.benchmarks.catalogue import list_benchmarks, load
+    from hpobench_llm.benchmarks.suite import list_suites, suite
     from hpobench_llm.collect.collection import collect_grid
     from hpobench_llm.optimizers.registry import list_optimizers
     from hpobench_llm.replaying.replay import replay
@@ -21,8 +22,10 @@ __all__ = [
     "compare",
     "list_benchmarks",
     "list_optimizers",
+    "list_suites",
     "load",
     "replay",
+    "suite",
 ]
 
 _HOMES = {
@@ -30,8 +33,10 @@ _HOMES = {
     "compare": "hpobench_llm.report.compare",
     "list_benchmarks": "hpobench_llm.benchmarks.catalogue",
     "list_optimizers": "hpobench_llm.optimizers.registry",
+    "list_suites": "hpobench_llm.benchmarks.suite",
     "load": "hpobench_llm.benchmarks.catalogue",
     "replay": "hpobench_llm.replaying.replay",
+    "suite": "hpobench_llm.benchmarks.suite",
 }
 
 __getattr__, __dir__ = lazily(__name__, __all__, _HOMES)

@@ -98,7 +98,8 @@ def _check(frame: pd.DataFrame, header: Header, path: Path) -> None:
         return IntegrityError(f"{path}: column `{name}` {what}")
 
     study = header.study
-    metrics = {column(frame, METRIC, name) for name in study.objectives}
+    optimized = {name for one in study.benchmarks for name in study.objectives_of(one)}
+    metrics = {column(frame, METRIC, name) for name in optimized}
     for name in (*TEXTS, *NUMBERS, *metrics):
         if name not in frame.columns:
             raise wrong(name, "is missing")

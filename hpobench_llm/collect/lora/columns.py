@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from hpobench_llm.collect.columns import RunColumn, number
 from hpobench_llm.collect.ledger.header import Header
+from hpobench_llm.collect.lora.mixture import axes_of
 from hpobench_llm.collect.lora.spec import LoraCampaign
 from hpobench_llm.metrics import Metric
 
@@ -80,17 +81,26 @@ def columns_of(campaign: LoraCampaign, untrained: Mapping[str, float]) -> tuple[
 
     `untrained` tells which smaller validation sets and scores there are, margins too.
     """
+    shares = [
+        number(axis.name, "share of rows", f"share of {source} among the training rows")
+        for source, axis in zip(campaign.mixture, axes_of(campaign.mixture), strict=True)
+    ]
     scores = [
         number(name, *_meaning(name))
         for name in untrained
         if name.startswith(("val_loss_", "score_"))
     ]
-    return (*_COLUMNS, *scores)
+    return (*_COLUMNS, *shares, *scores)
 
 
 def _meaning(name: str) -> tuple[str, str]:
     if name.startswith("val_loss_"):
         rows = name.removeprefix("val_loss_")
+        if not rows.isdecimal():
+            return (
+                "nats per label token",
+                f"loss on those of the validation rows that are {rows}'s",
+            )
         return "nats per label token", f"loss on the first {rows} of the validation rows"
     metric = name.removesuffix("_stderr")
     unit = "nats" if metric.endswith("_margin") else "share of items"
@@ -157,9 +167,10 @@ def split_rule(campaign: LoraCampaign) -> str:
     """Say how rows are dealt out to training, validation and test."""
     words = campaign.data.group_words
     compared = "question or answer" if campaign.data.group_answers else "question"
+    parts = "; validation and test rows are equal parts of the sources" if campaign.mixture else ""
     together = (
         f"; rows that share a rare run of {words} words of their {compared} share a set"
         if words
         else ""
     )
-    return f"disjoint by a hash of the normalised question{together}"
+    return f"disjoint by a hash of the normalised question{together}{parts}"

@@ -38,8 +38,8 @@ def check_sealable(
 
 
 def loss_columns(campaign: LoraCampaign) -> list[str]:
-    """Return the columns of losses on smaller validation sets."""
-    return [f"val_loss_{count}" for count in campaign.data.val_subsets]
+    """Return the columns of losses on smaller validation sets, and on those of one source."""
+    return [f"val_loss_{part}" for part in (*campaign.data.val_subsets, *campaign.mixture)]
 
 
 def score_columns(score: Score) -> list[str]:

@@ -14,6 +14,7 @@ from hpobench_llm.collect.lora.engines.packed_adamw import PackedAdamW
 from hpobench_llm.collect.lora.engines.packed_lora import Pack
 from hpobench_llm.collect.lora.engines.record import Recorder, Tally
 from hpobench_llm.collect.lora.engines.workbench import Workbench
+from hpobench_llm.collect.lora.mixture import shares_of
 from hpobench_llm.collect.lora.scores.losses import label_losses
 from hpobench_llm.collect.record import RunRecord
 
@@ -98,8 +99,10 @@ def _stages(
     hypers = [campaign.hyperparameters(run.config) for run in runs]
     pack = Pack(base, hypers, [run.seed for run in runs])
     optimizer = PackedAdamW(pack.values, pack.gradients, hypers)
-    configs = list(zip(hypers, (run.seed for run in runs), strict=True))
-    batches = step_batches(bench.split.train, campaign.step_rows, configs, bench.pad, device)
+    configs = [
+        (hyper, shares_of(run.config), run.seed) for hyper, run in zip(hypers, runs, strict=True)
+    ]
+    batches = step_batches(bench.split.rows_of, campaign.step_rows, configs, bench.pad, device)
     accumulate = [hyper.batch_rows // campaign.step_rows for hyper in hypers]
     passes = campaign.passes(hypers[0])  # the same for all of a pack
     updates = [campaign.checkpoints[-1] * passes // count for count in accumulate]

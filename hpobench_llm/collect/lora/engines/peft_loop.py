@@ -12,6 +12,7 @@ from hpobench_llm.collect.lora.engines.memory import is_out_of_memory
 from hpobench_llm.collect.lora.engines.meter import Meter
 from hpobench_llm.collect.lora.engines.record import Recorder, Tally
 from hpobench_llm.collect.lora.engines.workbench import Workbench
+from hpobench_llm.collect.lora.mixture import shares_of
 from hpobench_llm.collect.lora.scores.losses import label_losses
 from hpobench_llm.collect.record import RunRecord
 
@@ -60,9 +61,8 @@ def _stages(
             eps=hyper.epsilon,
             weight_decay=hyper.weight_decay,
         )
-        batches = step_batches(
-            bench.split.train, campaign.step_rows, [(hyper, run.seed)], bench.pad, device
-        )
+        drawn = (hyper, shares_of(run.config), run.seed)
+        batches = step_batches(bench.split.rows_of, campaign.step_rows, [drawn], bench.pad, device)
         accumulate = hyper.batch_rows // campaign.step_rows
         passes = campaign.passes(hyper)
         updates = campaign.checkpoints[-1] * passes // accumulate

@@ -20,24 +20,23 @@ def findings(campaign: WidthsCampaign, frame: pd.DataFrame) -> list[str]:
     plain = frame.astype(dict.fromkeys(numbers, float))
     plain["parametrisation"] = plain["parametrisation"].astype(str)
     axes = [name for name in campaign.space.names if name not in _SETTING] + _SETTING
-    good = plain.groupby(axes)["status"].transform(lambda each: bool((each == "ok").all()))
-    means = plain[good].groupby([*axes, STEP], as_index=False)[[*SIZES, "val_loss", "tokens_seen"]]
-    curves = means.mean()
-    return [
-        *_coordinates(curves, axes),
-        *_drift(campaign, curves),
-        *_saved(curves, axes),
-    ]
+    plain["failed"] = plain["status"].astype(str) != "ok"
+    good = plain[~plain.groupby(axes)["failed"].transform("any")]
+    if good.empty:
+        return []
+    measured = [*SIZES, "val_loss", "tokens_seen"]
+    curves = good.groupby([*axes, STEP], as_index=False)[measured].mean()
+    return [*_coordinates(curves, axes), *_drift(campaign, curves), *_saved(curves, axes)]
 
 
 def _coordinates(curves: pd.DataFrame, axes: list[str]) -> Iterator[str]:
     """Say how sizes of activations at the end grow with the width, from cold starts."""
     end = curves[(curves[STEP] == curves[STEP].max()) & (curves["shrink"] == 0)]
-    others = [axis for axis in axes if axis not in _SETTING]
+    others = [axis for axis in axes if axis != "width"]
     widths = sorted(end["width"].unique())
-    for name in sorted(end["parametrisation"].unique(), reverse=True):
-        own = end[end["parametrisation"] == name]
-        whole = own.groupby(others, dropna=False)["width"].transform("nunique") == len(widths)
+    for name in sorted(end["parametrisation"].unique()):
+        own = end[(end["parametrisation"] == name) & (end[list(SIZES)] > 0).all(axis=1)]
+        whole = own.groupby(others)["width"].transform("nunique") == len(widths)
         logs = np.log(own[whole].set_index("width")[list(SIZES)]).groupby("width").mean()
         if len(widths) < 2 or len(logs) < len(widths):
             continue
@@ -60,25 +59,24 @@ def _drift(campaign: WidthsCampaign, curves: pd.DataFrame) -> Iterator[str]:
     end = curves[curves[STEP] == curves[STEP].max()]
     if len(rates) < 2:
         return
-    for name in sorted(end["parametrisation"].unique(), reverse=True):
-        for shrink in sorted(end["shrink"].unique()):
-            own = end[(end["parametrisation"] == name) & (end["shrink"] == shrink)]
-            best = own.loc[own.groupby("width")["val_loss"].idxmin()].sort_values("width")
-            steps = [min(range(len(rates)), key=lambda i: abs(rates[i] - lr)) for lr in best["lr"]]
-            yield (
-                f"best learning rate, {name}, {_start(shrink)}: {_listed(best['lr'])} at widths "
-                f"{_listed(best['width'])}, {abs(steps[-1] - steps[0])} grid steps from the first "
-                f"to the last; losses {', '.join(f'{loss:.3f}' for loss in best['val_loss'])}"
-            )
+    for (name, shrink), own in end.groupby(["parametrisation", "shrink"]):
+        best = own.loc[own.groupby("width")["val_loss"].idxmin()].sort_values("width")
+        steps = [rates.index(lr) for lr in best["lr"]]
+        yield (
+            f"best learning rate, {name}, {_start(shrink)}: {_listed(best['lr'])} at widths "
+            f"{_listed(best['width'])}, {abs(steps[-1] - steps[0])} grid steps from the first to "
+            f"the last; losses {', '.join(f'{loss:.3f}' for loss in best['val_loss'])}"
+        )
 
 
 def _saved(curves: pd.DataFrame, axes: list[str]) -> Iterator[str]:
     """Say how many tokens a warm start saves until it has the loss that the cold run ends with."""
     own = [axis for axis in axes if axis != "shrink"]
     cold = curves[(curves["shrink"] == 0) & (curves[STEP] == curves[STEP].max())]
-    targets = cold.set_index(own)[["val_loss", "tokens_seen"]]
-    targets.columns = pd.Index(["target", "budget"])
-    joined = curves[curves["shrink"] > 0].join(targets, on=own, how="inner")
+    targets = cold[[*own, "val_loss", "tokens_seen"]].rename(
+        columns={"val_loss": "target", "tokens_seen": "budget"}
+    )
+    joined = curves[curves["shrink"] > 0].merge(targets, on=own)
     for (name, shrink), part in joined.groupby(["parametrisation", "shrink"]):
         runs = part.groupby(own)
         reached = part[part["val_loss"] <= part["target"]].groupby(own)["tokens_seen"].min()

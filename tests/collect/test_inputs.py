@@ -15,7 +15,7 @@ from hpobench_llm.cli import main
 from hpobench_llm.collect.inputs import catalogue, upstream
 from hpobench_llm.collect.inputs.build import build_inputs
 from hpobench_llm.collect.inputs.catalogue import INPUTS, Input
-from hpobench_llm.collect.lora.data.files import checked_sum
+from hpobench_llm.collect.training.checksum import checked_sum
 from hpobench_llm.errors import DataError, UnknownNameError
 
 T0 = {

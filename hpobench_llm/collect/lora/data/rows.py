@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpobench_llm.artefacts import sha256_of_text
-from hpobench_llm.collect.lora.data import synthetic
 from hpobench_llm.collect.lora.data.encoding import Encoder, Tokens
 from hpobench_llm.collect.lora.data.examples import Example, Unusable, example_of
-from hpobench_llm.collect.lora.data.files import checked_sum, read_rows
+from hpobench_llm.collect.lora.data.files import read_rows
 from hpobench_llm.collect.lora.data.grouping import group_by_rare_runs
 from hpobench_llm.collect.lora.data.mixing import in_turns, mixed
 from hpobench_llm.collect.lora.mixture import Shares
 from hpobench_llm.collect.lora.recipe import Data, Source
 from hpobench_llm.collect.lora.spec import LoraCampaign
+from hpobench_llm.collect.training import synthetic
+from hpobench_llm.collect.training.checksum import checked_sum
 from hpobench_llm.errors import DataError, MissingDependencyError
 from hpobench_llm.spec import resolve_path
 

@@ -7,9 +7,7 @@ import torch
 
 from hpobench_llm.collect.campaign.spec import Run
 from hpobench_llm.collect.lora.bases.model import parameters_per_rank
-from hpobench_llm.collect.lora.data.batches import schedule, step_batches
-from hpobench_llm.collect.lora.engines.memory import is_out_of_memory
-from hpobench_llm.collect.lora.engines.meter import Meter
+from hpobench_llm.collect.lora.data.batches import step_batches
 from hpobench_llm.collect.lora.engines.packed_adamw import PackedAdamW
 from hpobench_llm.collect.lora.engines.packed_lora import Pack
 from hpobench_llm.collect.lora.engines.record import Recorder, Tally
@@ -17,6 +15,9 @@ from hpobench_llm.collect.lora.engines.workbench import Workbench
 from hpobench_llm.collect.lora.mixture import shares_of
 from hpobench_llm.collect.lora.scores.losses import label_losses
 from hpobench_llm.collect.record import RunRecord
+from hpobench_llm.collect.training.memory import is_out_of_memory
+from hpobench_llm.collect.training.meter import Meter
+from hpobench_llm.collect.training.schedule import schedule
 
 OnStep = Callable[[int], None]
 

@@ -7,14 +7,15 @@ import torch
 
 from hpobench_llm.collect.campaign.spec import Run
 from hpobench_llm.collect.lora.bases.model import adapted, parameters_per_rank
-from hpobench_llm.collect.lora.data.batches import schedule, step_batches
-from hpobench_llm.collect.lora.engines.memory import is_out_of_memory
-from hpobench_llm.collect.lora.engines.meter import Meter
+from hpobench_llm.collect.lora.data.batches import step_batches
 from hpobench_llm.collect.lora.engines.record import Recorder, Tally
 from hpobench_llm.collect.lora.engines.workbench import Workbench
 from hpobench_llm.collect.lora.mixture import shares_of
 from hpobench_llm.collect.lora.scores.losses import label_losses
 from hpobench_llm.collect.record import RunRecord
+from hpobench_llm.collect.training.memory import is_out_of_memory
+from hpobench_llm.collect.training.meter import Meter
+from hpobench_llm.collect.training.schedule import schedule
 
 
 def train_runs(

@@ -1,6 +1,5 @@
 """What all runs of a campaign share: frozen base, rows, scores, and how to evaluate."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from hpobench_llm.collect.lora.scores.prefix import shared_prefix, without_prefi
 from hpobench_llm.collect.lora.scores.scorer import Scorer, build_scorers
 from hpobench_llm.collect.lora.spec import LoraCampaign
 from hpobench_llm.collect.record import Provenance, finite
+from hpobench_llm.collect.training.meter import seconds_on
 from hpobench_llm.collect.trust import NONE, Trust
 from hpobench_llm.errors import SpecError
 from hpobench_llm.provenance import git_revision, processor, versions
@@ -156,17 +156,6 @@ class _RowSet:
             for name, part in self._parts.items()
         }
         return means, sums[self._parts["val_loss"]]
-
-
-def seconds_on(device: torch.device) -> float:
-    """Return a clock of computing: CPU seconds of this process on a CPU, wall seconds on a GPU.
-
-    On a CPU the wall clock would count the other programs of the machine as a run's cost.
-    """
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-        return time.perf_counter()
-    return time.process_time()
 
 
 def prepare(

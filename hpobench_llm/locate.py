@@ -1,6 +1,7 @@
 """Find tables and surrogates by name: the user's own, or those that come with the package."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from hpobench_llm.errors import UnknownNameError
@@ -35,8 +36,9 @@ def find_artefact(stage: str, name: str | Path) -> Path:
     Raises:
         UnknownNameError: there is none; the message names the nearest.
     """
-    if (Path(name) / _MARKERS[stage]).is_file():
-        return Path(name)
+    with suppress(OSError, TypeError, ValueError):  # it may be anything but a path
+        if (Path(name) / _MARKERS[stage]).is_file():
+            return Path(name)
     known = list_artefacts(stage)
     if str(name) not in known:
         raise UnknownNameError(stage.removesuffix("s"), str(name), known)

@@ -119,7 +119,7 @@ class _Surface:
         spaced = np.linspace(0, len(levels) - 1, min(SWEEP, len(levels))).round().astype(int)
         kinds = {
             "": default_configuration(self.space),
-            " (large)": strong_configuration(self.space),
+            ", largest rank and smallest batch,": strong_configuration(self.space),
         }
         for kind, fixed in kinds.items():
             swept = [fixed | {axis.name: sorted(levels)[place]} for place in spaced]

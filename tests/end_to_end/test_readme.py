@@ -112,3 +112,10 @@ def test_make_demo_does_it_all(demo):
     page = (out / "nomad-vs-tpe" / "report.html").read_text(encoding="utf-8")
     assert page.count("<svg") >= 4
     assert not re.search(r"""(?:src|href)\s*=\s*["']?(?:https?:)?//""", page)
+
+
+def test_contributing_names_files_that_exist():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    paths = re.findall(r"`((?:hpobench_llm|tests|benchmarks|collect)/[\w./-]*)`", text)
+    assert len(paths) > 15
+    assert [path for path in paths if not (ROOT / path).exists()] == []

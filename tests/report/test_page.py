@@ -279,6 +279,7 @@ def test_remarks_warn_of_small_differences_and_few_seeds() -> None:
     assert any("more seeds are needed" in r for r in remarks(few.benchmarks[0], few))
 
 
+@pytest.mark.slow
 def test_forty_optimizers_have_a_short_first_paragraph() -> None:
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(

@@ -102,6 +102,7 @@ def damages(rng, content):
     )
 
 
+@pytest.mark.slow
 def test_a_damaged_part_is_set_aside_named_and_run_again(tmp_path, whole):
     rng = random.Random(1)
     out = write(tmp_path / "out", cells=CELLS[:-1])
@@ -149,6 +150,7 @@ def test_parts_of_another_study_are_not_taken_even_without_its_header(tmp_path, 
     assert bytes_of(out) == whole
 
 
+@pytest.mark.slow
 def test_results_that_do_not_fit_their_sum_are_set_aside(tmp_path, whole):
     rng = random.Random(2)
     out = write(tmp_path / "out")
@@ -246,6 +248,7 @@ def test_a_surrogate_that_was_fitted_again_is_noticed(tmp_path, project_root):
         compare(out)
 
 
+@pytest.mark.slow
 def test_an_edited_plug_in_runs_anew(tmp_path):
     (tmp_path / "s.toml").write_text(
         'name = "s"\ntitle = "s"\nbenchmarks = ["toy-bowl"]\noptimizers = ["mine", "random"]\n'
@@ -317,6 +320,7 @@ print(len(outcome.failed))
 """
 
 
+@pytest.mark.slow
 def test_thirty_kills_change_no_byte(tmp_path):
     def run(out, kills):
         command = [sys.executable, "-c", KILLED, str(out), str(kills)]
@@ -334,6 +338,7 @@ def test_thirty_kills_change_no_byte(tmp_path):
 # Reading
 
 
+@pytest.mark.slow
 def test_a_damaged_folder_is_one_clear_line_of_compare(tmp_path):
     """Each file of a study, damaged at random: it is named, or its content is what it was."""
     rng = random.Random(4)

@@ -1,12 +1,13 @@
 """The columns and metrics of a table of LoRA fine-tunes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import pyarrow as pa
 
 from hpobench_llm.collect.columns import RunColumn, number
 from hpobench_llm.collect.ledger.header import Header
+from hpobench_llm.collect.lora.recipe import Data, Score
 from hpobench_llm.collect.lora.spec import LoraCampaign
 from hpobench_llm.metrics import Metric
 
@@ -80,12 +81,16 @@ def columns_of(campaign: LoraCampaign, untrained: Mapping[str, float]) -> tuple[
 
     `untrained` tells which smaller validation sets and scores there are, margins too.
     """
-    scores = [
+    return (*_COLUMNS, *score_columns_of(untrained))
+
+
+def score_columns_of(untrained: Mapping[str, float]) -> list[RunColumn]:
+    """Return the columns of smaller validation sets and of scores."""
+    return [
         number(name, *_meaning(name))
         for name in untrained
         if name.startswith(("val_loss_", "score_"))
     ]
-    return (*_COLUMNS, *scores)
 
 
 def _meaning(name: str) -> tuple[str, str]:
@@ -106,9 +111,7 @@ def _meaning(name: str) -> tuple[str, str]:
 def metrics_of(campaign: LoraCampaign, header: Header, frame: pd.DataFrame) -> dict[str, Metric]:
     """Return a campaign's metrics, from a ledger's header and the rows that there are.
 
-    A failed run counts as one that is just diverged, its score as chance or lower.
-
-    The margin has no chance level: there a failed run counts as the lowest that was measured.
+    A failed run counts as one that is just diverged.
     """
     untrained = header.untrained
     worst = campaign.diverged_factor * untrained["val_loss"]
@@ -124,8 +127,18 @@ def metrics_of(campaign: LoraCampaign, header: Header, frame: pd.DataFrame) -> d
         for name in ("val_loss", "test_loss", "train_loss", *untrained)
         if name.endswith("_loss") or name.startswith("val_loss_")
     ]
-    metrics = list({metric.name: metric for metric in losses}.values())
-    for score in campaign.score:
+    scores = score_metrics(campaign.score, header, frame)
+    return {metric.name: metric for metric in [*losses, *scores]}
+
+
+def score_metrics(scores: Sequence[Score], header: Header, frame: pd.DataFrame) -> list[Metric]:
+    """Return the metrics of scores.
+
+    A failed run counts as chance; the margin has no chance level: there it counts as the lowest
+    that was measured, or 0.
+    """
+    metrics = []
+    for score in scores:
         name = f"score_{score.name}"
         metrics.append(
             Metric(
@@ -139,7 +152,7 @@ def metrics_of(campaign: LoraCampaign, header: Header, frame: pd.DataFrame) -> d
                 role="score",
             )
         )
-        if f"{name}_margin" in untrained:
+        if f"{name}_margin" in header.untrained:
             metrics.append(
                 Metric(
                     name=f"{name}_margin",
@@ -150,13 +163,13 @@ def metrics_of(campaign: LoraCampaign, header: Header, frame: pd.DataFrame) -> d
                     role="score",
                 )
             )
-    return {metric.name: metric for metric in metrics}
+    return metrics
 
 
-def split_rule(campaign: LoraCampaign) -> str:
+def split_rule(data: Data) -> str:
     """Say how rows are dealt out to training, validation and test."""
-    words = campaign.data.group_words
-    compared = "question or answer" if campaign.data.group_answers else "question"
+    words = data.group_words
+    compared = "question or answer" if data.group_answers else "question"
     together = (
         f"; rows that share a rare run of {words} words of their {compared} share a set"
         if words

@@ -70,7 +70,7 @@ class LoraFamily(Family[LoraCampaign]):
 
     def provenance(self, campaign: LoraCampaign) -> dict[str, Any]:
         """Return the rule of the split and that of diverged runs."""
-        return {"split": split_rule(campaign), "diverged_factor": campaign.diverged_factor}
+        return {"split": split_rule(campaign.data), "diverged_factor": campaign.diverged_factor}
 
     def check(
         self,

@@ -15,13 +15,14 @@ from hpobench_llm.collect.lora.engines.packed_lora import Pack
 from hpobench_llm.collect.lora.engines.record import Recorder, Tally
 from hpobench_llm.collect.lora.engines.workbench import Workbench
 from hpobench_llm.collect.lora.scores.losses import label_losses
+from hpobench_llm.collect.lora.spec import LoraCampaign
 from hpobench_llm.collect.record import RunRecord
 
 OnStep = Callable[[int], None]
 
 
 def train_pack(
-    bench: Workbench, runs: Sequence[Run], on_step: OnStep = lambda _: None
+    bench: Workbench[LoraCampaign], runs: Sequence[Run], on_step: OnStep = lambda _: None
 ) -> list[RunRecord]:
     """Fine-tune runs together; returns a ledger record each, in their order.
 
@@ -43,7 +44,9 @@ def train_pack(
     ]
 
 
-def _train(bench: Workbench, runs: Sequence[Run], on_step: OnStep) -> list[RunRecord]:
+def _train(
+    bench: Workbench[LoraCampaign], runs: Sequence[Run], on_step: OnStep
+) -> list[RunRecord]:
     """Fine-tune runs together; of one run alone a lack of memory is the outcome, of more an error.
 
     Raises:
@@ -91,7 +94,11 @@ def _train(bench: Workbench, runs: Sequence[Run], on_step: OnStep) -> list[RunRe
 
 
 def _stages(
-    bench: Workbench, runs: Sequence[Run], tally: Tally, meter: Meter, on_step: OnStep
+    bench: Workbench[LoraCampaign],
+    runs: Sequence[Run],
+    tally: Tally,
+    meter: Meter,
+    on_step: OnStep,
 ) -> Generator[Pack]:
     """Train from checkpoint to checkpoint; yields the pack at each, attached to the base."""
     campaign, device, base = bench.campaign, bench.device, bench.base

@@ -261,6 +261,9 @@ def test_no_bin_overfills(sizes, count, bins):
     chosen = calibrated(sizes, count, bins)
     assert len(set(chosen)) == len(chosen) == min(count, len(sizes))
     assert calibrated(sizes, count // 2, bins) == chosen[: count // 2]
+    if bins > 1 and count > 1:
+        assert {sizes[index] for index in chosen[:2]} >= {min(sizes)}
+        assert max(sizes) in {sizes[index] for index in chosen}
     place = bins_of(sizes, bins)
     there, filled = Counter(place), Counter(place[index] for index in chosen)
     free = [b for b in there if filled[b] < there[b]]

@@ -24,9 +24,11 @@ def bins_of(sizes: Sequence[int], bins: int) -> list[int]:
 def calibrated(sizes: Sequence[int], count: int, bins: int, seed: int = 0) -> list[int]:
     """Return the indices of `count` of the sizes, drawn so that no bin overfills.
 
-    Each beginning of the list is such a draw too.
+    The smallest and the largest come first; each beginning of the list is such a draw too.
     """
     order = np.random.default_rng(seed).permutation(len(sizes))
+    ends = list(dict.fromkeys([int(np.argmin(sizes)), int(np.argmax(sizes))]))
+    order = np.concatenate([ends, order[~np.isin(order, ends)]])
     place = bins_of(sizes, bins)
     waiting: list[deque[tuple[int, int]]] = [deque() for _ in range(bins)]
     for turn, index in enumerate(order.tolist()):

@@ -1,6 +1,5 @@
 """A space of which only some configurations exist: those that a sparse table has measured."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -19,7 +18,7 @@ class MeasuredSpace(Space):
     the nearest one. Axes, encoding and what is a valid configuration are those of the product.
     """
 
-    measured: tuple[Configuration, ...] = field(compare=False, repr=False)
+    measured: tuple[Configuration, ...] = field(kw_only=True, compare=False, repr=False)
 
     def configurations(self) -> Iterator[Configuration]:
         """Yield every measured configuration."""
@@ -32,16 +31,9 @@ class MeasuredSpace(Space):
         return dict(self.measured[int(rng.integers(len(self.measured)))])
 
 
-def cells(space: Space) -> int | None:
-    """Return how many configurations a space has; None: one of its axes is not a list."""
-    if not space.finite:
-        return None
-    return math.prod(len(dimension.levels or ()) for dimension in space)
-
-
 def density(space: Space, count: int) -> str:
     """Say whether so many configurations are all of a space: `dense` or `sparse`, and a colon."""
-    whole = cells(space)
+    whole = space.size
     if whole == count:
         return f"{DENSE}: all {whole} configurations of its grid"
     return f"{SPARSE}: {count} configurations of {whole or 'a space that is no grid'}"

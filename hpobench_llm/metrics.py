@@ -88,6 +88,11 @@ class Fidelity:
     def __post_init__(self) -> None:
         if not self.values:
             raise ValueError(f"fidelity {self.name}: no values")
+        if not (self.values[0] >= 0 and 0 < self.values[-1] < math.inf):
+            raise ValueError(
+                f"fidelity {self.name}: amounts are expected, from 0 up and not all 0: "
+                f"{list(self.values)}"
+            )
         if any(a >= b for a, b in zip(self.values, self.values[1:], strict=False)):
             raise ValueError(f"fidelity {self.name}: values must increase: {list(self.values)}")
 

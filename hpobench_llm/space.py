@@ -4,13 +4,17 @@ Three encodings matter. A *configuration* is a dict of values in a dimension's o
 *unit* encoding is a float array in [0, 1] (logarithmic where the dimension says so), for
 surrogates, distances and samplers. An axis that is no interval has *levels*, its values in order;
 their numbers, from 0 up, are how integer optimizers see it.
+
+Axes of a *simplex* are proportions: they sum to one. Optimizers see other axes in their place, see
+`sticks`, so that each of their points is a configuration.
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
-from itertools import product
+from itertools import chain, product
 from typing import Any
 
 import numpy as np
@@ -27,6 +31,7 @@ from hpobench_llm.dimensions import (
     is_number,
 )
 from hpobench_llm.errors import ConfigurationError, nearest, shown
+from hpobench_llm.factors import Axis, Factor, Lattice, Ranges, Simplex, check_sum, proportions_of
 
 __all__ = [
     "ID",
@@ -36,6 +41,7 @@ __all__ = [
     "Float",
     "Integer",
     "Ordinal",
+    "Simplex",
     "Space",
     "Value",
     "check_seed",
@@ -52,15 +58,43 @@ _KINDS: dict[str, type[Dimension]] = {
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """An ordered, immutable product of dimensions."""
+    """An ordered, immutable product of dimensions, some of which may be bound to sum to one.
+
+    `factors` are what it is a product of: each simplex, and each axis that is in none.
+    """
 
     dimensions: tuple[Dimension, ...]
+    simplexes: tuple[Simplex, ...] = ()
+    factors: tuple[Factor, ...] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.dimensions:
             raise ValueError("a space needs at least one dimension")
         if len(set(self.names)) < len(self.dimensions):
             raise ValueError(f"a dimension stands twice: {list(self.names)}")
+        object.__setattr__(self, "factors", self._factors())
+
+    def _factors(self) -> tuple[Factor, ...]:
+        factors: list[Factor] = []
+        bound = {simplex.axes[:1]: simplex for simplex in self.simplexes}
+        rest = list(self.dimensions)
+        while rest:
+            simplex = bound.pop((rest[0].name,), None)
+            width = len(simplex.axes) if simplex else 1
+            axes, rest = tuple(rest[:width]), rest[width:]
+            if simplex is None:
+                factors.append(Axis(axes[0]))
+            elif tuple(axis.name for axis in axes) == simplex.axes:
+                factors.append(proportions_of(simplex, axes))
+            else:
+                bound[simplex.axes[:1]] = simplex
+                break
+        for simplex in bound.values():
+            raise ValueError(
+                f"simplex `{simplex.name}`: its axes {list(simplex.axes)} have to follow each "
+                f"other in this order, each in one simplex; the space has {list(self.names)}"
+            )
+        return tuple(factors)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -70,7 +104,14 @@ class Space:
     @property
     def finite(self) -> bool:
         """Whether every configuration can be listed."""
-        return all(dimension.levels is not None for dimension in self.dimensions)
+        return all(factor.points is not None for factor in self.factors)
+
+    @property
+    def size(self) -> int | None:
+        """How many configurations there are; None: one of the axes is a range."""
+        if not self.finite:
+            return None
+        return math.prod(len(factor.points or ()) for factor in self.factors)
 
     def __len__(self) -> int:
         return len(self.dimensions)
@@ -85,18 +126,25 @@ class Space:
         `Benchmark.configurations()` does (a pandas Series too).
 
         Raises:
-            ConfigurationError: a key is missing or unknown, a value is off its dimension, or
-                `config_id` is that of another configuration.
+            ConfigurationError: a key is missing or unknown, a value is off its dimension,
+                proportions do not sum to one, or `config_id` is that of another configuration.
         """
         if len(config) != len(self.dimensions) or any(n not in config for n in self.names):
             self._check_keys(config)
         canonical = {d.name: d.canonical(config[d.name]) for d in self.dimensions}
+        if self.simplexes:
+            self._check_sums(canonical)
         if len(config) > len(canonical) and config[ID] != config_id(canonical):
             raise ConfigurationError(
                 f"`{ID}` is {shown(config[ID])}, and these hyperparameters have "
                 f"{config_id(canonical)!r}: leave it out"
             )
         return canonical
+
+    def _check_sums(self, canonical: Configuration) -> None:
+        for factor in self.factors:
+            if isinstance(factor, Ranges | Lattice):
+                check_sum(factor, [canonical[name] for name in factor.names])
 
     def _check_keys(self, config: Mapping[str, object]) -> None:
         for name in config.keys():  # noqa: SIM118 - a Series iterates over its values
@@ -114,11 +162,11 @@ class Space:
 
     def configurations(self) -> Iterator[Configuration]:
         """Yield every configuration of a finite space, the last dimension fastest."""
-        axes = [d.levels for d in self.dimensions if d.levels is not None]
+        points = [factor.points for factor in self.factors if factor.points is not None]
         if not self.finite:
             raise ConfigurationError("a space with a continuous dimension cannot be listed")
-        for values in product(*axes):
-            yield dict(zip(self.names, values, strict=True))
+        for values in product(*points):
+            yield dict(zip(self.names, chain.from_iterable(values), strict=True))
 
     def to_unit(self, configs: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
         """Encode canonical configurations as an array `(n, d)` in [0, 1]."""
@@ -126,34 +174,39 @@ class Space:
         return np.array(rows, dtype=np.float64).reshape(len(configs), len(self.dimensions))
 
     def from_unit(self, array: NDArray[np.float64]) -> list[Configuration]:
-        """Decode an array `(n, d)`: values are clipped to [0, 1] and snapped to finite axes."""
+        """Decode an array `(n, d)`: values are clipped to [0, 1] and snapped to finite axes.
+
+        Proportions become the nearest that sum to one.
+        """
         clipped = np.clip(np.atleast_2d(array), 0.0, 1.0)
-        return [
+        configs: list[Configuration] = [
             {d.name: d.from_unit(float(u)) for d, u in zip(self.dimensions, row, strict=True)}
             for row in clipped
         ]
+        for factor in self.factors if self.simplexes else ():
+            if isinstance(factor, Ranges | Lattice):
+                for config in configs:
+                    values = [float(config[name]) for name in factor.names]
+                    config |= zip(factor.names, factor.nearest(values), strict=True)
+        return configs
 
     def sample(self, rng: np.random.Generator | int) -> Configuration:
         """Draw one configuration: uniform on an axis's levels, on the unit encoding elsewhere.
 
-        An integer is the seed of a generator of its own.
+        Proportions are uniform on their simplex: Dirichlet(1, ..., 1), or each combination of
+        levels alike. An integer is the seed of a generator of its own.
 
         Raises:
             ConfigurationError: `rng` is neither.
         """
         if not isinstance(rng, np.random.Generator):
             rng = np.random.default_rng(check_seed(rng, "rng"))
-        config: Configuration = {}
-        for d in self.dimensions:
-            if d.levels is not None:
-                config[d.name] = d.levels[int(rng.integers(len(d.levels)))]
-            else:
-                config[d.name] = d.from_unit(float(rng.random()))
-        return config
+        values = chain.from_iterable(factor.draw(rng) for factor in self.factors)
+        return dict(zip(self.names, values, strict=True))
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return the space as plain JSON values."""
-        return [
+        axes = [
             {"kind": type(d).__name__.lower()}
             | {
                 slot: list(value) if isinstance(value := getattr(d, slot), tuple) else value
@@ -161,6 +214,8 @@ class Space:
             }
             for d in self.dimensions
         ]
+        bound = [{"kind": "simplex", "name": s.name, "axes": list(s.axes)} for s in self.simplexes]
+        return axes + bound
 
     @staticmethod
     def from_json(raw: Sequence[Mapping[str, Any]]) -> "Space":
@@ -170,20 +225,24 @@ class Space:
             ValueError: the value is not what `to_json` writes.
         """
         dimensions: list[Dimension] = []
+        simplexes: list[Simplex] = []
         for entry in raw:
             if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
                 raise ValueError(f"a dimension with a name is expected, got {shown(entry)}")
             fields: dict[str, Any] = {
                 k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()
             }
-            kind = _KINDS.get(str(fields.pop("kind", None)))
-            if kind is None:
+            name = str(fields.pop("kind", None))
+            if name not in _KINDS and name != "simplex":
                 raise ValueError(f"unknown kind of dimension in {shown(entry)}")
             try:
-                dimensions.append(kind(**fields))
+                if name == "simplex":
+                    simplexes.append(Simplex(**fields))
+                else:
+                    dimensions.append(_KINDS[name](**fields))
             except TypeError as error:
                 raise ValueError(f"{shown(entry)}: {error}") from None
-        return Space(tuple(dimensions))
+        return Space(tuple(dimensions), tuple(simplexes))
 
 
 def config_id(canonical: Mapping[str, Value]) -> str:

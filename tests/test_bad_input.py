@@ -9,7 +9,7 @@ import sys
 import pytest
 
 COLLECT = "hpobench_llm.cli.collect"
-MAIN = "hpobench_llm.cli"
+MAIN = "hpobench_llm"
 
 
 def run(module, *arguments, env=None):

@@ -20,6 +20,7 @@ from hpobench_llm.metrics import Fidelity, Metric, select
 from hpobench_llm.pareto import Scale, nondominated
 from hpobench_llm.seeds import Noise
 from hpobench_llm.space import Configuration, Space, is_number
+from hpobench_llm.sticks import StickSpace
 
 FidelityValues = Mapping[str, int | float] | int | float
 CONSTRAINT = "constraint_"  # how a frame's columns of constraints begin
@@ -291,7 +292,10 @@ class Benchmark(ABC):
         if self.space.finite:
             return list(self.space.configurations())
         rng = np.random.default_rng(0)
-        return self.space.from_unit(rng.random((_DRAWS, len(self.space))))
+        sticks = StickSpace.of(self.space)
+        space = self.space if sticks is None else sticks
+        drawn = space.from_unit(rng.random((_DRAWS, len(space))))
+        return drawn if sticks is None else list(map(sticks.decode, drawn))
 
     def _other(self) -> Self:
         """Return a copy whose answers may differ: it has no scales yet."""

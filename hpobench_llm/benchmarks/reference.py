@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpobench_llm.space import Categorical, Configuration, Dimension, Integer, Ordinal, Space
+from hpobench_llm.sticks import StickSpace
 
 DRAWS, CORNERS, STARTS, ROUNDS = 20_000, 1024, 32, 60
 FIRST_STEP, LAST_STEP, APART = 0.1, 1e-5, 0.15  # in unit encoding
@@ -28,11 +29,14 @@ def best_known(space: Space, losses: Losses) -> tuple[Configuration, float] | No
         space: where to look.
         losses: of configurations, `(n,)`; infinite where one is not usable. Lower is better.
     """
+    if (sticks := StickSpace.of(space)) is not None:
+        found = best_known(sticks, lambda configs: losses(list(map(sticks.decode, configs))))
+        return None if found is None else (sticks.decode(found[0]), found[1])
     rng = np.random.default_rng(0)
     corners = np.array(list(islice(product((0.0, 1.0), repeat=len(space)), CORNERS)))
     units = np.concatenate((rng.random((DRAWS, len(space))), corners))
-    found = losses(space.from_unit(units))
-    points = _apart(units[np.argsort(found, kind="stable")], int(np.isfinite(found).sum()))
+    drawn = losses(space.from_unit(units))
+    points = _apart(units[np.argsort(drawn, kind="stable")], int(np.isfinite(drawn).sum()))
     if not len(points):
         return None
     configs = space.from_unit(points)
@@ -57,8 +61,8 @@ def best_known(space: Space, losses: Losses) -> tuple[Configuration, float] | No
                 )
             else:
                 steps[start] /= 2.0
-    best = int(np.argmin(values))
-    return configs[best], float(values[best])
+    lowest = int(np.argmin(values))
+    return configs[lowest], float(values[lowest])
 
 
 def _apart(ordered: FloatArray, usable: int) -> FloatArray:

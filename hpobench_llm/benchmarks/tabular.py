@@ -81,7 +81,9 @@ class TabularBenchmark(Benchmark):
         self.density = density(self.space, len(configs))
         if not self.density.startswith(DENSE):
             measured = tuple(self._candidates())
-            self.space = MeasuredSpace(self.space.dimensions, measured or tuple(configs))
+            self.space = MeasuredSpace(
+                self.space.dimensions, self.space.simplexes, measured=measured or tuple(configs)
+            )
 
     def __repr__(self) -> str:
         return f"<table {self.name} {self.table.metadata.version}, {self.density}>"

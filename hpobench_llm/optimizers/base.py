@@ -9,7 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from reprlib import repr as shortened
 from typing import ClassVar, final
 
@@ -19,6 +19,7 @@ from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import Fidelity, Metric
 from hpobench_llm.optimizers.entry import Entry
 from hpobench_llm.space import Configuration, Space, is_number
+from hpobench_llm.sticks import StickSpace
 
 FidelityLevel = dict[str, int | float]
 
@@ -72,7 +73,8 @@ class Optimizer(ABC):
     infeasible trial failed: the extreme barrier, which counts each of its losses as the worst.
 
     Args:
-        space: what to search.
+        space: what to search. The attribute `space` is the product that stands for it, see
+            `sticks`: the same, unless some of its axes have to sum to one.
         objectives: one or more metrics; `evaluation.loss(metric)` gives lower-is-better values.
         fidelities: the axes along which a trial may be run in part; empty if there is none.
         budget: how many trials will be asked for at most.
@@ -108,14 +110,18 @@ class Optimizer(ABC):
     ) -> None:
         if len(objectives) < 1:
             raise OptimizerError(f"{type(self).__name__} needs at least one objective")
-        self.space = space
+        self._sticks = StickSpace.of(space)
+        self._searched = self.space = space if self._sticks is None else self._sticks
         self.objectives = tuple(objectives)
         self.fidelities = tuple(fidelities)
         self.budget = budget
         self.seed = seed
-        self.sources = tuple(sources)
+        self.sources = tuple(
+            replace(s, configs=tuple(map(self.encoded, s.configs))) for s in sources
+        )
         self.constraints = tuple(constraints)
-        self._design = deque(space.canonical(config) for config in initial)
+        self._design = deque(self.encoded(space.canonical(config)) for config in initial)
+        self._suggested_as: dict[int, Configuration] = {}  # in the product, where it is another
         self._asked = 0
         self._running: set[int] = set()
         self.check()
@@ -161,6 +167,9 @@ class Optimizer(ABC):
             trial = self._trial(wanted)
         self._running.add(trial.number)
         self._asked += 1
+        if self._sticks is not None:
+            self._suggested_as[trial.number] = trial.config
+            return replace(trial, config=self._sticks.decode(trial.config))
         return trial
 
     @final
@@ -176,7 +185,12 @@ class Optimizer(ABC):
             raise OptimizerError(f"{type(self).__name__}: trial {trial.number} is not running")
         self._running.remove(trial.number)
         barred = not (self.takes_constraints or evaluation.feasible)
-        own = Trial(trial.number, dict(trial.config), trial.fidelity, trial.resumes)
+        config = dict(trial.config)
+        if self._sticks is not None:
+            config = self._suggested_as.pop(trial.number)
+            if self._sticks.decode(config) != trial.config:  # it was moved
+                config = self._sticks.encode(trial.config)
+        own = Trial(trial.number, config, trial.fidelity, trial.resumes)
         outcome = Evaluation(
             metrics=dict(evaluation.metrics),
             cost_seconds=evaluation.cost_seconds,
@@ -194,6 +208,10 @@ class Optimizer(ABC):
     def close(self) -> None:  # noqa: B027 - optional: most optimizers hold nothing to give back
         """Give back what the optimizer holds (a process, say); called once, also after errors."""
 
+    def encoded(self, config: Configuration) -> Configuration:
+        """Return what stands in `space` for a canonical configuration of the benchmark's."""
+        return config if self._sticks is None else self._sticks.encode(config)
+
     def _trial(self, wanted: object) -> Trial:
         """Return what `suggest` returned as the next trial, once it can be one."""
         problem = ""
@@ -207,7 +225,7 @@ class Optimizer(ABC):
             problem = self._refused(wanted.fidelity)
         if not problem and isinstance(wanted, Suggestion):
             try:
-                config = self.space.canonical(wanted.config)
+                config = self._searched.canonical(wanted.config)
                 level = None if wanted.fidelity is None else dict(wanted.fidelity)
                 return Trial(self._asked, config, level, wanted.resumes)
             except ConfigurationError as error:

@@ -3,7 +3,8 @@
 A finite axis and an integer range are cut into one cell a value, all of equal length (for an
 integer range with log: equal in the logarithm of `value - 0.5 ... value + 0.5`), so that a uniform
 point gives every value its chance, the first and last included. `Space.to_unit` has no cells: it
-puts the first value at 0 and the last at 1, where rounding leaves them half a chance.
+puts the first value at 0 and the last at 1, where rounding leaves them half a chance. Sticks of
+proportions (see `sticks`) have cells too, of which not all are of equal length.
 """
 
 import math
@@ -23,6 +24,7 @@ from hpobench_llm.space import (
     Space,
     Value,
 )
+from hpobench_llm.sticks import StickSpace
 
 Point = NDArray[np.float64]
 Points = NDArray[np.float64]
@@ -31,7 +33,8 @@ Points = NDArray[np.float64]
 def decode(space: Space, point: Sequence[float] | Point) -> Configuration:
     """Return the configuration in whose cell a point `(d,)` of the unit cube lies."""
     pairs = zip(space, point, strict=True)
-    return {d.name: _decode(d, min(max(float(u), 0.0), 1.0)) for d, u in pairs}
+    config = {d.name: _decode(d, min(max(float(u), 0.0), 1.0)) for d, u in pairs}
+    return space.settled(config) if isinstance(space, StickSpace) else config
 
 
 def encode(space: Space, config: Mapping[str, Value]) -> Point:
@@ -54,7 +57,8 @@ def snap(space: Space, points: Points) -> Points:
     That is `encode(decode(point))` for all of them at once.
     """
     columns = np.clip(points, 0.0, 1.0).T
-    return np.array([_snap(d, u) for d, u in zip(space, columns, strict=True)]).T
+    snapped = np.array([_snap(d, u) for d, u in zip(space, columns, strict=True)]).T
+    return space.centred(snapped) if isinstance(space, StickSpace) else snapped
 
 
 def columns(space: Space, points: Points) -> Points:

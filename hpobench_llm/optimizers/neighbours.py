@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hpobench_llm.space import Configuration, Dimension, Space
+from hpobench_llm.space import Configuration, Space
 
 
 def neighbour(space: Space, config: Configuration, rng: np.random.Generator) -> Configuration:
@@ -10,16 +10,14 @@ def neighbour(space: Space, config: Configuration, rng: np.random.Generator) -> 
 
     The axis is drawn uniformly among those with more than one value, its new value as in
     `Space.sample` until it is another one: uniformly among the other levels of a finite axis,
-    anywhere in a range. A space with one configuration has no neighbour: it is returned itself.
+    anywhere in a range. All proportions of a simplex count as one axis. A space with one
+    configuration has no neighbour: it is returned itself.
     """
-    axes = [d.name for d in space if not _fixed(d)]
+    axes = [f.names for f in space.factors if f.points is None or len(f.points) > 1]
     if not axes:
         return dict(config)
-    name = axes[int(rng.integers(len(axes)))]
-    while (value := space.sample(rng)[name]) == config[name]:
-        pass
-    return config | {name: value}
-
-
-def _fixed(dimension: Dimension) -> bool:
-    return dimension.levels is not None and len(dimension.levels) == 1
+    names = axes[int(rng.integers(len(axes)))]
+    while True:
+        drawn = space.sample(rng)
+        if any(drawn[name] != config[name] for name in names):
+            return config | {name: drawn[name] for name in names}

@@ -82,7 +82,7 @@ def compare(folder: str | Path, *, reference: Reference = "front") -> Result:
         if (frame["benchmark"] == benchmark.name).any():  # else every replay failed
             trains = kind_of(name, study.kind) == "live"
             problems[benchmark.name] = Problem.of(
-                benchmark, study.objectives, frame, trains=trains, reference=reference
+                benchmark, study.objectives_of(name), frame, trains=trains, reference=reference
             )
     benchmarks = [one for one in opened.values() if one.name in problems]
     axes = [axis for benchmark in benchmarks for axis in benchmark.fidelities]

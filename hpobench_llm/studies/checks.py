@@ -13,9 +13,10 @@ from hpobench_llm.replaying.budget import TOKENS, Budget
 from hpobench_llm.replaying.design import initial_design
 from hpobench_llm.running.processes import in_processes
 from hpobench_llm.space import Categorical, Configuration
-from hpobench_llm.spec import read_spec
+from hpobench_llm.spec import parse_spec, read_toml
 from hpobench_llm.studies.runner import Runner
 from hpobench_llm.studies.study import Study, StudySpec, kind_of, load_as
+from hpobench_llm.studies.suites import expanded
 
 SECONDS_TO_BUILD = 120.0
 
@@ -30,7 +31,7 @@ def read_study(path: Path) -> Study:
         SpecError: naming file, key, value and what to do.
         UnknownNameError: a benchmark, an optimizer or an objective does not exist.
     """
-    spec = read_spec(path, StudySpec)
+    spec = parse_spec(expanded(read_toml(path), path), StudySpec, file=path)
     for name in spec.optimizers:
         check_name(name, f"{path}: `optimizers`")
     loaded: dict[str, Benchmark] = {}
@@ -39,7 +40,8 @@ def read_study(path: Path) -> Study:
         if benchmark.name in (other.name for other in loaded.values()):
             raise SpecError(path, "benchmarks", f"two benchmarks are called {benchmark.name!r}")
         loaded[name] = benchmark
-        select(benchmark.metrics, spec.objectives, f"{path}: `objectives`: {benchmark.name}")
+        key = "objective" if name in spec.objective else "objectives"
+        select(benchmark.metrics, spec.objectives_of(name), f"{path}: `{key}`: {benchmark.name}")
         try:
             budget = Budget.of(spec.budget, benchmark.fidelities)
             design = initial_design(benchmark, max(1, spec.initial), 0, spec.table_seed)

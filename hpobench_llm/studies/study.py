@@ -37,7 +37,8 @@ class StudySpec:
         budget: of each replay: how many trials, or one unit and its amount. See `Budget`.
         objectives: the metrics to optimize.
         objective: the short form of `objectives` for one metric; `val_loss` if neither is given.
-            It is empty from then on.
+            It is `{}` from then on. Or the one metric by name of some benchmarks, where those of
+            the others are the `objectives`.
         workers: how many trials run at a time on the simulated clock.
         kind: that of all benchmarks (`table`, `surrogate` or `live`), or by name of some, where
             the others are tables. A live benchmark is loaded, and so trained, anew for every
@@ -55,6 +56,8 @@ class StudySpec:
         timeout_seconds: a replay that takes longer, in wall seconds, counts as hung and is ended;
             `none`: it may take as long as it likes. Left out, it is an hour, and `none` for a
             live benchmark.
+        suite: name and version of the suite that the benchmarks are of; empty if they are listed.
+            See `suites.expanded`, which writes it.
     """
 
     name: str
@@ -64,7 +67,7 @@ class StudySpec:
     seeds: int
     budget: int | dict[str, int | float]
     objectives: tuple[str, ...] = ()
-    objective: str = ""
+    objective: str | dict[str, str] = ""
     workers: int = 1
     kind: str | dict[str, str] = "table"
     allow_poor: bool = False
@@ -75,13 +78,16 @@ class StudySpec:
     checkpoint_seconds: float | Literal["none"] = 0.0
     count_optimizer_seconds: bool = False
     timeout_seconds: float | Literal["none"] | None = None
+    suite: str = ""
 
     def __post_init__(self) -> None:
-        if self.objective and self.objectives:
+        short = self.objective if isinstance(self.objective, str) else ""
+        if short and self.objectives:
             raise ValueError("`objective` is short for `objectives`: give one of the two")
         if not self.objectives:
-            object.__setattr__(self, "objectives", (self.objective or "val_loss",))
-        object.__setattr__(self, "objective", "")
+            object.__setattr__(self, "objectives", (short or "val_loss",))
+        if short or not self.objective:
+            object.__setattr__(self, "objective", {})
         for key, least in (("seeds", 1), ("workers", 1), ("initial", 0), ("table_seed", 0)):
             number = getattr(self, key)
             if number is not None and number < least:
@@ -96,11 +102,18 @@ class StudySpec:
                 raise ValueError(f'`{key}` must be 0 or more, or "none", got {value}')
         if self.timeout_seconds == 0:
             raise ValueError('`timeout_seconds` must be more than 0, or "none", got 0')
-        given = self.kind if isinstance(self.kind, dict) else {"": self.kind}
-        for name, kind in given.items():
+        for key in ("kind", "objective"):
+            given = getattr(self, key)
+            for name in given if isinstance(given, dict) else ():
+                if name not in self.benchmarks:
+                    raise ValueError(
+                        f"`{key}.{name}`: no such benchmark{nearest(name, self.benchmarks)}"
+                    )
+        if self.objective and len(self.objectives) > 1:
+            raise ValueError("`objective` by benchmark and several `objectives`: give one of both")
+        kinds = self.kind if isinstance(self.kind, dict) else {"": self.kind}
+        for name, kind in kinds.items():
             key = f"kind.{name}" if name else "kind"
-            if name and name not in self.benchmarks:
-                raise ValueError(f"`{key}`: no such benchmark{nearest(name, self.benchmarks)}")
             if kind not in KINDS:
                 raise ValueError(f"`{key}`: unknown kind {kind!r}{nearest(kind, KINDS)}")
 
@@ -109,7 +122,7 @@ class StudySpec:
         return {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in dataclasses.asdict(self).items()
-            if key != "objective" and value is not None
+            if value is not None and (value or key not in ("objective", "suite"))
         }
 
     def cells(self) -> list[Cell]:
@@ -122,6 +135,11 @@ class StudySpec:
         """Return one of the benchmarks, of its kind and constrained. See `catalogue.load`."""
         benchmark = load_as(name, self.kind, where, allow_poor=self.allow_poor)
         return benchmark.constrained(self.constraints) if self.constraints else benchmark
+
+    def objectives_of(self, benchmark: str) -> tuple[str, ...]:
+        """Return the metrics that are optimized on a benchmark."""
+        own = self.objective.get(benchmark) if isinstance(self.objective, dict) else None
+        return (own,) if own else self.objectives
 
     def related(self) -> list[str]:
         """Return the benchmarks that are learnt from and not optimized themselves."""

@@ -11,8 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hpobench_llm.errors import ConfigurationError
+from hpobench_llm.factors import SUM_ERROR, Axis, Factor, Lattice
 from hpobench_llm.metrics import Fidelity
-from hpobench_llm.space import Categorical, Float, Integer, Ordinal, Space
+from hpobench_llm.space import Categorical, Dimension, Float, Integer, Ordinal, Space
 
 FloatArray = NDArray[np.float64]
 
@@ -22,16 +23,29 @@ _PLAIN = {int, float, np.float64, np.int64}
 
 
 def relaxed(space: Space) -> Space:
-    """Return the space with its ordinal axes filled in: between two levels a value may lie."""
-    dimensions = []
+    """Return the space with its ordinal axes filled in: between two levels a value may lie.
+
+    Proportions stay levels where these do not reach what the other axes leave of one.
+    """
+    dimensions: list[Dimension] = []
+    levels = {name for names in map(_cut, space.factors) for name in names}
     for d in space.dimensions:
-        if not isinstance(d, Ordinal) or len(d.values) < 2:
+        if d.name in levels or not isinstance(d, Ordinal) or len(d.values) < 2:
             dimensions.append(d)
         elif all(isinstance(value, int) for value in d.values):
             dimensions.append(Integer(d.name, int(d.values[0]), int(d.values[-1]), d.log, d.unit))
         else:
             dimensions.append(Float(d.name, d.values[0], d.values[-1], d.log, d.unit))
-    return Space(tuple(dimensions))
+    return Space(tuple(dimensions), space.simplexes)
+
+
+def _cut(factor: Factor) -> tuple[str, ...]:
+    """Return the axes of a simplex of levels that ranges in their place would not fill."""
+    if not isinstance(factor, Lattice):
+        return ()
+    low, high = np.min(factor.points, axis=0), np.max(factor.points, axis=0)
+    whole = np.all(high >= low + 1.0 - low.sum() - SUM_ERROR)
+    return () if whole and low.sum() < 1.0 else factor.names
 
 
 class Encoder:
@@ -59,6 +73,12 @@ class Encoder:
         self._spread = [i for i, known in self._names.items() if len(known) > 2]
         self._kept = [i for i in range(len(dims)) if i not in self._spread]
         self._values = _getter(space.names)
+        self._sums = [
+            [space.names.index(name) for name in factor.names]
+            for factor in space.factors
+            if not isinstance(factor, Axis)
+        ]
+        self._listed = any(isinstance(factor, Lattice) for factor in space.factors)
         self._any_log = any(getattr(d, "log", False) for d in dims)
         self._offset = self._scaled(self._low)
         span = self._scaled(self._high) - self._offset
@@ -90,7 +110,9 @@ class Encoder:
             array = array + 0.0
             inside = (array >= self._low) & (array <= self._high)
             inside &= ~self._whole | (array == np.rint(array))
-            if inside.all():
+            for columns in self._sums:
+                inside &= (np.abs(array[:, columns].sum(axis=1) - 1.0) <= SUM_ERROR)[:, None]
+            if inside.all() and not self._listed:
                 return array
         # Something is unusual or wrong: one at a time, which says what.
         rows: Any = configs.to_dict("records") if isinstance(configs, pd.DataFrame) else configs

@@ -31,12 +31,16 @@ def check_types(raw: dict[str, Any]) -> None:
     """
     _expect(raw, dict.fromkeys(_TEXTS, str) | _TYPES)
     _expect({"family": "", "task": {}} | raw, {"family": str, "task": dict})
-    for entry in [*raw["space"], *raw["fidelities"], *raw["metrics"]]:
+    axes = [entry for entry in raw["space"] if not _is_simplex(entry)]
+    for entry in filter(_is_simplex, raw["space"]):
+        _expect(entry, {"name": str, "axes": list})
+        _expect_all(entry["axes"], str)
+    for entry in [*axes, *raw["fidelities"], *raw["metrics"]]:
         _expect(entry, {"name": str, "unit": str})
     silent = raw["provenance"].get("without_signal", {})
     _expect({"without_signal": silent}, {"without_signal": dict})
     _expect_all(list(silent.values()), str)
-    for entry in raw["space"]:
+    for entry in axes:
         if entry.get("kind") == "categorical":
             _expect_all(entry["values"], str)
         else:
@@ -78,6 +82,10 @@ def check_columns(columns: Any) -> None:
     for entry in columns.values():
         _expect(entry, {"unit": str, "meaning": str})
         _expect({"measure": False} | entry, {"measure": bool})
+
+
+def _is_simplex(entry: Any) -> bool:
+    return isinstance(entry, dict) and entry.get("kind") == "simplex"
 
 
 def _expect(raw: Any, types: dict[str, type]) -> None:

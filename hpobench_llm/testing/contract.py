@@ -65,6 +65,16 @@ class OptimizerContract:
                 self._uses(len(run), self.budget, problem.name)
             self._in_order(run, problem)
 
+    def test_proportions_sum_to_one(self) -> None:
+        """A simplex of levels and one of ranges are searched, a design on it is learned of."""
+        for problem in (toy("shares"), toy("mixture")):
+            rng = np.random.default_rng(0)
+            design = [problem.space.sample(rng) for _ in range(2)]
+            run = trials(self.optimizer, problem, budget=9, initial=design)
+            promise(len(run) > len(design), f"{problem.name}: it asked for nothing of its own")
+            promise([t.config for t in run[:2]] == design, f"{problem.name}: another design")
+            self._in_order(run, problem)  # canonical: on the simplex
+
     def test_the_whole_budget_is_used_where_the_space_is_large(self) -> None:
         """The budget is used up to its last trial."""
         for problem in (toy("sphere"), toy("mixed")):

@@ -10,7 +10,7 @@ from hpobench_llm.benchmarks.toy import ToyBenchmark, toy_bowl, toy_sphere
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import Metric
 from hpobench_llm.optimizers.base import Source
-from hpobench_llm.space import Categorical, Float, Integer, Ordinal, Space
+from hpobench_llm.space import Categorical, Float, Integer, Ordinal, Simplex, Space
 
 _SHIFTS = (-0.1, 0.1)  # of the related tasks' optima, in the unit encoding
 _KNOWN = 24  # evaluations of a related task
@@ -120,3 +120,19 @@ def tiny() -> ToyProblem:
 def single() -> ToyProblem:
     """Return one configuration."""
     return ToyProblem("single", Space((Ordinal("rank", (8,)), Categorical("modules", ("qv",)))))
+
+
+def shares() -> ToyProblem:
+    """Return proportions with levels, 15 combinations of quarters, beside another axis."""
+    quarters = (0.0, 0.25, 0.5, 0.75, 1.0)
+    names = ("share_chat", "share_code", "share_maths")
+    axes = (Ordinal("rank", (1, 2, 4)), *(Ordinal(name, quarters) for name in names))
+    return ToyProblem("shares", Space(axes, (Simplex("share", names),)))
+
+
+def mixture() -> ToyProblem:
+    """Return proportions that are ranges, two of them with a least share."""
+    names = ("chat", "code", "maths")
+    low = (0.0, 0.1, 0.2)
+    axes = [Float(name, least, 1.0) for name, least in zip(names, low, strict=True)]
+    return ToyProblem("mixture", Space(tuple(axes), (Simplex("share", names),)))

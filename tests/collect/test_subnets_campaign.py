@@ -7,12 +7,14 @@ import sys
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import hpobench_llm
 from hpobench_llm.cli.collect import main
 from hpobench_llm.collect.families import read_campaign
 from hpobench_llm.collect.lora.bases.architecture import Architecture, untrained
+from hpobench_llm.collect.subnets.findings import findings
 from hpobench_llm.collect.subnets.sampling import bins_of
 from hpobench_llm.collect.subnets.subnet import parameters, subnet_of
 from hpobench_llm.collect.verify import choose_runs, verify
@@ -27,7 +29,7 @@ seeds = [0, 1]
 checkpoints = [0, 6]
 sample = 6
 bins = 3
-alone = 1
+alone = 3
 per_example_runs = 1
 latency_rows = 2
 latency_repeats = 3
@@ -88,6 +90,7 @@ def campaign(tmp_path, project_root):
     return file
 
 
+@pytest.mark.slow
 def test_a_campaign_is_collected_verified_and_replayed(campaign, tmp_path, capsys):
     out = tmp_path / "out"
     assert main([str(campaign), "--out", str(out), "--dry-run"]) == 0
@@ -105,12 +108,15 @@ def test_a_campaign_is_collected_verified_and_replayed(campaign, tmp_path, capsy
 
     table = Table.load(out)
     full = table.frame[table.frame["step"] == 6]
-    assert full["alone_val_loss"].notna().sum() == 2  # one configuration of two seeds
+    assert full["alone_val_loss"].notna().sum() == 6  # three configurations of two seeds
     assert full.groupby("seed")["supernet_sha256"].nunique().eq(1).all()
     assert full["supernet_sha256"].nunique() == 2
     assert full["order_sha256"].nunique() == 1
     assert (full["latency_seconds"] > 0).all()
     assert len(table.examples()) == 8 + 4
+    assert "noise of seeds, super-networks: between seeds 0 and 1 tau is" in (
+        out / "CARD.md"
+    ).read_text().replace("\n", " ")
     roles = {name: metric.role for name, metric in table.metadata.metrics.items()}
     assert roles["val_loss"] == "objective"
     assert roles["parameters"] == roles["flops"] == roles["latency_seconds"] == "cost"
@@ -181,3 +187,22 @@ def test_a_layer_space_is_all_of_it(campaign):
     spec = read_campaign(campaign)
     kept = {subnet_of(config, spec.whole).layers for config in spec.configs()}
     assert kept == {(), (0,), (1,), (0, 1)}
+
+
+def test_findings_tell_the_ranks_apart(campaign):
+    spec = read_campaign(campaign)
+    configs = spec.configs()
+    losses, alone = [1.0, 2.0, 3.0, 4.0], [1.5, 2.5, 4.5, 3.5]  # one pair of six the other way
+    rows = [
+        config
+        | {"step": 6, "status": "ok", "seed": seed, "val_loss": loss + 0.1 * seed * (i % 2)}
+        | {"alone_val_loss": other, "shared_train_seconds": 7.0}
+        for seed in (0, 1)
+        for i, (config, loss, other) in enumerate(zip(configs[:4], losses, alone, strict=True))
+    ]
+    told = findings(spec, pd.DataFrame(rows))
+    assert "of 4 sub-networks in the super-network and trained alone is 0.67" in told[0]
+    assert "-0.500 nats" in told[0]
+    noise = np.std([0, 0.1, 0, 0.1], ddof=1) / np.sqrt(2)
+    assert f"tau is 1.00 over 4 sub-networks, and {noise:.4f} of noise" in told[2]
+    assert told[-1].startswith("a super-network took 7 s")

@@ -37,7 +37,7 @@ KINDS = {
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def bench(request, tmp_path_factory) -> Benchmark:
+def bench(request, tmp_path_factory, quick) -> Benchmark:
     return KINDS[request.param](tmp_path_factory.mktemp("b") / "t")
 
 

@@ -172,11 +172,29 @@ def hears_ctrl_c():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
-def test_a_study_that_is_stopped_leaves_no_process_and_loses_nothing(tmp_path, number):
-    names = ["nomad", "slow", "hangs"]
-    spec, out = write(tmp_path, *names, seeds=8), tmp_path / "out"
+STOPPED = ("nomad", "slow", "hangs")
+REPLAYS, ENOUGH = 12, 6  # of the study that is stopped, and after how many it is
+
+
+def to_be_stopped(folder):
+    spec = write(folder, *STOPPED, seeds=REPLAYS // len(STOPPED))
     spec.write_text(spec.read_text().replace("budget = 6", "budget = 30"))
+    return spec
+
+
+@pytest.fixture(scope="module")
+def never_stopped(tmp_path_factory):
+    """The trajectories of the same study where nothing happened to it."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert run(to_be_stopped(folder), folder / "out", HEALED="1").returncode == 0
+    return (folder / "out" / "trajectories.parquet").read_bytes()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
+def test_a_study_that_is_stopped_leaves_no_process_and_loses_nothing(
+    tmp_path, never_stopped, number
+):
+    spec, out = to_be_stopped(tmp_path), tmp_path / "out"
     running = subprocess.Popen(
         command(spec, out),
         stderr=subprocess.PIPE,
@@ -184,7 +202,7 @@ def test_a_study_that_is_stopped_leaves_no_process_and_loses_nothing(tmp_path, n
         start_new_session=True,
         preexec_fn=hears_ctrl_c,
     )
-    wait_until(lambda: running.poll() is not None or len(parts(out)) >= 12)
+    wait_until(lambda: running.poll() is not None or len(parts(out)) >= ENOUGH)
     wait_until(lambda: len(descendants(running.pid)) >= 2)
     below = descendants(running.pid)
     # Ctrl-C reaches all processes of a terminal's group.
@@ -198,13 +216,11 @@ def test_a_study_that_is_stopped_leaves_no_process_and_loses_nothing(tmp_path, n
     if number == signal.SIGINT:
         assert complaints.endswith("stopped; what was finished is kept\n")
     kept = {path: path.stat().st_mtime_ns for path in parts(out)}
-    assert 12 <= len(kept) < 24
+    assert ENOUGH <= len(kept) < REPLAYS
     done = run(spec, out, HEALED="1")
     assert done.returncode == 0, done.stderr
-    assert f"{24 - len(kept)} replays ran now; 24 of 24" in done.stdout
-    assert run(spec, tmp_path / "whole", HEALED="1").returncode == 0
-    name = "trajectories.parquet"
-    assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert f"{REPLAYS - len(kept)} replays ran now; {REPLAYS} of {REPLAYS}" in done.stdout
+    assert (out / "trajectories.parquet").read_bytes() == never_stopped
 
 
 CHATTER = """

@@ -265,7 +265,7 @@ def test_an_edited_plug_in_runs_anew(tmp_path):
         (package / "helper.py").write_text(helper)
         (package / "mine.py").write_text(textwrap.dedent(text))
         install(home, "my-dist", {"mine": "pack.mine:Mine"})
-        command = [sys.executable, "-m", "hpobench_llm.cli", "replay", str(tmp_path / "s.toml")]
+        command = [sys.executable, "-m", "hpobench_llm", "replay", str(tmp_path / "s.toml")]
         done = subprocess.run(
             [*command, "--out", str(tmp_path / "out"), "--processes", "1"],
             env=os.environ | {"PYTHONPATH": os.pathsep.join([str(home), *sys.path])},

@@ -363,7 +363,7 @@ def test_any_name_of_an_optimizer_makes_a_file(tmp_path):
     assert not [path for path in files if set(path.name) & set("+:/\\")]
 
 
-def test_the_same_study_runs_on_table_and_surrogate(tmp_path, monkeypatch, rows, seal_rows):
+def test_the_same_study_runs_on_table_and_surrogate(tmp_path, monkeypatch, rows, seal_rows, quick):
     folder = seal_rows(tmp_path / "tables" / "small", rows)
     fit(Table.load(folder), folds=2).write(tmp_path / "surrogates" / "small")
     monkeypatch.setenv("HPOBENCH_LLM_DATA", str(tmp_path))

@@ -250,8 +250,23 @@ def test_draws_over_seeds_lie_inside_the_interval_as_often_as_it_says(sparse):
 def test_a_table_without_a_measurement_is_refused():
     table = sparse_table(10)
     empty = replace(table, frame=table.frame.assign(val_loss=np.nan))
-    with pytest.raises(ConfigurationError, match=r"no metric has a finite value .*val_loss"):
+    with pytest.raises(
+        ConfigurationError, match=r"val_loss: measured for 0 configurations, fewer than 5"
+    ):
         fit(empty)
+
+
+def test_what_cannot_be_fitted_is_left_out_or_named(quick):
+    table = sparse_table(20)
+    few = table.frame.assign(score_toy=[0.5, 0.25, *[np.nan] * 18])
+    fitted = fit(make_table(few, table.metadata.space, metrics=(LOSS, SCORE)), extrapolate=False)
+    assert list(fitted.metrics) == ["val_loss"]
+    said = "score_toy: measured for 2 configurations, fewer than 5"
+    assert said in fitted.quality["left_out"]
+    loss = replace(LOSS, low=-np.inf)
+    huge = table.frame.assign(val_loss=np.logspace(0, 240, 20))
+    with pytest.raises(ConfigurationError, match=r"val_loss: values of more than 1e\+100 cannot"):
+        fit(make_table(huge, table.metadata.space, metrics=(loss,)), extrapolate=False)
 
 
 def test_edges_are_reported_as_extrapolation(sparse):
@@ -415,5 +430,7 @@ def test_unknown_names_are_named():
 
 
 def test_too_few_configurations_are_refused():
-    with pytest.raises(ConfigurationError, match="4 configurations are too few for 5 folds"):
+    with pytest.raises(
+        ConfigurationError, match="val_loss: measured for 4 configurations, fewer than 5"
+    ):
         fit(sparse_table(4))

@@ -1,9 +1,11 @@
 """The order in which a grid is collected: a low-discrepancy sequence over its configurations."""
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import qmc
 
 from hpobench_llm.errors import ConfigurationError
+from hpobench_llm.factors import Factor, Lattice
 from hpobench_llm.space import Configuration, Space
 
 
@@ -11,32 +13,49 @@ def spread(space: Space) -> list[Configuration]:
     """Return all configurations of a finite space; each beginning is a balanced design.
 
     The points of Sobol's sequence (unscrambled, so that the order never changes) fall into the
-    cells of the grid; a point whose cell is taken goes to the nearest free one, measured in shares
-    of each axis. For `n` configurations this takes O(n^2) steps: a second for 5,000.
+    cells of the grid (of proportions: of their sticks); a point whose cell is taken goes to the
+    nearest free one, measured in shares of each axis. For `n` configurations this takes O(n^2)
+    steps: a second for 5,000.
 
     Raises:
         ConfigurationError: an axis is a range.
     """
     if not space.finite:
         raise ConfigurationError("a space with a range cannot be listed")
-    axes = [d.levels for d in space if d.levels is not None]
-    sizes = np.array([len(values) for values in axes])
-    cells = np.stack(np.unravel_index(np.arange(sizes.prod()), sizes), axis=1)
-    centres = (cells + 0.5) / sizes
-    free = np.ones(len(cells), dtype=bool)
+    configs = list(space.configurations())
+    parts = [_Part(factor) for factor in space.factors]
+    sizes = [len(part.centres) for part in parts]
+    cells = np.unravel_index(np.arange(len(configs)), sizes)
+    centres = np.hstack([p.centres[rows] for p, rows in zip(parts, cells, strict=True)])
+    free = np.ones(len(configs), dtype=bool)
     order = []
-    points = qmc.Sobol(len(sizes), scramble=False).random_base2(int(len(cells) - 1).bit_length())
-    for point in points[: len(cells)]:
-        number = int(np.ravel_multi_index(tuple((point * sizes).astype(int)), tuple(sizes)))
+    sobol = qmc.Sobol(centres.shape[1], scramble=False)
+    points = sobol.random_base2(int(len(configs) - 1).bit_length())[: len(configs)]
+    ends = np.cumsum([part.centres.shape[1] for part in parts])[:-1]
+    split = np.split(points, ends, axis=1)
+    rows = [part.rows(columns) for part, columns in zip(parts, split, strict=True)]
+    numbers = np.ravel_multi_index(rows, sizes)
+    for point, number in zip(points, numbers.tolist(), strict=True):
         if not free[number]:
             left = np.flatnonzero(free)
             number = int(left[np.argmin(((centres[left] - point) ** 2).sum(axis=1))])
         free[number] = False
         order.append(number)
-    return [
-        {
-            name: axes[axis][level]
-            for axis, (name, level) in enumerate(zip(space.names, cells[i], strict=True))
-        }
-        for i in order
-    ]
+    return [configs[number] for number in order]
+
+
+class _Part:
+    """A factor of the space as cells of the unit cube: `centres` are theirs, `(points, d)`."""
+
+    def __init__(self, factor: Factor) -> None:
+        self._lattice = factor if isinstance(factor, Lattice) else None
+        size = len(factor.points or ())
+        self.centres = ((np.arange(size) + 0.5) / size)[:, None]
+        if self._lattice:
+            self.centres = self._lattice.centres
+
+    def rows(self, points: NDArray[np.float64]) -> NDArray[np.intp]:
+        """Return in which cell `(n,)` each of points `(n, d)` lies."""
+        if self._lattice:
+            return self._lattice.rows(points)
+        return (points[:, 0] * len(self.centres)).astype(np.intp)

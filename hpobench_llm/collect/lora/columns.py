@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from hpobench_llm.collect.columns import RunColumn, number
 from hpobench_llm.collect.ledger.header import Header
+from hpobench_llm.collect.lora.mixture import axes_of
 from hpobench_llm.collect.lora.recipe import Data, Score
 from hpobench_llm.collect.lora.spec import LoraCampaign
 from hpobench_llm.metrics import Metric
@@ -81,7 +82,11 @@ def columns_of(campaign: LoraCampaign, untrained: Mapping[str, float]) -> tuple[
 
     `untrained` tells which smaller validation sets and scores there are, margins too.
     """
-    return (*_COLUMNS, *score_columns_of(untrained))
+    shares = [
+        number(axis.name, "share of rows", f"share of {source} among the training rows")
+        for source, axis in zip(campaign.mixture, axes_of(campaign.mixture), strict=True)
+    ]
+    return (*_COLUMNS, *shares, *score_columns_of(untrained))
 
 
 def score_columns_of(untrained: Mapping[str, float]) -> list[RunColumn]:
@@ -96,6 +101,11 @@ def score_columns_of(untrained: Mapping[str, float]) -> list[RunColumn]:
 def _meaning(name: str) -> tuple[str, str]:
     if name.startswith("val_loss_"):
         rows = name.removeprefix("val_loss_")
+        if not rows.isdecimal():
+            return (
+                "nats per label token",
+                f"loss on those of the validation rows that are {rows}'s",
+            )
         return "nats per label token", f"loss on the first {rows} of the validation rows"
     metric = name.removesuffix("_stderr")
     unit = "nats" if metric.endswith("_margin") else "share of items"
@@ -166,13 +176,14 @@ def score_metrics(scores: Sequence[Score], header: Header, frame: pd.DataFrame) 
     return metrics
 
 
-def split_rule(data: Data) -> str:
+def split_rule(data: Data, *, mixture: bool = False) -> str:
     """Say how rows are dealt out to training, validation and test."""
     words = data.group_words
     compared = "question or answer" if data.group_answers else "question"
+    parts = "; validation and test rows are equal parts of the sources" if mixture else ""
     together = (
         f"; rows that share a rare run of {words} words of their {compared} share a set"
         if words
         else ""
     )
-    return f"disjoint by a hash of the normalised question{together}"
+    return f"disjoint by a hash of the normalised question{together}{parts}"

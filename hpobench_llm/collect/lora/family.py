@@ -16,6 +16,7 @@ from hpobench_llm.collect.lora.columns import columns_of, metrics_of, split_rule
 from hpobench_llm.collect.lora.costs.estimate import describe
 from hpobench_llm.collect.lora.costs.packing import pack_size
 from hpobench_llm.collect.lora.examine import examine
+from hpobench_llm.collect.lora.mixture import shares_of
 from hpobench_llm.collect.lora.packs import ENGINES, cost_class, plan
 from hpobench_llm.collect.lora.scores.task_files import check_scores
 from hpobench_llm.collect.lora.sealable import check_sealable
@@ -61,8 +62,8 @@ class LoraFamily(Family[LoraCampaign]):
         return pack_size(campaign, file, device, workers)
 
     def cost_class(self, campaign: LoraCampaign, run: Run) -> object:
-        """Return rank, batch, dropout or none, modules, layers."""
-        return cost_class(campaign.hyperparameters(run.config))
+        """Return rank, batch, dropout or none, modules, layers, shares of sources."""
+        return cost_class(campaign.hyperparameters(run.config), shares_of(run.config))
 
     def priced(self, solo: Mapping[str, RunRecord]) -> Callable[[RunRecord], Iterable[Row]]:
         """Price packed runs as if they had been alone."""
@@ -70,7 +71,10 @@ class LoraFamily(Family[LoraCampaign]):
 
     def provenance(self, campaign: LoraCampaign) -> dict[str, Any]:
         """Return the rule of the split and that of diverged runs."""
-        return {"split": split_rule(campaign.data), "diverged_factor": campaign.diverged_factor}
+        return {
+            "split": split_rule(campaign.data, mixture=bool(campaign.mixture)),
+            "diverged_factor": campaign.diverged_factor,
+        }
 
     def check(
         self,

@@ -6,6 +6,7 @@ from typing import Literal
 from hpobench_llm.collect.campaign.plan import Task, one_by_one
 from hpobench_llm.collect.campaign.spec import Run
 from hpobench_llm.collect.lora.hyperparameters import Hyperparameters
+from hpobench_llm.collect.lora.mixture import Shares, shares_of
 from hpobench_llm.collect.lora.spec import LoraCampaign
 
 EngineName = Literal["packed", "peft"]
@@ -19,7 +20,7 @@ def plan(campaign: LoraCampaign, engine: str, pack_size: int) -> list[Task]:
     has been collected: a collection that was interrupted gives the same numbers as one that was
     not. Runs share a pack when they adapt the same modules and layers, have ranks of one class
     (which are padded to one size), all use dropout or none does, make a step in as many passes,
-    and have one seed (so that they see the same rows).
+    and have one seed (so that they see the same rows, if of one mixture).
     """
     runs = campaign.runs()
     if engine == "peft":
@@ -54,9 +55,14 @@ def rank_class(rank: int) -> int:
     return int(1 << (rank - 1).bit_length())
 
 
-def cost_class(hyper: Hyperparameters) -> tuple[int | float | str, ...]:
-    """Return what a run's cost follows from: rank, batch, dropout or none, modules, layers."""
+def cost_class(hyper: Hyperparameters, shares: Shares) -> tuple[object, ...]:
+    """Return what a run's cost follows from.
+
+    That is rank, batch, dropout or none, modules, layers, and shares: sources' rows differ in
+    length.
+    """
     return (
+        shares,
         hyper.rank,
         hyper.batch_rows,
         int(hyper.dropout > 0),
@@ -69,7 +75,8 @@ def solo_runs(campaign: LoraCampaign, runs: list[Run]) -> list[Run]:
     """Return the first `solo_runs` runs of each class of equal cost."""
     chosen: dict[object, list[Run]] = defaultdict(list)
     for run in runs:
-        members = chosen[cost_class(campaign.hyperparameters(run.config))]
+        hyper = campaign.hyperparameters(run.config)
+        members = chosen[cost_class(hyper, shares_of(run.config))]
         if len(members) < campaign.solo_runs:
             members.append(run)
     return [run for members in chosen.values() for run in members]

@@ -1,5 +1,6 @@
 """What a campaign trains on and is scored by: base model, instruction data, benchmark scores."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -186,6 +187,10 @@ class Recipe(Protocol):
     @property
     def score(self) -> tuple[Score, ...]:
         """What is scored beside the losses."""
+
+    @property
+    def mixture(self) -> Mapping[str, tuple[float, ...]]:
+        """The shares of sources that are axes; of most campaigns none."""
 
     @property
     def checkpoints(self) -> tuple[int, ...]:

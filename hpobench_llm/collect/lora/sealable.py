@@ -46,8 +46,8 @@ def check_score_columns(campaign: Recipe, names: Sequence[str], where: str | Pat
 
 
 def loss_columns(campaign: Recipe) -> list[str]:
-    """Return the columns of losses on smaller validation sets."""
-    return [f"val_loss_{count}" for count in campaign.data.val_subsets]
+    """Return the columns of losses on smaller validation sets, and on those of one source."""
+    return [f"val_loss_{part}" for part in (*campaign.data.val_subsets, *campaign.mixture)]
 
 
 def score_columns(score: Score) -> list[str]:

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from statistics import fmean
 from typing import Any
 
-from hpobench_llm.collect.lora.hyperparameters import Hyperparameters
+from hpobench_llm.collect.lora.hyperparameters import NAMES, Hyperparameters
+from hpobench_llm.collect.lora.mixture import shares_of
 from hpobench_llm.collect.lora.packs import cost_class
 from hpobench_llm.collect.record import RunRecord
 
@@ -52,10 +53,12 @@ class SoloCosts:
             yield priced
 
 
-def _class(record: RunRecord) -> tuple[int | float | str, ...]:
+def _class(record: RunRecord) -> tuple[object, ...]:
     """Return the cost class, and where it ran: another device has another price."""
-    hyper = Hyperparameters(**record.settings)  # type: ignore[arg-type]
-    return *cost_class(hyper), record.provenance.device, record.provenance.threads
+    shares = shares_of(record.settings)
+    own = {name: value for name, value in record.settings.items() if name in NAMES}
+    hyper = Hyperparameters(**own)  # type: ignore[arg-type]
+    return *cost_class(hyper, shares), record.provenance.device, record.provenance.threads
 
 
 def _share_trained(row: Mapping[str, Any], whole: Mapping[str, Any]) -> float:

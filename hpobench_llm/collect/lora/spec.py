@@ -18,6 +18,7 @@ from hpobench_llm.collect.lora.hyperparameters import (
     Range,
     module_names,
 )
+from hpobench_llm.collect.lora.mixture import SHARE, axes_of, check_sources, simplexes_of
 from hpobench_llm.collect.lora.recipe import Base, Data, Score
 from hpobench_llm.errors import nearest
 from hpobench_llm.metrics import Fidelity
@@ -38,6 +39,10 @@ class LoraCampaign(Campaign):
     last step last. A run is `diverged` from where a loss is not finite, or at the end if its
     validation loss exceeds `diverged_factor` times that of the untrained base.
 
+    With a `mixture` the shares of the sources among the `data.train_rows` rows of a run are axes
+    too, `share_<source>`: levels of each, and all combinations that sum to one. Validation and
+    test rows are then equal parts of the sources.
+
     The first `per_example_runs` runs keep the loss of every validation row. With the packed engine
     `solo_runs` runs a class of equal cost are trained once more alone, to know their true seconds.
     """
@@ -46,6 +51,7 @@ class LoraCampaign(Campaign):
     data: Data
     grid: dict[str, tuple[int | float | str | tuple[str, ...], ...] | Range]
     checkpoints: tuple[int, ...]
+    mixture: dict[str, tuple[float, ...]] = field(default_factory=dict)
     step_rows: int = 8
     steps_are: Literal["passes", "updates"] = "passes"
     defaults: Hyperparameters = field(default_factory=Hyperparameters)
@@ -97,6 +103,8 @@ class LoraCampaign(Campaign):
                 f"`data.leaked_rows` = {self.data.leaked_rows}: with train_fraction = {least:g} "
                 "not all of them would be trained on"
             )
+        if self.mixture:
+            self._check_mixture()
         _ = self.space  # its own rules: increasing values, positive where logarithmic
         if isinstance(self.grid.get("batch_rows"), Range):
             raise ValueError(
@@ -114,10 +122,21 @@ class LoraCampaign(Campaign):
                 )
         self._check_repeats()
 
+    def _check_mixture(self) -> None:
+        check_sources(self.mixture, [source.name for source in self.data.source])
+        if not self.data.train_rows:
+            raise ValueError("`mixture` needs data.train_rows: of how many rows are these shares?")
+        if self.data.leaked_rows or self.extent("train_fraction") != (1.0,):
+            raise ValueError(
+                "`mixture` goes with neither data.leaked_rows nor train_fraction: its runs share "
+                "no training rows, and each has data.train_rows of them"
+            )
+
     @property
     def space(self) -> Space:
         """The axes of the grid: ordinal dimensions, categorical ones for names, and ranges."""
-        return Space(tuple(map(self._dimension, self.grid)))
+        axes = (*map(self._dimension, self.grid), *axes_of(self.mixture))
+        return Space(axes, simplexes_of(self.mixture))
 
     def extent(self, name: str) -> tuple[int | float | str, ...]:
         """Return what a hyperparameter takes: its values, the ends of its range, its default."""
@@ -153,7 +172,11 @@ class LoraCampaign(Campaign):
 
     def hyperparameters(self, config: dict[str, Any]) -> Hyperparameters:
         """Return all hyperparameters of a configuration, defaults filled in."""
-        typed = {name: self._typed(name, value) for name, value in config.items()}
+        typed = {
+            name: self._typed(name, value)
+            for name, value in config.items()
+            if not name.startswith(SHARE)
+        }
         return dataclasses.replace(self.defaults, **typed)
 
     def identity(self) -> Identity:
@@ -161,6 +184,8 @@ class LoraCampaign(Campaign):
         recipe = essence(self)
         recipe.get("base", {}).pop("shape", None)  # only estimates read it
         recipe.pop("solo_runs", None)  # they only add to a ledger
+        if self.mixture:
+            recipe["mixture"] = sorted(self.mixture)  # whatever the levels, as of the grid
         return identity_of(self.name, recipe, accepted=(sum_of_format_2(self),))
 
 

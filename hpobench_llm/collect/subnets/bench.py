@@ -11,11 +11,9 @@ import torch
 from hpobench_llm.collect.campaign.plan import Task
 from hpobench_llm.collect.campaign.spec import Run
 from hpobench_llm.collect.ledger.header import Header
-from hpobench_llm.collect.lora.bases.device import choose_device
 from hpobench_llm.collect.lora.data.encoding import Tokens
 from hpobench_llm.collect.lora.data.rows import read_tokens
-from hpobench_llm.collect.lora.engines.memory import is_out_of_memory
-from hpobench_llm.collect.lora.engines.workbench import Workbench, prepare, seconds_on
+from hpobench_llm.collect.lora.engines.workbench import Workbench, prepare
 from hpobench_llm.collect.lora.sealable import check_base
 from hpobench_llm.collect.lora.shape import shape_of_config
 from hpobench_llm.collect.record import Checkpoint, Provenance, RunRecord, finite
@@ -24,6 +22,9 @@ from hpobench_llm.collect.subnets.network import extracted
 from hpobench_llm.collect.subnets.spec import STEP, SubnetsCampaign
 from hpobench_llm.collect.subnets.subnet import Whole, flops, parameters
 from hpobench_llm.collect.subnets.supernet import Supernets
+from hpobench_llm.collect.training.device import choose_device
+from hpobench_llm.collect.training.memory import is_out_of_memory
+from hpobench_llm.collect.training.meter import seconds_on
 from hpobench_llm.collect.trust import NONE, Trust
 from hpobench_llm.errors import DataError, HpobenchError, SpecError
 

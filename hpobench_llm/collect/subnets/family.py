@@ -20,6 +20,7 @@ from hpobench_llm.collect.lora.examine import data_lines
 from hpobench_llm.collect.lora.scores.task_files import check_scores
 from hpobench_llm.collect.lora.sealable import check_score_columns
 from hpobench_llm.collect.subnets.columns import columns_of, metrics_of
+from hpobench_llm.collect.subnets.findings import findings
 from hpobench_llm.collect.subnets.spec import SubnetsCampaign
 from hpobench_llm.collect.subnets.subnet import parameters, subnet_of
 from hpobench_llm.collect.trust import NONE, Trust
@@ -65,6 +66,10 @@ class SubnetsFamily(Family[SubnetsCampaign]):
             "latency": f"{campaign.latency_rows} rows of {campaign.data.max_tokens} tokens, "
             f"{campaign.latency_repeats} repeats",
         }
+
+    def notes(self, campaign: SubnetsCampaign, frame: pd.DataFrame) -> list[str]:
+        """Return how well super-networks rank sub-networks."""
+        return findings(campaign, frame)
 
     def check(
         self,

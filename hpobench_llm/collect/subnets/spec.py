@@ -1,6 +1,7 @@
 """A campaign of sub-networks: of which base, how the super-network is trained, over which grid."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
@@ -169,6 +170,11 @@ class SubnetsCampaign(Campaign):
         return Fidelity(
             name=STEP, unit=f"super-network steps of {rows} rows", values=self.checkpoints
         )
+
+    @property
+    def mixture(self) -> Mapping[str, tuple[float, ...]]:
+        """No share of a source is an axis."""
+        return {}
 
     def configs(self) -> list[Configuration]:
         """Return all configurations, or a sample of them calibrated by parameter counts."""

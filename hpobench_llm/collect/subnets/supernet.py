@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from hpobench_llm.collect.lora.data.encoding import Tokens
-from hpobench_llm.collect.lora.engines.workbench import Workbench, seconds_on
+from hpobench_llm.collect.lora.engines.workbench import Workbench
 from hpobench_llm.collect.subnets.importance import (
     Orders,
     by_activation,
@@ -20,6 +20,7 @@ from hpobench_llm.collect.subnets.network import Skeletons, Weights, cut, extrac
 from hpobench_llm.collect.subnets.spec import SubnetsCampaign
 from hpobench_llm.collect.subnets.subnet import Subnet, Whole, subnet_of
 from hpobench_llm.collect.subnets.training import Trainer, sandwich
+from hpobench_llm.collect.training.meter import seconds_on
 from hpobench_llm.space import Configuration
 
 KEPT_BYTES = 2**30  # of super-networks; beyond, the one that was asked for longest ago goes

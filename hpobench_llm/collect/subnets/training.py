@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
-from hpobench_llm.collect.lora.data.batches import collate, row_stream, schedule
+from hpobench_llm.collect.lora.data.batches import collate, row_stream
 from hpobench_llm.collect.lora.data.encoding import Tokens
 from hpobench_llm.collect.lora.scores.losses import Batch, label_logits
 from hpobench_llm.collect.subnets.network import Linked, Skeletons, Weights
 from hpobench_llm.collect.subnets.spec import Training
 from hpobench_llm.collect.subnets.subnet import Subnet, Whole
 from hpobench_llm.collect.subnets.weights import Trained
+from hpobench_llm.collect.training.schedule import schedule
 
 Choose = Callable[[np.random.Generator], Sequence[Subnet]]
 

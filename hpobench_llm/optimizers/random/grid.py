@@ -7,13 +7,14 @@ random search, which repeats configurations.
 """
 
 import math
+from collections.abc import Iterator
 from typing import ClassVar
 
 import numpy as np
 
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.optimizers.base import Optimizer, Suggestion, Trial
-from hpobench_llm.space import Dimension, Value
+from hpobench_llm.space import Space, Value
 
 
 class Grid(Optimizer):
@@ -28,8 +29,8 @@ class Grid(Optimizer):
 
     def set_up(self) -> None:
         """Build the optimizer's own state."""
-        self._axes = [_values(d, self.resolution) for d in self.space]
-        self._size = math.prod(len(values) for values in self._axes)
+        self._axes = list(_axes(self.space, self.resolution))
+        self._size = math.prod(len(points) for _, points in self._axes)
         self._rng = np.random.default_rng(self.seed)
         self._drawn = 0
         self._moved: dict[int, int] = {}
@@ -40,9 +41,9 @@ class Grid(Optimizer):
             return None
         index = self._draw()
         config: dict[str, Value] = {}
-        for name, values in zip(self.space.names, self._axes, strict=True):
-            index, level = divmod(index, len(values))
-            config[name] = values[level]
+        for names, points in self._axes:
+            index, level = divmod(index, len(points))
+            config |= zip(names, points[level], strict=True)
         return Suggestion(config)
 
     def learn(self, trial: Trial, evaluation: Evaluation) -> None:
@@ -58,8 +59,15 @@ class Grid(Optimizer):
         return drawn
 
 
-def _values(dimension: Dimension, resolution: int) -> tuple[Value, ...]:
-    if dimension.levels is not None:
-        return dimension.levels
-    spaced = (dimension.from_unit(float(u)) for u in np.linspace(0.0, 1.0, resolution))
-    return tuple(dict.fromkeys(spaced))
+def _axes(
+    space: Space, resolution: int
+) -> Iterator[tuple[tuple[str, ...], tuple[tuple[Value, ...], ...]]]:
+    """Yield names and what they take together: a list's values, or those of one range."""
+    dimensions = {dimension.name: dimension for dimension in space}
+    for factor in space.factors:
+        if factor.points is not None:
+            yield factor.names, factor.points
+            continue
+        for name in factor.names:
+            spaced = map(dimensions[name].from_unit, np.linspace(0.0, 1.0, resolution).tolist())
+            yield (name,), tuple((value,) for value in dict.fromkeys(spaced))

@@ -6,7 +6,7 @@ from typing import Any
 
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.optimizers.base import Optimizer, Suggestion, Trial
-from hpobench_llm.space import Configuration
+from hpobench_llm.space import Configuration, Space
 
 
 class StoppingRule(Optimizer):
@@ -30,13 +30,16 @@ class StoppingRule(Optimizer):
         initial: Sequence[Configuration],
         **arguments: Any,
     ) -> None:
-        self.inner = make(initial=initial, **arguments)
         self.value = value
+        super().__init__(**arguments)
+        space: Space = arguments["space"]
+        seen = arguments | {"space": self.space, "sources": self.sources}
+        design = [self.encoded(space.canonical(config)) for config in initial]
+        self.inner = make(initial=design, **seen)
         self.startup_trials, self.liar = self.inner.startup_trials, self.inner.liar
         self.takes_constraints = self.inner.takes_constraints
         self.seeding = self.inner.seeding
         self._stopped = False
-        super().__init__(**arguments)
 
     def suggest(self, number: int) -> Suggestion | None:
         """Return what the optimizer inside asks for; None for ever once the rule is met."""

@@ -1,7 +1,6 @@
 """What a run sees at each step: rows in an order drawn from its seed, and its learning rate."""
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 
 from hpobench_llm.collect.lora.data.encoding import IGNORED, Tokens
 from hpobench_llm.collect.lora.hyperparameters import Hyperparameters
+from hpobench_llm.collect.lora.mixture import Shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +43,19 @@ def row_stream(
 
 
 def step_batches(
-    rows: Sequence[Tokens],
+    rows_of: Callable[[Shares], Sequence[Tokens]],
     step_rows: int,
-    configs: Sequence[tuple[Hyperparameters, int]],
+    configs: Sequence[tuple[Hyperparameters, Shares, int]],
     pad: int,
     device: torch.device,
 ) -> Iterator[StepBatch]:
-    """Yield the steps of configurations that train together, each given with its seed.
+    """Yield the steps of configurations that train together, each with its shares and its seed.
 
-    Configurations of one seed and one training fraction see the same rows, which are then
-    collated once.
+    Configurations of one seed, one training fraction and one mixture see the same rows, which are
+    then collated once. `rows_of` gives the training rows of a mixture.
     """
-    keys = [(seed, hyper.train_fraction) for hyper, seed in configs]
-    streams = {key: row_stream(rows, step_rows, *key) for key in keys}
+    keys = [(shares, seed, hyper.train_fraction) for hyper, shares, seed in configs]
+    streams = {key: row_stream(rows_of(key[0]), step_rows, *key[1:]) for key in keys}
     while True:
         chosen = {key: next(stream) for key, stream in streams.items()}
         if len(chosen) == 1:
@@ -89,11 +89,3 @@ def collate(rows: Sequence[Tokens], pad: int, device: torch.device) -> dict[str,
         ids[index, : len(row.ids)] = torch.tensor(row.ids)
         labels[index, : len(row.labels)] = torch.tensor(row.labels)
     return {"input_ids": ids.to(device), "labels": labels.to(device)}
-
-
-def schedule(update: int, updates: int, warmup_fraction: float) -> float:
-    """Return the factor on the peak rate at an update: linear warm-up, then a cosine to zero."""
-    warm = math.ceil(updates * warmup_fraction)
-    if update < warm:
-        return (update + 1) / (warm + 1)
-    return 0.5 * (1.0 + math.cos(math.pi * (update - warm) / max(1, updates - warm)))

@@ -1,5 +1,6 @@
 """The rows of a campaign: read, split by hash, made into tokens. No row is dropped in silence."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -8,12 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpobench_llm.artefacts import sha256_of_text
-from hpobench_llm.collect.lora.data import synthetic
 from hpobench_llm.collect.lora.data.encoding import Encoder, Tokens
 from hpobench_llm.collect.lora.data.examples import Example, Unusable, example_of
-from hpobench_llm.collect.lora.data.files import checked_sum, read_rows
+from hpobench_llm.collect.lora.data.files import read_rows
 from hpobench_llm.collect.lora.data.grouping import group_by_rare_runs
+from hpobench_llm.collect.lora.data.mixing import in_turns, mixed
+from hpobench_llm.collect.lora.mixture import Shares
 from hpobench_llm.collect.lora.recipe import Data, Recipe, Source
+from hpobench_llm.collect.training import synthetic
+from hpobench_llm.collect.training.checksum import checked_sum
 from hpobench_llm.errors import DataError, MissingDependencyError
 from hpobench_llm.spec import resolve_path
 
@@ -46,7 +50,8 @@ class Split:
     `val_ids` names the validation rows by the beginning of their questions' hash. `test_examples`
     are the test rows before they were made into tokens by `encoder`, and `answers` all distinct
     answers by source and task, for scores that compare them. `usable` counts the rows that each
-    set could have, `unused` those that none can.
+    set could have, `unused` those that none can. The runs of a mixture draw `mixed_rows` rows of
+    `train_by_source`; `val_sources` says whose each validation row is.
     """
 
     train: list[Tokens]
@@ -58,7 +63,14 @@ class Split:
     answers: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     encoder: Encoder | None = None
     usable: dict[str, int] = field(default_factory=dict)
+    train_by_source: dict[str, list[Tokens]] = field(default_factory=dict)
+    mixed_rows: int = 0
+    val_sources: tuple[str, ...] = ()
     unused: Unused = field(default_factory=Unused)
+
+    def rows_of(self, shares: Shares) -> list[Tokens]:
+        """Return the training rows of a mixture; of none, all."""
+        return mixed(self.train_by_source, shares, self.mixed_rows) if shares else self.train
 
 
 def load_split(campaign: Recipe, file: Path, tokenizer: "PreTrainedTokenizerBase") -> Split:
@@ -80,10 +92,13 @@ def load_split(campaign: Recipe, file: Path, tokenizer: "PreTrainedTokenizerBase
         groups = group_by_rare_runs(
             [_grouped(examples[key], data) for key in keys], data.group_words
         )
+    by_source: dict[str, list[str]] = {}
     wanted = {"train": data.train_rows, "val": data.val_rows, "test": data.test_rows}
     there: dict[str, list[str]] = {name: [] for name in SETS}
     for key, group in zip(keys, groups, strict=True):
         there[_set_of(keys[group], data)].append(key)
+    if campaign.mixture:
+        there, by_source = _in_parts(campaign, there, examples, file)
     for name, count in wanted.items():
         if len(there[name]) < max(count, 1):
             raise DataError(
@@ -91,6 +106,8 @@ def load_split(campaign: Recipe, file: Path, tokenizer: "PreTrainedTokenizerBase
                 f"{len(there[name])} usable ones (not usable: {dict(unused.counts) or 'none'})"
             )
     chosen = {name: rows[: wanted[name] or None] for name, rows in there.items()}
+    if campaign.mixture:  # each run takes its share of these
+        chosen["train"] = there["train"]
     report = {
         "sources": sums,
         "rows": {name: len(rows) for name, rows in chosen.items()},
@@ -110,7 +127,39 @@ def load_split(campaign: Recipe, file: Path, tokenizer: "PreTrainedTokenizerBase
         encoder=encoder,
         usable={name: len(rows) for name, rows in there.items()},
         unused=unused,
+        train_by_source={s: [usable[key] for key in keys] for s, keys in by_source.items()},
+        mixed_rows=data.train_rows,
+        val_sources=tuple(examples[key].source for key in chosen["val"]),
     )
+
+
+def _in_parts(
+    campaign: Recipe, there: dict[str, list[str]], examples: dict[str, Example], file: Path
+) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Return the sets of a mixture, and the training rows that its runs draw from, by source.
+
+    A source gives at most as many training rows as a run has. Validation and test rows are of
+    each source in turn.
+    """
+    data = campaign.data
+    parts = {
+        name: {s: [key for key in keys if examples[key].source == s] for s in campaign.mixture}
+        for name, keys in there.items()
+    }
+    train = {source: keys[: data.train_rows] for source, keys in parts["train"].items()}
+    for source, levels in campaign.mixture.items():
+        most = math.ceil(max(levels) * data.train_rows)
+        if len(train[source]) < most:
+            raise DataError(
+                f"{file}: `mixture.{source}` reaches {max(levels):g} of {data.train_rows} rows "
+                f"(data.train_rows), {most}; the source gives {len(train[source])} usable ones"
+            )
+    sets = {
+        "train": sorted(key for keys in train.values() for key in keys),
+        "val": in_turns(parts["val"], data.val_rows, f"{file}: data.val_rows"),
+        "test": in_turns(parts["test"], data.test_rows, f"{file}: data.test_rows"),
+    }
+    return sets, train
 
 
 def read_tokens(

@@ -7,16 +7,18 @@ import torch
 
 from hpobench_llm.collect.campaign.spec import Run
 from hpobench_llm.collect.lora.bases.model import parameters_per_rank
-from hpobench_llm.collect.lora.data.batches import schedule, step_batches
-from hpobench_llm.collect.lora.engines.memory import is_out_of_memory
-from hpobench_llm.collect.lora.engines.meter import Meter
+from hpobench_llm.collect.lora.data.batches import step_batches
 from hpobench_llm.collect.lora.engines.packed_adamw import PackedAdamW
 from hpobench_llm.collect.lora.engines.packed_lora import Pack
 from hpobench_llm.collect.lora.engines.record import Recorder, Tally
 from hpobench_llm.collect.lora.engines.workbench import Workbench
+from hpobench_llm.collect.lora.mixture import shares_of
 from hpobench_llm.collect.lora.scores.losses import label_losses
 from hpobench_llm.collect.lora.spec import LoraCampaign
 from hpobench_llm.collect.record import RunRecord
+from hpobench_llm.collect.training.memory import is_out_of_memory
+from hpobench_llm.collect.training.meter import Meter
+from hpobench_llm.collect.training.schedule import schedule
 
 OnStep = Callable[[int], None]
 
@@ -105,8 +107,10 @@ def _stages(
     hypers = [campaign.hyperparameters(run.config) for run in runs]
     pack = Pack(base, hypers, [run.seed for run in runs])
     optimizer = PackedAdamW(pack.values, pack.gradients, hypers)
-    configs = list(zip(hypers, (run.seed for run in runs), strict=True))
-    batches = step_batches(bench.split.train, campaign.step_rows, configs, bench.pad, device)
+    configs = [
+        (hyper, shares_of(run.config), run.seed) for hyper, run in zip(hypers, runs, strict=True)
+    ]
+    batches = step_batches(bench.split.rows_of, campaign.step_rows, configs, bench.pad, device)
     accumulate = [hyper.batch_rows // campaign.step_rows for hyper in hypers]
     passes = campaign.passes(hypers[0])  # the same for all of a pack
     updates = [campaign.checkpoints[-1] * passes // count for count in accumulate]

@@ -7,14 +7,16 @@ import torch
 
 from hpobench_llm.collect.campaign.spec import Run
 from hpobench_llm.collect.lora.bases.model import adapted, parameters_per_rank
-from hpobench_llm.collect.lora.data.batches import schedule, step_batches
-from hpobench_llm.collect.lora.engines.memory import is_out_of_memory
-from hpobench_llm.collect.lora.engines.meter import Meter
+from hpobench_llm.collect.lora.data.batches import step_batches
 from hpobench_llm.collect.lora.engines.record import Recorder, Tally
 from hpobench_llm.collect.lora.engines.workbench import Workbench
+from hpobench_llm.collect.lora.mixture import shares_of
 from hpobench_llm.collect.lora.scores.losses import label_losses
 from hpobench_llm.collect.lora.spec import LoraCampaign
 from hpobench_llm.collect.record import RunRecord
+from hpobench_llm.collect.training.memory import is_out_of_memory
+from hpobench_llm.collect.training.meter import Meter
+from hpobench_llm.collect.training.schedule import schedule
 
 
 def train_runs(
@@ -67,9 +69,8 @@ def _stages(
             eps=hyper.epsilon,
             weight_decay=hyper.weight_decay,
         )
-        batches = step_batches(
-            bench.split.train, campaign.step_rows, [(hyper, run.seed)], bench.pad, device
-        )
+        drawn = (hyper, shares_of(run.config), run.seed)
+        batches = step_batches(bench.split.rows_of, campaign.step_rows, [drawn], bench.pad, device)
         accumulate = hyper.batch_rows // campaign.step_rows
         passes = campaign.passes(hyper)
         updates = campaign.checkpoints[-1] * passes // accumulate

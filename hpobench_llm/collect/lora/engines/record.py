@@ -6,12 +6,14 @@ import math
 import torch
 
 from hpobench_llm.collect.campaign.spec import Run
-from hpobench_llm.collect.lora.engines.memory import is_out_of_memory
-from hpobench_llm.collect.lora.engines.workbench import Workbench, seconds_on
+from hpobench_llm.collect.lora.engines.workbench import Workbench
 from hpobench_llm.collect.lora.hyperparameters import STEP
+from hpobench_llm.collect.lora.mixture import SHARE, shares_of
 from hpobench_llm.collect.lora.packs import EngineName
 from hpobench_llm.collect.lora.spec import LoraCampaign
 from hpobench_llm.collect.record import Checkpoint, Number, RunRecord, finite
+from hpobench_llm.collect.training.memory import is_out_of_memory
+from hpobench_llm.collect.training.meter import seconds_on
 from hpobench_llm.evaluation import Status
 from hpobench_llm.space import Value
 
@@ -158,10 +160,11 @@ class Recorder:
     def record(self) -> RunRecord:
         """Return the record of a finished run."""
         hyperparameters = self._bench.campaign.hyperparameters(self._run.config)
+        shares = {SHARE + source: share for source, share in shares_of(self._run.config)}
         return RunRecord(
             config=self._run.config,
             seed=self._run.seed,
-            settings=dataclasses.asdict(hyperparameters),
+            settings=dataclasses.asdict(hyperparameters) | shares,
             constants=self._constants,
             checkpoints=tuple(self._checkpoints),
             provenance=self._bench.provenance,

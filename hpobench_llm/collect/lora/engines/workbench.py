@@ -1,7 +1,6 @@
 """What all runs of a campaign share: frozen base, rows, scores, and how to evaluate."""
 
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -23,6 +22,7 @@ from hpobench_llm.collect.lora.scores.losses import (
 from hpobench_llm.collect.lora.scores.prefix import shared_prefix, without_prefix
 from hpobench_llm.collect.lora.scores.scorer import Scorer, build_scorers
 from hpobench_llm.collect.record import Provenance, finite
+from hpobench_llm.collect.training.meter import seconds_on
 from hpobench_llm.collect.trust import NONE, Trust
 from hpobench_llm.errors import SpecError
 from hpobench_llm.provenance import git_revision, processor, versions
@@ -100,12 +100,17 @@ class LossRows:
     def __init__(self, campaign: Recipe, split: Split, pad: int, device: torch.device) -> None:
         data = campaign.data
         leaked = split.train[: data.leaked_rows]
-        self._whole = _RowSet(split.val, split.test, leaked, data.val_subsets, pad, device)
+        places = {
+            source: [place for place, name in enumerate(split.val_sources) if name == source]
+            for source in campaign.mixture
+        }
+        self._whole = _RowSet(split.val, split.test, leaked, data.val_subsets, places, pad, device)
         self._interim = self._whole
         if data.interim_rows:
             val, test = split.val[: data.interim_rows], split.test[: data.interim_rows]
             subsets = tuple(count for count in data.val_subsets if count <= data.interim_rows)
-            self._interim = _RowSet(val, test, leaked, subsets, pad, device)
+            first = {s: [p for p in of if p < len(val)] for s, of in places.items()}
+            self._interim = _RowSet(val, test, leaked, subsets, first, pad, device)
 
     def measure(
         self, model: torch.nn.Module, *, whole: bool = True
@@ -123,12 +128,17 @@ class _RowSet:
         test: Sequence[Tokens],
         leaked: Sequence[Tokens],
         val_subsets: Sequence[int],
+        val_sources: Mapping[str, list[int]],
         pad: int,
         device: torch.device,
     ) -> None:
         rows = [*val, *test, *leaked]
         between = len(val) + len(test)
-        self._parts = {"val_loss": slice(0, len(val)), "test_loss": slice(len(val), between)}
+        self._parts: dict[str, slice | list[int]] = {
+            "val_loss": slice(0, len(val)),
+            "test_loss": slice(len(val), between),
+        }
+        self._parts |= {f"val_loss_{source}": places for source, places in val_sources.items()}
         self._parts |= {f"val_loss_{count}": slice(0, count) for count in val_subsets}
         if leaked:
             self._parts["leaked_val_loss"] = slice(between, len(rows))
@@ -146,17 +156,6 @@ class _RowSet:
             for name, part in self._parts.items()
         }
         return means, sums[self._parts["val_loss"]]
-
-
-def seconds_on(device: torch.device) -> float:
-    """Return a clock of computing: CPU seconds of this process on a CPU, wall seconds on a GPU.
-
-    On a CPU the wall clock would count the other programs of the machine as a run's cost.
-    """
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-        return time.perf_counter()
-    return time.process_time()
 
 
 def prepare(campaign: R, file: Path, device: torch.device, *, trust: Trust = NONE) -> Workbench[R]:

@@ -1,0 +1,39 @@
+"""Rows of several sources in given shares, of which smaller numbers are beginnings of larger."""
+
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import TypeVar
+
+from hpobench_llm.collect.lora.mixture import Shares
+from hpobench_llm.errors import DataError
+
+Row = TypeVar("Row")
+
+
+def in_turns(rows: Mapping[str, Sequence[Row]], count: int, what: str) -> list[Row]:
+    """Return `count` rows, one of each source in turn.
+
+    Raises:
+        DataError: a source has too few; the message names `what` they are for.
+    """
+    each = -(-count // len(rows))
+    for source, there in rows.items():
+        if len(there) < each:
+            raise DataError(
+                f"{what} takes equal parts of the sources: {each} rows of `{source}`, which has "
+                f"{len(there)} usable ones for it"
+            )
+    turns = zip(*(there[:each] for there in rows.values()), strict=True)
+    return list(islice((row for turn in turns for row in turn), count))
+
+
+def mixed(rows: Mapping[str, Sequence[Row]], shares: Shares, count: int) -> list[Row]:
+    """Return `count` rows: of each source its share, the first ones, so that shares are nested.
+
+    What is left of a row by rounding goes to the largest remainders.
+    """
+    counts = {source: int(share * count + 1e-6) for source, share in shares}
+    by_remainder = sorted(shares, key=lambda part: counts[part[0]] - part[1] * count)
+    for source, _ in by_remainder[: count - sum(counts.values())]:
+        counts[source] += 1
+    return [row for source, _ in shares for row in rows[source][: counts[source]]]

@@ -16,7 +16,7 @@ from hpobench_llm.errors import HpobenchError
 
 def open_bench(
     campaign: LoraCampaign, file: Path, device_name: str, trust: Trust = NONE
-) -> Workbench:
+) -> Workbench[LoraCampaign]:
     """Load a campaign's base, data and scores onto the device of this process.
 
     Raises:

@@ -220,11 +220,18 @@ def test_runs_that_did_not_finish_are_counted() -> None:
     assert f"no value: {lost}" in text
 
 
-def test_several_benchmarks_have_an_overall_part() -> None:
+def test_what_holds_over_tasks_stands_before_what_holds_of_these_benchmarks() -> None:
     study = comparison(benchmarks=("toy", "second"))
     root = parse(render(title="A study", comparison=study, benchmarks=[facts()]))
     headings = ["".join(h.itertext()) for h in root.iter("h2")]
-    assert headings[:3] == ["Overall", "second", "toy"]
+    assert headings[:5] == [
+        "Over tasks",
+        "What a single run each would have said",
+        "With these benchmarks given",
+        "second",
+        "toy",
+    ]
+    assert "Mean rank over tasks" in [part.get("aria-label") for part in root.iter()]
 
 
 def test_unknown_facts_are_refused() -> None:

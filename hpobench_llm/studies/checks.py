@@ -49,7 +49,7 @@ def read_study(path: Path) -> Study:
                 _check_answers(spec, benchmark, budget, design[0])
         except HpobenchError as error:
             raise SpecError(path, "", f"{error} ({benchmark.name})") from None
-        for optimizer in spec.optimizers:
+        for optimizer in spec.optimizers if name in spec.optimized else ():
             _fits(spec, optimizer, name, benchmark, path)
     _check_columns(loaded.values(), path)
     related = {name: _load(spec, name, path, "sources") for name in spec.related()}
@@ -115,7 +115,7 @@ def _fits(spec: StudySpec, optimizer: str, name: str, benchmark: Benchmark, path
             path,
             "sources",
             f"{optimizer} learns from related tasks, and there is none for {benchmark.name}; list "
-            'benchmarks, or say "others" in a study of several',
+            'benchmarks, or say "others" or "earlier" in a study of several',
         )
 
 

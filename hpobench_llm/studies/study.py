@@ -13,6 +13,7 @@ from hpobench_llm.errors import UnknownNameError, nearest
 TIMEOUT_SECONDS = 3600.0
 NONE: Final = "none"
 OTHERS: Final = "others"
+EARLIER: Final = "earlier"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,8 @@ class StudySpec:
         initial: so many configurations are drawn for each benchmark and seed, and are the first
             trials of every optimizer.
         sources: the benchmarks that methods which transfer learn from, the one that is optimized
-            always left out; `others`: all of the study.
+            always left out; `others`: all of the study; `earlier`: those that stand before it in
+            `benchmarks`, of which the first is then learnt from alone.
         table_seed: each trial answers with the run of this seed of its benchmark; left out, with
             the mean over the seeds that all configurations have.
         checkpoint_seconds: what it takes to resume a trial; `none`: it begins anew.
@@ -73,7 +75,7 @@ class StudySpec:
     allow_poor: bool = False
     constraints: dict[str, int | float] = field(default_factory=dict)
     initial: int = 0
-    sources: tuple[str, ...] | Literal["others"] = ()
+    sources: tuple[str, ...] | Literal["others", "earlier"] = ()
     table_seed: int | None = None
     checkpoint_seconds: float | Literal["none"] = 0.0
     count_optimizer_seconds: bool = False
@@ -109,6 +111,8 @@ class StudySpec:
                     raise ValueError(
                         f"`{key}.{name}`: no such benchmark{nearest(name, self.benchmarks)}"
                     )
+        if self.sources == EARLIER and len(self.benchmarks) == 1:
+            raise ValueError('`sources` = "earlier" needs two `benchmarks` or more, oldest first')
         if self.objective and len(self.objectives) > 1:
             raise ValueError("`objective` by benchmark and several `objectives`: give one of both")
         kinds = self.kind if isinstance(self.kind, dict) else {"": self.kind}
@@ -125,10 +129,15 @@ class StudySpec:
             if value is not None and (value or key not in ("objective", "suite"))
         }
 
+    @property
+    def optimized(self) -> tuple[str, ...]:
+        """The benchmarks that are optimized; of a series the first is learnt from alone."""
+        return self.benchmarks[1:] if self.sources == EARLIER else self.benchmarks
+
     def cells(self) -> list[Cell]:
         """Return all replays, a seed of every optimizer after the other."""
         return [
-            Cell(*cell) for cell in product(self.benchmarks, self.optimizers, range(self.seeds))
+            Cell(*cell) for cell in product(self.optimized, self.optimizers, range(self.seeds))
         ]
 
     def load(self, name: str, where: str = "") -> Benchmark:
@@ -143,11 +152,13 @@ class StudySpec:
 
     def related(self) -> list[str]:
         """Return the benchmarks that are learnt from and not optimized themselves."""
-        listed = () if self.sources == OTHERS else self.sources
+        listed = () if isinstance(self.sources, str) else self.sources
         return [name for name in listed if name not in self.benchmarks]
 
     def sources_of(self, benchmark: str) -> list[str]:
         """Return the benchmarks that may be learnt from when `benchmark` is optimized."""
+        if self.sources == EARLIER:
+            return list(self.benchmarks[: self.benchmarks.index(benchmark)])
         listed = self.benchmarks if self.sources == OTHERS else self.sources
         return [name for name in listed if name != benchmark]
 

@@ -320,6 +320,9 @@ def test_a_method_that_transfers_needs_sources(tmp_path, monkeypatch):
         path.write_text(line + SPEC)
         with pytest.raises(SpecError, match="`sources`: random learns from related tasks, and"):
             read_study(path)
+    path.write_text('sources = "earlier"\n' + SPEC)
+    with pytest.raises(SpecError, match='"earlier" needs two `benchmarks` or more, oldest first'):
+        read_study(path)
     path.write_text('sources = ["toy-bowl", "toy-sphere"]\n' + SPEC)
     assert read_study(path).spec.sources_of("toy-bowl") == ["toy-sphere"]
 
@@ -334,6 +337,7 @@ def test_methods_that_transfer_are_given_the_other_benchmarks(tmp_path, rows, se
         {
             '"others"': {"first": "second 12", "second": "first 12"},
             '["third", "first"]': {"first": "third 12", "second": "third 12, first 12"},
+            '"earlier"': {"second": "first 12"},
         }.items()
     ):
         path.write_text(f"{text}\nsources = {sources}\n")
@@ -343,7 +347,7 @@ def test_methods_that_transfer_are_given_the_other_benchmarks(tmp_path, rows, se
         learns = frame[frame["optimizer"] == "learns"]
         assert dict(zip(learns["benchmark"], learns["liar"], strict=True)) == given
         assert set(frame["liar"][frame["optimizer"] == "random"]) == {"none"}
-        assert len(header.tables) == 2 + number
+        assert len(header.tables) == 2 + ("third" in sources)
     path.write_text(f'{text}\nsources = ["toy-sphere"]\n')
     done = run(path, tmp_path / "unlike", **data)
     assert done.returncode == 2

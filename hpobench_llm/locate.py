@@ -2,6 +2,7 @@
 
 import os
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 
 from hpobench_llm.errors import UnknownNameError
@@ -69,8 +70,9 @@ def find_artefact(stage: str, name: str | Path) -> Path:
     Raises:
         UnknownNameError: there is none; the message names the nearest.
     """
-    if (Path(name) / _MARKERS[stage]).is_file():
-        return Path(name)
+    with suppress(OSError, TypeError, ValueError):  # it may be anything but a path
+        if (Path(name) / _MARKERS[stage]).is_file():
+            return Path(name)
     known = list_artefacts(stage)
     if str(name) not in known:
         raise UnknownNameError(stage.removesuffix("s"), str(name), known)

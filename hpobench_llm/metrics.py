@@ -122,9 +122,11 @@ def select(
     Raises:
         UnknownNameError: one does not exist; the message names `where` and the nearest name.
     """
-    wanted = (names,) if isinstance(names, str) else tuple(names)
+    wanted = (
+        tuple(names) if isinstance(names, Iterable) and not isinstance(names, str) else (names,)
+    )
     for name in wanted:
-        if name not in metrics:
+        if not isinstance(name, str) or name not in metrics:
             raise UnknownNameError("metric", name, metrics, where)
     return tuple(metrics[name] for name in wanted)
 

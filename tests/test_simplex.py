@@ -7,12 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hpobench_llm import replay
+from hpobench_llm.benchmarks.reference import best_known
+from hpobench_llm.benchmarks.tabular import TabularBenchmark
 from hpobench_llm.errors import ConfigurationError
 from hpobench_llm.optimizers.base import Optimizer, Suggestion
 from hpobench_llm.optimizers.registry import build
 from hpobench_llm.space import Float, Integer, Ordinal, Simplex, Space
 from hpobench_llm.sticks import StickSpace
+from hpobench_llm.surrogates.encoding import Encoder, relaxed
 from hpobench_llm.testing.problems import mixture, shares
+from tests.problems import table
 
 EIGHTHS = tuple(i / 8 for i in range(9))
 NAMES = ("a", "b", "c")
@@ -146,6 +151,47 @@ def test_an_optimizer_that_suggests_proportions_itself_is_told_how():
     solver = build(Stubborn, space=problem.space, objectives=(metric,), budget=2, seed=0)
     with pytest.raises(Exception, match=r"optimizer gives proportions as stick_share_chat"):
         solver.ask()
+
+
+def test_a_surrogate_fills_a_lattice_in_only_where_that_is_the_simplex():
+    filled = relaxed(LATTICE)
+    between = {"a": 0.3, "b": 0.3, "c": 0.4, "rank": 1}
+    assert Encoder(filled).numbers_of_many([between, between]).shape == (2, 4)
+    with pytest.raises(ConfigurationError, match="not to one"):
+        Encoder(filled).numbers_of_many([between, between | {"a": 0.4}])
+    halves = Space(tuple(Ordinal(name, (0.0, 0.25, 0.5)) for name in NAMES), BOUND)
+    assert relaxed(halves) == halves  # no share beyond a half was measured
+    with pytest.raises(ConfigurationError, match="not on its axis"):
+        Encoder(relaxed(halves)).numbers_of_many([{"a": 0.3, "b": 0.3, "c": 0.4}])
+
+
+def test_the_best_of_a_simplex_of_ranges_is_found():
+    space = mixture().space  # chat >= 0, code >= 0.1, maths >= 0.2
+    target = {"chat": 0.15, "code": 0.5, "maths": 0.35}
+
+    def losses(configs):
+        return np.array([sum((c[n] - target[n]) ** 2 for n in target) for c in configs])
+
+    config, loss = best_known(space, losses)
+    assert loss < 1e-8
+    assert space.canonical(config) == config
+
+
+def test_a_table_of_a_lattice_is_dense_or_draws_what_it_has(tmp_path):
+    configs = list(LATTICE.configurations())
+    dense = TabularBenchmark(table(tmp_path / "dense", LATTICE, configs))
+    assert dense.density == "dense: all 90 configurations of its grid"
+    assert dense.space == LATTICE  # also after its way through table.json
+    kept = configs[::4]
+    sparse = TabularBenchmark(table(tmp_path / "sparse", LATTICE, kept))
+    assert sparse.density == "sparse: 23 configurations of 90"
+    assert all(sparse.space.sample(seed) in kept for seed in range(20))
+    assert sparse.snap(configs[1]) in kept
+    config, value = sparse.optimum("val_loss")
+    assert value == min(sparse.query(each).metrics["val_loss"] for each in kept)
+    assert config in kept
+    runs = replay(sparse, "gp", budget=23, seed=0).to_frame()
+    assert not runs["duplicate"].any()
 
 
 def test_grid_search_takes_each_mixture_once():

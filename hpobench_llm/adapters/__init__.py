@@ -8,17 +8,25 @@ from typing import TYPE_CHECKING
 from hpobench_llm.lazy import lazily
 
 if TYPE_CHECKING:
+    from hpobench_llm.adapters.botorch import to_botorch
     from hpobench_llm.adapters.configspace import to_configspace
     from hpobench_llm.adapters.hpobench import HPOBenchDictionary
     from hpobench_llm.adapters.optuna import OptunaObjective
     from hpobench_llm.adapters.syne_tune import SyneTuneBlackbox
 
-__all__ = ["HPOBenchDictionary", "OptunaObjective", "SyneTuneBlackbox", "to_configspace"]
+__all__ = [
+    "HPOBenchDictionary",
+    "OptunaObjective",
+    "SyneTuneBlackbox",
+    "to_botorch",
+    "to_configspace",
+]
 
 _HOMES = {
     "HPOBenchDictionary": "hpobench_llm.adapters.hpobench",
     "OptunaObjective": "hpobench_llm.adapters.optuna",
     "SyneTuneBlackbox": "hpobench_llm.adapters.syne_tune",
+    "to_botorch": "hpobench_llm.adapters.botorch",
     "to_configspace": "hpobench_llm.adapters.configspace",
 }
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hpobench_llm.benchmarks.base import Benchmark, FidelityValues
 from hpobench_llm.metrics import objective_of, select
 from hpobench_llm.space import Categorical, Configuration, Dimension, Integer, Ordinal, Value
+from hpobench_llm.sticks import StickSpace
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 class OptunaObjective:
     """What `study.optimize` calls: suggests, snaps to what can be evaluated, and evaluates.
 
-    An ordinal axis is its index, so that its order is kept; a run that failed has the metric's
+    An ordinal axis is its index, so that its order is kept; proportions are their sticks (see
+    `hpobench_llm.sticks`), as Optuna knows of no sums; a run that failed has the metric's
     worst value. Each trial keeps as user attributes the configuration that was evaluated, its
     status and its cost in seconds, and as constraints those of the benchmark.
 
@@ -45,6 +47,8 @@ class OptunaObjective:
         seed: int | None = None,
     ) -> None:
         self.benchmark = benchmark
+        self._sticks = StickSpace.of(benchmark.space)
+        self._space = self._sticks or benchmark.space
         names = metrics or objective_of(benchmark.metrics).name
         self.metrics = select(benchmark.metrics, names, benchmark.name)
         self._where: dict[str, Any] = {"fidelity": fidelity, "seed": seed}
@@ -62,18 +66,23 @@ class OptunaObjective:
         """
         from hpobench_llm.optimizers.model_based.tpe_optuna import distributions
 
-        return distributions(self.benchmark.space)
+        return distributions(self._space)
 
     def configuration(self, params: Mapping[str, Any]) -> Configuration:
         """Return the configuration that a trial's `params` stand for."""
-        return {
-            d.name: d.values[params[d.name]] if isinstance(d, Ordinal) else params[d.name]
-            for d in self.benchmark.space
-        }
+        return self._decoded(
+            {
+                d.name: d.values[params[d.name]] if isinstance(d, Ordinal) else params[d.name]
+                for d in self._space
+            }
+        )
+
+    def _decoded(self, config: Configuration) -> Configuration:
+        return config if self._sticks is None else self._sticks.decode(config)
 
     def __call__(self, trial: "Trial") -> float | tuple[float, ...]:
         """Evaluate one trial."""
-        config = {d.name: _suggested(trial, d) for d in self.benchmark.space}
+        config = self._decoded({d.name: _suggested(trial, d) for d in self._space})
         snapped = self.benchmark.snap(config, **self._where)
         answer = self.benchmark.query(snapped, **self._where)
         trial.set_user_attr("configuration", snapped)

@@ -14,6 +14,7 @@ from hpobench_llm.benchmarks.cells import COST
 from hpobench_llm.errors import ConfigurationError, MissingDependencyError, NotInTableError
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.space import Categorical, Dimension, Float, Integer
+from hpobench_llm.sticks import StickSpace
 
 try:
     from syne_tune import config_space as domains
@@ -30,7 +31,8 @@ class SyneTuneBlackbox(Blackbox):  # type: ignore[misc]
     `seed=None` is the mean over the benchmark's seeds, where Syne Tune's own tables draw one from
     numpy's global generator. Without a fidelity the answer is the whole curve along the one axis,
     `(levels, objectives)`; NaN stands where a run had ended. Level 0, the untrained base, is left
-    out: in Syne Tune a resource is positive.
+    out: in Syne Tune a resource is positive. Proportions are their sticks, see
+    `hpobench_llm.sticks`, and become what was measured nearest.
 
     Raises:
         ConfigurationError: the benchmark has several fidelity axes, which Syne Tune cannot take.
@@ -43,10 +45,11 @@ class SyneTuneBlackbox(Blackbox):  # type: ignore[misc]
                 f"{benchmark.name}: Syne Tune takes one fidelity axis, not {names}"
             )
         self.benchmark = benchmark
+        self._sticks = StickSpace.of(benchmark.space)
         self._axis = benchmark.fidelities[0] if benchmark.fidelities else None
         self._values = [v for v in self._axis.values if v > 0] if self._axis else []
         super().__init__(
-            configuration_space={d.name: _domain(d) for d in benchmark.space},
+            configuration_space={d.name: _domain(d) for d in self._sticks or benchmark.space},
             fidelity_space={self._axis.name: _range(self._values)} if self._axis else None,
             objectives_names=[*benchmark.metrics, COST],
         )
@@ -63,6 +66,8 @@ class SyneTuneBlackbox(Blackbox):  # type: ignore[misc]
         seed: int | None = None,
     ) -> dict[str, float] | NDArray[np.float64]:
         names = self.objectives_names
+        if self._sticks is not None:
+            configuration = self.benchmark.snap(self._sticks.decode(configuration))
         if fidelity is not None or self._axis is None:
             answer = self.benchmark.query(configuration, fidelity=fidelity, seed=seed)
             return dict(zip(names, self._objectives(answer), strict=True))

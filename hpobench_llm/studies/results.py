@@ -10,6 +10,7 @@ import pyarrow as pa
 from pandas.api import types
 
 from hpobench_llm.artefacts import read_file, read_json, sha256_of_bytes
+from hpobench_llm.benchmarks.base import CONSTRAINT
 from hpobench_llm.errors import IntegrityError
 from hpobench_llm.evaluation import STATUSES
 from hpobench_llm.replaying.columns import METRIC, NUMBERS, TEXTS, column
@@ -100,7 +101,8 @@ def _check(frame: pd.DataFrame, header: Header, path: Path) -> None:
     study = header.study
     optimized = {name for one in study.benchmarks for name in study.objectives_of(one)}
     metrics = {column(frame, METRIC, name) for name in optimized}
-    for name in (*TEXTS, *NUMBERS, *metrics):
+    bounds = [f"{CONSTRAINT}{name}" for name in study.constraints]
+    for name in (*TEXTS, *NUMBERS, *metrics, *bounds):
         if name not in frame.columns:
             raise wrong(name, "is missing")
         if not (types.is_string_dtype if name in TEXTS else types.is_numeric_dtype)(frame[name]):

@@ -2,14 +2,19 @@
 
 import subprocess
 import sys
+from itertools import product
 
 import pytest
 
 from hpobench_llm.adapters import to_configspace
 from hpobench_llm.benchmarks.catalogue import load
+from hpobench_llm.errors import ConfigurationError
 from hpobench_llm.space import Categorical, Float, Integer, Ordinal, Space
+from hpobench_llm.sticks import StickSpace
+from hpobench_llm.testing.problems import mixture, shares
 
 ConfigSpace = pytest.importorskip("ConfigSpace")
+ForbiddenValueError = pytest.importorskip("ConfigSpace.exceptions").ForbiddenValueError
 
 MIXED = Space(
     (
@@ -67,3 +72,29 @@ def test_without_the_library_the_extra_is_named():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert "`to_configspace` needs ConfigSpace, which is not installed" in done.stderr
     assert "[configspace]'" in done.stderr
+
+
+def test_proportions_with_levels_are_kept_on_their_simplex():
+    space = shares().space
+    made = to_configspace(space, seed=0)
+    for configuration in [made.get_default_configuration(), *made.sample_configuration(40)]:
+        assert space.canonical(dict(configuration))
+    allowed = 0
+    for values in product((0.0, 0.25, 0.5, 0.75, 1.0), repeat=3):
+        names = space.simplexes[0].axes
+        try:
+            ConfigSpace.Configuration(made, {"rank": 1} | dict(zip(names, values, strict=True)))
+        except ForbiddenValueError:
+            continue
+        allowed += 1
+    assert allowed == 15
+
+
+def test_proportions_that_are_ranges_are_refused_and_their_sticks_are_not():
+    space = mixture().space
+    with pytest.raises(ConfigurationError, match="`share`: ConfigSpace knows no ranges"):
+        to_configspace(space)
+    sticks = StickSpace.of(space)
+    for configuration in to_configspace(sticks, seed=0).sample_configuration(5):
+        config = sticks.decode(dict(configuration))
+        assert space.canonical(config) == config

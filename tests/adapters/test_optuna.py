@@ -8,6 +8,7 @@ from hpobench_llm.benchmarks.catalogue import load
 from hpobench_llm.benchmarks.tabular import TabularBenchmark
 from hpobench_llm.errors import UnknownNameError
 from hpobench_llm.tables.table import Table
+from hpobench_llm.testing.problems import shares
 from tests.problems import FINITE, REAL, points, table
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -83,3 +84,18 @@ def test_a_failed_run_has_the_worst_value(table_folder):
 def test_an_unknown_metric_is_named():
     with pytest.raises(UnknownNameError, match="did you mean 'val_loss'"):
         OptunaObjective(load("toy-bowl"), ["val_los"])
+
+
+def test_proportions_are_suggested_as_sticks_and_evaluated_on_their_simplex():
+    problem = shares()
+    objective = OptunaObjective(problem)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    asked = study.ask(objective.distributions())
+    assert (
+        objective(asked)
+        == problem.query(objective.configuration(asked.params)).metrics["val_loss"]
+    )
+    study.optimize(objective, n_trials=10)
+    for trial in study.trials[1:]:
+        evaluated = trial.user_attrs["configuration"]
+        assert problem.space.canonical(evaluated) == objective.configuration(trial.params)

@@ -9,6 +9,8 @@ import pytest
 from hpobench_llm.benchmarks.catalogue import load
 from hpobench_llm.benchmarks.tabular import TabularBenchmark
 from hpobench_llm.errors import ConfigurationError, NotInTableError
+from hpobench_llm.sticks import StickSpace
+from hpobench_llm.testing.problems import shares
 from tests.problems import FINITE, REAL, SHARE, STEP, points, table
 
 pytest.importorskip("syne_tune")
@@ -127,3 +129,15 @@ def test_what_is_missing_is_named_with_its_extra(library):
     said = done.stderr.strip().splitlines()[-1]
     assert f"`SyneTuneBlackbox` needs {library}, which is not installed: pip install" in said
     assert said.endswith("[syne-tune]'")
+
+
+def test_proportions_are_sticks_that_become_what_was_measured(tmp_path):
+    space = shares().space
+    bench = made(tmp_path, space, list(space.configurations()))
+    blackbox = SyneTuneBlackbox(bench)
+    sticks = StickSpace.of(space)
+    assert set(blackbox.configuration_space) == set(sticks.names)
+    coded = {"rank": 2, "stick_share_chat": 0.5, "stick_share_code": 0.5}
+    found = blackbox(coded, fidelity={"step": 2}, seed=0)["val_loss"]
+    answer = bench.query(sticks.decode(coded), fidelity={"step": 2}, seed=0)
+    assert found == answer.metrics["val_loss"]

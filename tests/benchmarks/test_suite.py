@@ -71,8 +71,18 @@ def test_a_study_of_a_suite_optimizes_what_the_suite_says(pair, tmp_path):
     assert header.study == opened.spec
     assert frame.groupby("benchmark")["metric.val_loss"].count().to_dict()["two"] == 0
     assert frame.groupby("benchmark")["metric.score_toy"].count().to_dict()["one"] == 0
-    metrics = {r.benchmark: r.metric for r in compare(tmp_path / "out").comparison.benchmarks}
+    result = compare(tmp_path / "out")
+    metrics = {r.benchmark: r.metric for r in result.comparison.benchmarks}
     assert metrics == {"one": "val_loss", "two": "score_toy"}
+    # The verdict over tasks stands first, and speaks of single runs by other metrics too.
+    assert result.summary().startswith("over 2 tasks\n")
+    page = result.report.read_text()
+    assert page.index("Over 2 tasks") < page.index("This study compares")
+    over = result.comparison.tasks
+    assert over.tasks == ("one", "two")
+    assert all(scale > 0 for scale in over.scales)
+    single = {runs.metric: runs.benchmarks for runs in result.comparison.single_runs}
+    assert single == {"objective": 2, "test_loss": 2, "score": 1}
 
 
 def test_a_study_s_own_objective_goes_before_the_suite_s(pair, tmp_path):

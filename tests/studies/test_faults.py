@@ -63,6 +63,7 @@ def wait_until(condition):
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_without_its_readers_and_its_status_is_its_own(tmp_path):
     spec, out = write(tmp_path, "random", "raises"), tmp_path / "out"
 
@@ -106,6 +107,7 @@ def alive(pids):
     return running
 
 
+@pytest.mark.slow
 def test_what_fails_stops_no_other_is_named_and_is_tried_again(tmp_path):
     names = ["random", "raises", "refuses", "quits", "dies", "killed", "builds"]
     spec, out = write(tmp_path, *names), tmp_path / "out"
@@ -150,6 +152,7 @@ def test_what_fails_stops_no_other_is_named_and_is_tried_again(tmp_path):
     assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_one_that_hangs_is_ended_and_not_tried_with_every_seed(tmp_path):
     spec, out = write(tmp_path, "hangs", "random", seeds=4, timeout=2), tmp_path / "out"
     done = run(spec, out)
@@ -190,6 +193,7 @@ def never_stopped(tmp_path_factory):
     return (folder / "out" / "trajectories.parquet").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
 def test_a_study_that_is_stopped_leaves_no_process_and_loses_nothing(
     tmp_path, never_stopped, number
@@ -248,6 +252,7 @@ def test_a_replay_that_chats_to_a_stderr_that_is_gone_does_not_fail(tmp_path):
     assert sorted(done.stdout.splitlines()) == ["A ", "B "]
 
 
+@pytest.mark.slow
 def test_two_starts_at_a_time_are_refused(tmp_path):
     spec, out = write(tmp_path, "hangs"), tmp_path / "out"
     running = subprocess.Popen(command(spec, out), stderr=subprocess.DEVNULL)

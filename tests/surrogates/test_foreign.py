@@ -105,6 +105,7 @@ def mutation(rng):
     return change
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # a weight may be any finite number
 def test_what_is_read_of_a_forged_folder_can_be_asked(written, tmp_path):
     rng = np.random.default_rng(1)

@@ -66,6 +66,7 @@ configs = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(
     st.lists(configs, min_size=1, max_size=9),
     st.sampled_from([0, 3, 8, 16]),
@@ -119,6 +120,7 @@ def test_answers_stay_in_the_metrics_bounds(bench, config, seed, step):
     )
 
 
+@pytest.mark.slow
 def test_another_process_answers_the_same(bench, folder):
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(folder)], capture_output=True, text=True, check=True
@@ -203,6 +205,7 @@ def diverging_table(folder):
     return make_table(pd.DataFrame(rows), space)
 
 
+@pytest.mark.slow
 def test_divergence_is_a_probability_of_its_own(quick, tmp_path):
     bench = SurrogateBenchmark(fit(diverging_table(tmp_path), extrapolate=False))
     for lr, share in ((1e-4, 0.0), (1e-2, 0.5), (1e-1, 1.0)):
@@ -286,6 +289,7 @@ def test_the_closed_form_is_recovered_away_from_the_rows(sparse):
     assert best["dropout"] < 0.05
 
 
+@pytest.mark.slow
 def test_several_fidelity_axes(quick):
     rng = np.random.default_rng(0)
     space = Space((Float("x", 0.0, 1.0), Categorical("kind", ("a", "b", "c"))))
@@ -326,6 +330,7 @@ def test_the_space_is_filled_in_between_the_levels():
     )
 
 
+@pytest.mark.slow
 def test_a_configuration_it_never_saw_is_not_known_beforehand(quick, tmp_path):
     """Were a configuration's other seed or steps in its training folds, pure noise would fit."""
     rng = np.random.default_rng(0)

@@ -145,6 +145,7 @@ def mutate(rng, value):
     return value
 
 
+@pytest.mark.slow
 def test_a_fuzzed_table_json_with_fitting_sums(shelf, tmp_path):
     """Whatever a stranger writes there: it is used as it is, or one error names the table."""
     rng = random.Random(0)
@@ -188,6 +189,7 @@ def rows_of(rng, frame):
             return rng.choice([frame[:0], pd.concat([frame, frame]), frame[[name]], frame[:1]])
 
 
+@pytest.mark.slow
 def test_fuzzed_rows_with_fitting_sums(shelf, tmp_path):
     rng = random.Random(1)
     frame = Table.load(shelf / "mine").frame

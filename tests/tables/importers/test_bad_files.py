@@ -331,6 +331,7 @@ def test_options_that_do_not_fit(tmp_path, monkeypatch):
         import_tables("generic", spec=tmp_path, out=tmp_path, allow_changed=True)
 
 
+@pytest.mark.slow
 def test_the_command_line(tmp_path):
     def run(*arguments):
         return subprocess.run(

@@ -149,10 +149,10 @@ def _axes(table: Table) -> list[str]:
         else:
             shown = f"{len(values)} values from {_shown(values[0])} to {_shown(values[-1])}"
         lines.append(f"| {plain(dimension.name)} | {shown} |")
-    defaults = table.metadata.provenance.get("defaults")
-    if defaults is None:
-        return lines
+    defaults = table.metadata.provenance.get("defaults", {})
     fixed = {k: v for k, v in defaults.items() if v != "axis"}
+    if not fixed:
+        return lines
     lines += ["", "Fixed: " + ", ".join(f"{plain(k)} {plain(v)}" for k, v in fixed.items()) + "."]
     return lines
 

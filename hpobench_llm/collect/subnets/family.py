@@ -5,6 +5,7 @@ The method is that of Klein et al. (2024, arXiv 2405.02267) and Sukthanker et al
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +59,11 @@ class SubnetsFamily(Family[SubnetsCampaign]):
         return parameters(subnet_of(run.config, campaign.whole), campaign.whole)
 
     def provenance(self, campaign: SubnetsCampaign) -> dict[str, Any]:
-        """Return the rule of the split, and how the sub-networks were chosen."""
+        """Return the rule of the split, the training, and how sub-networks were chosen."""
         chosen = f"{campaign.sample} by {campaign.bins} bins of parameter counts"
         return {
             "split": split_rule(campaign.data),
+            "training": asdict(campaign.training) | {"importance": campaign.importance},
             "sub_networks": chosen if campaign.sample else "all of the grid",
             "latency": f"{campaign.latency_rows} rows of {campaign.data.max_tokens} tokens, "
             f"{campaign.latency_repeats} repeats",

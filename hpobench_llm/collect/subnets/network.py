@@ -20,8 +20,8 @@ LAYERS = "model.layers."
 
 
 def weights_of(model: PreTrainedModel) -> dict[str, torch.Tensor]:
-    """Return a model's parameters by name, detached; a tied head is the embedding's."""
-    return {name: p.detach().clone() for name, p in model.named_parameters()}
+    """Return a copy of a model's parameters in float32; a tied head is the embedding's."""
+    return {name: p.detach().float().clone() for name, p in model.named_parameters()}
 
 
 def cut(weights: Weights, subnet: Subnet, whole: Whole) -> dict[str, torch.Tensor]:

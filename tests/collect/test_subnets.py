@@ -235,6 +235,21 @@ def test_training_lowers_the_losses_and_follows_from_its_seed(base):
         assert after < 0.9 * before
 
 
+def test_a_sub_network_without_layers_has_no_adapters_to_train(base):
+    training = Training(weights="lora", rank=2, batch_rows=2)
+    trainer = Trainer(Skeletons(base), WHOLE, training, rows_of(4), 2)
+    nothing = Subnet(24, 3, 20, ())
+    rule = sandwich(WHOLE.subnet, nothing, lambda rng: PART, 1)
+    first, last = trainer.train(weights_of(base), rule, [0, 2], 0)
+    changed = {name.split(".")[-2] for name in first if not torch.equal(first[name], last[name])}
+    assert changed == {f"{part}_proj" for part in ("q", "k", "v", "o", "gate", "up", "down")}
+    own = Whole(24, 3, 20, 0, 3, 8, 300, tied=True)
+    start = cut(weights_of(base), nothing, WHOLE)
+    alone = Trainer(Skeletons(base), own, training, rows_of(4), 2)
+    (same,) = alone.train(start, lambda _: [own.subnet], [2], 0)
+    assert all(torch.equal(same[name], start[name]) for name in start)
+
+
 def loss_of(base, weights, subnet):
     rows = rows_of(8)
     ids = torch.tensor([row.ids for row in rows])

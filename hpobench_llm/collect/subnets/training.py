@@ -53,6 +53,9 @@ class Trainer:
         """
         training, steps = self._training, checkpoints[-1]
         trained = Trained(start, training, seed)
+        if not trained.parameters:  # adapters of no layer
+            yield from (trained.snapshot() for _ in checkpoints)
+            return
         optimizer = torch.optim.AdamW(
             trained.parameters, lr=training.lr, weight_decay=training.weight_decay
         )
@@ -85,7 +88,8 @@ class Trainer:
                 loss = cross_entropy(logits, labels)
             else:
                 loss = distillation(logits, teacher, self._training.temperature)
-            loss.backward()  # type: ignore[no-untyped-call]
+            if loss.requires_grad:  # what has no layer has no adapter either
+                loss.backward()  # type: ignore[no-untyped-call]
 
 
 def distillation(logits: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:

@@ -17,13 +17,13 @@ from hpobench_llm.collect.record import Checkpoint, Number, Provenance, RunRecor
 from hpobench_llm.collect.training.device import choose_device
 from hpobench_llm.collect.training.memory import is_out_of_memory
 from hpobench_llm.collect.training.meter import seconds_on
-from hpobench_llm.collect.widths.columns import COUNTERS, LARGEST_LOSS, LOSSES
+from hpobench_llm.collect.widths.columns import COUNTERS, LOSSES
 from hpobench_llm.collect.widths.coordinates import activation_sizes
 from hpobench_llm.collect.widths.costs import parameters, training_flops, training_tokens
 from hpobench_llm.collect.widths.hyperparameters import Hyperparameters
 from hpobench_llm.collect.widths.learner import Learner, Weights, mean_loss
 from hpobench_llm.collect.widths.rows import Rows, read_rows
-from hpobench_llm.collect.widths.spec import STEP, WidthsCampaign
+from hpobench_llm.collect.widths.spec import EQUAL_ODDS, STEP, WidthsCampaign
 from hpobench_llm.evaluation import Status
 from hpobench_llm.provenance import git_revision, processor, versions
 from hpobench_llm.space import Value
@@ -163,7 +163,7 @@ class WidthsBench:
         if any(loss is None or not math.isfinite(loss) for loss in losses):
             return "diverged"
         last = step == self.campaign.checkpoints[-1]
-        limit = self.campaign.diverged_factor * LARGEST_LOSS
+        limit = self.campaign.diverged_factor * EQUAL_ODDS
         return "diverged" if last and (values["val_loss"] or 0.0) > limit else "ok"
 
 

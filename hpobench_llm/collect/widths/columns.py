@@ -1,14 +1,11 @@
 """The columns and metrics of a table of widths."""
 
-import math
-
 import pyarrow as pa
 
 from hpobench_llm.collect.columns import RunColumn, number
-from hpobench_llm.collect.widths.spec import VOCABULARY, WidthsCampaign
+from hpobench_llm.collect.widths.spec import EQUAL_ODDS, WidthsCampaign
 from hpobench_llm.metrics import Metric
 
-LARGEST_LOSS = math.log(VOCABULARY)  # nats a byte, at equal odds for each
 NATS = "nats per byte"
 LOSSES = ("val_loss", "test_loss", "train_loss")
 # What a run has cost, which a failed one keeps.
@@ -69,7 +66,7 @@ COLUMNS = (
 
 def metrics_of(campaign: WidthsCampaign) -> list[Metric]:
     """Return the losses; a failed run counts as one that is just diverged."""
-    worst = campaign.diverged_factor * LARGEST_LOSS
+    worst = campaign.diverged_factor * EQUAL_ODDS
     return [
         Metric(
             name=name,

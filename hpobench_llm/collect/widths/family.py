@@ -5,6 +5,7 @@ cold starts and from smaller models that were shrunk, padded and perturbed.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,16 @@ from hpobench_llm.collect.columns import RunColumn
 from hpobench_llm.collect.family import Bench, Family
 from hpobench_llm.collect.ledger.header import Header
 from hpobench_llm.collect.trust import Trust
-from hpobench_llm.collect.widths.columns import COLUMNS, LARGEST_LOSS, metrics_of
+from hpobench_llm.collect.widths.columns import COLUMNS, metrics_of
 from hpobench_llm.collect.widths.costs import estimate
 from hpobench_llm.collect.widths.findings import findings
-from hpobench_llm.collect.widths.spec import WidthsCampaign
+from hpobench_llm.collect.widths.spec import EQUAL_ODDS, WidthsCampaign
 from hpobench_llm.errors import MissingDependencyError
 from hpobench_llm.metrics import Metric
 
 
 class WidthsFamily(Family[WidthsCampaign]):
-    """One run after another; those that grow from one smaller model are a task."""
+    """One run after another; the warm starts of a configuration grow from one model, in a task."""
 
     spec, engines = WidthsCampaign, ("sequential",)
 
@@ -51,13 +52,15 @@ class WidthsFamily(Family[WidthsCampaign]):
         return metrics_of(campaign)
 
     def tasks(self, campaign: WidthsCampaign, engine: str, pack_size: int) -> list[Task]:
-        """Return a task for each cold run, and one for all that grow from one smaller model."""
-        groups: dict[object, list[Run]] = {}
+        """Return a task for each cold run, and after it one for all its warm starts."""
+        pairs: dict[object, tuple[list[Run], list[Run]]] = {}
         for run in campaign.runs():
-            source = campaign.source_of(run)
-            key = run.run_id if source is None else (source, run.seed)
-            groups.setdefault(key, []).append(run)
-        return [Task("runs", engine, tuple(runs)) for runs in groups.values()]
+            hyper = campaign.hyperparameters(run.config)
+            key = (replace(hyper, shrink=0.0), run.seed)
+            cold, warm = pairs.setdefault(key, ([], []))
+            (warm if hyper.warm else cold).append(run)
+        parts = [runs for pair in pairs.values() for runs in pair if runs]
+        return [Task("runs", engine, tuple(runs)) for runs in parts]
 
     def cost_class(self, campaign: WidthsCampaign, run: Run) -> object:
         """Return width and batch."""
@@ -69,7 +72,7 @@ class WidthsFamily(Family[WidthsCampaign]):
         return {
             "split": "rows of a shuffled text, cut without overlap; equal paragraphs once",
             "diverged_rule": f"a loss that is not finite, or at the end more than "
-            f"{campaign.diverged_factor * LARGEST_LOSS:.4f} nats a byte",
+            f"{campaign.diverged_factor * EQUAL_ODDS:.4f} nats a byte",
         }
 
     def notes(self, campaign: WidthsCampaign, frame: pd.DataFrame) -> list[str]:

@@ -3,6 +3,7 @@
 All figures are of means over seeds; a configuration counts where all its runs ended ok.
 """
 
+import math
 from collections.abc import Hashable, Iterator
 
 import numpy as np
@@ -26,7 +27,9 @@ def findings(campaign: WidthsCampaign, frame: pd.DataFrame) -> list[str]:
         return []
     measured = [*SIZES, "val_loss", "tokens_seen"]
     curves = good.groupby([*axes, STEP], as_index=False)[measured].mean()
-    return [*_coordinates(curves, axes), *_drift(campaign, curves), *_saved(curves, axes)]
+    whole = len(plain[axes].drop_duplicates()) == math.prod(map(len, campaign.grid.values()))
+    drift = _drift(campaign, curves) if whole else ()  # the best of a part is no optimum
+    return [*_coordinates(curves, axes), *drift, *_saved(curves, axes)]
 
 
 def _coordinates(curves: pd.DataFrame, axes: list[str]) -> Iterator[str]:

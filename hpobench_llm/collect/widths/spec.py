@@ -19,6 +19,7 @@ from hpobench_llm.space import Categorical, Dimension, Ordinal, Space
 
 STEP = "step"  # the fidelity's column
 VOCABULARY = 257  # the bytes, and one token that ends a paragraph
+EQUAL_ODDS = math.log(VOCABULARY)  # nats a byte, the loss of equal odds for each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +103,11 @@ class WidthsCampaign(Campaign):
             raise ValueError("`checkpoints` must start at 0 and hold at least one more step")
         if any(a >= b for a, b in zip(self.checkpoints, self.checkpoints[1:], strict=False)):
             raise ValueError(f"`checkpoints` must increase: {list(self.checkpoints)}")
-        if not (math.isfinite(self.diverged_factor) and self.diverged_factor > 0):
-            raise ValueError(f"`diverged_factor` must be above 0, got {self.diverged_factor}")
+        if not 0 < self.diverged_factor * EQUAL_ODDS < math.inf:
+            raise ValueError(
+                f"`diverged_factor` must be above 0, and times {EQUAL_ODDS:.4f} nats finite, got "
+                f"{self.diverged_factor}"
+            )
         self._check_grid()
         self._check_widths()
         self._check_repeats()

@@ -61,6 +61,9 @@ def test_the_card_says_what_the_rows_hold():
     assert "tokens saved, mup, warm with shrink 1.0: 6 of 6 settings reach" in text
     assert "tokens saved, sp, warm with shrink 1.0: 5 of 5 settings reach" in text
     assert text.count("half of them with 50%") == 2
+    part = findings(campaign(parametrisation=("sp", "mup"), lr=RATES), frame[frame["lr"] > 0.01])
+    assert part
+    assert not any(line.startswith("best learning rate") for line in part)
 
 
 def test_a_grid_of_few_axes_and_runs_that_all_fail_have_cards_too():

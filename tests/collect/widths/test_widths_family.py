@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
 import hpobench_llm
 from hpobench_llm.cli.collect import main
@@ -16,6 +17,7 @@ from hpobench_llm.collect.campaign.spec import Run
 from hpobench_llm.collect.families import family_of, read_campaign
 from hpobench_llm.collect.trust import NONE
 from hpobench_llm.collect.verify import choose_runs, verify
+from hpobench_llm.collect.widths.learner import Learner, mean_loss
 from hpobench_llm.collect.widths.rows import END, batches, cut, stream_seed
 from hpobench_llm.errors import SpecError
 from hpobench_llm.tables.table import Table
@@ -165,12 +167,14 @@ def test_runs_of_a_task_are_what_each_is_alone_and_grow_from_the_grid_itself(wri
     assert losses(together[0]) != losses(together[1])
     assert alone.constants["source_seconds"] > 0
 
+    live = hpobench_llm.load(str(file), "live")
+    answer = live.query(task.runs[1].config, fidelity={"step": 2}, seed=0)
+    assert answer.metrics["val_loss"] == losses(alone)[1]
+
     # The smaller model is the grid's own cold run: its loss, and its weights in the corner.
     cold = Run({**config, "width": 8, "shrink": 0.0}, 0)
     record = bench.run(Task("runs", "sequential", (cold,)), lambda _: None)[0]
     source = bench._trained(campaign.source_of(task.runs[0]), 0, lambda _: None)
-    from hpobench_llm.collect.widths.learner import Learner, mean_loss
-
     hyper = campaign.hyperparameters(cold.config)
     trained = Learner(campaign.model, hyper, bench.rows.train, seed=0, steps=6)
     for weight, (name, parameter) in zip(
@@ -189,8 +193,6 @@ def test_rows_are_bytes_and_paragraphs_end():
 
 
 def test_each_epoch_sees_every_row_once_in_an_order_of_its_own():
-    import torch
-
     stream = batches(torch.arange(6)[:, None], 4, seed=3)
     seen = torch.cat([next(stream) for _ in range(3)])[:, 0].tolist()
     first, second = seen[:6], seen[6:]
@@ -212,6 +214,7 @@ def test_each_epoch_sees_every_row_once_in_an_order_of_its_own():
         ("head_size = 4", "head_size = 5", "head_size must be even"),
         ("[0.0, 0.5, 1.0]", "[0.0, 1.5]", "shrink = 1.5 is outside its range"),
         ('["sp", "mup"]', '["sp", "ntk"]', "'ntk'"),
+        ("seeds = [0]", "seeds = [0]\ndiverged_factor = 1e308", "nats finite, got 1e\\+308"),
         ("lr = [", "lrr = [", "`grid.lrr`: unknown hyperparameter; did you mean 'lr'"),
         ("[0, 2, 6]", "[2, 6]", "`checkpoints` must start at 0"),
         ("seeds = [0]", "seeds = [0]\nper_example_runs = 1", "keeps no single items"),

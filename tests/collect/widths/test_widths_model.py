@@ -97,6 +97,7 @@ def test_mup_at_the_base_width_is_standard_up_to_the_attention_scale():
     assert not torch.allclose(sp(IDS), mup(IDS), atol=1e-4)
 
 
+@torch.no_grad()
 @pytest.mark.parametrize(("parametrisation", "multiplier"), [("sp", 1), ("mup", 8)])
 def test_first_weights_have_the_stated_deviations(parametrisation, multiplier):
     model = untrained(64, parametrisation)

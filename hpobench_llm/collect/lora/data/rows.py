@@ -108,12 +108,12 @@ def load_split(campaign: LoraCampaign, file: Path, tokenizer: "PreTrainedTokeniz
         groups = group_by_rare_runs(
             [_grouped(examples[key], data) for key in keys], data.group_words
         )
-    found = {name: len(rows) for name, rows in there.items()}
     by_source: dict[str, list[str]] = {}
     wanted = {"train": data.train_rows, "val": data.val_rows, "test": data.test_rows}
     there: dict[str, list[str]] = {name: [] for name in SETS}
     for key, group in zip(keys, groups, strict=True):
         there[_set_of(keys[group], data)].append(key)
+    usable_rows = {name: len(rows) for name, rows in there.items()}
     if campaign.mixture:
         there, by_source = _in_parts(campaign, there, examples, file)
     for name, count in wanted.items():
@@ -142,7 +142,7 @@ def load_split(campaign: LoraCampaign, file: Path, tokenizer: "PreTrainedTokeniz
         test_examples=tuple(examples[key] for key in chosen["test"]),
         answers={task: sorted(distinct) for task, distinct in answers.items()},
         encoder=encoder,
-        usable=found,
+        usable=usable_rows,
         unused=unused,
         train_by_source={s: [usable[key] for key in keys] for s, keys in by_source.items()},
         mixed_rows=data.train_rows,

@@ -3,6 +3,7 @@
 Nothing is refused by them: where one cannot be met, the card says so.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -97,13 +98,15 @@ class _Surface:
             None if np.isnan(inner) else inner <= MOST_BY_INDEX,
         )
         order = np.lexsort(_levels(self.space, self.configs)[:, ::-1].T)
-        grid = losses[order].reshape([len(d.levels or ()) for d in self.space])
-        shares = dict(zip(self.space.names, total_shares(grid).tolist(), strict=True))
-        yield Rule(
-            f"no axis has less than {LEAST_SHARE:.0%} of the variance, with its interactions",
-            ", ".join(f"{name} {share:.1%}" for name, share in shares.items()),
-            min(shares.values()) >= LEAST_SHARE,
-        )
+        sizes = [len(d.levels or ()) for d in self.space]
+        asked = f"no axis has less than {LEAST_SHARE:.0%} of the variance, with its interactions"
+        if len(order) == math.prod(sizes):
+            grid = losses[order].reshape(sizes)
+            shares = dict(zip(self.space.names, total_shares(grid).tolist(), strict=True))
+            said = ", ".join(f"{name} {share:.1%}" for name, share in shares.items())
+            yield Rule(asked, said, min(shares.values()) >= LEAST_SHARE)
+        else:  # axes that sum to one, or runs without an answer
+            yield Rule(asked, "no full grid", None)
         best = self.configs[int(np.argmin(self.worth))]
         edges = _at_edges(self.space, best)
         yield Rule(

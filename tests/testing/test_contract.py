@@ -168,9 +168,9 @@ FURTHER = {
     OffTheSpace: 8,
     Impatient: 8,
     NeedsAWinner: 2,
-    ChangesItsDesign: 2,
+    ChangesItsDesign: 3,
     SaysEnds: 1,
-    SaysSeveral: 19,
+    SaysSeveral: 20,
 }
 
 

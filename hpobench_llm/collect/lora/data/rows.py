@@ -97,6 +97,7 @@ def load_split(campaign: Recipe, file: Path, tokenizer: "PreTrainedTokenizerBase
     there: dict[str, list[str]] = {name: [] for name in SETS}
     for key, group in zip(keys, groups, strict=True):
         there[_set_of(keys[group], data)].append(key)
+    usable_rows = {name: len(rows) for name, rows in there.items()}
     if campaign.mixture:
         there, by_source = _in_parts(campaign, there, examples, file)
     for name, count in wanted.items():
@@ -125,7 +126,7 @@ def load_split(campaign: Recipe, file: Path, tokenizer: "PreTrainedTokenizerBase
         test_examples=tuple(examples[key] for key in chosen["test"]),
         answers={task: sorted(distinct) for task, distinct in answers.items()},
         encoder=encoder,
-        usable={name: len(rows) for name, rows in there.items()},
+        usable=usable_rows,
         unused=unused,
         train_by_source={s: [usable[key] for key in keys] for s, keys in by_source.items()},
         mixed_rows=data.train_rows,

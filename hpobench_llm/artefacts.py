@@ -113,7 +113,8 @@ def read_file(path: Path, largest: int = LARGEST) -> bytes:
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # of a folder the system says so itself
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     with path.open("rb") as stream:
-        content = stream.read(largest + 1)
+        there = os.fstat(stream.fileno()).st_size  # as much as is asked for is allocated
+        content = stream.read(min(there, largest) + 1)
     if len(content) > largest:
         raise OSError(errno.EFBIG, f"more than {largest:,} bytes", str(path))
     return content

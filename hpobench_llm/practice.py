@@ -5,6 +5,8 @@ lora_dropout 0) and the `TrainingArguments` of transformers 5 (learning_rate 5e-
 give where nothing is set.
 """
 
+import numpy as np
+
 from hpobench_llm.space import Categorical, Configuration, Dimension, Ordinal, Space, Value
 
 RATES = ("lr", "learning_rate")
@@ -33,9 +35,12 @@ NAMES = {"target_modules": ("q_proj,v_proj", "attention"), "scaling": ("lora",)}
 def default_configuration(space: Space) -> Configuration:
     """Return the libraries' defaults, each as the nearest value that its axis has.
 
-    An axis that they do not know is set to its middle, or to its first name.
+    An axis that they do not know is set to its middle, or to its first name; axes that sum to one
+    to the middle of what they can be together.
     """
-    return {dimension.name: _default(dimension) for dimension in space}
+    middle = space.from_unit(np.full((1, len(space)), 0.5))[0]
+    together = {name for factor in space.factors if len(factor.names) > 1 for name in factor.names}
+    return {d.name: middle[d.name] if d.name in together else _default(d) for d in space}
 
 
 def strong_configuration(space: Space) -> Configuration:

@@ -12,7 +12,7 @@ from importlib import import_module
 import pytest
 
 COLLECT = "hpobench_llm.cli.collect"
-MAIN = "hpobench_llm"
+MAIN = "hpobench_llm.cli"
 
 
 def run(module, *arguments):
@@ -29,7 +29,7 @@ def run(module, *arguments):
 def start(module, *arguments, env=None):
     """Run a command in a process of its own."""
     return subprocess.run(
-        [sys.executable, "-m", module, *map(str, arguments)],
+        [sys.executable, "-m", module.removesuffix(".cli"), *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=120,

@@ -143,7 +143,7 @@ class Problem:
         Where it is not known, or there is no answer, that is the worst.
         """
         worst = np.array([metric.to_loss(metric.worst) for metric in self.others])
-        if self.in_full is None or not len(rows):
+        if self.in_full is None or not len(rows) or not self.others:
             return worst
         signs = np.array([metric.to_loss(1.0) for metric in self.others])
         names = [metric.name for metric in self.others]

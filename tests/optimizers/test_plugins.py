@@ -168,7 +168,7 @@ def test_a_broken_plug_in_breaks_nothing_else(tmp_path):
         "lacks": "ModuleNotFoundError: No module named 'no_such_library' (bad-dist 2.1)",
         "nothing": "light:NOTHING is neither an Optimizer's class nor an Entry: 3",
         "absent": "AttributeError: module 'mine' has no attribute 'Absent' (bad-dist 2.1)",
-        "odd": "ValueError: unknown 'magic'; known: random, direct search",
+        "odd": "ValueError: unknown 'magic'; known: baseline, random, direct search",
         "a/b": "letters, digits and . _ - only",
         "random (bad-dist)": "`random` is an optimizer of hpobench-llm's own: bad-dist 2.1 has",
         "twice": "bad-dist 2.1 and other-dist 2.1 both name an optimizer so",

@@ -66,12 +66,14 @@ class Files:
         matching = [p for p in self.by_pattern if PurePosixPath(path).match(p)]
         if not matching:
             return
-        content = stream.read(self._left + 1)
-        self._left -= len(content)
-        if self._left < 0:
-            raise DataError(f"{path}: more than {LARGEST_BYTES} bytes in all")
+        content = bytearray()
+        while block := stream.read(_BLOCK):
+            content += block
+            self._left -= len(block)
+            if self._left < 0:
+                raise DataError(f"{path}: more than {LARGEST_BYTES} bytes in all")
         for pattern in matching:
-            self.by_pattern[pattern][path] = content
+            self.by_pattern[pattern][path] = bytes(content)
 
 
 @contextmanager

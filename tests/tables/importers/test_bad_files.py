@@ -335,7 +335,7 @@ def test_options_that_do_not_fit(tmp_path, monkeypatch):
 def test_the_command_line(tmp_path):
     def run(*arguments):
         return subprocess.run(
-            [sys.executable, "-m", "hpobench_llm.cli", *map(str, arguments)],
+            [sys.executable, "-m", "hpobench_llm", *map(str, arguments)],
             capture_output=True,
             text=True,
             timeout=120,

@@ -402,7 +402,8 @@ def test_equal_imports_give_equal_rows_and_replace_the_old(bring):
 
 def test_the_spec_of_the_readme(bring, project_root):
     text = (project_root / "tables" / "README.md").read_text(encoding="utf-8")
-    spec = text.partition("```toml\n")[2].partition("```")[0]
+    blocks = [block.partition("```")[0] for block in text.split("```toml\n")[1:]]
+    (spec,) = [block for block in blocks if "[hyperparameters" in block]
     spec = "\n".join(spec.splitlines()[4:])  # name to file, which `bring` writes itself
     lines = [
         {

@@ -1,12 +1,13 @@
 # make demo: the whole pipeline on this machine, about five minutes after the install.
 # make test: everything that is tested.
+# make quick: the tests that take less than a second each, after every change.
 # make bench: how fast queries, studies and engines are, three quarters of an hour.
 # All make .venv first and work again when run again.
 PYTHON ?= python3
 BIN := .venv/bin
 OUT := out
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test quick lint bench clean
 
 # torch first and alone: with its version pinned no other package pulls a larger build in.
 .venv/installed: pyproject.toml constraints.txt
@@ -33,8 +34,13 @@ demo: .venv/installed
 	@echo '== compare'
 	$(BIN)/hpobench-llm compare $(OUT)/nomad-vs-tpe
 
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal --quiet
+
 test: .venv/tested
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --quiet
+	$(PYTEST)
+
+quick: .venv/tested
+	$(PYTEST) -m 'not slow'
 
 lint: .venv/tested
 	$(BIN)/ruff format --check .

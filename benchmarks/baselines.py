@@ -16,7 +16,8 @@ from transformers import AutoModelForCausalLM, PrinterCallback, Trainer, Trainin
 
 from hpobench_llm.collect.lora.bases.model import adapted
 from hpobench_llm.collect.lora.data.rows import Tokens
-from hpobench_llm.collect.lora.engines.workbench import Workbench, seconds_on
+from hpobench_llm.collect.lora.engines.workbench import Workbench
+from hpobench_llm.collect.training.meter import seconds_on
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

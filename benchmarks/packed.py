@@ -25,8 +25,9 @@ from workload import RATES, SIZES, STEPS, Cell, runs, shortened
 
 from hpobench_llm.collect.lora.engines.packed import train_pack
 from hpobench_llm.collect.lora.engines.peft_loop import train_runs
-from hpobench_llm.collect.lora.engines.workbench import Workbench, seconds_on
+from hpobench_llm.collect.lora.engines.workbench import Workbench
 from hpobench_llm.collect.record import RunRecord
+from hpobench_llm.collect.training.meter import seconds_on
 from hpobench_llm.provenance import git_revision, processor, versions
 
 REFERENCE = "peft engine"

@@ -3,11 +3,13 @@
 Everything below is loaded when it is first used, so that `import hpobench_llm` costs little.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from hpobench_llm.lazy import lazily
 
 if TYPE_CHECKING:
     from hpobench_llm.benchmarks.catalogue import list_benchmarks, load
+    from hpobench_llm.benchmarks.suite import list_suites, suite
     from hpobench_llm.collect.collection import collect_grid
     from hpobench_llm.optimizers.registry import list_optimizers
     from hpobench_llm.replaying.replay import replay
@@ -20,8 +22,10 @@ __all__ = [
     "compare",
     "list_benchmarks",
     "list_optimizers",
+    "list_suites",
     "load",
     "replay",
+    "suite",
 ]
 
 _HOMES = {
@@ -29,16 +33,10 @@ _HOMES = {
     "compare": "hpobench_llm.report.compare",
     "list_benchmarks": "hpobench_llm.benchmarks.catalogue",
     "list_optimizers": "hpobench_llm.optimizers.registry",
+    "list_suites": "hpobench_llm.benchmarks.suite",
     "load": "hpobench_llm.benchmarks.catalogue",
     "replay": "hpobench_llm.replaying.replay",
+    "suite": "hpobench_llm.benchmarks.suite",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazily(__name__, __all__, _HOMES)

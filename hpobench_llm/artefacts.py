@@ -1,9 +1,11 @@
 """Write files so that they are whole or absent, and know them again by their SHA-256."""
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,6 +16,9 @@ from hpobench_llm.errors import IntegrityError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+LARGEST = 1 << 30  # bytes of a file that is read whole
+LARGEST_JSON = 1 << 28
 
 
 def sha256_of_file(path: Path) -> str:
@@ -97,17 +102,36 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
+def read_file(path: Path, largest: int = LARGEST) -> bytes:
+    """Return the bytes of a file.
+
+    Raises:
+        OSError: it cannot be read, has more than `largest` bytes, or is no regular file: a pipe
+            would be waited for, and a device never ends.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # of a folder the system says so itself
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    with path.open("rb") as stream:
+        content = stream.read(largest + 1)
+    if len(content) > largest:
+        raise OSError(errno.EFBIG, f"more than {largest:,} bytes", str(path))
+    return content
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON artefact.
 
     Raises:
-        IntegrityError: it is missing or no JSON.
+        IntegrityError: it is missing, larger than any that we write, or no JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_file(path, LARGEST_JSON).decode())
     except FileNotFoundError:
         raise IntegrityError(f"{path}: no such file") from None
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        raise IntegrityError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
         raise IntegrityError(f"{path}: not readable as JSON: {error}") from None
     except RecursionError:
         raise IntegrityError(f"{path}: not readable as JSON: brackets too deep") from None

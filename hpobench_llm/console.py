@@ -25,13 +25,13 @@ def run_command(program: str, command: Callable[[], int]) -> int:
             finally:
                 sys.stdout.flush()
         except HpobenchError as error:
-            say(f"{program}: error: {_one_line(str(error))}")
+            say(f"{program}: error: {error}")
             return error.exit_status
         except KeyboardInterrupt:
             say(f"{program}: stopped; what was finished is kept")
             return INTERRUPTED
         except OSError as error:
-            say(f"{program}: error: {_one_line(_reason(error))}")
+            say(f"{program}: error: {_reason(error)}")
             return FAILED
         except MemoryError:
             say(f"{program}: error: the memory of this machine does not suffice")
@@ -39,10 +39,10 @@ def run_command(program: str, command: Callable[[], int]) -> int:
 
 
 def say(text: str) -> None:
-    """Tell people something, on stderr; that nobody can read it is no error."""
+    """Tell people something in one line, on stderr; that nobody can read it is no error."""
     if sys.stderr is not None:
         with suppress(OSError):
-            print(text, file=sys.stderr, flush=True)
+            print(one_line(text), file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -116,6 +116,6 @@ def _reason(error: OSError) -> str:
     return str(error)
 
 
-def _one_line(problem: str) -> str:
+def one_line(problem: str) -> str:
     """Return a text on one line, whatever a name that it quotes holds: nothing in it acts."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in problem)

@@ -1,6 +1,8 @@
-"""Find tables and surrogates by name: the user's own, or those that come with the package."""
+"""Find tables, surrogates and campaigns by name: the user's own, or those of the package."""
 
 import os
+import tomllib
+from contextlib import suppress
 from pathlib import Path
 
 from hpobench_llm.errors import UnknownNameError
@@ -20,6 +22,39 @@ def shelves(stage: str) -> list[Path]:
     return [*found, _PACKAGE / "_data" / stage, _PACKAGE.parent / stage]
 
 
+def shipped(place: str) -> Path:
+    """Return a file or folder that comes with the package, as `collect/bases/tiny`."""
+    carried = _PACKAGE / "_data" / place
+    return carried if carried.exists() else _PACKAGE.parent / place
+
+
+def find_campaign(name: str) -> Path:
+    """Return the campaign file that a table of this name was collected with.
+
+    Looked for, by the `name` that it states, below `collect` in the working folder, and among
+    those that come with the package.
+
+    Raises:
+        UnknownNameError: there is none; the message names the nearest.
+    """
+    known: dict[str, Path] = {}
+    for shelf in (Path("collect"), _PACKAGE / "_data" / "collect", _PACKAGE.parent / "collect"):
+        for path in sorted(shelf.rglob("*.toml")):
+            known.setdefault(_stated_name(path), path)
+    known.pop("", None)
+    if name not in known:
+        raise UnknownNameError("campaign", name, known)
+    return known[name]
+
+
+def _stated_name(path: Path) -> str:
+    """Return the name of a campaign; empty for a file that is none."""
+    try:
+        return str(tomllib.loads(path.read_text(encoding="utf-8")).get("name", ""))
+    except (OSError, ValueError):
+        return ""
+
+
 def list_artefacts(stage: str) -> dict[str, Path]:
     """Return the folder of every artefact by name; where a name stands twice, the first wins."""
     found: dict[str, Path] = {}
@@ -35,8 +70,9 @@ def find_artefact(stage: str, name: str | Path) -> Path:
     Raises:
         UnknownNameError: there is none; the message names the nearest.
     """
-    if (Path(name) / _MARKERS[stage]).is_file():
-        return Path(name)
+    with suppress(OSError, TypeError, ValueError):  # it may be anything but a path
+        if (Path(name) / _MARKERS[stage]).is_file():
+            return Path(name)
     known = list_artefacts(stage)
     if str(name) not in known:
         raise UnknownNameError(stage.removesuffix("s"), str(name), known)

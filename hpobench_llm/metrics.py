@@ -88,6 +88,11 @@ class Fidelity:
     def __post_init__(self) -> None:
         if not self.values:
             raise ValueError(f"fidelity {self.name}: no values")
+        if not (self.values[0] >= 0 and 0 < self.values[-1] < math.inf):
+            raise ValueError(
+                f"fidelity {self.name}: amounts are expected, from 0 up and not all 0: "
+                f"{list(self.values)}"
+            )
         if any(a >= b for a, b in zip(self.values, self.values[1:], strict=False)):
             raise ValueError(f"fidelity {self.name}: values must increase: {list(self.values)}")
 
@@ -117,9 +122,11 @@ def select(
     Raises:
         UnknownNameError: one does not exist; the message names `where` and the nearest name.
     """
-    wanted = (names,) if isinstance(names, str) else tuple(names)
+    wanted = (
+        tuple(names) if isinstance(names, Iterable) and not isinstance(names, str) else (names,)
+    )
     for name in wanted:
-        if name not in metrics:
+        if not isinstance(name, str) or name not in metrics:
             raise UnknownNameError("metric", name, metrics, where)
     return tuple(metrics[name] for name in wanted)
 

@@ -129,6 +129,11 @@ class Space:
             ConfigurationError: a key is missing or unknown, a value is off its dimension,
                 proportions do not sum to one, or `config_id` is that of another configuration.
         """
+        if not hasattr(config, "keys"):
+            raise ConfigurationError(
+                f"a configuration is a value by name of {', '.join(self.names)}, got "
+                f"{shown(config)}"
+            )
         if len(config) != len(self.dimensions) or any(n not in config for n in self.names):
             self._check_keys(config)
         canonical = {d.name: d.canonical(config[d.name]) for d in self.dimensions}

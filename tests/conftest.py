@@ -1,5 +1,7 @@
 """Shared builders: a small table with known values, and a study-sized copy of it on disk."""
 
+import resource
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +19,38 @@ from hpobench_llm.tables.table import Table
 
 settings.register_profile("project", deadline=None, derandomize=True)
 settings.load_profile("project")
+
+SLOW_SECONDS = 1.0
+
+
+def cpu_seconds() -> float:
+    """Return the CPU time of this process and of those that it started and waited for."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    before = cpu_seconds()
+    try:
+        return (yield)
+    finally:
+        item.user_properties.append(("cpu_seconds", cpu_seconds() - before))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the tests that belong to `slow` and are not marked so; other machines may differ."""
+    tests = [
+        (dict(report.user_properties)["cpu_seconds"], report.nodeid)
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", "") == "call" and "slow" not in report.keywords
+    ]
+    if unmarked := [(seconds, name) for seconds, name in tests if seconds > SLOW_SECONDS]:
+        terminalreporter.section(f"over {SLOW_SECONDS:g} s of CPU time and not marked `slow`")
+        for seconds, name in sorted(unmarked, reverse=True):
+            terminalreporter.line(f"{seconds:6.1f} {name}")
+
 
 SPACE = Space(
     (

@@ -56,6 +56,7 @@ def test_importing_the_package_loads_almost_nothing():
     assert not loaded & {*HEAVY, "numpy", "pandas", "pyarrow", "scipy", "matplotlib"}
 
 
+@pytest.mark.slow
 def test_the_laptop_half_loads_no_heavy_library():
     program = (
         "import hpobench_llm as h\n"

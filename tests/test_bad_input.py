@@ -1,18 +1,33 @@
 """What a user types wrong: one clear line, exit status 2, no traceback, nothing lost."""
 
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from importlib import import_module
 
 import pytest
 
 COLLECT = "hpobench_llm.cli.collect"
-MAIN = "hpobench_llm.cli"
+MAIN = "hpobench_llm"
 
 
-def run(module, *arguments, env=None):
+def run(module, *arguments):
+    """Run a command in this process, where its libraries are imported once."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            status = import_module(module).main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            status = end.code
+    return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
+
+
+def start(module, *arguments, env=None):
+    """Run a command in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", module, *map(str, arguments)],
         capture_output=True,
@@ -89,7 +104,7 @@ def test_bad_options_of_collect(campaign, tmp_path):
     complains(run(COLLECT, path, "--out", out, "--workers", "0"), "--workers", "0")
     complains(run(COLLECT, path, "--out", out, "--device", "cuda"), "--device cuda", "no GPU")
     complains(run(COLLECT, tmp_path / "none.toml", "--out", out), "none.toml", "no such file")
-    assert run(COLLECT, path).returncode == 2
+    assert start(COLLECT, path).returncode == 2
     for given, words in {
         ("--pack-size", "-1"): ["--pack-size", "at least 0", "-1"],
         ("--gpus-per-worker", "1.5"): ["--gpus-per-worker", "share of one GPU", "1.5"],
@@ -100,13 +115,14 @@ def test_bad_options_of_collect(campaign, tmp_path):
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_a_ray_cluster_that_is_not_there(campaign, tmp_path):
     pytest.importorskip("ray")
     address = ["--executor", "ray", "--ray-address", "127.0.0.1:1"]
-    done = run(COLLECT, campaign(), "--out", tmp_path / "out", *address)
+    done = start(COLLECT, campaign(), "--out", tmp_path / "out", *address)
     complains(done, "--ray-address 127.0.0.1:1", "no Ray cluster there", "refused")
     address[-1] = "here"
-    done = run(COLLECT, campaign(), "--out", tmp_path / "out", *address)
+    done = start(COLLECT, campaign(), "--out", tmp_path / "out", *address)
     complains(done, "--ray-address here", "no Ray cluster there")
 
 
@@ -116,6 +132,7 @@ def test_a_folder_that_is_no_ledger_of_ours(campaign, tmp_path):
     complains(done, "campaign.json", "format 1", "reads 2", "give another --out")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("library", "given", "extra"),
     [
@@ -148,6 +165,7 @@ def test_weights_that_are_not_safetensors(campaign, tmp_path, project_root):
     )
 
 
+@pytest.mark.slow
 def test_an_error_in_a_worker_process_is_told_once(campaign, tmp_path):
     path = campaign(("generated_tasks = 200", 'path = "no.json"'))
     done = run(COLLECT, path, "--out", tmp_path / "out", "--workers", "2")
@@ -206,9 +224,10 @@ def test_names_and_folders_that_do_not_exist(tmp_path):
     complains(run(MAIN, "fit", "lora-nanno", "--out", tmp_path), "unknown table 'lora-nanno'")
     complains(run(MAIN, "compare", tmp_path), "study.json", "no such file")
     assert run(MAIN, "comapre", tmp_path).returncode == 2
-    assert run(MAIN).returncode == 2
+    assert start(MAIN).returncode == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("library", "arguments", "extra"),
     [
@@ -230,7 +249,7 @@ def test_a_missing_library_names_the_extra(tmp_path, table_folder, library, argu
         f'raise ModuleNotFoundError("No module named {library}", name="{library}")'
     )
     path = os.pathsep.join([str(tmp_path / "absent"), os.environ.get("PYTHONPATH", "")])
-    done = run(MAIN, *given, env=os.environ | {"PYTHONPATH": path})
+    done = start(MAIN, *given, env=os.environ | {"PYTHONPATH": path})
     complains(done, library, extra)
     assert not (tmp_path / "out").exists()
 
@@ -245,7 +264,8 @@ def test_a_table_that_cannot_be_read_hides_no_other(table_folder):
     }.items():
         shutil.copytree(table_folder, shelf / name)
         damage(shelf / name)
-    done = run(MAIN, "ls", "benchmarks", "--json", env=os.environ | {"HPOBENCH_LLM_DATA": shelf})
+    env = os.environ | {"HPOBENCH_LLM_DATA": str(shelf)}
+    done = start(MAIN, "ls", "benchmarks", "--json", env=env)
     assert done.returncode == 2
     listed = json.loads(done.stdout)["benchmarks"]
     assert {"lora-nano", "toy-bowl"} < set(listed)
@@ -256,7 +276,7 @@ def test_a_table_that_cannot_be_read_hides_no_other(table_folder):
 
 
 def test_listing_is_data_on_stdout(tmp_path):
-    done = run(MAIN, "ls", "--json")
+    done = start(MAIN, "ls", "--json")
     listed = json.loads(done.stdout)
     assert {"nomad", "random", "tpe-nni", "tpe-optuna"} <= set(listed["optimizers"])
     shown = listed["optimizers"]["nomad"]

@@ -5,7 +5,10 @@ import os
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.slow
 def test_the_engines_are_compared(project_root, tmp_path):
     script = project_root / "benchmarks" / "packed.py"
     options = ["--sizes", "xs", "--shapes", "1x16", "--packs", "1", "3", "--steps", "3"]
@@ -31,6 +34,7 @@ def test_the_engines_are_compared(project_root, tmp_path):
         assert all(sample["step"] > 0 for sample in samples)
 
 
+@pytest.mark.slow
 def test_a_study_is_timed_by_its_parts(project_root, table_folder, tmp_path):
     script = project_root / "benchmarks" / "studies.py"
     options = ["--table", table_folder, "--optimizers", "random", "asha", "--seeds", "3"]
@@ -54,6 +58,7 @@ def test_a_study_is_timed_by_its_parts(project_root, table_folder, tmp_path):
     assert all(seconds > 0 for seconds in found["study"]["spent"].values())
 
 
+@pytest.mark.slow
 def test_queries_are_timed_in_every_form(project_root, table_folder, tmp_path):
     script = project_root / "benchmarks" / "queries.py"
     options = ["--table", table_folder, "--surrogate", "--repeats", "1"]

@@ -236,6 +236,7 @@ def kinds(tmp_path, project_root, monkeypatch):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["campaign", "base", "study", "import"])
 def test_a_damaged_spec_is_read_or_refused_in_one_line(kind, kinds, tmp_path, capsys):
     text, read = kinds[kind]

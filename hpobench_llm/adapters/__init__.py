@@ -3,8 +3,9 @@
 Everything below is loaded when it is first used.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from hpobench_llm.lazy import lazily
 
 if TYPE_CHECKING:
     from hpobench_llm.adapters.botorch import to_botorch
@@ -29,12 +30,4 @@ _HOMES = {
     "to_configspace": "hpobench_llm.adapters.configspace",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazily(__name__, __all__, _HOMES)

@@ -34,6 +34,10 @@ def as_rows(
 
     A frame may hold `config_id` beside the hyperparameters, as `configurations()` does.
     """
+    if isinstance(configs, Mapping) or not hasattr(configs, "__len__"):
+        raise ConfigurationError(
+            f"a sequence of configurations, or a frame, is expected, got {shown(configs)}"
+        )
     if not isinstance(configs, pd.DataFrame):
         return configs
     frame = configs.drop(columns="config_id", errors="ignore")
@@ -132,6 +136,10 @@ class Benchmark(ABC):
             UnknownNameError: nothing of that name was measured.
             ConfigurationError: a bound is no finite number.
         """
+        if not isinstance(bounds, Mapping):
+            raise ConfigurationError(
+                f"{self.name}: bounds by name are expected, got {shown(bounds)}"
+            )
         known = self.measures()
         kept = {constraint.name: constraint for constraint in self.constraints}
         for name, bound in bounds.items():
@@ -187,6 +195,8 @@ class Benchmark(ABC):
             UnknownNameError, NotMeasuredError: as `optimum`.
         """
         chosen = select(self.metrics, metrics, self.name)
+        if not chosen:
+            raise ConfigurationError(f"{self.name}: a front of at least one metric is expected")
         configs, losses = self._sound(chosen)
         front = np.flatnonzero(nondominated(losses))
         found = self._frame([configs[index] for index in front])

@@ -1,6 +1,7 @@
 """Benchmarks by name: tables, surrogates, live training, and the closed-form toys."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -70,9 +71,10 @@ def _surrogate(folder: Path, allow_poor: bool) -> Benchmark:
 
 
 def _campaign(name: str | Path) -> Path:
-    for path in (Path(name), CAMPAIGNS / f"{name}.toml"):
-        if path.suffix == ".toml" and path.is_file():
-            return path
+    for path in (Path(str(name)), CAMPAIGNS / f"{name}.toml"):
+        with suppress(OSError, ValueError):  # it may be anything but a path
+            if path.suffix == ".toml" and path.is_file():
+                return path
     known = [path.stem for path in CAMPAIGNS.glob("*.toml")]
     raise UnknownNameError(f"campaign in {CAMPAIGNS.resolve()}", str(name), known)
 

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hpobench_llm.benchmarks.base import as_rows
-from hpobench_llm.errors import ConfigurationError, nearest
+from hpobench_llm.errors import ConfigurationError, nearest, shown
 from hpobench_llm.space import Categorical, Configuration, Space
 
 Positions = NDArray[np.intp]
@@ -62,6 +62,10 @@ class Lookup:
             return self._find_frame(configs)
         if isinstance(configs, np.ndarray):
             return self._check_positions(configs)
+        if not isinstance(configs, Sequence):
+            raise ConfigurationError(
+                f"a sequence of configurations, or a frame, is expected, got {shown(configs)}"
+            )
         try:
             keys = list(map(self._read, configs))
         except (KeyError, TypeError):

@@ -19,7 +19,10 @@ def point_array(points: Points, names: Sequence[str], where: str) -> NDArray[np.
         ConfigurationError: an array has another shape.
     """
     if not isinstance(points, np.ndarray):
-        frame = pd.DataFrame(points)
+        try:
+            frame = pd.DataFrame(points)
+        except (ValueError, TypeError) as error:
+            raise ConfigurationError(f"{where}: no points: {error}") from None
         if frame.empty:
             return np.empty((0, len(names)))
         for name in names:

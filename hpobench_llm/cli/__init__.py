@@ -1,9 +1,10 @@
-"""`hpobench-llm`: list, check, import, fit, replay, compare and verify; make a base model."""
+"""`hpobench-llm`: list, check, import, fit, replay, compare, verify; make data and bases."""
 
 import argparse
 from collections.abc import Sequence
 
-from hpobench_llm.cli import bases, listing, studies, surrogates, tables
+from hpobench_llm import __version__
+from hpobench_llm.cli import bases, inputs, listing, starters, studies, surrogates, tables
 from hpobench_llm.console import run_command
 
 PROGRAM = "hpobench-llm"
@@ -14,8 +15,9 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog=PROGRAM, description="Compare hyperparameter optimizers on real LoRA fine-tunes."
     )
+    made.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for part in (listing, tables, surrogates, studies, bases):
+    for part in (listing, tables, surrogates, studies, starters, inputs, bases):
         part.add(commands)
     return made
 

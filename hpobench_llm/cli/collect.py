@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from hpobench_llm import __version__
 from hpobench_llm.cli.trust import add_trust, trust_of
 from hpobench_llm.collect.assumptions import Assumptions
 from hpobench_llm.collect.collection import Collected, Options, collect_grid, dry_run, seal_now
@@ -32,6 +33,7 @@ def _parser() -> argparse.ArgumentParser:
         "130 by Ctrl-C.",
     )
     add = parser.add_argument
+    add("--version", action="version", version=f"{PROGRAM} {__version__}")
     add("campaign", type=Path, metavar="CAMPAIGN.toml")
     add("--out", type=Path, required=True, metavar="DIR", help="gets the table and the ledger")
     add("--ledger", metavar="PLACE", help="another folder, or URL (s3://...), for the ledger")

@@ -6,13 +6,14 @@ import shutil
 import sys
 from typing import Any
 
-from hpobench_llm.errors import IntegrityError
+from hpobench_llm.console import one_line, say
+from hpobench_llm.errors import HpobenchError, IntegrityError
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
-    ls = commands.add_parser("ls", help="list benchmarks, optimizers and their wrappers")
-    ls.add_argument("what", choices=("benchmarks", "optimizers", "wrappers"), nargs="?")
+    ls = commands.add_parser("ls", help="list benchmarks, suites, optimizers, wrappers")
+    ls.add_argument("what", choices=("benchmarks", "suites", "optimizers", "wrappers"), nargs="?")
     ls.add_argument("--json", action="store_true", help="as JSON")
     ls.set_defaults(run=_ls)
 
@@ -31,7 +32,7 @@ def _ls(options: argparse.Namespace) -> int:
             try:
                 table = Table.load(folder)
             except IntegrityError as error:
-                print(f"ls: error: {error}", file=sys.stderr)
+                say(f"ls: error: {error}")
                 status = error.exit_status
                 continue
             metadata = table.metadata
@@ -40,6 +41,16 @@ def _ls(options: argparse.Namespace) -> int:
                 f"table {metadata.version}: {axes}; {density_of(table)}; {folder}"
             )
         listed["benchmarks"] |= dict.fromkeys(TOYS, "closed form, for tests")
+    if options.what in (None, "suites"):
+        from hpobench_llm.benchmarks.suite import list_suites, suite
+
+        listed["suites"] = {}
+        for name, path in list_suites().items():
+            try:
+                listed["suites"][name] = suite(path).columns()
+            except HpobenchError as error:
+                say(f"ls: error: {error}")
+                status = error.exit_status
     if options.what in (None, "optimizers"):
         from hpobench_llm.optimizers.listing import columns, lines
 
@@ -55,7 +66,14 @@ def _ls(options: argparse.Namespace) -> int:
         print("benchmarks")
         widest = max(map(len, listed["benchmarks"]))
         for name, about in listed["benchmarks"].items():
-            print(f"  {name.ljust(widest)}  {about}")
+            print(one_line(f"  {name.ljust(widest)}  {about}"))
+    if listed.get("suites"):
+        print('suites, as in benchmarks = "suite:NAME"')
+        widest = max(map(len, listed["suites"]))
+        for name, about in listed["suites"].items():
+            tables = ", ".join(about["problems"])
+            line = f"  {name.ljust(widest)}  {about['version']}: {about['description']} {tables}"
+            print(one_line(line))
     if "optimizers" in listed:
         print("optimizers")
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None

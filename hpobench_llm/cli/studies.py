@@ -2,9 +2,9 @@
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
+from hpobench_llm.console import say
 from hpobench_llm.errors import HpobenchError
 from hpobench_llm.progress import Progress
 
@@ -59,7 +59,7 @@ def _replay(options: argparse.Namespace) -> int:
             processes=options.processes,
             ray_address=(options.address or "auto") if options.executor == "ray" else None,
             on_done=lambda done, _, text: progress.advance_to(done, text),
-            on_note=lambda text: print(f"replay: {text}", file=sys.stderr),
+            on_note=lambda text: say(f"replay: {text}"),
         )
     print("\n".join(outcome.lines(total, options.out)))
     return 1 if outcome.failed else 0

@@ -1,10 +1,10 @@
 """`fit`: a surrogate, and its ranking check."""
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
+from hpobench_llm.console import say
 from hpobench_llm.errors import HpobenchError
 from hpobench_llm.progress import Progress
 
@@ -59,7 +59,7 @@ def _fit(options: argparse.Namespace) -> int:
         surrogate.write(options.out)  # what was fitted is not lost if the check is stopped
         prove(options.out, table)
         for line in surrogate.quality["left_out"]:
-            print(f"left out: {line}", file=sys.stderr)
+            say(f"left out: {line}")
     if not options.no_ranking_check:
         surrogate = _checked(table, surrogate)
         surrogate.write(options.out)

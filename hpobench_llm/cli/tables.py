@@ -2,11 +2,16 @@
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 from hpobench_llm.cli.trust import add_trust, trust_of
-from hpobench_llm.errors import HpobenchError, IntegrityError, MissingDependencyError
+from hpobench_llm.console import say
+from hpobench_llm.errors import (
+    HpobenchError,
+    IntegrityError,
+    MissingDependencyError,
+    UnknownNameError,
+)
 from hpobench_llm.progress import Progress
 from hpobench_llm.tables.importers.sources import GENERIC, SOURCES, UPSTREAM
 
@@ -84,7 +89,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--campaign",
         type=Path,
         metavar="CAMPAIGN.toml",
-        help="what the table was collected with; default: collect/<table's name>.toml",
+        help="what the table was collected with; default: the one of the table's name",
     )
     verify.add_argument("--rows", type=int, default=8, metavar="N", help="runs (default 8)")
     verify.add_argument("--seed", type=int, default=0, help="of the draw")
@@ -110,7 +115,7 @@ def _check(options: argparse.Namespace) -> int:
         try:
             table = Table.load(folder)
         except IntegrityError as error:
-            print(f"check: error: {error}", file=sys.stderr)
+            say(f"check: error: {error}")
             status = error.exit_status
         else:
             print(f"{folder}: ok, {len(table.frame)} rows, sha256 {table.metadata.table_sha256}")
@@ -136,7 +141,7 @@ def _import(options: argparse.Namespace) -> int:
         print(f"{table.folder}: {len(table.frame)} rows, sha256 {table.metadata.table_sha256}")
         if options.source == GENERIC:  # what was decided for the user, who may decide otherwise
             for note in table.metadata.provenance[IMPORTED]["notes"]:
-                print(f"  {note}", file=sys.stderr)
+                say(f"  {note}")
     return 0
 
 
@@ -155,13 +160,13 @@ def _propose(options: argparse.Namespace) -> int:
     )
     print("\n".join(map(str, files)))
     for note in notes:
-        print(f"  {note}", file=sys.stderr)
-    print(f"Edit it, then: hpobench-llm import {GENERIC} --spec {options.spec}", file=sys.stderr)
+        say(f"  {note}")
+    say(f"Edit it, then: hpobench-llm import {GENERIC} --spec {options.spec}")
     return 0
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from hpobench_llm.locate import find_artefact
+    from hpobench_llm.locate import find_artefact, find_campaign
     from hpobench_llm.tables.table import Table
 
     try:
@@ -173,17 +178,14 @@ def _verify(options: argparse.Namespace) -> int:
             raise HpobenchError(f"--{name} must be {least} or more, got {getattr(options, name)}")
     table = Table.load(find_artefact("tables", options.table))
     chosen = choose_runs(table, options.rows, options.seed)
-    campaign = options.campaign or Path("collect", f"{table.metadata.name}.toml")
-    if options.campaign is None and not campaign.is_file():
+    try:
+        campaign = options.campaign or find_campaign(table.metadata.name)
+    except UnknownNameError as error:
         raise HpobenchError(
-            f"{campaign} does not exist; --campaign names the file that {options.table} was "
-            "collected with"
-        )
+            f"{error}; --campaign names the file that {options.table} was collected with"
+        ) from None
     if len(chosen) < options.rows:
-        print(
-            f"verify: the table has {len(chosen)} configurations: a run of each is trained",
-            file=sys.stderr,
-        )
+        say(f"verify: the table has {len(chosen)} configurations: a run of each is trained")
     with Progress(len(chosen), f"verify {table.metadata.name}") as progress:
         found = verify(
             table,

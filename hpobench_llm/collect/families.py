@@ -12,7 +12,11 @@ from hpobench_llm.errors import SpecError, nearest, shown
 from hpobench_llm.space import Dimension
 from hpobench_llm.spec import parse_spec, read_toml
 
-FAMILIES = {"lora": "hpobench_llm.collect.lora.family"}
+FAMILIES = {
+    "lora": "hpobench_llm.collect.lora.family",
+    "subnets": "hpobench_llm.collect.subnets.family",
+    "widths": "hpobench_llm.collect.widths.family",
+}
 GROUP = "hpobench_llm.families"  # entry points of other distributions: a module that holds FAMILY
 DEFAULT = "lora"
 

@@ -96,6 +96,10 @@ class Family(ABC, Generic[C]):
         """Return what more stands in a table's provenance."""
         return {}
 
+    def notes(self, campaign: C, frame: pd.DataFrame) -> list[str]:
+        """Return lines for a table's card that are computed from its rows."""
+        return []
+
     def check(
         self, campaign: C, where: str | Path, untrained: Mapping[str, float] | None = None
     ) -> None:

@@ -62,7 +62,7 @@ def seal(campaign: Campaign, ledger: Ledger, folder: Path, *, partial: bool = Fa
         rows=frame,
         columns={column.name: column.described() for column in columns},
         untrained=header.untrained,
-        provenance=_provenance(campaign, header, records) | {"missing_runs": len(missing)},
+        provenance=_provenance(campaign, header, records, frame) | {"missing_runs": len(missing)},
         examples=_examples(records, header, ledger.place) if campaign.per_example_runs else None,
         family=campaign.family,
         task=campaign.task,
@@ -159,14 +159,17 @@ def _examples(records: Sequence[RunRecord], header: Header, place: str) -> pd.Da
 
 
 def _provenance(
-    campaign: Campaign, header: Header, records: Sequence[RunRecord]
+    campaign: Campaign, header: Header, records: Sequence[RunRecord], frame: pd.DataFrame
 ) -> dict[str, Any]:
+    family = family_of(campaign)
+    notes = family.notes(campaign, frame)
     origins = [record.provenance for record in records]
     return {
         "campaign": campaign.name,
         "recipe_sha256": campaign.identity().recipe_sha256,
         "sources": dict(header.sources),
-        **family_of(campaign).provenance(campaign),
+        **family.provenance(campaign),
+        **({"notes": notes} if notes else {}),
         "defaults": dict(records[0].settings) | dict.fromkeys(campaign.space.names, "axis"),
         "commits": sorted({origin.revision for origin in origins}),
         "devices": sorted({origin.device for origin in origins}),

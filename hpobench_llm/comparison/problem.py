@@ -20,8 +20,10 @@ from hpobench_llm.errors import (
 from hpobench_llm.metrics import Fidelity, Metric, select
 from hpobench_llm.pareto import Scale, nondominated
 from hpobench_llm.replaying.columns import CONFIG, FIDELITY, METRIC, column
+from hpobench_llm.space import Configuration
 
 FloatArray = NDArray[np.float64]
+DRAWS = 1000  # configurations that say what a typical one is
 Reference = Literal["front", "worst"]  # see `Problem.of`
 
 
@@ -42,6 +44,9 @@ class Problem:
         in_full: what configurations are in full by all that is known of them, indexed by
             `config_id`: the objectives, `status` and `constraint_<name>`. A trial of one that is
             not here was in full, and is what it recorded.
+        typical: the median regret of a configuration drawn at random, of several objectives the
+            hypervolume of the front: what regrets of several tasks are counted in. None: unknown.
+        others: what else of an answer is looked up in `in_full`: see `companions`.
         front: `(n, n_objectives)` losses of the Pareto front; of several objectives only.
         scale: of the hypervolume, likewise.
         identity: what the benchmark is: see `Benchmark.identity`.
@@ -55,6 +60,8 @@ class Problem:
     fidelities: tuple[Fidelity, ...] = ()
     constraints: tuple[Constraint, ...] = ()
     in_full: pd.DataFrame | None = None
+    typical: float | None = None
+    others: tuple[Metric, ...] = ()
     front: FloatArray | None = None
     scale: Scale | None = None
     identity: Mapping[str, str] = field(default_factory=dict)
@@ -115,7 +122,33 @@ class Problem:
         others = rows if judge is not benchmark else rows.loc[part]
         if len(others):
             asked = replace(asked, in_full=_in_full(judge, others))
-        return asked._against(judge, rows, reference)
+        if judge is not benchmark:  # all trials are in `in_full`, with all metrics
+            asked = replace(asked, others=companions(benchmark.metrics, chosen))
+        judged = asked._against(judge, rows, reference)
+        return judged if trains else replace(judged, typical=judged._typical(judge))
+
+    def _typical(self, judge: Benchmark) -> float | None:
+        """Return what `typical` is, from draws of a fixed generator."""
+        if self.scale is not None:
+            return self.optimum or None
+        rng = np.random.default_rng(0)
+        configs = [judge.space.sample(rng) for _ in range(DRAWS)]
+        losses, _ = self.judge(_answers(judge, configs).assign(config_id=""))
+        regret = float(np.median(losses)) - self.loss_of_optimum
+        return regret if regret > 0 else None
+
+    def elsewhere(self, rows: pd.DataFrame) -> FloatArray:
+        """Return `(n_others,)`: what the answer in `rows`, one or none, loses by other metrics.
+
+        Where it is not known, or there is no answer, that is the worst.
+        """
+        worst = np.array([metric.to_loss(metric.worst) for metric in self.others])
+        if self.in_full is None or not len(rows):
+            return worst
+        signs = np.array([metric.to_loss(1.0) for metric in self.others])
+        names = [metric.name for metric in self.others]
+        found = self.in_full.loc[rows["config_id"], names].to_numpy(dtype=np.float64)[0] * signs
+        return np.where(np.isfinite(found), found, worst)
 
     def _against(self, judge: Benchmark, rows: pd.DataFrame, reference: Reference) -> "Problem":
         """Return the problem with the best that the judge or any of the trials has."""
@@ -233,20 +266,37 @@ def _in_full(benchmark: Benchmark, rows: pd.DataFrame) -> pd.DataFrame:
     if missing:
         raise IntegrityError(f"trajectories without the columns {', '.join(missing)}")
     distinct = rows.drop_duplicates("config_id")
-    configs = [
+    configs: list[Configuration] = [
         {columns[str(name)]: value for name, value in row.items()}
         for row in distinct[list(columns)].astype(object).to_dict("records")
     ]
-    try:
-        found = benchmark.query_many(configs)
-    except NotInTableError:
-        answers = [_answer(benchmark, config) for config in configs]
-        found = pd.concat(answers, ignore_index=True)
+    found = _answers(benchmark, configs)
     found.index = pd.Index(distinct["config_id"])
     return found
 
 
-def _answer(benchmark: Benchmark, config: dict[str, object]) -> pd.DataFrame:
+def companions(metrics: Mapping[str, Metric], objectives: Sequence[Metric]) -> tuple[Metric, ...]:
+    """Return what else an answer is looked up by: the test loss, and a score (its margin first).
+
+    Nothing where there are several objectives.
+    """
+    if len(objectives) > 1:
+        return ()
+    scores = [metric for metric in metrics.values() if metric.role == "score"]
+    finer = [metric for metric in scores if metric.name.endswith("_margin")]
+    test = [metric for metric in metrics.values() if metric.name == "test_loss"]
+    chosen = [*test[:1], *[*finer, *scores][:1]]
+    return tuple(metric for metric in chosen if metric not in objectives)
+
+
+def _answers(benchmark: Benchmark, configs: Sequence[Configuration]) -> pd.DataFrame:
+    try:
+        return benchmark.query_many(configs)
+    except NotInTableError:
+        return pd.concat([_answer(benchmark, c) for c in configs], ignore_index=True)
+
+
+def _answer(benchmark: Benchmark, config: Configuration) -> pd.DataFrame:
     try:
         return benchmark.query_many([config])
     except NotInTableError:

@@ -41,7 +41,8 @@ class Regrets:
     broke a constraint) are `(n_optimizers, n_seeds)`, as are `empty`, whether a seed ended without
     any sound trial, and `early`, whether it ended before its budget. `fronts` holds for each
     optimizer and seed the losses `(n, n_objectives)` of the final answer. `dropped` are the seeds
-    that some optimizer lacks.
+    that some optimizer lacks. `others` is `(n_optimizers, n_seeds, n_others)`: losses of the
+    final answer by the problem's other metrics.
     """
 
     optimizers: tuple[str, ...]
@@ -55,6 +56,7 @@ class Regrets:
     empty: NDArray[np.bool_]
     early: NDArray[np.bool_]
     fronts: tuple[tuple[FloatArray, ...], ...]
+    others: FloatArray
 
     def only(self, optimizers: Sequence[str]) -> "Regrets":
         """Return the part of some optimizers, in this order."""
@@ -71,6 +73,7 @@ class Regrets:
             empty=self.empty[rows],
             early=self.early[rows],
             fronts=tuple(self.fronts[row] for row in rows),
+            others=self.others[rows],
         )
 
 
@@ -122,6 +125,7 @@ def regrets(
     trials, unfinished, infeasible = (np.zeros(shape, dtype=np.int64) for _ in range(3))
     empty, early = (np.zeros(shape, dtype=np.bool_) for _ in range(2))
     fronts: list[tuple[FloatArray, ...]] = []
+    others = np.empty((*shape, len(problem.others)))
     for i, optimizer in enumerate(optimizers):
         final = []
         for j, seed in enumerate(seeds):
@@ -134,6 +138,7 @@ def regrets(
             curves[i, j] = worth[at]
             last = answers[at[-1] - 1] if at[-1] else ()
             final.append(judged[list(last)])
+            others[i, j] = problem.elsewhere(part.iloc[list(last)])
             trials[i, j] = len(part)
             unfinished[i, j] = int((part["status"] != "ok").sum())
             infeasible[i, j] = int((~problem.feasible(part)).sum())
@@ -152,6 +157,7 @@ def regrets(
         empty=empty,
         early=early,
         fronts=tuple(fronts),
+        others=others,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from hpobench_llm.constraints import Constraint
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 
 Verdict = Literal["better", "worse", "tie"]
 
@@ -160,6 +160,73 @@ class Ranked:
     rank: Band
 
 
+@dataclass(frozen=True, slots=True)
+class TaskRanked:
+    """One optimizer over tasks: its mean final rank, and its mean regret in typical regrets.
+
+    The regret is None where some task's scale is not known.
+    """
+
+    optimizer: str
+    rank: Interval
+    regret: Interval | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskPair:
+    """Two optimizers over tasks; `verdict` says what `first` is.
+
+    `wins`, `ties` and `losses` of `first` count the tasks, by the mean over their seeds.
+    `difference` is the mean rank of first minus second: below zero, `first` is better.
+    """
+
+    first: str
+    second: str
+    wins: int
+    ties: int
+    losses: int
+    difference: Interval
+    p: float
+    p_holm: float
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverTasks:
+    """What holds over tasks, with seeds nested in them; `ranking` is best first.
+
+    `scales` are the typical regrets that the regret of each task is divided by; None where one is
+    not known. `groups` are the runs of the ranking, of two or more, of which no pair is told
+    apart.
+    """
+
+    tasks: tuple[str, ...]
+    scales: tuple[float, ...] | None
+    ranking: tuple[TaskRanked, ...]
+    pairs: tuple[TaskPair, ...]
+    groups: tuple[tuple[str, ...], ...]
+    overall: Overall | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SingleRuns:
+    """How often one run each would have said what all say together, by one metric.
+
+    Of a pair `first` is better over all benchmarks and seeds by the objective. `same` is the
+    chance that it is better by `metric` too in a single run of each, on a benchmark drawn at
+    random; `tie` that the two are equal; `opposite` that it is worse. `metric` is `objective`, or
+    one that the final answers were looked up by.
+    """
+
+    first: str
+    second: str
+    metric: str
+    benchmarks: int
+    same: float
+    tie: float
+    opposite: float
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Failure:
     """A replay that failed, and why."""
@@ -180,7 +247,8 @@ class Comparison:
     in which budgets are counted: see `Spending`. `workers` trials ran at a time, on a clock on
     which the optimizers' own time passed too if `optimizer_seconds_count`. `finished` replays did
     not fail. `grid` is that of the ranks; None where the benchmarks' grids differ, and a point is
-    a share of each benchmark's own budget.
+    a share of each benchmark's own budget. `tasks` is None with one benchmark: then nothing is
+    said of another. `single_runs` is of the pairs of the ranking.
     """
 
     alpha: float
@@ -196,6 +264,8 @@ class Comparison:
     ranking: tuple[Ranked, ...]
     pairs: tuple[Pair, ...]
     overall: Overall | None
+    tasks: OverTasks | None
+    single_runs: tuple[SingleRuns, ...]
     failures: tuple[Failure, ...]
 
     def to_json(self) -> dict[str, Any]:

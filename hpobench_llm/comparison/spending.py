@@ -70,9 +70,16 @@ class Spending:
         else:
             levels = _column(rows, column(rows, FIDELITY, self.unit))
         if self.checkpoints and "resumes" in rows.columns:
-            reached = dict(zip(rows["trial"].tolist(), levels.tolist(), strict=True))
-            resumed = [0.0 if pd.isna(n) else reached[int(n)] for n in rows["resumes"].tolist()]
-            levels = levels - np.array(resumed)
+            resumes = rows["resumes"]
+            reached = pd.Series(levels, index=rows["trial"].to_numpy())
+            absent = resumes[resumes.notna() & ~resumes.isin(reached.index)]
+            if len(absent):
+                where = rows.loc[absent.index[0]]
+                raise IntegrityError(
+                    f"{where['benchmark']}: {where['optimizer']}, seed {where['seed']} resumes "
+                    f"trial {absent.iloc[0]:g}, which is not there"
+                )
+            levels = levels - resumes.map(reached).fillna(0.0).to_numpy(dtype=np.float64)
         return np.cumsum(levels)
 
     def grid(self, spent: Sequence[FloatArray]) -> FloatArray:

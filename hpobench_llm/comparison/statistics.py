@@ -16,6 +16,7 @@ import pandas as pd
 
 from hpobench_llm.comparison import inference
 from hpobench_llm.comparison.fronts import median_attained
+from hpobench_llm.comparison.over_tasks import over_tasks
 from hpobench_llm.comparison.problem import Problem
 from hpobench_llm.comparison.regret import FloatArray, Regrets, regrets
 from hpobench_llm.comparison.result import (
@@ -29,6 +30,7 @@ from hpobench_llm.comparison.result import (
     Ranked,
     Standing,
 )
+from hpobench_llm.comparison.single_runs import single_runs
 from hpobench_llm.comparison.spending import TRIALS, Spending
 from hpobench_llm.comparison.verdicts import Draws, band, pairs_of
 from hpobench_llm.errors import IntegrityError, UnknownNameError
@@ -107,7 +109,9 @@ def compare_trajectories(
             spending=spending,
         )
     overall = sorted(set.intersection(*(set(found.optimizers) for found in measured.values())))
-    ranking, pairs, test = _rank_over_all(overall, measured, draw)
+    shared = {name: found.only(overall) for name, found in measured.items()} if overall else {}
+    ranking, pairs, test = _rank_over_all(shared, draw)
+    order = [overall.index(ranked.optimizer) for ranked in ranking]
     grids = {tuple(found.grid.tolist()) for found in measured.values()}
     if spending.unit == TRIALS:
         grids = {max(grids, key=len)}
@@ -135,6 +139,8 @@ def compare_trajectories(
         ranking=ranking,
         pairs=pairs,
         overall=test,
+        tasks=over_tasks(shared, problems, draw),
+        single_runs=single_runs(shared, problems, order) if shared else (),
         failures=tuple(sorted(failures)),
     )
 
@@ -180,18 +186,16 @@ def _test_all(measured: Mapping[str, Regrets], *, paired: bool) -> Overall | Non
 
 
 def _rank_over_all(
-    overall: list[str],
-    measured: Mapping[str, Regrets],
-    draw: Draws,
+    shared: Mapping[str, Regrets], draw: Draws
 ) -> tuple[tuple[Ranked, ...], tuple[Pair, ...], Overall | None]:
     """Rank the optimizers that every benchmark has, among themselves."""
-    if not overall:
+    if not shared:
         return (), (), None
-    shared = {name: found.only(overall) for name, found in measured.items()}
+    names = next(iter(shared.values())).optimizers
     bands = _bands([*shared.values()], draw.alpha)
-    order = sorted(range(len(overall)), key=lambda i: bands[i].value[-1])
+    order = sorted(range(len(names)), key=lambda i: bands[i].value[-1])
     return (
-        tuple(Ranked(overall[i], bands[i]) for i in order),
+        tuple(Ranked(names[i], bands[i]) for i in order),
         pairs_of(shared, order, draw),
         _test_all(shared, paired=draw.paired),
     )

@@ -23,12 +23,13 @@ class Draws:
     seed: int
     paired: bool
 
-    def _generator(self, purpose: str) -> np.random.Generator:
+    def generator(self, purpose: str) -> np.random.Generator:
+        """Return a stream of its own for each purpose."""
         return np.random.default_rng([self.seed, *purpose.encode()])
 
     def median(self, values: FloatArray, name: str) -> Band:
         """Return the median over seeds of `(n_seeds, n)` values with its interval."""
-        rng = self._generator(f"median {name}")
+        rng = self.generator(f"median {name}")
         draws = inference.bootstrap_median(values, resamples=self.resamples, rng=rng)
         return band(np.median(values, axis=0), *inference.percentiles(draws, alpha=self.alpha))
 
@@ -36,7 +37,7 @@ class Draws:
         """Return by how much two optimizers' values `(n_seeds,)` differ in the median."""
         if self.paired:
             return self.median((first - second)[:, None], name).last
-        rng = self._generator(f"median {name}")
+        rng = self.generator(f"median {name}")
         one, other = (
             inference.bootstrap_median(values[:, None], resamples=self.resamples, rng=rng)
             for values in (first, second)

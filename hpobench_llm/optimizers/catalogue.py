@@ -3,6 +3,30 @@
 from hpobench_llm.optimizers.entry import Entry, Wrapper
 
 ENTRIES = {
+    "default": Entry(
+        "baselines.defaults:Default",
+        "baseline",
+        "",
+        "one trial: the defaults of PEFT and the Trainer",
+        objectives="several",
+        sequential=True,
+        fixed=True,
+        stops=True,
+    ),
+    "lr-sweep": Entry(
+        "baselines.lr_sweep:LrSweep",
+        "baseline",
+        "",
+        "the learning rate alone, coarse to fine, at most 8 trials",
+        stops=True,
+    ),
+    "lr-sweep-large": Entry(
+        "baselines.lr_sweep:LrSweepLarge",
+        "baseline",
+        "",
+        "the same at the largest rank and smallest batch",
+        stops=True,
+    ),
     "random": Entry(
         "random.random_search:RandomSearch",
         "random",

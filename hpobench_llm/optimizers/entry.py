@@ -8,7 +8,14 @@ from typing import Literal, get_args
 from hpobench_llm.errors import OptimizerError
 
 Family = Literal[
-    "random", "direct search", "evolutionary", "model-based", "multi-fidelity", "transfer", "other"
+    "baseline",
+    "random",
+    "direct search",
+    "evolutionary",
+    "model-based",
+    "multi-fidelity",
+    "transfer",
+    "other",
 ]
 Objectives = Literal["one", "several"]
 

@@ -13,7 +13,7 @@ from hpobench_llm.replaying.budget import Budget
 from hpobench_llm.replaying.clock import Clock, Rules
 from hpobench_llm.replaying.sources import sources_of
 from hpobench_llm.replaying.trajectory import Trajectory
-from hpobench_llm.space import Configuration, check_seed
+from hpobench_llm.space import Configuration, check_seed, is_number
 
 
 def replay(
@@ -67,13 +67,17 @@ def replay(
     """
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise ConfigurationError(f"`workers`: a whole number of at least 1, got {workers!r}")
-    if checkpoint_seconds is not None and not 0 <= checkpoint_seconds < math.inf:
+    if checkpoint_seconds is not None and not (
+        is_number(checkpoint_seconds) and 0 <= checkpoint_seconds < math.inf
+    ):
         raise ConfigurationError(f"`checkpoint_seconds`: 0 or more, got {checkpoint_seconds!r}")
-    if isinstance(benchmark, str):
+    if not isinstance(benchmark, Benchmark):
         benchmark = load(benchmark)
     chosen = select(
         benchmark.metrics, objectives or objective_of(benchmark.metrics).name, benchmark.name
     )
+    if len(set(chosen)) < len(chosen):
+        raise ConfigurationError(f"`objectives`: each once, got {[m.name for m in chosen]}")
     allowed = Budget.of(budget, benchmark.fidelities)
     rules = Rules(
         workers=workers,

@@ -1,6 +1,6 @@
 """What optimizers that transfer are told of related tasks: other benchmarks' results in full."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -30,6 +30,8 @@ def sources_of(
         ConfigurationError: a source is the benchmark itself or stands twice, has other axes or
             another direction of an objective, or no configuration of the space.
     """
+    if isinstance(related, str) or not isinstance(related, Iterable):
+        raise ConfigurationError(f"`sources`: a list of benchmarks is expected, got {related!r}")
     found: dict[str, Source] = {}
     for given in related:
         source = load(given) if isinstance(given, str) else given

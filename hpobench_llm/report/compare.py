@@ -14,6 +14,7 @@ from hpobench_llm.errors import IntegrityError
 from hpobench_llm.metrics import Metric
 from hpobench_llm.replaying.budget import Budget
 from hpobench_llm.replaying.columns import with_kinds
+from hpobench_llm.report import tasks
 from hpobench_llm.report.page import BenchmarkFacts, write_report
 from hpobench_llm.report.summary import failures, summarise
 from hpobench_llm.report.words import identity, interval, reached
@@ -35,7 +36,7 @@ class Result:
 
     def summary(self) -> str:
         """Return the ranking as a table, what it means in words, and the report's path."""
-        lines = []
+        lines = tasks.lines(self.comparison)
         answers = "" if self.table_seed is None else f", answers of table seed {self.table_seed}"
         for result in self.comparison.benchmarks:
             width = max(12, *(len(standing.optimizer) for standing in result.standings))
@@ -82,7 +83,7 @@ def compare(folder: str | Path, *, reference: Reference = "front") -> Result:
         if (frame["benchmark"] == benchmark.name).any():  # else every replay failed
             trains = kind_of(name, study.kind) == "live"
             problems[benchmark.name] = Problem.of(
-                benchmark, study.objectives, frame, trains=trains, reference=reference
+                benchmark, study.objectives_of(name), frame, trains=trains, reference=reference
             )
     benchmarks = [one for one in opened.values() if one.name in problems]
     axes = [axis for benchmark in benchmarks for axis in benchmark.fidelities]

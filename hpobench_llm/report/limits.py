@@ -19,7 +19,9 @@ def limits(comparison: Comparison) -> list[str]:
         "alike, since the ranks of few seeds may agree by chance. In simulations of 2 to 20 seeds "
         "they hold the mean rank in 92 to 100 of 100 studies where they say 95.",
         _pairs(comparison, several=several),
-        "Seeds are those of the optimizers on fixed measurements. A verdict speaks of "
+        *_tasks(comparison),
+        "Seeds are those of the optimizers on fixed measurements. Below the first part a verdict "
+        "speaks of "
         f"{'these benchmarks' if several else 'this benchmark'} and this budget, not of other "
         "models, data or spaces.",
         "A tabular benchmark knows only the configurations that were trained: one between them, "
@@ -28,6 +30,24 @@ def limits(comparison: Comparison) -> list[str]:
         *_budget(comparison),
     ]
     return found
+
+
+def _tasks(comparison: Comparison) -> list[str]:
+    """Say how verdicts over tasks are reached, where there are any."""
+    if comparison.tasks is None:
+        return []
+    scale = (
+        "A regret is counted in typical ones of its task: the median regret of a configuration "
+        "that is drawn at random, of several objectives the hypervolume of the front. "
+        if comparison.tasks.scales
+        else "The scale of some task is not known, so over tasks ranks alone are compared. "
+    )
+    return [
+        f"Over tasks: {comparison.resamples} times tasks are drawn with replacement, and in each "
+        "that is drawn its seeds; the ends of an interval are percentiles, which with few tasks "
+        f"are too narrow. {scale}A test has one value a task, the mean over its seeds. It holds "
+        "for tasks as these are drawn from, and not for others."
+    ]
 
 
 def _pairs(comparison: Comparison, *, several: bool) -> str:

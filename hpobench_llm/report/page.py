@@ -10,7 +10,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from hpobench_llm.artefacts import write_atomically
 from hpobench_llm.comparison.result import BenchmarkComparison, Comparison
 from hpobench_llm.errors import UnknownNameError
-from hpobench_llm.report import comparison_figures, summary, table_figures, words
+from hpobench_llm.report import comparison_figures, summary, table_figures, tasks, words
 from hpobench_llm.report.facts import BenchmarkFacts
 from hpobench_llm.report.limits import limits
 from hpobench_llm.report.looks import looks
@@ -75,6 +75,12 @@ def render(
         title=title,
         comparison=comparison,
         summary=summary.summarise(comparison),
+        verdict=tasks.verdict(comparison),
+        single=tasks.by_single_runs(comparison),
+        single_runs=tasks.rows_of_single_runs(comparison),
+        over_tasks=tasks.rank_intervals(comparison.tasks, comparison.alpha)
+        if comparison.tasks
+        else None,
         colours={name: colour for name, (colour, _) in looks(optimizers).items()},
         ranks=comparison_figures.rank_curves(comparison) if len(comparison.ranking) > 1 else None,
         shares=SHARES,

@@ -13,9 +13,10 @@ from hpobench_llm.replaying.budget import TOKENS, Budget
 from hpobench_llm.replaying.design import initial_design
 from hpobench_llm.running.processes import in_processes
 from hpobench_llm.space import Categorical, Configuration
-from hpobench_llm.spec import read_spec
+from hpobench_llm.spec import parse_spec, read_toml
 from hpobench_llm.studies.runner import Runner
 from hpobench_llm.studies.study import Study, StudySpec, kind_of, load_as
+from hpobench_llm.studies.suites import expanded
 
 SECONDS_TO_BUILD = 120.0
 
@@ -30,7 +31,7 @@ def read_study(path: Path) -> Study:
         SpecError: naming file, key, value and what to do.
         UnknownNameError: a benchmark, an optimizer or an objective does not exist.
     """
-    spec = read_spec(path, StudySpec)
+    spec = parse_spec(expanded(read_toml(path), path), StudySpec, file=path)
     for name in spec.optimizers:
         check_name(name, f"{path}: `optimizers`")
     loaded: dict[str, Benchmark] = {}
@@ -39,7 +40,8 @@ def read_study(path: Path) -> Study:
         if benchmark.name in (other.name for other in loaded.values()):
             raise SpecError(path, "benchmarks", f"two benchmarks are called {benchmark.name!r}")
         loaded[name] = benchmark
-        select(benchmark.metrics, spec.objectives, f"{path}: `objectives`: {benchmark.name}")
+        key = "objective" if name in spec.objective else "objectives"
+        select(benchmark.metrics, spec.objectives_of(name), f"{path}: `{key}`: {benchmark.name}")
         try:
             budget = Budget.of(spec.budget, benchmark.fidelities)
             design = initial_design(benchmark, max(1, spec.initial), 0, spec.table_seed)
@@ -47,7 +49,7 @@ def read_study(path: Path) -> Study:
                 _check_answers(spec, benchmark, budget, design[0])
         except HpobenchError as error:
             raise SpecError(path, "", f"{error} ({benchmark.name})") from None
-        for optimizer in spec.optimizers:
+        for optimizer in spec.optimizers if name in spec.optimized else ():
             _fits(spec, optimizer, name, benchmark, path)
     _check_columns(loaded.values(), path)
     related = {name: _load(spec, name, path, "sources") for name in spec.related()}
@@ -113,7 +115,7 @@ def _fits(spec: StudySpec, optimizer: str, name: str, benchmark: Benchmark, path
             path,
             "sources",
             f"{optimizer} learns from related tasks, and there is none for {benchmark.name}; list "
-            'benchmarks, or say "others" in a study of several',
+            'benchmarks, or say "others" or "earlier" in a study of several',
         )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
-from hpobench_llm.artefacts import canonical_json, sha256_of_bytes, write_atomically
+from hpobench_llm.artefacts import canonical_json, read_file, sha256_of_bytes, write_atomically
 from hpobench_llm.errors import IntegrityError
 from hpobench_llm.studies.study import Cell, StudySpec
 
@@ -59,7 +59,7 @@ class Parts:
         """
         path = self.path(cell)
         try:
-            line, _, trials = path.read_bytes().partition(b"\n")
+            line, _, trials = read_file(path).partition(b"\n")
             head = json.loads(line[:LONGEST_LINE])
             fits = head.pop("sha256") == _sum(head, trials) and head["format"] == FORMAT
             origin = (head["study"], head["replay"])

@@ -9,7 +9,8 @@ import pandas as pd
 import pyarrow as pa
 from pandas.api import types
 
-from hpobench_llm.artefacts import read_json, sha256_of_bytes
+from hpobench_llm.artefacts import read_file, read_json, sha256_of_bytes
+from hpobench_llm.benchmarks.base import CONSTRAINT
 from hpobench_llm.errors import IntegrityError
 from hpobench_llm.evaluation import STATUSES
 from hpobench_llm.replaying.columns import METRIC, NUMBERS, TEXTS, column
@@ -68,7 +69,7 @@ def read_failures(out: Path, header: Header) -> list[dict[str, Any]]:
 
 def _content(path: Path, header: Header) -> bytes:
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except FileNotFoundError:
         raise IntegrityError(
             f"{path}: no such file; the study is not complete, replay it again"
@@ -98,8 +99,10 @@ def _check(frame: pd.DataFrame, header: Header, path: Path) -> None:
         return IntegrityError(f"{path}: column `{name}` {what}")
 
     study = header.study
-    metrics = {column(frame, METRIC, name) for name in study.objectives}
-    for name in (*TEXTS, *NUMBERS, *metrics):
+    optimized = {name for one in study.benchmarks for name in study.objectives_of(one)}
+    metrics = {column(frame, METRIC, name) for name in optimized}
+    bounds = [f"{CONSTRAINT}{name}" for name in study.constraints]
+    for name in (*TEXTS, *NUMBERS, *metrics, *bounds):
         if name not in frame.columns:
             raise wrong(name, "is missing")
         if not (types.is_string_dtype if name in TEXTS else types.is_numeric_dtype)(frame[name]):

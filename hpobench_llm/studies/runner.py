@@ -57,7 +57,7 @@ class Runner:
             budget=spec.budget,
             seed=cell.seed,
             workers=spec.workers,
-            objectives=spec.objectives,
+            objectives=spec.objectives_of(cell.benchmark),
             initial=initial_design(benchmark, spec.initial, cell.seed, spec.table_seed),
             sources=self._sources(cell),
             table_seed=spec.table_seed,
@@ -73,7 +73,7 @@ class Runner:
             HpobenchError: it does not.
         """
         spec, benchmark = self.spec, self._open(cell.benchmark)
-        objectives = select(benchmark.metrics, spec.objectives, benchmark.name)
+        objectives = select(benchmark.metrics, spec.objectives_of(cell.benchmark), benchmark.name)
         build(
             cell.optimizer,
             space=benchmark.space,

@@ -13,6 +13,7 @@ from hpobench_llm.errors import UnknownNameError, nearest
 TIMEOUT_SECONDS = 3600.0
 NONE: Final = "none"
 OTHERS: Final = "others"
+EARLIER: Final = "earlier"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ class StudySpec:
         budget: of each replay: how many trials, or one unit and its amount. See `Budget`.
         objectives: the metrics to optimize.
         objective: the short form of `objectives` for one metric; `val_loss` if neither is given.
-            It is empty from then on.
+            It is `{}` from then on. Or the one metric by name of some benchmarks, where those of
+            the others are the `objectives`.
         workers: how many trials run at a time on the simulated clock.
         kind: that of all benchmarks (`table`, `surrogate` or `live`), or by name of some, where
             the others are tables. A live benchmark is loaded, and so trained, anew for every
@@ -47,7 +49,8 @@ class StudySpec:
         initial: so many configurations are drawn for each benchmark and seed, and are the first
             trials of every optimizer.
         sources: the benchmarks that methods which transfer learn from, the one that is optimized
-            always left out; `others`: all of the study.
+            always left out; `others`: all of the study; `earlier`: those that stand before it in
+            `benchmarks`, of which the first is then learnt from alone.
         table_seed: each trial answers with the run of this seed of its benchmark; left out, with
             the mean over the seeds that all configurations have.
         checkpoint_seconds: what it takes to resume a trial; `none`: it begins anew.
@@ -55,6 +58,8 @@ class StudySpec:
         timeout_seconds: a replay that takes longer, in wall seconds, counts as hung and is ended;
             `none`: it may take as long as it likes. Left out, it is an hour, and `none` for a
             live benchmark.
+        suite: name and version of the suite that the benchmarks are of; empty if they are listed.
+            See `suites.expanded`, which writes it.
     """
 
     name: str
@@ -64,24 +69,27 @@ class StudySpec:
     seeds: int
     budget: int | dict[str, int | float]
     objectives: tuple[str, ...] = ()
-    objective: str = ""
+    objective: str | dict[str, str] = ""
     workers: int = 1
     kind: str | dict[str, str] = "table"
     allow_poor: bool = False
     constraints: dict[str, int | float] = field(default_factory=dict)
     initial: int = 0
-    sources: tuple[str, ...] | Literal["others"] = ()
+    sources: tuple[str, ...] | Literal["others", "earlier"] = ()
     table_seed: int | None = None
     checkpoint_seconds: float | Literal["none"] = 0.0
     count_optimizer_seconds: bool = False
     timeout_seconds: float | Literal["none"] | None = None
+    suite: str = ""
 
     def __post_init__(self) -> None:
-        if self.objective and self.objectives:
+        short = self.objective if isinstance(self.objective, str) else ""
+        if short and self.objectives:
             raise ValueError("`objective` is short for `objectives`: give one of the two")
         if not self.objectives:
-            object.__setattr__(self, "objectives", (self.objective or "val_loss",))
-        object.__setattr__(self, "objective", "")
+            object.__setattr__(self, "objectives", (short or "val_loss",))
+        if short or not self.objective:
+            object.__setattr__(self, "objective", {})
         for key, least in (("seeds", 1), ("workers", 1), ("initial", 0), ("table_seed", 0)):
             number = getattr(self, key)
             if number is not None and number < least:
@@ -96,11 +104,20 @@ class StudySpec:
                 raise ValueError(f'`{key}` must be 0 or more, or "none", got {value}')
         if self.timeout_seconds == 0:
             raise ValueError('`timeout_seconds` must be more than 0, or "none", got 0')
-        given = self.kind if isinstance(self.kind, dict) else {"": self.kind}
-        for name, kind in given.items():
+        for key in ("kind", "objective"):
+            given = getattr(self, key)
+            for name in given if isinstance(given, dict) else ():
+                if name not in self.benchmarks:
+                    raise ValueError(
+                        f"`{key}.{name}`: no such benchmark{nearest(name, self.benchmarks)}"
+                    )
+        if self.sources == EARLIER and len(self.benchmarks) == 1:
+            raise ValueError('`sources` = "earlier" needs two `benchmarks` or more, oldest first')
+        if self.objective and len(self.objectives) > 1:
+            raise ValueError("`objective` by benchmark and several `objectives`: give one of both")
+        kinds = self.kind if isinstance(self.kind, dict) else {"": self.kind}
+        for name, kind in kinds.items():
             key = f"kind.{name}" if name else "kind"
-            if name and name not in self.benchmarks:
-                raise ValueError(f"`{key}`: no such benchmark{nearest(name, self.benchmarks)}")
             if kind not in KINDS:
                 raise ValueError(f"`{key}`: unknown kind {kind!r}{nearest(kind, KINDS)}")
 
@@ -109,13 +126,18 @@ class StudySpec:
         return {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in dataclasses.asdict(self).items()
-            if key != "objective" and value is not None
+            if value is not None and (value or key not in ("objective", "suite"))
         }
+
+    @property
+    def optimized(self) -> tuple[str, ...]:
+        """The benchmarks that are optimized; of a series the first is learnt from alone."""
+        return self.benchmarks[1:] if self.sources == EARLIER else self.benchmarks
 
     def cells(self) -> list[Cell]:
         """Return all replays, a seed of every optimizer after the other."""
         return [
-            Cell(*cell) for cell in product(self.benchmarks, self.optimizers, range(self.seeds))
+            Cell(*cell) for cell in product(self.optimized, self.optimizers, range(self.seeds))
         ]
 
     def load(self, name: str, where: str = "") -> Benchmark:
@@ -123,13 +145,20 @@ class StudySpec:
         benchmark = load_as(name, self.kind, where, allow_poor=self.allow_poor)
         return benchmark.constrained(self.constraints) if self.constraints else benchmark
 
+    def objectives_of(self, benchmark: str) -> tuple[str, ...]:
+        """Return the metrics that are optimized on a benchmark."""
+        own = self.objective.get(benchmark) if isinstance(self.objective, dict) else None
+        return (own,) if own else self.objectives
+
     def related(self) -> list[str]:
         """Return the benchmarks that are learnt from and not optimized themselves."""
-        listed = () if self.sources == OTHERS else self.sources
+        listed = () if isinstance(self.sources, str) else self.sources
         return [name for name in listed if name not in self.benchmarks]
 
     def sources_of(self, benchmark: str) -> list[str]:
         """Return the benchmarks that may be learnt from when `benchmark` is optimized."""
+        if self.sources == EARLIER:
+            return list(self.benchmarks[: self.benchmarks.index(benchmark)])
         listed = self.benchmarks if self.sources == OTHERS else self.sources
         return [name for name in listed if name != benchmark]
 

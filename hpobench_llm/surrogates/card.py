@@ -1,6 +1,6 @@
 """`CARD.md` of a surrogate: its quality in words and tables, every figure from `quality.json`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpobench_llm.metrics import Metric
@@ -67,207 +67,254 @@ def _ranking(check: Mapping[str, Any] | None) -> list[str]:
         f"{check['pairs']} pairs the table tells {check['told_apart']} apart (sign test over "
         "seeds, 5 %); over these:",
         "",
-        "| | with the surrogate | of the table with itself, other seeds |",
-        "|---|---|---|",
-        f"| Kendall's tau, 95 % interval | {shown(check['tau'])} [{shown(low)}, {shown(high)}] "
-        f"| {shown(ceiling['tau'])} [{', '.join(shown(x) for x in ceiling['interval'])}] |",
-        *(
-            f"| {name.capitalize()} correlation of mean losses "
-            f"| {shown(correlation['surrogate'][name])} "
-            f"| {shown(correlation['table_with_itself'][name])} |"
-            for name in ("pearson", "spearman")
+        *_rows(
+            " | with the surrogate | of the table with itself, other seeds",
+            [
+                (
+                    "Kendall's tau, 95 % interval",
+                    f"{shown(check['tau'])} [{shown(low)}, {shown(high)}]",
+                    f"{shown(ceiling['tau'])} [{', '.join(map(shown, ceiling['interval']))}]",
+                ),
+                *(
+                    (
+                        f"{name.capitalize()} correlation of mean losses",
+                        shown(correlation["surrogate"][name]),
+                        shown(correlation["table_with_itself"][name]),
+                    )
+                    for name in ("pearson", "spearman")
+                ),
+            ],
         ),
         "",
         f"The bar is {check['bar']} of the table's tau with itself, with an interval above 0.",
         "",
-        "| optimizer | trials | mean rank on the table | on the surrogate |",
-        "|---|---|---|---|",
+        *_rows(
+            "optimizer | trials | mean rank on the table | on the surrogate",
+            [
+                (
+                    cell["optimizer"],
+                    str(cell["trials"]),
+                    f"{cell['mean_rank']['table']:.2f}",
+                    f"{cell['mean_rank']['surrogate']:.2f}",
+                )
+                for cell in check["cells"]
+            ],
+        ),
     ]
-    for cell in check["cells"]:
-        rank = cell["mean_rank"]
-        lines.append(
-            f"| {cell['optimizer']} | {cell['trials']} | {rank['table']:.2f} "
-            f"| {rank['surrogate']:.2f} |"
-        )
     return lines
 
 
 def _metrics(metrics: Mapping[str, Metric], quality: Mapping[str, Any]) -> list[str]:
-    lines = [
-        "## Metrics at the highest fidelity that they were measured at",
-        "",
+    rows = []
+    for name, target in of_kind(quality, "metric").items():
+        full = at_highest(target)
+        rows.append(
+            (
+                name,
+                metrics[name].unit,
+                target["family"],
+                *_fit(full),
+                small(full["mean_absolute_error"]),
+                small(full["seed_standard_deviation"]),
+                _coverage(full),
+            )
+        )
+    return _table(
+        "Metrics at the highest fidelity that they were measured at",
         "R² and ranks are of configurations' means over seeds; the ceiling is what the exact "
         "expectation would reach. MAE in the metric's unit. Coverage: the share of single runs "
         "inside intervals of 50, 80 and 90 %.",
-        "",
-        "| metric | unit | family | R² (ceiling) | Kendall | Spearman | MAE | seeds' SD "
-        "| coverage |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for name, target in of_kind(quality, "metric").items():
-        full = at_highest(target)
-        coverage = " / ".join(percent(value) for value in full.get("coverage", {}).values())
-        lines.append(
-            f"| {name} | {metrics[name].unit} | {target['family']} "
-            f"| {shown(full['r2'])} ({shown(full['r2_ceiling'])}) "
-            f"| {shown(full['kendall_tau'])} | {shown(full['spearman'])} "
-            f"| {small(full['mean_absolute_error'])} "
-            f"| {small(full['seed_standard_deviation'])} | {coverage} |"
-        )
-    return lines
+        "metric | unit | family | R² (ceiling) | Kendall | Spearman | MAE | seeds' SD | coverage",
+        rows,
+    )
 
 
 def _best_quarter(quality: Mapping[str, Any]) -> list[str]:
     """Where optimizers work: figures of the truly best quarter alone."""
-    lines = [
-        "## The best quarter in full",
-        "",
-        "The quarter of configurations that is truly best, held out as above; R² is of the "
-        "differences inside it, the bias predicted minus true.",
-        "",
-        "| metric | configurations | R² (ceiling) | Kendall (between seeds) | MAE | bias "
-        "| seeds' SD |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    start = len(lines)
+    rows = []
     for name, target in of_kind(quality, "metric").items():
         best = target.get("best_quarter", {})
         if best.get("cells"):
-            lines.append(
-                f"| {name} | {best['cells']} | {shown(best['r2'])} ({shown(best['r2_ceiling'])}) "
-                f"| {shown(best['kendall_tau'])} ({shown(best['kendall_tau_between_seeds'])}) "
-                f"| {small(best['mean_absolute_error'])} | {small(best['bias'])} "
-                f"| {small(best['seed_standard_deviation'])} |"
+            rows.append(
+                (
+                    name,
+                    str(best["cells"]),
+                    f"{shown(best['r2'])} ({shown(best['r2_ceiling'])})",
+                    f"{shown(best['kendall_tau'])} ({shown(best['kendall_tau_between_seeds'])})",
+                    small(best["mean_absolute_error"]),
+                    small(best["bias"]),
+                    small(best["seed_standard_deviation"]),
+                )
             )
-    return lines if len(lines) > start else []
+    return _table(
+        "The best quarter in full",
+        "The quarter of configurations that is truly best, held out as above; R² is of the "
+        "differences inside it, the bias predicted minus true.",
+        "metric | configurations | R² (ceiling) | Kendall (between seeds) | MAE | bias "
+        "| seeds' SD",
+        rows,
+    )
 
 
 def _draws(quality: Mapping[str, Any]) -> list[str]:
     """What a seed draws, beside what seeds did."""
-    lines = [
-        "## Draws of a seed",
-        "",
+    rows = []
+    for name, draws in quality.get("draws", {}).items():
+        best = draws["best"]
+        rows.append(
+            (
+                name,
+                *(f"{small(r['measured'])}, {small(r['drawn'])}" for r in draws["regions"]),
+                "-" if best["measured"] is None else f"{best['measured']:.5g}",
+                " / ".join(f"{value:.5g}" for value in best["drawn"]) or "-",
+            )
+        )
+    return _table(
+        "Draws of a seed",
         "Standard deviation between seeds in full, measured and drawn, in quarters of the "
         "configurations by what is expected of them, the best first; and the best value of the "
         "measured table (its most frequent seed), beside those of drawn tables.",
-        "",
-        "| metric | best quarter | second | third | worst | best value | of drawn tables |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    start = len(lines)
-    for name, draws in quality.get("draws", {}).items():
-        regions = [f"{small(r['measured'])}, {small(r['drawn'])}" for r in draws["regions"]]
-        best = draws["best"]
-        value = "-" if best["measured"] is None else f"{best['measured']:.5g}"
-        drawn = " / ".join(f"{value:.5g}" for value in best["drawn"]) or "-"
-        lines.append(f"| {name} | {' | '.join(regions)} | {value} | {drawn} |")
-    return lines if len(lines) > start else []
+        "metric | best quarter | second | third | worst | best value | of drawn tables",
+        rows,
+    )
 
 
 def _left_out(quality: Mapping[str, Any]) -> list[str]:
-    """What bounds of time and memory kept out."""
+    """What has no signal, and what bounds of time and memory kept out."""
     lines = quality.get("left_out", [])
     return ["## Left out", "", *(f"- {line}." for line in lines)] if lines else []
 
 
 def _statuses(quality: Mapping[str, Any]) -> list[str]:
-    found = of_kind(quality, "probability")
-    if not found:
+    rows = []
+    for name, target in of_kind(quality, "probability").items():
+        full = at_highest(target)
+        rows.append(
+            (
+                name,
+                target["family"],
+                percent(full.get("share")),
+                f"{small(full.get('brier'))} ({small(full.get('brier_of_the_share'))})",
+                shown(full.get("auc")),
+                percent(full.get("right_status")),
+            )
+        )
+    if not rows:
         return ["## Statuses", "", "Every run of the table is ok, and so is every answer."]
-    lines = [
-        "## Statuses",
-        "",
+    return _table(
+        "Statuses",
         "Brier score: the mean squared error of the probability; beside it, that of answering the "
         "share everywhere.",
-        "",
-        "| probability | family | share | Brier (of the share) | AUC | right status |",
-        "|---|---|---|---|---|---|",
-    ]
-    for name, target in found.items():
-        full = at_highest(target)
-        lines.append(
-            f"| {name} | {target['family']} | {percent(full.get('share'))} "
-            f"| {small(full.get('brier'))} ({small(full.get('brier_of_the_share'))}) "
-            f"| {shown(full.get('auc'))} | {percent(full.get('right_status'))} |"
-        )
-    return lines
+        "probability | family | share | Brier (of the share) | AUC | right status",
+        rows,
+    )
 
 
 def _costs(quality: Mapping[str, Any]) -> list[str]:
     if not quality["resources"]:
         return ["## Costs", "", "The table has none: `cost_seconds` is NaN."]
-    lines = [
-        "## Costs",
-        "",
+    return _table(
+        "Costs",
         "Positive and never falling along a fidelity, by construction.",
-        "",
-        "| quantity | family | R² | Kendall | MAE | median relative error |",
-        "|---|---|---|---|---|---|",
-    ]
-    for name, found in quality["resources"].items():
-        lines.append(
-            f"| {name} | {', '.join(found['families'])} | {shown(found['r2'])} "
-            f"| {shown(found['kendall_tau'])} | {small(found['mean_absolute_error'])} "
-            f"| {percent(found['median_relative_error'])} |"
-        )
-    return lines
+        "quantity | family | R² | Kendall | MAE | median relative error",
+        [
+            (
+                name,
+                ", ".join(found["families"]),
+                shown(found["r2"]),
+                shown(found["kendall_tau"]),
+                small(found["mean_absolute_error"]),
+                percent(found["median_relative_error"]),
+            )
+            for name, found in quality["resources"].items()
+        ],
+    )
 
 
 def _by_fidelity(quality: Mapping[str, Any]) -> list[str]:
-    lines = [
-        "## By fidelity",
+    return _table(
+        "By fidelity",
         "",
-        "| metric | fidelity | R² (ceiling) | Kendall | Spearman | MAE | coverage |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    start = len(lines)
-    for name, target in of_kind(quality, "metric").items():
-        for at in target["by_fidelity"] if len(target["by_fidelity"]) > 1 else ():
-            fidelity = ", ".join(f"{axis} {value:g}" for axis, value in at["fidelity"].items())
-            coverage = " / ".join(percent(value) for value in at["coverage"].values())
-            lines.append(
-                f"| {name} | {fidelity} | {shown(at['r2'])} ({shown(at['r2_ceiling'])}) "
-                f"| {shown(at['kendall_tau'])} | {shown(at['spearman'])} "
-                f"| {small(at['mean_absolute_error'])} | {coverage} |"
+        "metric | fidelity | R² (ceiling) | Kendall | Spearman | MAE | coverage",
+        [
+            (
+                name,
+                ", ".join(f"{axis} {value:g}" for axis, value in at["fidelity"].items()),
+                *_fit(at),
+                small(at["mean_absolute_error"]),
+                _coverage(at),
             )
-    return lines if len(lines) > start else []
+            for name, target in of_kind(quality, "metric").items()
+            for at in (target["by_fidelity"] if len(target["by_fidelity"]) > 1 else ())
+        ],
+    )
 
 
 def _extrapolation(quality: Mapping[str, Any]) -> list[str]:
-    lines = [
-        "## Held-out regions",
-        "",
+    return _table(
+        "Held-out regions",
         "One level of an axis left out, the rest fitted, in full. An edge is extrapolation, an "
         "inner level interpolation.",
-        "",
-        "| metric | left out | R² | Kendall | MAE | coverage of 90 % |",
-        "|---|---|---|---|---|---|",
-    ]
-    start = len(lines)
-    for name, target in of_kind(quality, "metric").items():
-        lines += [
-            f"| {name} | {found['axis']} {found['left_out']} ({found['kind']}) "
-            f"| {shown(found['r2'])} | {shown(found['kendall_tau'])} "
-            f"| {small(found['mean_absolute_error'])} "
-            f"| {percent(found['coverage']['0.9'])} |"
+        "metric | left out | R² | Kendall | MAE | coverage of 90 %",
+        [
+            (
+                name,
+                f"{found['axis']} {found['left_out']} ({found['kind']})",
+                shown(found["r2"]),
+                shown(found["kendall_tau"]),
+                small(found["mean_absolute_error"]),
+                percent(found["coverage"]["0.9"]),
+            )
+            for name, target in of_kind(quality, "metric").items()
             for found in target["extrapolation"]
-        ]
-    return lines if len(lines) > start else []
+        ],
+    )
 
 
 def _families(quality: Mapping[str, Any]) -> list[str]:
     names = list(quality["families"])
-    lines = ["## Families compared", ""]
-    lines += [f"- {name}: {summary}" for name, summary in quality["families"].items()]
-    lines += [
+    return [
+        "## Families compared",
+        "",
+        *(f"- {name}: {summary}" for name, summary in quality["families"].items()),
         "",
         f"Held-out squared error as a share of the variance. Chosen: {quality['method']['family']}"
         ".",
         "",
-        f"| target | {' | '.join(names)} | chosen |",
-        f"|---{'|---' * len(names)}|---|",
+        *_rows(
+            f"target | {' | '.join(names)} | chosen",
+            [
+                (
+                    name,
+                    *(small(target["held_out_error"].get(family)) for family in names),
+                    target["family"],
+                )
+                for name, target in quality["targets"].items()
+            ],
+        ),
     ]
-    for name, target in quality["targets"].items():
-        cells = [small(target["held_out_error"].get(family)) for family in names]
-        lines.append(f"| {name} | {' | '.join(cells)} | {target['family']} |")
-    return lines
+
+
+def _fit(figures: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return R² with its ceiling, and both rank correlations."""
+    return (
+        f"{shown(figures['r2'])} ({shown(figures['r2_ceiling'])})",
+        shown(figures["kendall_tau"]),
+        shown(figures["spearman"]),
+    )
+
+
+def _coverage(figures: Mapping[str, Any]) -> str:
+    return " / ".join(percent(value) for value in figures.get("coverage", {}).values())
+
+
+def _table(title: str, text: str, header: str, rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return a section that is a table; none where it has no rows."""
+    if not rows:
+        return []
+    return [f"## {title}", "", *([text, ""] if text else []), *_rows(header, rows)]
+
+
+def _rows(header: str, rows: Sequence[Sequence[str]]) -> list[str]:
+    rule = "|---" * (header.count(" | ") + 1) + "|"
+    return [f"| {header} |", rule, *(f"| {' | '.join(row)} |" for row in rows)]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hpobench_llm.artefacts import sha256_of_bytes
+from hpobench_llm.artefacts import read_file, sha256_of_bytes
 from hpobench_llm.errors import IntegrityError
 from hpobench_llm.surrogates.compare import Fitted
 from hpobench_llm.surrogates.encoding import FloatArray
@@ -67,7 +67,7 @@ def verified(folder: Path, name: str, expected: str, index: str) -> bytes:
     if Path(name).name != name:
         raise IntegrityError(f"{path}: not the name of a file beside {index}")
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise IntegrityError(f"{path}: cannot be read: {reason}") from None

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from importlib import import_module
 
-from hpobench_llm.errors import ConfigurationError, MissingDependencyError
+from hpobench_llm.errors import MissingDependencyError
 from hpobench_llm.provenance import git_revision, versions
 from hpobench_llm.surrogates.artefact import Surrogate
 from hpobench_llm.surrogates.draws import check_draws
@@ -59,11 +59,7 @@ def fit(
     from threadpoolctl import threadpool_limits
 
     metadata = table.metadata
-    rows = rows_of(table)
-    if rows.configurations < folds:
-        raise ConfigurationError(
-            f"{metadata.name}: {rows.configurations} configurations are too few for {folds} folds"
-        )
+    rows = rows_of(table, least=folds)
     with threadpool_limits(1):  # small products: more threads would only wait for each other
         work = HeldOut(rows, seed, folds, extrapolate, on_fit)
         targets = work.targets()

@@ -215,7 +215,7 @@ class HeldOut:
         """Return what bounds of time and memory kept out, each as a sentence."""
         rows = self.rows
         count, width = len(rows.features), rows.features.shape[1]
-        lines = [f"{name}: no signal, {why}" for name, why in rows.without_signal.items()]
+        lines = [f"{name}: {why}" for name, why in rows.left_out.items()]
         lines += rows.encoder.simplified()
         for family in FAMILIES.values():
             if not family.takes(count, width):

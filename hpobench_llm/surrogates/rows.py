@@ -20,6 +20,7 @@ Level = tuple[float, ...]
 Kind = Literal["metric", "probability"]
 PROBABILITY = "probability_"
 MOST_BYTES = 1 << 28  # of the features of all rows
+LARGEST = 1e100  # of a fitted value, whose squares are summed
 
 _SAME = 1e-6  # relative: base models evaluated on two machines may differ in the last digits
 
@@ -83,8 +84,8 @@ class Rows:
 
     `features` is `(n, d)`, those of the configuration first (`width` of them); `levels`
     `(n, axes)`; `configuration` `(n,)` numbers from 0; `values` `(n, targets)` on the fitted
-    scale, NaN where nothing was measured. `metrics` lack those `without_signal`, and why: from
-    these no order of configurations can be learned.
+    scale, NaN where nothing was measured. `metrics` lack those that are `left_out`, for the
+    reason that stands there: too little was measured, or nothing that an order can be read from.
     """
 
     space: Space
@@ -97,7 +98,7 @@ class Rows:
     full: NDArray[np.bool_]
     targets: tuple[Target, ...]
     values: FloatArray
-    without_signal: dict[str, str]
+    left_out: dict[str, str]
     frame: pd.DataFrame
 
     @property
@@ -173,11 +174,16 @@ def check_targets(
             raise TypeError(f"target {target.name}: numbers are expected, got {values}")
 
 
-def rows_of(table: Table) -> Rows:
+def rows_of(table: Table, *, least: int = 1) -> Rows:
     """Return the rows of a table as features and targets.
 
+    Args:
+        table: the table.
+        least: for so many configurations a metric must be measured, or it is left out.
+
     Raises:
-        ConfigurationError: no metric was measured, or the rows do not fit into memory.
+        ConfigurationError: the objective was not measured for so many, a value is too large, or
+            the rows do not fit into memory.
     """
     metadata, frame = table.metadata, table.frame
     space = relaxed(metadata.space)
@@ -196,16 +202,19 @@ def rows_of(table: Table) -> Rows:
     axes = [fidelity.name for fidelity in metadata.fidelities]
     levels = frame[axes].to_numpy(dtype=np.float64).reshape(len(frame), len(axes))
     statuses = frame["status"].to_numpy()
-    silent = without_signal(table)
-    silent.pop(objective_of(metadata.metrics).name, None)  # it is what a surrogate is for
-    metrics = {name: m for name, m in metadata.metrics.items() if name not in silent}
+    left_out = _left_out(table, least)
+    metrics = {name: m for name, m in metadata.metrics.items() if name not in left_out}
     targets, columns = [], []
     for metric in metrics.values():
         measured = frame[metric.name].to_numpy(dtype=np.float64)
-        if np.isfinite(measured).any():
-            made = _metric_target(metric, measured, statuses)
-            targets.append(_placed(made, measured, levels))
-            columns.append(np.log(measured) if made.log else measured)
+        made = _metric_target(metric, measured, statuses)
+        targets.append(_placed(made, measured, levels))
+        columns.append(np.log(measured) if made.log else measured)
+        if np.abs(columns[-1][np.isfinite(measured)]).max() > LARGEST:
+            raise ConfigurationError(
+                f"{metadata.name}: {metric.name}: values of more than {LARGEST:g} cannot be "
+                "fitted; scale them, or state `low = 0` and they are fitted as logarithms"
+            )
     for status in STATUSES[1:]:
         happened = (statuses == status).astype(np.float64)
         if happened.any():
@@ -221,10 +230,6 @@ def rows_of(table: Table) -> Rows:
             )
             targets.append(_placed(made, happened, levels))
             columns.append(happened)
-    if not any(target.kind == "metric" for target in targets):
-        raise ConfigurationError(
-            f"{metadata.name}: no metric has a finite value in any row: {list(metadata.metrics)}"
-        )
     values = np.column_stack(columns)
     return Rows(
         space=space,
@@ -239,9 +244,25 @@ def rows_of(table: Table) -> Rows:
         full=np.all(levels == [f.full for f in metadata.fidelities], axis=1),
         targets=tuple(targets),
         values=np.where(np.isfinite(values), values, np.nan),
-        without_signal=silent,
+        left_out=left_out,
         frame=frame,
     )
+
+
+def _left_out(table: Table, least: int) -> dict[str, str]:
+    """Return the metrics that are not fitted, and why; never the objective."""
+    metrics, frame = table.metadata.metrics, table.frame
+    left_out = {name: f"no signal, {why}" for name, why in without_signal(table).items()}
+    for name in metrics:
+        measured = np.isfinite(frame[name].to_numpy(dtype=np.float64))
+        count = frame["config_id"][measured].nunique()
+        if count < least:
+            left_out[name] = f"measured for {count} configurations, fewer than {least}"
+    objective = objective_of(metrics).name
+    if objective in left_out and not left_out[objective].startswith("no signal"):
+        raise ConfigurationError(f"{table.metadata.name}: {objective}: {left_out[objective]}")
+    left_out.pop(objective, None)  # it is what a surrogate is for
+    return left_out
 
 
 def in_units(targets: Sequence[Target], fitted: FloatArray) -> FloatArray:

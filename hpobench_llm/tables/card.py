@@ -13,6 +13,7 @@ from hpobench_llm.space import Categorical, Ordinal
 from hpobench_llm.tables.difficulty import random_search_regret
 from hpobench_llm.tables.markdown import plain
 from hpobench_llm.tables.origin import origin_lines
+from hpobench_llm.tables.rules import problem_rules
 from hpobench_llm.tables.schema import CARD_FILE, IMPORTED, METADATA_FILE
 from hpobench_llm.tables.table import Table
 from hpobench_llm.tables.worth import answers, density_of, in_full, judged, without_signal
@@ -33,6 +34,7 @@ def card(table: Table) -> str:
         _axes(table),
         _findings(table),
         _difficulty(table),
+        _rules(table),
         _columns(table),
         _origin(table),
     )
@@ -147,10 +149,10 @@ def _axes(table: Table) -> list[str]:
         else:
             shown = f"{len(values)} values from {_shown(values[0])} to {_shown(values[-1])}"
         lines.append(f"| {plain(dimension.name)} | {shown} |")
-    defaults = table.metadata.provenance.get("defaults")
-    if defaults is None:
-        return lines
+    defaults = table.metadata.provenance.get("defaults", {})
     fixed = {k: v for k, v in defaults.items() if v != "axis"}
+    if not fixed:
+        return lines
     lines += ["", "Fixed: " + ", ".join(f"{plain(k)} {plain(v)}" for k, v in fixed.items()) + "."]
     return lines
 
@@ -264,6 +266,29 @@ def _difficulty(table: Table) -> list[str]:
         f"answer and judged by all; a failed one counts as {metric.worst:.4f}): "
         + ", ".join(f"{r:.4f} after {n} trials" for n, r in zip(TRIALS, regrets, strict=True))
         + f". Noise between good configurations at one seed: {_figure(noise.rest)}.",
+    ]
+
+
+def _rules(table: Table) -> list[str]:
+    """Whether the problem is worth an optimizer: each rule, what was measured, met or not."""
+    rules = problem_rules(table)
+    if not rules:
+        return ["## Is this problem worth an optimizer?", "", "Nothing was measured in full."]
+    met = sum(rule.met is True for rule in rules)
+    known = sum(rule.met is not None for rule in rules)
+    words = {True: "met", False: "**not met**", None: "not known"}
+    rows = [
+        f"| {plain(rule.asked)} | {plain(rule.measured)} | {words[rule.met]} |" for rule in rules
+    ]
+    return [
+        "## Is this problem worth an optimizer?",
+        "",
+        f"{met} of {known} rules that can be judged are met, by {plain(_main(table).name)}. A "
+        "noise is that between good configurations at one seed.",
+        "",
+        "| rule | measured | |",
+        "|---|---|---|",
+        *rows,
     ]
 
 

@@ -18,13 +18,23 @@ def _collected(metadata: Metadata) -> list[str]:
     if not origin:
         return [f"- table.parquet sha256 {metadata.table_sha256}"]
     return [
-        *(f"- {name}: {_listed(source)}" for name, source in origin["sources"].items() if source),
+        *(line for name, of in origin["sources"].items() if of for line in _nested(name, of)),
         *(f"- {note}" for note in [*origin.get("notes", ()), origin.get("split", "")] if note),
         f"- code: {', '.join(origin['commits'])}",
         f"- device: {', '.join(origin['devices'])}; {_listed(origin['versions'])}",
         f"- recipe sha256 {origin['recipe_sha256']}",
         f"- table.parquet sha256 {metadata.table_sha256}",
     ]
+
+
+def _nested(name: str, source: Mapping[str, Any], depth: int = 0) -> list[str]:
+    """Return a source as a list: what is plain on its own line, what has parts below it."""
+    plain = {key: value for key, value in source.items() if not isinstance(value, Mapping)}
+    parts = [(key, value) for key, value in source.items() if isinstance(value, Mapping)]
+    lines = [f"{'  ' * depth}- {name}: {_listed(plain)}".rstrip()]
+    for key, value in parts:
+        lines += _nested(key, value, depth + 1) if value else [f"{'  ' * depth}  - {key}: none"]
+    return lines
 
 
 def _imported(metadata: Metadata) -> list[str]:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from hpobench_llm.artefacts import (
     frame_to_parquet,
+    read_file,
     read_json,
     sha256_of_bytes,
     write_atomically,
@@ -91,7 +92,7 @@ class Table:
 
 def _read_parquet(path: Path, expected: str) -> pd.DataFrame:
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except OSError as error:
         raise IntegrityError(f"{path}: cannot be read: {error.strerror}") from None
     digest = sha256_of_bytes(content)

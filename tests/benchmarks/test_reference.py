@@ -65,6 +65,7 @@ def bench(tmp_path_factory, quick):
     return SurrogateBenchmark(fit(table, folds=3, extrapolate=False))
 
 
+@pytest.mark.slow
 def test_no_trial_is_better_than_the_best_known(bench):
     _, best = bench.optimum("val_loss")
     for optimizer in ("random", "de", "gp"):

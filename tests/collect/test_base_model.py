@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from hpobench_llm.artefacts import sha256_of_file
 from hpobench_llm.collect.lora.bases.architecture import Architecture, untrained
 from hpobench_llm.collect.lora.bases.base_model import CHECKPOINT, make_base
-from hpobench_llm.collect.lora.data.synthetic import FAMILIES, instructions, sentences
+from hpobench_llm.collect.training.synthetic import FAMILIES, instructions, sentences
 from hpobench_llm.errors import DataError, SpecError
 
 SPEC = """
@@ -151,6 +151,7 @@ make_base(Path(sys.argv[1]), Path(sys.argv[2]), checkpoint_seconds=0.0)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_pretraining_ends_with_the_same_bits(tmp_path):
     spec = write(tmp_path)
     whole = make_base(spec, tmp_path / "whole")
@@ -171,6 +172,7 @@ def test_a_killed_pretraining_ends_with_the_same_bits(tmp_path):
     assert (first["restarts"], second["restarts"]) == (0, 1)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_cannot_be_used_is_named(tmp_path):
     spec, out = write(tmp_path), tmp_path / "out"
     subprocess.run([sys.executable, "-c", KILLED, spec, out], capture_output=True)

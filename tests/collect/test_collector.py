@@ -37,6 +37,7 @@ def collect(tmp_path, capsys):
     return run
 
 
+@pytest.mark.slow
 def test_a_collection_resumes_and_trains_nothing_twice(write_campaign, collect, tmp_path):
     file = write_campaign()
     one = ("--engine", "peft")
@@ -59,6 +60,7 @@ def test_a_collection_resumes_and_trains_nothing_twice(write_campaign, collect, 
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_collecting_is_a_function(write_campaign, tmp_path):
     file, out = write_campaign(*SMALL), tmp_path / "out"
     ledger = f"memory://{uuid.uuid4()}"  # no locks: the process that deals out the tasks writes it
@@ -85,6 +87,7 @@ def test_options_that_cannot_be():
             Options(**given)
 
 
+@pytest.mark.slow
 def test_a_growing_grid_keeps_what_is_there(write_campaign, collect):
     small = ("rank = [2, 4]", "rank = [2]")
     _, out, _ = collect(write_campaign(small, *SMALL))
@@ -94,6 +97,7 @@ def test_a_growing_grid_keeps_what_is_there(write_campaign, collect):
     assert "4 of 4 trainings, 2 of them now" in out
 
 
+@pytest.mark.slow
 def test_a_ledger_elsewhere_gives_the_same_table(write_campaign, collect, tmp_path):
     file = write_campaign(*SMALL)
     ledger = f"memory://{uuid.uuid4()}"
@@ -108,6 +112,7 @@ def test_a_ledger_elsewhere_gives_the_same_table(write_campaign, collect, tmp_pa
     assert "holds a sealed table without its ledger" in err
 
 
+@pytest.mark.slow
 def test_runs_that_time_one_alone_are_tasks_too(write_campaign, collect, tmp_path):
     file = write_campaign(LESS, ('version = "0.0.1"', 'version = "0.0.1"\nsolo_runs = 1'))
     _, out, _ = collect(file, "--shard", "0/2", "--pack-size", "2")
@@ -120,6 +125,7 @@ def test_runs_that_time_one_alone_are_tasks_too(write_campaign, collect, tmp_pat
     assert ledger.solo.keys() < ledger.records.keys()
 
 
+@pytest.mark.slow
 def test_shards_that_are_cut_otherwise_are_refused(write_campaign, collect):
     file = write_campaign(*SMALL)
     status, out, _ = collect(file, "--shard", "0/2", "--pack-size", "2")
@@ -131,6 +137,7 @@ def test_shards_that_are_cut_otherwise_are_refused(write_campaign, collect):
     assert "4 of 4 trainings, 2 of them now" in out
 
 
+@pytest.mark.slow
 def test_what_is_left_is_priced_by_what_is_there(write_campaign, collect):
     file = write_campaign()
     _, out, _ = collect(file, "--dry-run")
@@ -149,6 +156,7 @@ def test_what_is_left_is_priced_by_what_is_there(write_campaign, collect):
     assert "left       nothing" in out
 
 
+@pytest.mark.slow
 def test_a_dry_run_does_without_torch_and_says_so(write_campaign, tmp_path):
     program = (
         "import sys\n"

@@ -89,6 +89,7 @@ def changed(value, rng):
     return value
 
 
+@pytest.mark.slow
 def test_damaged_bases_are_one_line(load, base, project_root):
     shipped = project_root / "collect" / "bases" / "tiny"
     rng, refused = random.Random(11), []
@@ -117,6 +118,7 @@ def test_damaged_bases_are_one_line(load, base, project_root):
     assert not [text for text in refused if "\n" in text]
 
 
+@pytest.mark.slow
 def test_damaged_benchmark_files_are_one_line(write_campaign, load, tmp_path):
     _, tokenizer, _ = load()
     items = {

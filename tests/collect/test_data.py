@@ -175,6 +175,7 @@ def test_rows_that_cannot_be_used_are_counted(tmp_path, write_campaign, tokenize
     assert unused.get("generated: longer than 48 tokens", 0) <= 3
 
 
+@pytest.mark.slow
 @given(st.text(min_size=1, max_size=30), st.text(min_size=1, max_size=30))
 def test_the_loss_sees_the_answer_and_the_end_alone(prompt, answer):
     tokenizer = _tokenizer()

@@ -54,7 +54,8 @@ def finished(out):
     return len(list((out / "ledger").glob("*.json")))
 
 
-def test_a_family_of_another_package_is_collected_and_used(ridge, tmp_path, capsys):
+@pytest.mark.slow
+def test_a_family_of_another_package_is_collected_and_used(ridge, tmp_path, capsys, quick):
     out = tmp_path / "ridges"
     command = [sys.executable, "-m", "hpobench_llm.cli.collect", str(ridge), "--out", str(out)]
     collector = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -204,6 +204,7 @@ def mends(collect, file, out, undisturbed):
     return check
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment(start, file, out, mends):
     rng = random.Random(20250101)
     for number in range(10):
@@ -220,6 +221,7 @@ def test_killed_at_any_moment(start, file, out, mends):
     mends()
 
 
+@pytest.mark.slow
 def test_sigterm_and_sigint_drop_the_pack_and_say_how_to_go_on(start, file, out, mends):
     for number, status in ((signal.SIGTERM, 75), (signal.SIGINT, 130)):
         before = count(file, out)
@@ -247,6 +249,7 @@ def catches(process, number):
     return False
 
 
+@pytest.mark.slow
 def test_sigterm_while_loading_ends_at_once(file, out):
     running = start_whole(file, out)
     wait_until(lambda: catches(running, signal.SIGTERM))

@@ -20,10 +20,10 @@ from transformers import (
 
 from hpobench_llm.collect.campaign.spec import Run
 from hpobench_llm.collect.families import read_campaign
-from hpobench_llm.collect.lora.bases.model import adapted
+from hpobench_llm.collect.lora.bases.model import adapted, target_names
 from hpobench_llm.collect.lora.engines import packed as packed_engine
 from hpobench_llm.collect.lora.engines.packed import train_pack
-from hpobench_llm.collect.lora.engines.packed_lora import Pack, target_names
+from hpobench_llm.collect.lora.engines.packed_lora import Pack
 from hpobench_llm.collect.lora.engines.peft_loop import train_runs
 from hpobench_llm.collect.lora.engines.workbench import Workbench, prepare
 from hpobench_llm.collect.lora.packs import plan

@@ -10,10 +10,11 @@ import torch
 from hpobench_llm.collect.campaign.spec import Run
 from hpobench_llm.collect.families import read_campaign
 from hpobench_llm.collect.lora.bases.model import adapted
-from hpobench_llm.collect.lora.data.batches import collate, row_stream, schedule
+from hpobench_llm.collect.lora.data.batches import collate, row_stream
 from hpobench_llm.collect.lora.engines.peft_loop import train_runs
 from hpobench_llm.collect.lora.engines.workbench import prepare
 from hpobench_llm.collect.lora.scores.losses import mean_loss, row_losses
+from hpobench_llm.collect.training.schedule import schedule
 from hpobench_llm.errors import DataError, SpecError
 
 CPU = torch.device("cpu")

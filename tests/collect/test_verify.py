@@ -4,6 +4,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +22,8 @@ from hpobench_llm.collect.verify import (
     metrics_of,
     seed_noise,
 )
-from hpobench_llm.errors import IntegrityError
+from hpobench_llm.errors import IntegrityError, UnknownNameError
+from hpobench_llm.locate import find_campaign
 from hpobench_llm.tables.table import Table
 
 NOT_SOLO = ('version = "0.0.1"', 'version = "0.0.1"\nsolo_runs = 0')
@@ -215,12 +217,24 @@ def test_bad_arguments(table_folder, verify, tmp_path, monkeypatch):
         (["lora-nanno"], "unknown table 'lora-nanno'"),
         ([table_folder, "--rows", 0], "--rows must be 1 or more, got 0"),
         ([table_folder, "--seed", -1], "--seed must be 0 or more, got -1"),
-        ([table_folder], "collect/small.toml does not exist; --campaign"),
+        ([table_folder], "unknown campaign 'small'"),
         ([table_folder, "--campaign", "none.toml"], "none.toml: no such file"),
     ):
         status, out, err = verify(*arguments)
         assert (status, out) == (2, "")
         assert words in err.splitlines()[-1]
+
+
+def test_a_campaign_is_found_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_campaign("lora-nano").name == "lora-nano.toml"
+    folder = tmp_path / "collect" / "own"
+    folder.mkdir(parents=True)
+    (folder / "a.toml").write_text('name = "lora-nano"')
+    (folder / "broken.toml").write_text("name = [")
+    assert find_campaign("lora-nano") == Path("collect", "own", "a.toml")  # one's own comes first
+    with pytest.raises(UnknownNameError, match="unknown campaign 'lora-nan'; did you mean"):
+        find_campaign("lora-nan")
 
 
 def test_without_torch_the_extra_is_named(collect):

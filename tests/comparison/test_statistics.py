@@ -27,6 +27,7 @@ from hpobench_llm.comparison.inference import (
 )
 from hpobench_llm.comparison.problem import Problem
 from hpobench_llm.comparison.regret import Regrets, incumbents, regrets, snap
+from hpobench_llm.comparison.spending import Spending
 from hpobench_llm.comparison.statistics import (
     FRIEDMAN,
     KRUSKAL_WALLIS,
@@ -469,3 +470,13 @@ def test_broken_input_is_refused() -> None:
         compare(frame.head(0))
     with pytest.raises(ValueError, match="alpha"):
         compare(frame, alpha=1.5)
+
+
+def test_a_trial_that_resumes_what_is_not_there_is_named() -> None:
+    rows = pd.DataFrame({"trial": [0, 1], "resumes": [np.nan, 0.0], "fidelity.step": [1.0, 3.0]})
+    rows = rows.assign(benchmark="b", optimizer="asha", seed=0)
+    spending = Spending("step", 9.0)
+    np.testing.assert_array_equal(spending.after(rows, problem()), [1.0, 3.0])
+    for odd in (7.0, np.inf, -1.0):
+        with pytest.raises(IntegrityError, match=r"b: asha, seed 0 resumes trial .*not there"):
+            spending.after(rows.assign(resumes=[np.nan, odd]), problem())

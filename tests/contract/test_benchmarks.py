@@ -37,7 +37,7 @@ KINDS = {
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def bench(request, tmp_path_factory) -> Benchmark:
+def bench(request, tmp_path_factory, quick) -> Benchmark:
     return KINDS[request.param](tmp_path_factory.mktemp("b") / "t")
 
 
@@ -105,6 +105,7 @@ def test_nothing_is_better_than_the_optimum(bench):
             assert bench.query(other).loss(metric) >= metric.to_loss(value) - 1e-9
 
 
+@pytest.mark.slow
 def test_the_reference_point_lies_a_tenth_of_the_front_beyond_it(bench):
     names = list(bench.metrics)[:2]
     chosen = [bench.metrics[name] for name in names]
@@ -244,6 +245,7 @@ def test_a_number_is_the_value_of_the_one_fidelity_axis(bench):
             bench.query(config, fidelity=bad)
 
 
+@pytest.mark.slow
 def test_a_text_is_the_name_of_one_metric(bench):
     (config,) = some(bench, 1)
     named = bench.query(config, metrics="val_loss")

@@ -49,15 +49,28 @@ def long(name, longer=60):
     return 300 if ENTRIES[name].family == "evolutionary" else longer
 
 
+def start(name):
+    """Return a budget that goes beyond a method's start; of a model's `parego`'s is longest."""
+    if name in COSTLY:
+        return 16  # they begin with 2 (d + 1) trials, 14 at most
+    soon = ENTRIES[name].family in ("model-based", "transfer") and name != "parego"
+    return 25 if soon else long(name, 45)
+
+
 for name in NAMES:
-    budget = 20 if name in COSTLY else long(name, 45)
+    budget = start(name)
     members = {"optimizer": name, "budget": budget, "__module__": __name__}
+    if name in COSTLY:
+        members["pytestmark"] = pytest.mark.slow
     globals()[f"Test-{name}"] = type(f"Test-{name}", (OptimizerContract,), members)
 
 
 # What the sources say comes first whatever the seed; in a small grid so does what a model makes of
-# it, as no candidate is drawn there.
+# it, as no candidate is drawn there. What people do has no seed at all.
 SEEDLESS = {
+    "default": {"bowl", "sphere", "mixed"},
+    "lr-sweep": {"bowl", "sphere", "mixed"},
+    "lr-sweep-large": {"bowl", "sphere", "mixed"},
     "zero-shot": {"bowl", "sphere", "mixed"},
     "zero-shot-scaled": {"bowl", "sphere", "mixed"},
     "simple-ordered": {"bowl"},
@@ -70,11 +83,12 @@ SEEDLESS = {
 @pytest.mark.parametrize("name", NAMES)
 def test_other_seeds_give_other_trials(name, problem):
     if problem in SEEDLESS.get(name, ()):
-        pytest.skip("the sources decide")
+        pytest.skip("no seed decides")
     runs = [configs(name, PROBLEMS[problem], seed=seed, budget=8) for seed in range(4)]
     assert all(a != b for i, a in enumerate(runs) for b in runs[:i])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LEARNING)
 def test_a_failed_region_is_left(name):
     failed = Evaluation(metrics={}, cost_seconds=1.0, status="out_of_memory")
@@ -96,6 +110,7 @@ def test_a_failed_region_is_left(name):
 SIDES = {"nomad": -1, "nomad-eb": -1, "nomad-mo": -1, "cmaes": None, "bounding-box": None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LEARNING)
 def test_a_moved_configuration_is_learned_where_the_method_can(name):
     side = SIDES.get(name, 1)
@@ -117,8 +132,12 @@ def test_a_moved_configuration_is_learned_where_the_method_can(name):
     assert fmean(late) * side > 0.1
 
 
-# The first trials of what transfers are the sources'.
-EVEN = [n for n, e in ENTRIES.items() if not (e.sequential or e.transfer) and n != "cmaes"]
+# The first trials of what transfers are the sources'; a baseline draws nothing.
+EVEN = [
+    n
+    for n, e in ENTRIES.items()
+    if not (e.sequential or e.transfer or e.family == "baseline" or n == "cmaes")
+]
 
 
 @pytest.mark.parametrize("name", EVEN)
@@ -134,6 +153,7 @@ def test_the_first_draws_give_every_level_the_same_chance(name):
     assert min(counts) > 115, counts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("problem", [BOWL, SPHERE], ids=["bowl", "sphere"])
 @pytest.mark.parametrize("name", [name for name in LEARNING if name in ONE])
 def test_good_configurations_are_found(name, problem):
@@ -157,6 +177,7 @@ def area(points):
     return total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in LEARNING if name not in ONE])
 def test_good_fronts_are_found(name):
     # Means of 8 seeds: they miss 0.12 to 0.71 of the area that independent draws miss.
@@ -175,6 +196,7 @@ def test_good_fronts_are_found(name):
 
 
 # What lies outside the box of its sources is nothing that `bounding-box` would look at.
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in LEARNING if name != "bounding-box"])
 def test_an_initial_design_is_learned(name):
     design = [{"x": x, "y": 0.0} for x in np.linspace(-1.0, 1.0, 120)]

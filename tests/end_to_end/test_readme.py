@@ -9,6 +9,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from hpobench_llm.optimizers.catalogue import ENTRIES
 from hpobench_llm.optimizers.registry import check_name, list_wrappers
 
@@ -20,6 +22,7 @@ def blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", TEXT, flags=re.DOTALL)
 
 
+@pytest.mark.slow
 def test_every_example_prints_what_the_readme_says():
     pairs = re.findall(r"```python\n(.*?)```\n+```text\n(.*?)```", TEXT, re.DOTALL)
     assert len(pairs) == len(blocks("python")) >= 2
@@ -30,6 +33,7 @@ def test_every_example_prints_what_the_readme_says():
         assert out.getvalue() == said
 
 
+@pytest.mark.slow
 def test_the_optimizer_of_your_own_keeps_the_contract(tmp_path):
     (program,) = [block for block in blocks("python") if "OptimizerContract" in block]
     assert len([line for line in program.splitlines() if line.strip()]) <= 22
@@ -45,7 +49,17 @@ def test_the_optimizer_of_your_own_keeps_the_contract(tmp_path):
     assert re.search(r"\b(\d+) passed", done.stdout)
 
 
-def test_every_command_of_the_command_lines_works(tmp_path):
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """What `make demo` said, and its folder."""
+    out = tmp_path_factory.mktemp("demo") / "out"
+    command = ["make", "--assume-old=.venv/installed", "demo", f"OUT={out}"]
+    command.append(f"BIN={Path(sys.executable).parent}")
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True), out
+
+
+@pytest.mark.slow
+def test_every_command_of_the_command_lines_works(demo, tmp_path):
     commands = [
         line.removeprefix("$ ")
         for block in blocks("console")
@@ -55,6 +69,7 @@ def test_every_command_of_the_command_lines_works(tmp_path):
     assert len(commands) >= 5
     for name in ("collect", "studies"):
         (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "out").symlink_to(demo[1])  # its study is README's, and is not run twice
     programs = Path(sys.executable).parent
     environment = os.environ | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
     for command in commands:
@@ -88,22 +103,19 @@ def test_every_extra_is_listed_and_no_other():
     assert names("extra") == set(project["optional-dependencies"])
 
 
-def test_make_demo_does_it_all(tmp_path):
-    done = subprocess.run(
-        [
-            "make",
-            "--assume-old=.venv/installed",
-            "demo",
-            f"OUT={tmp_path}",
-            f"BIN={Path(sys.executable).parent}",
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+@pytest.mark.slow
+def test_make_demo_does_it_all(demo):
+    done, out = demo
     assert done.returncode == 0, done.stdout + done.stderr
     for word in ("sealed 96 rows of 12 runs", "mean rank", "nomad", "tpe-nni", "tpe-optuna"):
         assert word in done.stdout
-    page = (tmp_path / "nomad-vs-tpe" / "report.html").read_text(encoding="utf-8")
+    page = (out / "nomad-vs-tpe" / "report.html").read_text(encoding="utf-8")
     assert page.count("<svg") >= 4
     assert not re.search(r"""(?:src|href)\s*=\s*["']?(?:https?:)?//""", page)
+
+
+def test_contributing_names_files_that_exist():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    paths = re.findall(r"`((?:hpobench_llm|tests|benchmarks|collect)/[\w./-]*)`", text)
+    assert len(paths) > 15
+    assert [path for path in paths if not (ROOT / path).exists()] == []

@@ -56,6 +56,7 @@ def site(tmp_path_factory):
     return folder / "site"
 
 
+@pytest.mark.slow
 def test_the_wheel_replays_the_shipped_table_and_reports(site, tmp_path):
     (tmp_path / "study.toml").write_text(STUDY)
     done = subprocess.run(

@@ -283,7 +283,7 @@ def test_a_study_goes_on_beside_a_plug_in_that_fails_late(tmp_path):
     )
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "hpobench_llm.cli", "replay", str(tmp_path / "s.toml")),
+            *(sys.executable, "-m", "hpobench_llm", "replay", str(tmp_path / "s.toml")),
             *("--out", str(tmp_path / "out")),
         ],
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},

@@ -310,7 +310,7 @@ def test_a_benchmark_is_asked_for_what_was_trained_in_part() -> None:
 
 
 def test_without_a_known_optimum_the_best_trial_stands_for_it() -> None:
-    class Unknown(type(toy_bowl())):  # type: ignore[misc]
+    class Unknown(type(toy_bowl())):
         def optimum(self, metric: str) -> Any:
             raise NotMeasuredError("no run in full")
 

@@ -220,11 +220,18 @@ def test_runs_that_did_not_finish_are_counted() -> None:
     assert f"no value: {lost}" in text
 
 
-def test_several_benchmarks_have_an_overall_part() -> None:
+def test_what_holds_over_tasks_stands_before_what_holds_of_these_benchmarks() -> None:
     study = comparison(benchmarks=("toy", "second"))
     root = parse(render(title="A study", comparison=study, benchmarks=[facts()]))
     headings = ["".join(h.itertext()) for h in root.iter("h2")]
-    assert headings[:3] == ["Overall", "second", "toy"]
+    assert headings[:5] == [
+        "Over tasks",
+        "What a single run each would have said",
+        "With these benchmarks given",
+        "second",
+        "toy",
+    ]
+    assert "Mean rank over tasks" in [part.get("aria-label") for part in root.iter()]
 
 
 def test_unknown_facts_are_refused() -> None:
@@ -279,6 +286,7 @@ def test_remarks_warn_of_small_differences_and_few_seeds() -> None:
     assert any("more seeds are needed" in r for r in remarks(few.benchmarks[0], few))
 
 
+@pytest.mark.slow
 def test_forty_optimizers_have_a_short_first_paragraph() -> None:
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(

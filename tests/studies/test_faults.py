@@ -63,6 +63,7 @@ def wait_until(condition):
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_without_its_readers_and_its_status_is_its_own(tmp_path):
     spec, out = write(tmp_path, "random", "raises"), tmp_path / "out"
 
@@ -106,6 +107,7 @@ def alive(pids):
     return running
 
 
+@pytest.mark.slow
 def test_what_fails_stops_no_other_is_named_and_is_tried_again(tmp_path):
     names = ["random", "raises", "refuses", "quits", "dies", "killed", "builds"]
     spec, out = write(tmp_path, *names), tmp_path / "out"
@@ -150,6 +152,7 @@ def test_what_fails_stops_no_other_is_named_and_is_tried_again(tmp_path):
     assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_one_that_hangs_is_ended_and_not_tried_with_every_seed(tmp_path):
     spec, out = write(tmp_path, "hangs", "random", seeds=4, timeout=2), tmp_path / "out"
     done = run(spec, out)
@@ -172,11 +175,30 @@ def hears_ctrl_c():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
-def test_a_study_that_is_stopped_leaves_no_process_and_loses_nothing(tmp_path, number):
-    names = ["nomad", "slow", "hangs"]
-    spec, out = write(tmp_path, *names, seeds=8), tmp_path / "out"
+STOPPED = ("nomad", "slow", "hangs")
+REPLAYS, ENOUGH = 12, 6  # of the study that is stopped, and after how many it is
+
+
+def to_be_stopped(folder):
+    spec = write(folder, *STOPPED, seeds=REPLAYS // len(STOPPED))
     spec.write_text(spec.read_text().replace("budget = 6", "budget = 30"))
+    return spec
+
+
+@pytest.fixture(scope="module")
+def never_stopped(tmp_path_factory):
+    """The trajectories of the same study where nothing happened to it."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert run(to_be_stopped(folder), folder / "out", HEALED="1").returncode == 0
+    return (folder / "out" / "trajectories.parquet").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
+def test_a_study_that_is_stopped_leaves_no_process_and_loses_nothing(
+    tmp_path, never_stopped, number
+):
+    spec, out = to_be_stopped(tmp_path), tmp_path / "out"
     running = subprocess.Popen(
         command(spec, out),
         stderr=subprocess.PIPE,
@@ -184,7 +206,7 @@ def test_a_study_that_is_stopped_leaves_no_process_and_loses_nothing(tmp_path, n
         start_new_session=True,
         preexec_fn=hears_ctrl_c,
     )
-    wait_until(lambda: running.poll() is not None or len(parts(out)) >= 12)
+    wait_until(lambda: running.poll() is not None or len(parts(out)) >= ENOUGH)
     wait_until(lambda: len(descendants(running.pid)) >= 2)
     below = descendants(running.pid)
     # Ctrl-C reaches all processes of a terminal's group.
@@ -198,13 +220,11 @@ def test_a_study_that_is_stopped_leaves_no_process_and_loses_nothing(tmp_path, n
     if number == signal.SIGINT:
         assert complaints.endswith("stopped; what was finished is kept\n")
     kept = {path: path.stat().st_mtime_ns for path in parts(out)}
-    assert 12 <= len(kept) < 24
+    assert ENOUGH <= len(kept) < REPLAYS
     done = run(spec, out, HEALED="1")
     assert done.returncode == 0, done.stderr
-    assert f"{24 - len(kept)} replays ran now; 24 of 24" in done.stdout
-    assert run(spec, tmp_path / "whole", HEALED="1").returncode == 0
-    name = "trajectories.parquet"
-    assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert f"{REPLAYS - len(kept)} replays ran now; {REPLAYS} of {REPLAYS}" in done.stdout
+    assert (out / "trajectories.parquet").read_bytes() == never_stopped
 
 
 CHATTER = """
@@ -232,6 +252,7 @@ def test_a_replay_that_chats_to_a_stderr_that_is_gone_does_not_fail(tmp_path):
     assert sorted(done.stdout.splitlines()) == ["A ", "B "]
 
 
+@pytest.mark.slow
 def test_two_starts_at_a_time_are_refused(tmp_path):
     spec, out = write(tmp_path, "hangs"), tmp_path / "out"
     running = subprocess.Popen(command(spec, out), stderr=subprocess.DEVNULL)

@@ -15,9 +15,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hpobench_llm.artefacts import write_json
+from hpobench_llm.artefacts import canonical_json, sha256_of_file, sha256_of_text, write_json
 from hpobench_llm.benchmarks.toy import toy_bowl
-from hpobench_llm.errors import IntegrityError, SpecError
+from hpobench_llm.errors import HpobenchError, IntegrityError, SpecError
 from hpobench_llm.replaying.columns import NUMBERS, TEXTS, short_names
 from hpobench_llm.replaying.replay import replay
 from hpobench_llm.replaying.trajectory import MEASURED
@@ -102,6 +102,7 @@ def damages(rng, content):
     )
 
 
+@pytest.mark.slow
 def test_a_damaged_part_is_set_aside_named_and_run_again(tmp_path, whole):
     rng = random.Random(1)
     out = write(tmp_path / "out", cells=CELLS[:-1])
@@ -149,6 +150,7 @@ def test_parts_of_another_study_are_not_taken_even_without_its_header(tmp_path, 
     assert bytes_of(out) == whole
 
 
+@pytest.mark.slow
 def test_results_that_do_not_fit_their_sum_are_set_aside(tmp_path, whole):
     rng = random.Random(2)
     out = write(tmp_path / "out")
@@ -246,6 +248,7 @@ def test_a_surrogate_that_was_fitted_again_is_noticed(tmp_path, project_root):
         compare(out)
 
 
+@pytest.mark.slow
 def test_an_edited_plug_in_runs_anew(tmp_path):
     (tmp_path / "s.toml").write_text(
         'name = "s"\ntitle = "s"\nbenchmarks = ["toy-bowl"]\noptimizers = ["mine", "random"]\n'
@@ -265,7 +268,7 @@ def test_an_edited_plug_in_runs_anew(tmp_path):
         (package / "helper.py").write_text(helper)
         (package / "mine.py").write_text(textwrap.dedent(text))
         install(home, "my-dist", {"mine": "pack.mine:Mine"})
-        command = [sys.executable, "-m", "hpobench_llm.cli", "replay", str(tmp_path / "s.toml")]
+        command = [sys.executable, "-m", "hpobench_llm", "replay", str(tmp_path / "s.toml")]
         done = subprocess.run(
             [*command, "--out", str(tmp_path / "out"), "--processes", "1"],
             env=os.environ | {"PYTHONPATH": os.pathsep.join([str(home), *sys.path])},
@@ -317,6 +320,7 @@ print(len(outcome.failed))
 """
 
 
+@pytest.mark.slow
 def test_thirty_kills_change_no_byte(tmp_path):
     def run(out, kills):
         command = [sys.executable, "-c", KILLED, str(out), str(kills)]
@@ -334,6 +338,7 @@ def test_thirty_kills_change_no_byte(tmp_path):
 # Reading
 
 
+@pytest.mark.slow
 def test_a_damaged_folder_is_one_clear_line_of_compare(tmp_path):
     """Each file of a study, damaged at random: it is named, or its content is what it was."""
     rng = random.Random(4)
@@ -362,6 +367,102 @@ def test_a_damaged_folder_is_one_clear_line_of_compare(tmp_path):
         path.rmdir()
         path.write_bytes(sound)
     assert compare(out).comparison == before
+
+
+ODD = (
+    None,
+    True,
+    -1,
+    10**400,
+    1e308,
+    "",
+    "x",
+    "\ud800",
+    [],
+    {},
+    [[]],
+    ["a", 1],
+    {"a": 1.0},
+    "live",
+)
+KEYS = ("objective", "constraints", "kind", "workers", "table_seed", "initial", "sources", "name")
+
+
+def places(value, path=()):
+    """Yield the path of every value inside a JSON value."""
+    yield path
+    if isinstance(value, dict | list):
+        for key in value if isinstance(value, dict) else range(len(value)):
+            yield from places(value[key], (*path, key))
+
+
+def spoil(rng, raw):
+    """Leave a value of a header out, put a strange one in its place, or one more key beside it."""
+    *path, last = rng.choice([p for p in places(raw) if p and p[0] != "results"])
+    inner = raw
+    for key in path:
+        inner = inner[key]
+    if rng.random() < 0.2:
+        del inner[last]
+    elif rng.random() < 0.3 and isinstance(inner, dict):
+        inner[rng.choice(KEYS)] = rng.choice(ODD)
+    else:
+        inner[last] = rng.choice(ODD)
+
+
+def spoilt(rng, frame):
+    """Return trials of which a column is absent, of another kind or name, or rows are."""
+    name, odd = rng.choice(list(frame.columns)), rng.choice([None, "x", 7, -1.5, math.inf, b"x"])
+    return rng.choice(
+        [
+            frame.drop(columns=name),
+            frame.assign(**{name: [odd] * len(frame)}),
+            frame.rename(columns={name: rng.choice(list(frame.columns))}),
+            frame.iloc[rng.sample(range(len(frame)), rng.randrange(len(frame)))],
+            pd.concat([frame, frame]),
+        ]
+    )
+
+
+def test_what_a_stranger_writes_with_fitting_sums_is_read_or_named(tmp_path, monkeypatch):
+    rng = random.Random(6)
+    out = write(tmp_path / "out")
+    sound, frame = (out / "study.json").read_text(), pd.read_parquet(out / "trajectories.parquet")
+    monkeypatch.setattr("hpobench_llm.report.compare.write_report", lambda *_, **__: None)
+    said = []
+    for number in range(160):
+        raw, trials = json.loads(sound), frame
+        form = raw.pop("format")
+        raw.pop("sha256")
+        if number % 2:
+            trials = spoilt(rng, frame)
+        else:
+            spoil(rng, raw)
+        try:
+            trials.to_parquet(out / "trajectories.parquet")
+        except (ValueError, TypeError):  # no Parquet file can hold it
+            continue
+        if "results" in raw:
+            raw["results"]["trajectories.parquet"] = sha256_of_file(out / "trajectories.parquet")
+        whole = {"format": form, "sha256": sha256_of_text(canonical_json(raw)), **raw}
+        (out / "study.json").write_text(json.dumps(whole))
+        try:
+            compare(out)
+        except HpobenchError as error:
+            said.append(str(error))
+    assert not [line for line in said if "\n" in line]
+    assert 80 < len(said) < 160
+
+
+def test_a_bound_that_no_trial_knows_of_is_named(tmp_path):
+    out = write(tmp_path / "out")
+    raw = json.loads((out / "study.json").read_text())
+    raw["study"]["constraints"] = {"cost_seconds": 1.0}
+    body = {key: raw[key] for key in raw if key not in ("format", "sha256")}
+    raw["sha256"] = sha256_of_text(canonical_json(body))
+    (out / "study.json").write_text(json.dumps(raw))
+    with pytest.raises(IntegrityError, match="column `constraint_cost_seconds` is missing"):
+        compare(out)
 
 
 def test_a_study_of_which_every_replay_failed_says_so(tmp_path):

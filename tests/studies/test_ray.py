@@ -41,6 +41,7 @@ def completed(arguments):
     )
 
 
+@pytest.mark.slow
 def test_a_cluster_gives_the_same_bytes_as_this_machine(tmp_path):
     spec = write(tmp_path, "random", "asha", "nomad", seeds=3)
     done = completed([*command(spec, tmp_path / "ray"), "--executor", "ray"])
@@ -55,6 +56,7 @@ def test_a_cluster_gives_the_same_bytes_as_this_machine(tmp_path):
     assert "--address 127.0.0.1:1: no Ray cluster there" in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_task_that_raises_hangs_or_dies_costs_itself_alone():
     done = completed([sys.executable, "-c", FAULTS])
     assert done.returncode == 0, done.stderr

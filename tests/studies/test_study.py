@@ -53,6 +53,7 @@ def spec_file(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_every_replay_is_there_once_and_a_second_start_does_nothing(spec_file, tmp_path):
     study = read_study(spec_file)
     outcome = run_study(study, tmp_path / "out", processes=2)
@@ -68,6 +69,7 @@ def test_every_replay_is_there_once_and_a_second_start_does_nothing(spec_file, t
     assert (tmp_path / "out" / "trajectories.parquet").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_six_runs_give_one_file_whatever_the_number_of_processes(tmp_path):
     path = tmp_path / "rungs.toml"
     text = SPEC.replace('"random", "tpe-nni"', '"random", "tpe-optuna", "asha", "de"')
@@ -81,6 +83,7 @@ def test_six_runs_give_one_file_whatever_the_number_of_processes(tmp_path):
     assert len(contents) == 1
 
 
+@pytest.mark.slow
 def test_another_study_in_the_folder_is_refused(spec_file, tmp_path):
     run_study(read_study(spec_file), tmp_path / "out", processes=2)
     spec_file.write_text(SPEC.replace("budget = 6", "budget = 7"))
@@ -96,6 +99,7 @@ def frame_of(tmp_path, *lines, old="budget = 6", optimizers='["random", "tpe-nni
     return results(tmp_path / "out")[1]
 
 
+@pytest.mark.slow
 def test_all_begin_with_the_same_design(tmp_path):
     frame = frame_of(
         tmp_path, "budget = 6", "initial = 4", optimizers='["random", "tpe-nni", "asha"]'
@@ -129,12 +133,14 @@ def test_the_rules_of_a_study_reach_its_replays(tmp_path):
     assert (resumed["cost_seconds"] == resumed["step"]).all()  # from the beginning, each time
 
 
+@pytest.mark.slow
 def test_the_optimizers_own_seconds_may_be_counted(tmp_path):
     frame = frame_of(tmp_path, "budget = 6", "count_optimizer_seconds = true")
     ends = frame.groupby(["optimizer", "seed"])["finished_seconds"].max()
     assert (ends > 48).all()
 
 
+@pytest.mark.slow
 def test_constraints_are_given_to_all_and_recorded(tmp_path, monkeypatch, rows, seal_rows):
     seal_rows(tmp_path / "tables" / "small", rows)
     monkeypatch.setenv("HPOBENCH_LLM_DATA", str(tmp_path))
@@ -152,6 +158,7 @@ def test_constraints_are_given_to_all_and_recorded(tmp_path, monkeypatch, rows, 
         read_study(path)
 
 
+@pytest.mark.slow
 def test_a_seed_of_the_table_answers_and_is_shown(tmp_path, monkeypatch, rows, seal_rows):
     seal_rows(tmp_path / "tables" / "small", rows)
     monkeypatch.setenv("HPOBENCH_LLM_DATA", str(tmp_path))
@@ -304,6 +311,7 @@ def test_axes_of_one_name_have_to_be_of_one_kind(tmp_path, monkeypatch):
         read_study(path)
 
 
+@pytest.mark.slow
 def test_a_method_that_transfers_needs_sources(tmp_path, monkeypatch):
     learns = replace(catalogue.ENTRIES["random"], transfer=True)
     monkeypatch.setitem(catalogue.ENTRIES, "random", learns)
@@ -312,10 +320,14 @@ def test_a_method_that_transfers_needs_sources(tmp_path, monkeypatch):
         path.write_text(line + SPEC)
         with pytest.raises(SpecError, match="`sources`: random learns from related tasks, and"):
             read_study(path)
+    path.write_text('sources = "earlier"\n' + SPEC)
+    with pytest.raises(SpecError, match='"earlier" needs two `benchmarks` or more, oldest first'):
+        read_study(path)
     path.write_text('sources = ["toy-bowl", "toy-sphere"]\n' + SPEC)
     assert read_study(path).spec.sources_of("toy-bowl") == ["toy-sphere"]
 
 
+@pytest.mark.slow
 def test_methods_that_transfer_are_given_the_other_benchmarks(tmp_path, rows, seal_rows):
     for name in ("first", "second", "third"):
         seal_rows(tmp_path / "tables" / name, rows, name=name)
@@ -325,6 +337,7 @@ def test_methods_that_transfer_are_given_the_other_benchmarks(tmp_path, rows, se
         {
             '"others"': {"first": "second 12", "second": "first 12"},
             '["third", "first"]': {"first": "third 12", "second": "third 12, first 12"},
+            '"earlier"': {"second": "first 12"},
         }.items()
     ):
         path.write_text(f"{text}\nsources = {sources}\n")
@@ -334,13 +347,14 @@ def test_methods_that_transfer_are_given_the_other_benchmarks(tmp_path, rows, se
         learns = frame[frame["optimizer"] == "learns"]
         assert dict(zip(learns["benchmark"], learns["liar"], strict=True)) == given
         assert set(frame["liar"][frame["optimizer"] == "random"]) == {"none"}
-        assert len(header.tables) == 2 + number
+        assert len(header.tables) == 2 + ("third" in sources)
     path.write_text(f'{text}\nsources = ["toy-sphere"]\n')
     done = run(path, tmp_path / "unlike", **data)
     assert done.returncode == 2
     assert "`optimizers`: learns on first: the source toy-sphere of first: " in done.stderr
 
 
+@pytest.mark.slow
 def test_a_header_holds_the_whole_study(spec_file, tmp_path):
     study = read_study(spec_file)
     run_study(study, tmp_path / "out", processes=2)
@@ -363,7 +377,8 @@ def test_any_name_of_an_optimizer_makes_a_file(tmp_path):
     assert not [path for path in files if set(path.name) & set("+:/\\")]
 
 
-def test_the_same_study_runs_on_table_and_surrogate(tmp_path, monkeypatch, rows, seal_rows):
+@pytest.mark.slow
+def test_the_same_study_runs_on_table_and_surrogate(tmp_path, monkeypatch, rows, seal_rows, quick):
     folder = seal_rows(tmp_path / "tables" / "small", rows)
     fit(Table.load(folder), folds=2).write(tmp_path / "surrogates" / "small")
     monkeypatch.setenv("HPOBENCH_LLM_DATA", str(tmp_path))
@@ -387,6 +402,7 @@ def test_the_same_study_runs_on_table_and_surrogate(tmp_path, monkeypatch, rows,
     assert not set(on_surrogate["lr"]) <= grid
 
 
+@pytest.mark.slow
 def test_a_table_is_opened_once_a_process(tmp_path, monkeypatch, rows, seal_rows):
     for name in ("first", "second"):
         seal_rows(tmp_path / "tables" / name, rows, name=name)

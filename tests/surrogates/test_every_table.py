@@ -91,6 +91,7 @@ def table_of(shape):
     return make_table(frame, space, fidelities=fidelities, metrics=metrics)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(shape=shapes())
 def test_every_fit_can_be_read_and_asked(hasty, tmp_path_factory, shape):
@@ -138,6 +139,7 @@ def test_a_surrogate_that_cannot_be_asked_is_no_success(quick, tmp_path, monkeyp
     assert "Traceback" not in error
 
 
+@pytest.mark.slow
 def test_an_axis_of_many_names_is_bounded_and_says_so(hasty, tmp_path, capsys):
     rng = np.random.default_rng(0)
     space = Space((Categorical("method", tuple(f"m{i}" for i in range(150))), AXES[0]("lr")))

@@ -1,6 +1,8 @@
 """Surrogates of older formats, damaged ones and forged ones: read as they were, or refused."""
 
+import io
 import json
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -103,6 +105,7 @@ def mutation(rng):
     return change
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # a weight may be any finite number
 def test_what_is_read_of_a_forged_folder_can_be_asked(written, tmp_path):
     rng = np.random.default_rng(1)
@@ -139,6 +142,27 @@ def test_what_is_read_of_a_forged_folder_can_be_asked(written, tmp_path):
 def test_a_forged_part_is_named(written, tmp_path, change, words):
     with pytest.raises(IntegrityError, match=words):
         Surrogate.load(forged(written, tmp_path / "f", change))
+
+
+def test_an_npy_header_of_any_text_is_one_line(written, tmp_path):
+    """NumPy parses it as Python: a bracket that is never closed raises what nothing else does."""
+    good = io.BytesIO()
+    np.save(good, np.zeros(3))
+    for number, text in enumerate((b"{'descr': (" * 3, b"(" * 90, b"\xff'", b"{}", b"[1, 2]")):
+        header = text.ljust(len(good.getvalue()) - 24 - 11) + b"\n"
+        npy = good.getvalue()[:8] + len(header).to_bytes(2, "little") + header + b"\0" * 24
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as zipped:
+            zipped.writestr("width.npy", npy)
+        content = archive.getvalue()
+
+        def change(body, contents, content=content):
+            contents["noise.npz"] = content
+
+        with pytest.raises(IntegrityError) as caught:
+            Surrogate.load(forged(written, tmp_path / str(number), change))
+        assert "\n" not in str(caught.value)
+        assert "not the arrays width" in str(caught.value)
 
 
 def test_nested_brackets_and_great_numbers_are_one_line(written, tmp_path):

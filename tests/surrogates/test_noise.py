@@ -98,6 +98,7 @@ def test_metrics_are_drawn_together_as_their_runs_were():
     assert found[0, 2] < -0.95
 
 
+@pytest.mark.slow
 def test_another_process_draws_the_same():
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True
@@ -119,6 +120,7 @@ def two_regions():
     return make_table(pd.DataFrame(rows), space)
 
 
+@pytest.mark.slow
 def test_a_drawn_table_is_one_that_could_have_been_measured(quick):
     """As noisy as repeated runs where runs are good, and its best value is a possible one."""
     surrogate = fit(two_regions(), extrapolate=False)
@@ -131,6 +133,7 @@ def test_a_drawn_table_is_one_that_could_have_been_measured(quick):
     assert middle == pytest.approx(draws["best"]["measured"], abs=0.04)
 
 
+@pytest.mark.slow
 def test_no_draw_lies_farther_out_than_three_deviations(quick):
     bench = SurrogateBenchmark(fit(two_regions(), extrapolate=False))
     config = {"x": 0.2, "y": 0.5}

@@ -66,6 +66,7 @@ configs = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(
     st.lists(configs, min_size=1, max_size=9),
     st.sampled_from([0, 3, 8, 16]),
@@ -119,6 +120,7 @@ def test_answers_stay_in_the_metrics_bounds(bench, config, seed, step):
     )
 
 
+@pytest.mark.slow
 def test_another_process_answers_the_same(bench, folder):
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(folder)], capture_output=True, text=True, check=True
@@ -203,6 +205,7 @@ def diverging_table(folder):
     return make_table(pd.DataFrame(rows), space)
 
 
+@pytest.mark.slow
 def test_divergence_is_a_probability_of_its_own(quick, tmp_path):
     bench = SurrogateBenchmark(fit(diverging_table(tmp_path), extrapolate=False))
     for lr, share in ((1e-4, 0.0), (1e-2, 0.5), (1e-1, 1.0)):
@@ -250,8 +253,23 @@ def test_draws_over_seeds_lie_inside_the_interval_as_often_as_it_says(sparse):
 def test_a_table_without_a_measurement_is_refused():
     table = sparse_table(10)
     empty = replace(table, frame=table.frame.assign(val_loss=np.nan))
-    with pytest.raises(ConfigurationError, match=r"no metric has a finite value .*val_loss"):
+    with pytest.raises(
+        ConfigurationError, match=r"val_loss: measured for 0 configurations, fewer than 5"
+    ):
         fit(empty)
+
+
+def test_what_cannot_be_fitted_is_left_out_or_named(quick):
+    table = sparse_table(20)
+    few = table.frame.assign(score_toy=[0.5, 0.25, *[np.nan] * 18])
+    fitted = fit(make_table(few, table.metadata.space, metrics=(LOSS, SCORE)), extrapolate=False)
+    assert list(fitted.metrics) == ["val_loss"]
+    said = "score_toy: measured for 2 configurations, fewer than 5"
+    assert said in fitted.quality["left_out"]
+    loss = replace(LOSS, low=-np.inf)
+    huge = table.frame.assign(val_loss=np.logspace(0, 240, 20))
+    with pytest.raises(ConfigurationError, match=r"val_loss: values of more than 1e\+100 cannot"):
+        fit(make_table(huge, table.metadata.space, metrics=(loss,)), extrapolate=False)
 
 
 def test_edges_are_reported_as_extrapolation(sparse):
@@ -271,6 +289,7 @@ def test_the_closed_form_is_recovered_away_from_the_rows(sparse):
     assert best["dropout"] < 0.05
 
 
+@pytest.mark.slow
 def test_several_fidelity_axes(quick):
     rng = np.random.default_rng(0)
     space = Space((Float("x", 0.0, 1.0), Categorical("kind", ("a", "b", "c"))))
@@ -311,6 +330,7 @@ def test_the_space_is_filled_in_between_the_levels():
     )
 
 
+@pytest.mark.slow
 def test_a_configuration_it_never_saw_is_not_known_beforehand(quick, tmp_path):
     """Were a configuration's other seed or steps in its training folds, pure noise would fit."""
     rng = np.random.default_rng(0)
@@ -415,5 +435,7 @@ def test_unknown_names_are_named():
 
 
 def test_too_few_configurations_are_refused():
-    with pytest.raises(ConfigurationError, match="4 configurations are too few for 5 folds"):
+    with pytest.raises(
+        ConfigurationError, match="val_loss: measured for 4 configurations, fewer than 5"
+    ):
         fit(sparse_table(4))

@@ -55,6 +55,7 @@ STAR = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("configs", [list(FINITE.configurations()), STAR], ids=["dense", "sparse"])
 def test_the_card_s_expected_regret_is_that_of_random_in_a_replay(tmp_path, configs):
     """Some were run with a third seed, which judges: by the formula and by the replays."""

@@ -1,6 +1,7 @@
 """A damaged or foreign table: one clear line that names it, and the others are still listed."""
 
 import json
+import os
 import random
 
 import numpy as np
@@ -144,6 +145,7 @@ def mutate(rng, value):
     return value
 
 
+@pytest.mark.slow
 def test_a_fuzzed_table_json_with_fitting_sums(shelf, tmp_path):
     """Whatever a stranger writes there: it is used as it is, or one error names the table."""
     rng = random.Random(0)
@@ -187,6 +189,7 @@ def rows_of(rng, frame):
             return rng.choice([frame[:0], pd.concat([frame, frame]), frame[[name]], frame[:1]])
 
 
+@pytest.mark.slow
 def test_fuzzed_rows_with_fitting_sums(shelf, tmp_path):
     rng = random.Random(1)
     frame = Table.load(shelf / "mine").frame
@@ -229,6 +232,39 @@ def test_json_that_no_reader_expects(shelf, tmp_path, content):
     (tmp_path / "t/table.json").write_text(content, encoding="utf-8")
     with pytest.raises(IntegrityError, match=r"t/table\.json: "):
         Table.load(tmp_path / "t")
+
+
+def test_what_is_no_file_of_ours_is_not_waited_for(shelf, tmp_path, monkeypatch, capsys):
+    """A pipe would be waited for, a device never ends, and a name may speak to the terminal."""
+    copy(shelf, tmp_path / "good", raw_of(shelf))
+    for name in ("pipe", "rows", "folder", "huge", "a\nb\x1b[31m"):
+        (tmp_path / name).mkdir()
+    os.mkfifo(tmp_path / "pipe/table.json")
+    copy(shelf, tmp_path / "rows", raw_of(shelf))
+    (tmp_path / "rows/table.parquet").unlink()
+    os.mkfifo(tmp_path / "rows/table.parquet")
+    (tmp_path / "folder/table.json").mkdir()
+    with (tmp_path / "huge/table.json").open("wb") as sparse:
+        sparse.truncate(2**33)
+    (tmp_path / "a\nb\x1b[31m/table.json").write_text("{}")
+    monkeypatch.setenv("HPOBENCH_LLM_DATA", str(tmp_path))
+    for command in (["ls", "benchmarks"], ["check"]):
+        assert main(command) == 2
+        out, err = capsys.readouterr()
+        assert "good" in out
+        assert "\x1b" not in out + err
+        for line, words in zip(
+            err.splitlines(),
+            [
+                r"a\nb\x1b[31m/table.json: format None",
+                "folder/table.json: cannot be read: Is a directory",
+                "huge/table.json: cannot be read: more than 268,435,456 bytes",
+                "pipe/table.json: cannot be read: not a regular file",
+                "rows/table.parquet: cannot be read: not a regular file",
+            ],
+            strict=True,
+        ):
+            assert words in line
 
 
 def test_the_others_are_listed_and_checked(shelf, tmp_path, monkeypatch, capsys):

@@ -156,7 +156,7 @@ BROKEN = {
     TakesTwo: "it took two objectives",
     ChangesItsDesign: "it changed its initial design",
     SaysSequential: "4 of 4 trials at once, its entry says 1",
-    SaysEnds: "`ends`: 50 trials of 8 configurations",
+    SaysEnds: "`ends`: 45 trials of 8 configurations",
     SaysFidelity: "its entry says `fidelity`",
     SaysConstraints: "`takes_constraints` of the class and `constraints` of its entry differ",
     SaysTransfer: "other sources changed nothing",

@@ -7,7 +7,7 @@ from hpobench_llm.collect.campaign.design import spread
 from hpobench_llm.collect.campaign.identity import Identity, essence, identity_of
 from hpobench_llm.errors import ConfigurationError
 from hpobench_llm.metrics import Fidelity
-from hpobench_llm.space import Space, config_id
+from hpobench_llm.space import Configuration, Space, config_id
 from hpobench_llm.tables.schema import LICENCE_NOT_STATED
 
 
@@ -72,15 +72,22 @@ class Campaign:
         """The axis along which runs are measured; a family says it."""
         raise NotImplementedError
 
+    def configs(self) -> list[Configuration]:
+        """Return the configurations to run, in an order of which each beginning is balanced.
+
+        By default the whole grid in the order of `design.spread`; with a range there is none.
+        """
+        return spread(self.space) if self.space.finite else []
+
     def runs(self) -> list["Run"]:
         """Return every run once, in an order of which each beginning is a balanced design.
 
-        All configurations with the first seed come first, in the order of `design.spread`, then
-        the other seeds, then the repeats. With a range there is no grid, and so no run of one.
+        All configurations with the first seed come first, in the order of `configs`, then the
+        other seeds, then the repeats.
         """
-        if not self.space.finite:
+        configs = self.configs()
+        if not configs:
             return []
-        configs = spread(self.space)
         found = [Run(config, seed) for seed in self.seeds for config in configs]
         for repeat in self.repeat:
             listed = [self.space.canonical(config) for config in repeat.configs]

@@ -1,6 +1,6 @@
 """The columns and metrics of a table of LoRA fine-tunes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import pyarrow as pa
@@ -8,6 +8,7 @@ import pyarrow as pa
 from hpobench_llm.collect.columns import RunColumn, number
 from hpobench_llm.collect.ledger.header import Header
 from hpobench_llm.collect.lora.mixture import axes_of
+from hpobench_llm.collect.lora.recipe import Data, Score
 from hpobench_llm.collect.lora.spec import LoraCampaign
 from hpobench_llm.metrics import Metric
 
@@ -85,12 +86,16 @@ def columns_of(campaign: LoraCampaign, untrained: Mapping[str, float]) -> tuple[
         number(axis.name, "share of rows", f"share of {source} among the training rows")
         for source, axis in zip(campaign.mixture, axes_of(campaign.mixture), strict=True)
     ]
-    scores = [
+    return (*_COLUMNS, *shares, *score_columns_of(untrained))
+
+
+def score_columns_of(untrained: Mapping[str, float]) -> list[RunColumn]:
+    """Return the columns of smaller validation sets and of scores."""
+    return [
         number(name, *_meaning(name))
         for name in untrained
         if name.startswith(("val_loss_", "score_"))
     ]
-    return (*_COLUMNS, *shares, *scores)
 
 
 def _meaning(name: str) -> tuple[str, str]:
@@ -116,9 +121,7 @@ def _meaning(name: str) -> tuple[str, str]:
 def metrics_of(campaign: LoraCampaign, header: Header, frame: pd.DataFrame) -> dict[str, Metric]:
     """Return a campaign's metrics, from a ledger's header and the rows that there are.
 
-    A failed run counts as one that is just diverged, its score as chance or lower.
-
-    The margin has no chance level: there a failed run counts as the lowest that was measured.
+    A failed run counts as one that is just diverged.
     """
     untrained = header.untrained
     worst = campaign.diverged_factor * untrained["val_loss"]
@@ -134,8 +137,18 @@ def metrics_of(campaign: LoraCampaign, header: Header, frame: pd.DataFrame) -> d
         for name in ("val_loss", "test_loss", "train_loss", *untrained)
         if name.endswith("_loss") or name.startswith("val_loss_")
     ]
-    metrics = list({metric.name: metric for metric in losses}.values())
-    for score in campaign.score:
+    scores = score_metrics(campaign.score, header, frame)
+    return {metric.name: metric for metric in [*losses, *scores]}
+
+
+def score_metrics(scores: Sequence[Score], header: Header, frame: pd.DataFrame) -> list[Metric]:
+    """Return the metrics of scores.
+
+    A failed run counts as chance; the margin has no chance level: there it counts as the lowest
+    that was measured, or 0.
+    """
+    metrics = []
+    for score in scores:
         name = f"score_{score.name}"
         metrics.append(
             Metric(
@@ -149,7 +162,7 @@ def metrics_of(campaign: LoraCampaign, header: Header, frame: pd.DataFrame) -> d
                 role="score",
             )
         )
-        if f"{name}_margin" in untrained:
+        if f"{name}_margin" in header.untrained:
             metrics.append(
                 Metric(
                     name=f"{name}_margin",
@@ -160,14 +173,14 @@ def metrics_of(campaign: LoraCampaign, header: Header, frame: pd.DataFrame) -> d
                     role="score",
                 )
             )
-    return {metric.name: metric for metric in metrics}
+    return metrics
 
 
-def split_rule(campaign: LoraCampaign) -> str:
+def split_rule(data: Data, *, mixture: bool = False) -> str:
     """Say how rows are dealt out to training, validation and test."""
-    words = campaign.data.group_words
-    compared = "question or answer" if campaign.data.group_answers else "question"
-    parts = "; validation and test rows are equal parts of the sources" if campaign.mixture else ""
+    words = data.group_words
+    compared = "question or answer" if data.group_answers else "question"
+    parts = "; validation and test rows are equal parts of the sources" if mixture else ""
     together = (
         f"; rows that share a rare run of {words} words of their {compared} share a set"
         if words

@@ -71,7 +71,10 @@ class LoraFamily(Family[LoraCampaign]):
 
     def provenance(self, campaign: LoraCampaign) -> dict[str, Any]:
         """Return the rule of the split and that of diverged runs."""
-        return {"split": split_rule(campaign), "diverged_factor": campaign.diverged_factor}
+        return {
+            "split": split_rule(campaign.data, mixture=bool(campaign.mixture)),
+            "diverged_factor": campaign.diverged_factor,
+        }
 
     def check(
         self,

@@ -4,19 +4,19 @@ from pathlib import Path
 
 import torch
 
-from hpobench_llm.collect.lora.bases.device import choose_device
 from hpobench_llm.collect.lora.bases.model import target_names
-from hpobench_llm.collect.lora.engines.memory import is_out_of_memory
 from hpobench_llm.collect.lora.engines.workbench import Workbench, prepare
 from hpobench_llm.collect.lora.sealable import check_sealable
 from hpobench_llm.collect.lora.spec import LoraCampaign
+from hpobench_llm.collect.training.device import choose_device
+from hpobench_llm.collect.training.memory import is_out_of_memory
 from hpobench_llm.collect.trust import NONE, Trust
 from hpobench_llm.errors import HpobenchError
 
 
 def open_bench(
     campaign: LoraCampaign, file: Path, device_name: str, trust: Trust = NONE
-) -> Workbench:
+) -> Workbench[LoraCampaign]:
     """Load a campaign's base, data and scores onto the device of this process.
 
     Raises:

@@ -1,8 +1,10 @@
 """What a campaign trains on and is scored by: base model, instruction data, benchmark scores."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
+from hpobench_llm.collect.campaign.spec import Run
 from hpobench_llm.collect.lora.shape import Shape
 
 OF_TEST_ROWS = ("exact-match", "answer-choice")  # scores of the campaign's own test rows
@@ -169,3 +171,34 @@ class Score:
             )
         if (self.kind == "lm-eval") != bool(self.task):
             raise ValueError(f"`task` is needed for lm-eval alone, got {self.task!r}")
+
+
+class Recipe(Protocol):
+    """What a campaign of any family says of its base, rows and scores; the rest is its own."""
+
+    @property
+    def base(self) -> Base:
+        """The model to start from."""
+
+    @property
+    def data(self) -> Data:
+        """What is learned, and how the rows are split."""
+
+    @property
+    def score(self) -> tuple[Score, ...]:
+        """What is scored beside the losses."""
+
+    @property
+    def mixture(self) -> Mapping[str, tuple[float, ...]]:
+        """The shares of sources that are axes; of most campaigns none."""
+
+    @property
+    def checkpoints(self) -> tuple[int, ...]:
+        """The steps at which is measured, the last one in full."""
+
+    @property
+    def per_example_runs(self) -> int:
+        """How many of the first runs keep the values of single items."""
+
+    def runs(self) -> list[Run]:
+        """Return all runs."""

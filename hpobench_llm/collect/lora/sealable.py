@@ -1,12 +1,12 @@
 """What can never be sealed, asked by a start before it trains, by a dry run and by the seal."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hpobench_llm.collect.columns import PROVENANCE
+from hpobench_llm.collect.columns import PROVENANCE, names_of
 from hpobench_llm.collect.lora.columns import columns_of
-from hpobench_llm.collect.lora.recipe import Score
+from hpobench_llm.collect.lora.recipe import Recipe, Score
 from hpobench_llm.collect.lora.spec import LoraCampaign
 from hpobench_llm.errors import SpecError
 
@@ -25,19 +25,27 @@ def check_sealable(
         SpecError: naming the key and the value.
     """
     _check_factor(campaign, where)
-    known = (*columns_of(campaign, {}), *PROVENANCE)
-    columns = [column.name for column in known] + loss_columns(campaign)
+    check_score_columns(campaign, names_of([*columns_of(campaign, {}), *PROVENANCE]), where)
+    if untrained is not None:
+        check_base(campaign, where, untrained)
+
+
+def check_score_columns(campaign: Recipe, names: Sequence[str], where: str | Path) -> None:
+    """Check that each score has columns of its own beside those of `names`.
+
+    Raises:
+        SpecError: naming the score.
+    """
+    columns = [*names, *loss_columns(campaign)]
     for number, score in enumerate(campaign.score):
         for column in score_columns(score):
             if column in columns:
                 problem = f"{score.name!r}: its column {column} is another's already"
                 raise SpecError(where, f"score[{number}].name", problem)
             columns.append(column)
-    if untrained is not None:
-        _check_base(campaign, where, untrained)
 
 
-def loss_columns(campaign: LoraCampaign) -> list[str]:
+def loss_columns(campaign: Recipe) -> list[str]:
     """Return the columns of losses on smaller validation sets, and on those of one source."""
     return [f"val_loss_{part}" for part in (*campaign.data.val_subsets, *campaign.mixture)]
 
@@ -55,8 +63,12 @@ def _check_factor(campaign: LoraCampaign, where: str | Path) -> None:
         raise SpecError(where, "diverged_factor", problem)
 
 
-def _check_base(campaign: LoraCampaign, where: str | Path, untrained: Mapping[str, float]) -> None:
-    """Check what the untrained base scores: what is not finite is absent there, or as it is."""
+def check_base(campaign: Recipe, where: str | Path, untrained: Mapping[str, float]) -> None:
+    """Check what the untrained base scores: what is not finite is absent there, or as it is.
+
+    Raises:
+        SpecError: naming what is no finite number.
+    """
     needed = ["val_loss", "test_loss", "train_loss", *loss_columns(campaign)]
     needed += ["leaked_val_loss"] if campaign.data.leaked_rows else []
     needed += [f"score_{score.name}" for score in campaign.score]

@@ -38,9 +38,9 @@ class Ehvi(Optimizer):
 
     The maximum is looked for among candidates that were not asked for before: 250 uniform draws
     and 50 neighbours of the front, or all configurations, where a space has no more than 300. From
-    the best 4 of them it is climbed along the real axes, the others as they are.
+    the best 2 of them it is climbed along the real axes, the others as they are.
 
-    Deviations, all for speed: 64 samples instead of 128. A climb ends after 30 steps of L-BFGS-B.
+    Deviations, all for speed: 64 samples instead of 128. A climb ends after 15 steps of L-BFGS-B.
     The hyperparameters are fitted anew when the trials have grown by a quarter. Losses are scaled
     to [0, 1] over the trials that are ok; a failed trial is 1 in every objective. The reference
     point is that of all trials, where BoTorch's documentation takes their front: a front alone
@@ -56,8 +56,8 @@ class Ehvi(Optimizer):
     draws: ClassVar[int] = 250
     near: ClassVar[int] = 50
     samples: ClassVar[int] = 64
-    starts: ClassVar[int] = 4
-    steps: ClassVar[int] = 30
+    starts: ClassVar[int] = 2
+    steps: ClassVar[int] = 15
 
     def set_up(self) -> None:
         """Build the optimizer's own state."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from hpobench_llm.errors import HpobenchError
 from hpobench_llm.tables.importers.generic.build import drafts_of_spec
 from hpobench_llm.tables.importers.imported import seal_all
+from hpobench_llm.tables.importers.presets.csv_runs import propose_csv
 from hpobench_llm.tables.importers.presets.mlflow_runs import propose_mlflow
 from hpobench_llm.tables.importers.presets.optuna_storage import propose_optuna
 from hpobench_llm.tables.importers.presets.wandb_export import propose_wandb
@@ -48,12 +49,13 @@ def propose(
     optuna: str | None = None,
     mlflow: Path | None = None,
     wandb: Path | None = None,
+    csv: Path | None = None,
     study: str = "",
     history: Path | None = None,
 ) -> tuple[list[Path], list[str]]:
-    """Write a spec for what a tracker holds, and its runs beside it, for a person to edit.
+    """Write a spec for what a tracker or a CSV file holds, for a person to edit.
 
-    Returns the files and what was decided.
+    The runs are written beside it. Returns the files and what was decided.
 
     Raises:
         HpobenchError: the source cannot be read, or a file exists already.
@@ -70,8 +72,10 @@ def propose(
         proposal = propose_mlflow(mlflow)
     elif wandb is not None:
         proposal = propose_wandb(wandb, history)
+    elif csv is not None:
+        proposal = propose_csv(csv)
     else:
-        raise HpobenchError("propose: one of optuna, mlflow and wandb is expected")
+        raise HpobenchError("propose: one of optuna, mlflow, wandb and csv is expected")
     return proposal.write(spec), list(proposal.notes)
 
 

@@ -58,6 +58,8 @@ def refuses(bring, tmp_path, spec, content, error, words, file="runs.csv"):
             ["no configuration ended ok", "1 failed", "`loss` is empty", "line 2"],
         ),
         (CURVES, "lr,epoch,loss\n1,1,2\n1,,3\n", ["line 3: `epoch`", "finite number"]),
+        (CURVES, "lr,epoch,loss\n1,-1,2\n1,2,3\n", ["fidelity epoch", "from 0 up", "[-1, 2]"]),
+        (CURVES, "lr,epoch,loss\n1,0,2\n2,0,3\n", ["fidelity epoch", "not all 0", "[0]"]),
         (CURVES, "lr,epoch,loss\n1,nan,2\n", ["line 2: `epoch`", "finite number"]),
         (
             'run = "id"\n' + CURVES,
@@ -329,6 +331,7 @@ def test_options_that_do_not_fit(tmp_path, monkeypatch):
         import_tables("generic", spec=tmp_path, out=tmp_path, allow_changed=True)
 
 
+@pytest.mark.slow
 def test_the_command_line(tmp_path):
     def run(*arguments):
         return subprocess.run(

@@ -296,6 +296,7 @@ def attempt(folder, file, content, spec):
     return ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", SHAPES)
 def test_spoiled_files_and_specs(tmp_path, file):
     layout, cost = SHAPES[file]

@@ -337,6 +337,7 @@ def test_axes_are_inferred_or_stated(bring):
     assert "b: low and high are the extremes that occur" in notes
 
 
+@pytest.mark.slow
 def test_a_typical_random_search_nobody_has_seen(bring):
     """2,000 runs, unequal curves, two held-out sets, some that broke: closed forms all along."""
     rng = np.random.default_rng(0)

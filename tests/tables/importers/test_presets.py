@@ -56,6 +56,7 @@ def objective(optuna, trial):
     return lr + momentum + width / 3 + batch
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["url", "file", "journal"])
 def test_an_optuna_study_with_curves(bring, tmp_path, optuna, kind):
     path = tmp_path / "study.db"
@@ -97,6 +98,7 @@ def test_an_optuna_study_with_curves(bring, tmp_path, optuna, kind):
     assert min(states.values()) >= 2
 
 
+@pytest.mark.slow
 def test_an_optuna_study_of_two_objectives_and_one_of_several(bring, tmp_path, optuna):
     storage = f"sqlite:///{tmp_path / 'study.db'}"
     study = optuna.create_study(

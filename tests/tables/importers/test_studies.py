@@ -16,6 +16,7 @@ unit = "nats"
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axis", ["", '[fidelities.epoch]\nunit = "epochs"'])
 def test_a_study_runs_on_an_imported_table_and_is_reported(
     bring, tmp_path, monkeypatch, axis, capsys

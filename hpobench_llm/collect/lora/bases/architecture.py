@@ -15,7 +15,7 @@ from transformers import (
 )
 
 Family = Literal["llama", "gpt2", "qwen3"]
-BEGIN_ID, END_ID, PAD_ID = 0, 1, 2  # of our tokenizers, see `corpus.train_tokenizer`
+BEGIN_ID, END_ID, PAD_ID = 0, 1, 2  # of our tokenizers, see `token_rows.train_tokenizer`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

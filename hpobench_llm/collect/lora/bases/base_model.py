@@ -22,13 +22,6 @@ from hpobench_llm.artefacts import (
     write_json,
 )
 from hpobench_llm.collect.lora.bases.architecture import Architecture, untrained
-from hpobench_llm.collect.lora.bases.corpus import (
-    Corpus,
-    read_corpora,
-    token_rows,
-    train_tokenizer,
-)
-from hpobench_llm.collect.lora.bases.device import choose_device
 from hpobench_llm.collect.lora.bases.pretrain import (
     CHECKPOINT_SECONDS,
     Checkpoints,
@@ -37,6 +30,9 @@ from hpobench_llm.collect.lora.bases.pretrain import (
     Progress,
     pretrain,
 )
+from hpobench_llm.collect.lora.bases.token_rows import token_rows, train_tokenizer
+from hpobench_llm.collect.training.corpus import Corpus, read_corpora
+from hpobench_llm.collect.training.device import choose_device
 from hpobench_llm.errors import DataError, SpecError
 from hpobench_llm.provenance import git_revision, processor, versions
 from hpobench_llm.spec import read_spec

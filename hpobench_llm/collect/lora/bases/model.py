@@ -24,8 +24,7 @@ from hpobench_llm.artefacts import sha256_of_file
 from hpobench_llm.collect.lora.bases.packaged import load_packaged
 from hpobench_llm.collect.lora.bases.sums import check_sums
 from hpobench_llm.collect.lora.hyperparameters import Hyperparameters
-from hpobench_llm.collect.lora.recipe import Base
-from hpobench_llm.collect.lora.spec import LoraCampaign
+from hpobench_llm.collect.lora.recipe import Base, Recipe
 from hpobench_llm.collect.lora.targets import ALL_LINEAR, expanded
 from hpobench_llm.collect.lora.weights import checked_weights
 from hpobench_llm.errors import DataError, HpobenchError, SpecError
@@ -33,7 +32,7 @@ from hpobench_llm.spec import resolve_path
 
 
 def load_base(
-    campaign: LoraCampaign, file: Path, device: torch.device
+    campaign: Recipe, file: Path, device: torch.device
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, dict[str, Any]]:
     """Return the base on `device`, its tokenizer, and where it came from with sums.
 

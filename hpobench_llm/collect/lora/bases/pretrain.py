@@ -23,7 +23,7 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
 from hpobench_llm.artefacts import write_atomically
-from hpobench_llm.collect.lora.bases.corpus import Rows
+from hpobench_llm.collect.lora.bases.token_rows import Rows
 from hpobench_llm.errors import DataError
 
 CHECKPOINT_SECONDS = 180.0

@@ -1,6 +1,5 @@
 """What a run sees at each step: rows in an order drawn from its seed, and its learning rate."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -90,11 +89,3 @@ def collate(rows: Sequence[Tokens], pad: int, device: torch.device) -> dict[str,
         ids[index, : len(row.ids)] = torch.tensor(row.ids)
         labels[index, : len(row.labels)] = torch.tensor(row.labels)
     return {"input_ids": ids.to(device), "labels": labels.to(device)}
-
-
-def schedule(update: int, updates: int, warmup_fraction: float) -> float:
-    """Return the factor on the peak rate at an update: linear warm-up, then a cosine to zero."""
-    warm = math.ceil(updates * warmup_fraction)
-    if update < warm:
-        return (update + 1) / (warm + 1)
-    return 0.5 * (1.0 + math.cos(math.pi * (update - warm) / max(1, updates - warm)))

@@ -8,27 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from hpobench_llm.artefacts import sha256_of_file
 from hpobench_llm.errors import DataError
 
 LARGEST_BYTES = 4 * 2**30  # of a file when unpacked
 LARGEST_LINE_BYTES = 8 * 2**20  # a parsed line takes up to 200 times its bytes
 _BLOCK = 2**20
-
-
-def checked_sum(path: Path, expected: str, file: object) -> str:
-    """Return a data file's SHA-256.
-
-    Raises:
-        DataError: it cannot be read, or is not the one that the spec `file` gives.
-    """
-    try:
-        digest = sha256_of_file(path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    if expected and digest != expected:
-        raise DataError(f"{path}: its sha256 is {digest}, but {file} says {expected}")
-    return digest
 
 
 def read_rows(path: Path) -> list[Any]:

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpobench_llm.artefacts import sha256_of_text
-from hpobench_llm.collect.lora.data import synthetic
 from hpobench_llm.collect.lora.data.encoding import Encoder, Tokens
 from hpobench_llm.collect.lora.data.examples import Example, Unusable, example_of
-from hpobench_llm.collect.lora.data.files import checked_sum, read_rows
+from hpobench_llm.collect.lora.data.files import read_rows
 from hpobench_llm.collect.lora.data.grouping import group_by_rare_runs
 from hpobench_llm.collect.lora.data.mixing import in_turns, mixed
 from hpobench_llm.collect.lora.mixture import Shares
-from hpobench_llm.collect.lora.recipe import Data, Source
-from hpobench_llm.collect.lora.spec import LoraCampaign
+from hpobench_llm.collect.lora.recipe import Data, Recipe, Source
+from hpobench_llm.collect.training import synthetic
+from hpobench_llm.collect.training.checksum import checked_sum
 from hpobench_llm.errors import DataError, MissingDependencyError
 from hpobench_llm.spec import resolve_path
 
@@ -73,7 +73,7 @@ class Split:
         return mixed(self.train_by_source, shares, self.mixed_rows) if shares else self.train
 
 
-def load_split(campaign: LoraCampaign, file: Path, tokenizer: "PreTrainedTokenizerBase") -> Split:
+def load_split(campaign: Recipe, file: Path, tokenizer: "PreTrainedTokenizerBase") -> Split:
     """Read all sources of a campaign and split them.
 
     Rows that ask the same question share a hash and so a split; a repeated question is used once.
@@ -85,23 +85,7 @@ def load_split(campaign: LoraCampaign, file: Path, tokenizer: "PreTrainedTokeniz
         DataError: a file is not what its sum says, cannot be read, or gives too few rows.
     """
     data = campaign.data
-    unused = Unused()
-    examples, sums = _read_all(data, file, unused)
-    usable: dict[str, Tokens] = {}
-    encoder = Encoder(data, tokenizer, file)
-    for key in sorted(examples):
-        example = examples[key]
-        try:
-            tokens = encoder.encode(example)
-        except Unusable as reason:
-            unused.add(example.source, str(reason), example.instruction)
-            continue
-        if len(tokens.ids) <= data.max_tokens:
-            usable[key] = tokens
-        else:
-            unused.add(
-                example.source, f"longer than {data.max_tokens} tokens", example.instruction
-            )
+    examples, usable, unused, sums, encoder = read_tokens(data, file, tokenizer)
     keys = list(usable)
     groups = list(range(len(keys)))
     if data.group_words:
@@ -151,7 +135,7 @@ def load_split(campaign: LoraCampaign, file: Path, tokenizer: "PreTrainedTokeniz
 
 
 def _in_parts(
-    campaign: LoraCampaign, there: dict[str, list[str]], examples: dict[str, Example], file: Path
+    campaign: Recipe, there: dict[str, list[str]], examples: dict[str, Example], file: Path
 ) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     """Return the sets of a mixture, and the training rows that its runs draw from, by source.
 
@@ -179,12 +163,45 @@ def _in_parts(
     return sets, train
 
 
-def _read_all(data: Data, file: Path, unused: Unused) -> tuple[dict[str, Example], dict[str, Any]]:
+def read_tokens(
+    data: Data, file: Path, tokenizer: "PreTrainedTokenizerBase", key: str = "data"
+) -> tuple[dict[str, Example], dict[str, Tokens], Unused, dict[str, Any], Encoder]:
+    """Read all sources that stand under `key` of a campaign's file.
+
+    Returns the examples and the tokens of those that can be used, both by hash, the rows that
+    cannot be used, the sources' sums, and what made the tokens.
+
+    Raises:
+        SpecError, DataError: as `load_split`.
+    """
+    unused = Unused()
+    examples, sums = _read_all(data, file, unused, key)
+    usable: dict[str, Tokens] = {}
+    encoder = Encoder(data, tokenizer, file)
+    for name in sorted(examples):
+        example = examples[name]
+        try:
+            tokens = encoder.encode(example)
+        except Unusable as reason:
+            unused.add(example.source, str(reason), example.instruction)
+            continue
+        if len(tokens.ids) <= data.max_tokens:
+            usable[name] = tokens
+        else:
+            unused.add(
+                example.source, f"longer than {data.max_tokens} tokens", example.instruction
+            )
+    return examples, usable, unused, sums, encoder
+
+
+def _read_all(
+    data: Data, file: Path, unused: Unused, key: str
+) -> tuple[dict[str, Example], dict[str, Any]]:
     """Return all examples by key, and the sources' sums."""
     sums: dict[str, Any] = {}
     examples: dict[str, Example] = {}
     for number, source in enumerate(data.source):
-        rows, sums[source.name] = _read_source(source, file, number)
+        rows, sums[source.name] = _read_source(source, file, f"{key}.source[{number}].path")
         fresh: dict[str, Example] = {}
         for row in rows:
             try:
@@ -227,15 +244,13 @@ def _set_of(key: str, data: Data) -> str:
     return "test" if place < data.val_fraction + data.test_fraction else "train"
 
 
-def _read_source(
-    source: Source, file: Path, number: int
-) -> tuple[Iterable[object], dict[str, Any]]:
+def _read_source(source: Source, file: Path, key: str) -> tuple[Iterable[object], dict[str, Any]]:
     if source.generated_tasks:
         tasks = synthetic.instructions(source.generated_tasks, seed=0)
         return tasks, {"generated_tasks": source.generated_tasks}
     if source.hub:
         return _read_hub(source), {"hub": source.hub, "revision": source.revision}
-    path = resolve_path(source.path, file=file, key=f"data.source[{number}].path")
+    path = resolve_path(source.path, file=file, key=key)
     return read_rows(path), {"file": path.name, "sha256": checked_sum(path, source.sha256, file)}
 
 

@@ -7,22 +7,24 @@ import torch
 
 from hpobench_llm.collect.campaign.spec import Run
 from hpobench_llm.collect.lora.bases.model import parameters_per_rank
-from hpobench_llm.collect.lora.data.batches import schedule, step_batches
-from hpobench_llm.collect.lora.engines.memory import is_out_of_memory
-from hpobench_llm.collect.lora.engines.meter import Meter
+from hpobench_llm.collect.lora.data.batches import step_batches
 from hpobench_llm.collect.lora.engines.packed_adamw import PackedAdamW
 from hpobench_llm.collect.lora.engines.packed_lora import Pack
 from hpobench_llm.collect.lora.engines.record import Recorder, Tally
 from hpobench_llm.collect.lora.engines.workbench import Workbench
 from hpobench_llm.collect.lora.mixture import shares_of
 from hpobench_llm.collect.lora.scores.losses import label_losses
+from hpobench_llm.collect.lora.spec import LoraCampaign
 from hpobench_llm.collect.record import RunRecord
+from hpobench_llm.collect.training.memory import is_out_of_memory
+from hpobench_llm.collect.training.meter import Meter
+from hpobench_llm.collect.training.schedule import schedule
 
 OnStep = Callable[[int], None]
 
 
 def train_pack(
-    bench: Workbench, runs: Sequence[Run], on_step: OnStep = lambda _: None
+    bench: Workbench[LoraCampaign], runs: Sequence[Run], on_step: OnStep = lambda _: None
 ) -> list[RunRecord]:
     """Fine-tune runs together; returns a ledger record each, in their order.
 
@@ -44,7 +46,9 @@ def train_pack(
     ]
 
 
-def _train(bench: Workbench, runs: Sequence[Run], on_step: OnStep) -> list[RunRecord]:
+def _train(
+    bench: Workbench[LoraCampaign], runs: Sequence[Run], on_step: OnStep
+) -> list[RunRecord]:
     """Fine-tune runs together; of one run alone a lack of memory is the outcome, of more an error.
 
     Raises:
@@ -92,7 +96,11 @@ def _train(bench: Workbench, runs: Sequence[Run], on_step: OnStep) -> list[RunRe
 
 
 def _stages(
-    bench: Workbench, runs: Sequence[Run], tally: Tally, meter: Meter, on_step: OnStep
+    bench: Workbench[LoraCampaign],
+    runs: Sequence[Run],
+    tally: Tally,
+    meter: Meter,
+    on_step: OnStep,
 ) -> Generator[Pack]:
     """Train from checkpoint to checkpoint; yields the pack at each, attached to the base."""
     campaign, device, base = bench.campaign, bench.device, bench.base

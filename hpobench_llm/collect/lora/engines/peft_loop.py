@@ -7,24 +7,28 @@ import torch
 
 from hpobench_llm.collect.campaign.spec import Run
 from hpobench_llm.collect.lora.bases.model import adapted, parameters_per_rank
-from hpobench_llm.collect.lora.data.batches import schedule, step_batches
-from hpobench_llm.collect.lora.engines.memory import is_out_of_memory
-from hpobench_llm.collect.lora.engines.meter import Meter
+from hpobench_llm.collect.lora.data.batches import step_batches
 from hpobench_llm.collect.lora.engines.record import Recorder, Tally
 from hpobench_llm.collect.lora.engines.workbench import Workbench
 from hpobench_llm.collect.lora.mixture import shares_of
 from hpobench_llm.collect.lora.scores.losses import label_losses
+from hpobench_llm.collect.lora.spec import LoraCampaign
 from hpobench_llm.collect.record import RunRecord
+from hpobench_llm.collect.training.memory import is_out_of_memory
+from hpobench_llm.collect.training.meter import Meter
+from hpobench_llm.collect.training.schedule import schedule
 
 
 def train_runs(
-    bench: Workbench, runs: Sequence[Run], on_step: Callable[[int], None] = lambda _: None
+    bench: Workbench[LoraCampaign],
+    runs: Sequence[Run],
+    on_step: Callable[[int], None] = lambda _: None,
 ) -> list[RunRecord]:
     """Fine-tune runs one by one; returns a ledger record each."""
     return [_train(bench, run, on_step) for run in runs]
 
 
-def _train(bench: Workbench, run: Run, on_step: Callable[[int], None]) -> RunRecord:
+def _train(bench: Workbench[LoraCampaign], run: Run, on_step: Callable[[int], None]) -> RunRecord:
     """Fine-tune a run; wherever its memory does not suffice, that is its outcome."""
     device, hyper = bench.device, bench.campaign.hyperparameters(run.config)
     trainable = hyper.rank * parameters_per_rank(bench.base, hyper)
@@ -48,7 +52,11 @@ def _train(bench: Workbench, run: Run, on_step: Callable[[int], None]) -> RunRec
 
 
 def _stages(
-    bench: Workbench, run: Run, tally: Tally, meter: Meter, on_step: Callable[[int], None]
+    bench: Workbench[LoraCampaign],
+    run: Run,
+    tally: Tally,
+    meter: Meter,
+    on_step: Callable[[int], None],
 ) -> Generator[torch.nn.Module]:
     """Train from checkpoint to checkpoint; yields the model at each. A broken run stands still."""
     campaign, device = bench.campaign, bench.device

@@ -6,12 +6,14 @@ import math
 import torch
 
 from hpobench_llm.collect.campaign.spec import Run
-from hpobench_llm.collect.lora.engines.memory import is_out_of_memory
-from hpobench_llm.collect.lora.engines.workbench import Workbench, seconds_on
+from hpobench_llm.collect.lora.engines.workbench import Workbench
 from hpobench_llm.collect.lora.hyperparameters import STEP
 from hpobench_llm.collect.lora.mixture import SHARE, shares_of
 from hpobench_llm.collect.lora.packs import EngineName
+from hpobench_llm.collect.lora.spec import LoraCampaign
 from hpobench_llm.collect.record import Checkpoint, Number, RunRecord, finite
+from hpobench_llm.collect.training.memory import is_out_of_memory
+from hpobench_llm.collect.training.meter import seconds_on
 from hpobench_llm.evaluation import Status
 from hpobench_llm.space import Value
 
@@ -82,7 +84,13 @@ class Recorder:
     """
 
     def __init__(
-        self, bench: Workbench, run: Run, *, engine: EngineName, pack_size: int, trainable: int
+        self,
+        bench: Workbench[LoraCampaign],
+        run: Run,
+        *,
+        engine: EngineName,
+        pack_size: int,
+        trainable: int,
     ) -> None:
         self._bench, self._run = bench, run
         self._constants: dict[str, Value] = {

@@ -11,10 +11,11 @@ from hpobench_llm.collect.lora.engines.packed import train_pack
 from hpobench_llm.collect.lora.engines.peft_loop import train_runs
 from hpobench_llm.collect.lora.engines.workbench import Workbench
 from hpobench_llm.collect.lora.packs import EngineName
+from hpobench_llm.collect.lora.spec import LoraCampaign
 from hpobench_llm.collect.record import Provenance, RunRecord
 
 OnStep = Callable[[int], None]
-Engine = Callable[[Workbench, Sequence[Run], OnStep], list[RunRecord]]
+Engine = Callable[[Workbench[LoraCampaign], Sequence[Run], OnStep], list[RunRecord]]
 
 
 def engine(name: EngineName) -> Engine:
@@ -26,7 +27,7 @@ def engine(name: EngineName) -> Engine:
 class LoraBench:
     """A workbench with the engines that work on it. See `family.Bench`."""
 
-    workbench: Workbench
+    workbench: Workbench[LoraCampaign]
 
     @property
     def sources(self) -> dict[str, Any]:

@@ -1,18 +1,18 @@
 """What all runs of a campaign share: frozen base, rows, scores, and how to evaluate."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hpobench_llm.collect.ledger.header import Header, ItemSet
 from hpobench_llm.collect.lora.bases.model import context_tokens, load_base
 from hpobench_llm.collect.lora.data.encoding import Tokens
 from hpobench_llm.collect.lora.data.rows import Split, load_split
+from hpobench_llm.collect.lora.recipe import Recipe
 from hpobench_llm.collect.lora.scores.losses import (
     Batch,
     evaluation_batches,
@@ -21,12 +21,13 @@ from hpobench_llm.collect.lora.scores.losses import (
 )
 from hpobench_llm.collect.lora.scores.prefix import shared_prefix, without_prefix
 from hpobench_llm.collect.lora.scores.scorer import Scorer, build_scorers
-from hpobench_llm.collect.lora.spec import LoraCampaign
 from hpobench_llm.collect.record import Provenance, finite
+from hpobench_llm.collect.training.meter import seconds_on
 from hpobench_llm.collect.trust import NONE, Trust
 from hpobench_llm.errors import SpecError
 from hpobench_llm.provenance import git_revision, processor, versions
 
+R = TypeVar("R", bound=Recipe)
 LIBRARIES = ("torch", "transformers", "peft", "numpy", "hpobench-llm")
 
 
@@ -39,13 +40,13 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Workbench:
+class Workbench(Generic[R]):
     """Everything that is made once; `untrained` holds what the base scores as it is.
 
     `per_example` holds the ids of the runs that keep the values of single items.
     """
 
-    campaign: LoraCampaign
+    campaign: R
     base: PreTrainedModel
     split: Split
     scorers: list[Scorer]
@@ -55,6 +56,7 @@ class Workbench:
     sources: dict[str, Any]
     provenance: Provenance
     losses: "LossRows"
+    tokenizer: PreTrainedTokenizerBase
 
     @property
     def device(self) -> torch.device:
@@ -95,9 +97,7 @@ class LossRows:
     rows are measured (all where it is 0).
     """
 
-    def __init__(
-        self, campaign: LoraCampaign, split: Split, pad: int, device: torch.device
-    ) -> None:
+    def __init__(self, campaign: Recipe, split: Split, pad: int, device: torch.device) -> None:
         data = campaign.data
         leaked = split.train[: data.leaked_rows]
         places = {
@@ -158,20 +158,7 @@ class _RowSet:
         return means, sums[self._parts["val_loss"]]
 
 
-def seconds_on(device: torch.device) -> float:
-    """Return a clock of computing: CPU seconds of this process on a CPU, wall seconds on a GPU.
-
-    On a CPU the wall clock would count the other programs of the machine as a run's cost.
-    """
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-        return time.perf_counter()
-    return time.process_time()
-
-
-def prepare(
-    campaign: LoraCampaign, file: Path, device: torch.device, *, trust: Trust = NONE
-) -> Workbench:
+def prepare(campaign: R, file: Path, device: torch.device, *, trust: Trust = NONE) -> Workbench[R]:
     """Load base, data and scores, and measure the untrained base once for all runs.
 
     `trust` says which code of others the scores may run.
@@ -225,4 +212,5 @@ def prepare(
         sources,
         provenance,
         losses,
+        tokenizer,
     )

@@ -12,14 +12,14 @@ from transformers import PreTrainedTokenizerBase
 
 from hpobench_llm.artefacts import sha256_of_text
 from hpobench_llm.collect.lora.data.encoding import IGNORED, Tokens, begin_token, plain_ids
-from hpobench_llm.collect.lora.data.files import checked_sum, read_rows
+from hpobench_llm.collect.lora.data.files import read_rows
 from hpobench_llm.collect.lora.data.rows import Split
-from hpobench_llm.collect.lora.recipe import Score
+from hpobench_llm.collect.lora.recipe import Recipe, Score
 from hpobench_llm.collect.lora.scores.lm_eval_scorer import build_lm_eval_scorer
 from hpobench_llm.collect.lora.scores.losses import evaluation_batches, label_logits, row_losses
 from hpobench_llm.collect.lora.scores.samples import mean_and_stderr, spread
 from hpobench_llm.collect.lora.scores.task_files import check_scores
-from hpobench_llm.collect.lora.spec import LoraCampaign
+from hpobench_llm.collect.training.checksum import checked_sum
 from hpobench_llm.collect.trust import NONE, Trust
 from hpobench_llm.errors import DataError
 from hpobench_llm.spec import resolve_path
@@ -121,7 +121,7 @@ class TokenScorer:
 
 
 def build_scorers(
-    campaign: LoraCampaign,
+    campaign: Recipe,
     file: Path,
     split: Split,
     tokenizer: PreTrainedTokenizerBase,

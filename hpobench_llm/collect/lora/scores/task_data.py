@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from hpobench_llm.artefacts import sha256_of_file, sha256_of_text
-from hpobench_llm.collect.lora.data.files import checked_sum, read_rows
+from hpobench_llm.collect.lora.data.files import read_rows
+from hpobench_llm.collect.training.checksum import checked_sum
 from hpobench_llm.errors import DataError
 
 Row = dict[str, Any]

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from hpobench_llm.artefacts import sha256_of_file
+from hpobench_llm.collect.lora.recipe import Recipe
 from hpobench_llm.collect.lora.scores.code_execution import pass_at_1
 from hpobench_llm.collect.lora.scores.task_data import READERS
-from hpobench_llm.collect.lora.spec import LoraCampaign
 from hpobench_llm.collect.trust import NONE, Trust
 from hpobench_llm.errors import MissingDependencyError, SpecError, nearest
 from hpobench_llm.spec import resolve_path
@@ -185,7 +185,7 @@ def _function(text: str, path: Path, *, trusted: bool) -> Callable[..., Any]:
     return found
 
 
-def check_scores(campaign: LoraCampaign, file: Path, trust: Trust) -> None:
+def check_scores(campaign: Recipe, file: Path, trust: Trust) -> None:
     """Check what can be checked of a campaign's scores before anything is loaded.
 
     Raises:

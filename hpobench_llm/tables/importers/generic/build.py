@@ -182,7 +182,10 @@ def _fidelities(spec: ImportSpec, frame: pd.DataFrame, table: str) -> tuple[Fide
             frame[name] = frame[name].astype("int64")
         if spec.keep == "all":
             levels = tuple(value.item() for value in np.sort(frame[name].unique()))
-            axes.append(Fidelity(name=name, unit=entry.unit, values=levels))
+            try:
+                axes.append(Fidelity(name=name, unit=entry.unit, values=levels))
+            except ValueError as error:
+                raise DataError(f"{table}: {error}") from None
             cells *= len(levels)
     if cells > spec.limits.cells:
         reason = "seeds hardly meet; give the column that tells them apart as `run` instead"

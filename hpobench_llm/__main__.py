@@ -1,4 +1,4 @@
-"""`python -m hpobench_llm.cli`."""
+"""`python -m hpobench_llm`."""
 
 import sys
 

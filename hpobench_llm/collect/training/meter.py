@@ -6,8 +6,7 @@ from contextlib import contextmanager
 
 import torch
 
-from hpobench_llm.collect.lora.engines.memory import PeakMemory
-from hpobench_llm.collect.lora.engines.workbench import seconds_on
+from hpobench_llm.collect.training.memory import PeakMemory
 
 
 class Meter:
@@ -38,3 +37,14 @@ class Meter:
             "train_wall_seconds": self._wall / self._runs,
             "peak_memory_bytes": None if peak is None else peak // self._runs,
         }
+
+
+def seconds_on(device: torch.device) -> float:
+    """Return a clock of computing: CPU seconds of this process on a CPU, wall seconds on a GPU.
+
+    On a CPU the wall clock would count the other programs of the machine as a run's cost.
+    """
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        return time.perf_counter()
+    return time.process_time()

@@ -1,0 +1,113 @@
+"""A suite: a named, versioned list of tables, each of a known sum, and what is optimized on it.
+
+It is a file `suites/<name>.toml` beside the tables. A verdict that is to hold for a next problem
+is reached over one, and speaks of that version of it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hpobench_llm.artefacts import read_json
+from hpobench_llm.benchmarks.base import Benchmark
+from hpobench_llm.benchmarks.catalogue import load
+from hpobench_llm.errors import IntegrityError, SpecError, UnknownNameError
+from hpobench_llm.locate import find_artefact, shelves
+from hpobench_llm.metrics import select
+from hpobench_llm.spec import read_spec
+from hpobench_llm.tables.schema import METADATA_FILE, Metadata
+
+PREFIX = "suite:"  # before a suite's name where benchmarks are listed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One problem of a suite.
+
+    Args:
+        table: the name of its table.
+        sha256: the sum of the table's rows, as its `table.json` has it.
+        objective: the metric that is optimized.
+    """
+
+    table: str
+    sha256: str
+    objective: str = "val_loss"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suite:
+    """What `suites/<name>.toml` says; iterating opens the benchmarks, their sums verified."""
+
+    name: str
+    version: str
+    description: str
+    problems: tuple[Member, ...]
+
+    def __post_init__(self) -> None:
+        names = [member.table for member in self.problems]
+        if not names or len({*names}) < len(names):
+            raise ValueError(f"`problems` must be of distinct tables and not empty: {names}")
+
+    def __len__(self) -> int:
+        return len(self.problems)
+
+    def __iter__(self) -> Iterator[Benchmark]:
+        return (load(member.table) for member in self.problems)
+
+    @property
+    def objectives(self) -> dict[str, str]:
+        """What is optimized, by table."""
+        return {member.table: member.objective for member in self.problems}
+
+    def columns(self) -> dict[str, Any]:
+        """Return what a listing shows, as plain JSON values."""
+        about = {"version": self.version, "description": self.description}
+        return about | {"problems": self.objectives}
+
+
+def list_suites() -> dict[str, Path]:
+    """Return the file of every suite by name; where a name stands twice, the first wins."""
+    found: dict[str, Path] = {}
+    for shelf in shelves("tables"):
+        for path in sorted(shelf.glob("suites/*.toml")):
+            found.setdefault(path.stem, path)
+    return found
+
+
+def suite(name: str | Path) -> Suite:
+    """Return a suite by its name or its file, once its tables are those that it was made of.
+
+    Raises:
+        UnknownNameError: there is none of that name.
+        SpecError: the file breaks a rule, or names a table or an objective that there is not.
+        IntegrityError: a table is not the one that the suite was made of.
+    """
+    known = list_suites()
+    path = known.get(str(name), Path(name))
+    if path.suffix != ".toml":
+        raise UnknownNameError("suite", str(name), known)
+    read = read_spec(path, Suite)
+    if read.name != path.stem:
+        raise SpecError(path, "name", f"{read.name!r} is not the name of the file")
+    for number, member in enumerate(read.problems):
+        _check(member, path, f"problems[{number}]")
+    return read
+
+
+def _check(member: Member, path: Path, key: str) -> None:
+    try:
+        where = find_artefact("tables", member.table) / METADATA_FILE
+    except UnknownNameError as error:
+        raise SpecError(path, f"{key}.table", str(error)) from None
+    metadata = Metadata.from_json(read_json(where), where)
+    if metadata.table_sha256 != member.sha256:
+        raise IntegrityError(
+            f"{path}: `{key}.sha256`: the suite was made of {member.table} with {member.sha256}, "
+            f"{where} has {metadata.table_sha256}; get that table, or make another version"
+        )
+    try:
+        select(metadata.metrics, (member.objective,), member.table)
+    except UnknownNameError as error:
+        raise SpecError(path, f"{key}.objective", str(error)) from None

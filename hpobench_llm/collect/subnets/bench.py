@@ -1,0 +1,205 @@
+"""A campaign of sub-networks made ready on a device, and how a run of it is made."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hpobench_llm.collect.campaign.plan import Task
+from hpobench_llm.collect.campaign.spec import Run
+from hpobench_llm.collect.ledger.header import Header
+from hpobench_llm.collect.lora.data.encoding import Tokens
+from hpobench_llm.collect.lora.data.rows import read_tokens
+from hpobench_llm.collect.lora.engines.workbench import Workbench, prepare
+from hpobench_llm.collect.lora.sealable import check_base
+from hpobench_llm.collect.lora.shape import shape_of_config
+from hpobench_llm.collect.record import Checkpoint, Provenance, RunRecord, finite
+from hpobench_llm.collect.subnets.measure import latency
+from hpobench_llm.collect.subnets.network import extracted
+from hpobench_llm.collect.subnets.spec import STEP, SubnetsCampaign
+from hpobench_llm.collect.subnets.subnet import Whole, flops, parameters
+from hpobench_llm.collect.subnets.supernet import Supernets
+from hpobench_llm.collect.training.device import choose_device
+from hpobench_llm.collect.training.memory import is_out_of_memory
+from hpobench_llm.collect.training.meter import seconds_on
+from hpobench_llm.collect.trust import NONE, Trust
+from hpobench_llm.errors import DataError, HpobenchError, SpecError
+
+
+@dataclass(frozen=True, slots=True)
+class SubnetsBench:
+    """Base, rows, scores, and the super-networks. See `family.Bench`."""
+
+    workbench: Workbench[SubnetsCampaign]
+    supernets: Supernets
+    calibration: dict[str, Any]
+    alone: frozenset[str]
+
+    @property
+    def sources(self) -> dict[str, Any]:
+        """Base, data, scores and calibration rows, with their sums."""
+        return self.workbench.sources | {"calibration": self.calibration}
+
+    @property
+    def untrained(self) -> dict[str, float]:
+        """What the whole base scores as it is."""
+        return self.workbench.untrained
+
+    @property
+    def provenance(self) -> Provenance:
+        """Which code and machine measure here."""
+        return self.workbench.provenance
+
+    def header(self, pack_size: int = 1) -> Header:
+        """Return what a ledger says of the whole collection."""
+        return replace(self.workbench.header(pack_size), sources=self.sources)
+
+    def run(self, task: Task, on_step: Callable[[int], None]) -> list[RunRecord]:
+        """Measure sub-networks."""
+        try:
+            return [self._measured(run, on_step) for run in task.runs]
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise HpobenchError(
+                "the memory does not suffice to train the super-network; lower "
+                "training.batch_rows or data.max_tokens"
+            ) from None
+
+    def _measured(self, run: Run, on_step: Callable[[int], None]) -> RunRecord:
+        bench, campaign, supernets = self.workbench, self.workbench.campaign, self.supernets
+        supernet, whole = supernets.of(run.seed, on_step), supernets.whole
+        subnet = supernets.subnet(run.config)
+        tokens, last = campaign.data.max_tokens, campaign.checkpoints[-1]
+        sizes: dict[str, float] = {
+            "parameters": parameters(subnet, whole),
+            "flops": flops(subnet, whole, tokens),
+            "train_seconds": 0.0,
+        }
+        checkpoints: list[Checkpoint] = []
+        items: dict[str, tuple[float, ...]] = {}
+        spent = 0.0
+        for step, weights in supernet.weights.items():
+            on_step(step)
+            model = extracted(bench.base, weights, subnet, whole)
+            if not checkpoints:  # its time does not depend on its weights
+                time = latency(model, campaign.latency_rows, tokens, campaign.latency_repeats)
+                sizes["latency_seconds"] = time.median
+                sizes["latency_spread_seconds"] = time.spread
+            started = seconds_on(bench.device)
+            measured = bench.evaluate(model, step)
+            spent += seconds_on(bench.device) - started
+            values = sizes | measured.values | {"eval_seconds": spent}
+            values["shared_train_seconds"] = supernet.seconds[step]
+            if step == last and run.config_id in self.alone:
+                values |= self._alone(run, on_step)
+            if step == last and run.run_id in bench.per_example:
+                items = {
+                    name: tuple(each.round(decimals=6).tolist())
+                    for name, each in measured.items.items()
+                    if bool(torch.isfinite(each).all())
+                }
+            ok = math.isfinite(values["val_loss"]) and math.isfinite(values["test_loss"])
+            checkpoints.append(
+                Checkpoint(
+                    fidelity={STEP: step},
+                    status="ok" if ok else "diverged",
+                    values=finite(values),
+                )
+            )
+        return RunRecord(
+            config=run.config,
+            seed=run.seed,
+            settings=run.config,
+            constants={
+                "kept_width": subnet.width,
+                "kept_heads": subnet.heads,
+                "kept_units": subnet.units,
+                "kept_layers": " ".join(map(str, subnet.layers)),
+                "order_sha256": supernets.finetuned.orders.sha256,
+                "supernet_sha256": supernet.sha256,
+            },
+            checkpoints=tuple(checkpoints),
+            provenance=bench.provenance,
+            items=items,
+        )
+
+    def _alone(self, run: Run, on_step: Callable[[int], None]) -> dict[str, float]:
+        subnet = self.supernets.subnet(run.config)
+        model, seconds = self.supernets.alone(subnet, run.seed, on_step)
+        losses, _ = self.workbench.losses.measure(model)
+        return {
+            "alone_val_loss": losses["val_loss"],
+            "alone_test_loss": losses["test_loss"],
+            "alone_train_seconds": seconds,
+        }
+
+
+def open_bench(
+    campaign: SubnetsCampaign, file: Path, device_name: str, trust: Trust = NONE
+) -> SubnetsBench:
+    """Load a campaign's base, rows and scores onto the device of this process.
+
+    Nothing is trained yet.
+
+    Raises:
+        SpecError, DataError: base, data, calibration rows or scores cannot be used, or the base
+            is another than `base.shape` says.
+        HpobenchError: the memory does not suffice.
+    """
+    device = choose_device(device_name)
+    if device.type == "cpu":
+        torch.set_num_threads(1)  # one process a core is faster than threads at this size
+    try:
+        bench = prepare(campaign, file, device, trust=trust)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise HpobenchError(
+            f"{file}: the memory ({device.type}) does not suffice for the base and its evaluation"
+        ) from None
+    check_base(campaign, file, bench.untrained)
+    _check_shape(bench, file)
+    rows, report = _calibration(bench, file)
+    alone = frozenset(run.config_id for run in campaign.runs()[: campaign.alone])
+    return SubnetsBench(bench, Supernets(bench, rows), report, alone)
+
+
+def _check_shape(bench: Workbench[SubnetsCampaign], file: Path) -> None:
+    """Check that the base is the LLaMA that the campaign's grid was checked against."""
+    config = bench.base.config
+    if config.model_type != "llama" or config.attention_bias or config.mlp_bias:
+        raise SpecError(
+            file, "base", f"sub-networks need a LLaMA without biases, this is {config.model_type}"
+        )
+    try:
+        here = Whole.of(shape_of_config(config.to_dict()))
+    except ValueError as error:
+        raise SpecError(file, "base", str(error)) from None
+    stated = bench.campaign.whole
+    if here != stated:
+        raise SpecError(file, "base.shape", f"says {stated}, but the base is {here}")
+
+
+def _calibration(
+    bench: Workbench[SubnetsCampaign], file: Path
+) -> tuple[list[Tokens], dict[str, Any]]:
+    """Return the rows on which importance is measured, and where they come from."""
+    campaign = bench.campaign
+    wanted, source = campaign.calibration.rows, campaign.calibration.source
+    report: dict[str, Any]
+    if not source:
+        rows, report = bench.split.train, {"source": "training rows"}
+    else:
+        data = replace(campaign.data, source=source)
+        _, usable, unused, sums, _ = read_tokens(data, file, bench.tokenizer, "calibration")
+        rows = [usable[key] for key in sorted(usable)]
+        report = {"source": sums, "unused": dict(sorted(unused.counts.items()))}
+    if len(rows) < wanted:
+        raise DataError(
+            f"{file}: `calibration.rows` wants {wanted} rows, there are {len(rows)} usable ones"
+        )
+    return rows[:wanted], report | {"rows": wanted}

@@ -1,0 +1,46 @@
+"""Which sub-networks of a large space are measured: as many small as large ones.
+
+After Sukthanker et al. (2024), whose code (whittle, `param_bins.py`) draws at random, rejects what
+falls into a full bin, and lets all bins grow by one once all but four are full: some may never be.
+Here the space is finite and its sizes are known, so the bins grow when all are full that can be.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def bins_of(sizes: Sequence[int], bins: int) -> list[int]:
+    """Return each one's bin, of equal widths from the smallest size to the largest."""
+    values = np.asarray(sizes, dtype=np.float64)
+    edges = np.linspace(values.min(), values.max(), bins + 1)
+    found: list[int] = (
+        (np.searchsorted(edges, values, side="right") - 1).clip(0, bins - 1).tolist()
+    )
+    return found
+
+
+def calibrated(sizes: Sequence[int], count: int, bins: int, seed: int = 0) -> list[int]:
+    """Return the indices of `count` of the sizes, drawn so that no bin overfills.
+
+    The smallest and the largest come first; each beginning of the list is such a draw too.
+    """
+    order = np.random.default_rng(seed).permutation(len(sizes))
+    ends = list(dict.fromkeys([int(np.argmin(sizes)), int(np.argmax(sizes))]))
+    order = np.concatenate([ends, order[~np.isin(order, ends)]])
+    place = bins_of(sizes, bins)
+    waiting: list[deque[tuple[int, int]]] = [deque() for _ in range(bins)]
+    for turn, index in enumerate(order.tolist()):
+        waiting[place[index]].append((turn, index))
+    filled, limit = [0] * bins, 1
+    chosen: list[int] = []
+    while len(chosen) < min(count, len(sizes)):
+        free = [b for b in range(bins) if waiting[b] and filled[b] < limit]
+        if not free:
+            limit += 1
+            continue
+        drawn = min(free, key=lambda b: waiting[b][0])
+        chosen.append(waiting[drawn].popleft()[1])
+        filled[drawn] += 1
+    return chosen

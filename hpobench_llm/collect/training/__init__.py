@@ -1,0 +1,1 @@
+"""What every family that trains needs: text, a device, a schedule, a clock, memory."""

@@ -1,0 +1,100 @@
+"""What a table of widths says, in lines for its card: every figure computed from its rows.
+
+All figures are of means over seeds; a configuration counts where all its runs ended ok.
+"""
+
+import math
+from collections.abc import Hashable, Iterator
+
+import numpy as np
+import pandas as pd
+
+from hpobench_llm.collect.widths.spec import STEP, WidthsCampaign
+
+SIZES = ("attention_size", "mlp_size", "residual_size", "logit_size")
+_SETTING = ["parametrisation", "width", "shrink"]
+
+
+def findings(campaign: WidthsCampaign, frame: pd.DataFrame) -> list[str]:
+    """Return coordinate check, best learning rates over width, and tokens saved by warm starts."""
+    numbers = [*SIZES, "val_loss", "tokens_seen", "lr", "init_std", "shrink", "width"]
+    plain = frame.astype(dict.fromkeys(numbers, float))
+    plain["parametrisation"] = plain["parametrisation"].astype(str)
+    axes = [name for name in campaign.space.names if name not in _SETTING] + _SETTING
+    plain["failed"] = plain["status"].astype(str) != "ok"
+    good = plain[~plain.groupby(axes)["failed"].transform("any")]
+    if good.empty:
+        return []
+    measured = [*SIZES, "val_loss", "tokens_seen"]
+    curves = good.groupby([*axes, STEP], as_index=False)[measured].mean()
+    whole = len(plain[axes].drop_duplicates()) == math.prod(map(len, campaign.grid.values()))
+    drift = _drift(campaign, curves) if whole else ()  # the best of a part is no optimum
+    return [*_coordinates(curves, axes), *drift, *_saved(curves, axes)]
+
+
+def _coordinates(curves: pd.DataFrame, axes: list[str]) -> Iterator[str]:
+    """Say how sizes of activations at the end grow with the width, from cold starts."""
+    end = curves[(curves[STEP] == curves[STEP].max()) & (curves["shrink"] == 0)]
+    others = [axis for axis in axes if axis != "width"]
+    widths = sorted(end["width"].unique())
+    for name in sorted(end["parametrisation"].unique()):
+        own = end[(end["parametrisation"] == name) & (end[list(SIZES)] > 0).all(axis=1)]
+        whole = own.groupby(others)["width"].transform("nunique") == len(widths)
+        logs = np.log(own[whole].set_index("width")[list(SIZES)]).groupby("width").mean()
+        if len(widths) < 2 or len(logs) < len(widths):
+            continue
+        grown = np.exp(logs - logs.iloc[0])
+        parts = [
+            f"{size.removesuffix('_size')} {', '.join(f'{g:.2f}' for g in grown[size])}"
+            for size in SIZES
+        ]
+        yield (
+            f"coordinate check, {name}: mean absolute activations after the last update at widths "
+            f"{_listed(widths)} over those at {widths[0]:g}, geometric mean of "
+            f"{int(whole.sum()) // len(widths)} settings that end ok at all widths: "
+            f"{'; '.join(parts)}"
+        )
+
+
+def _drift(campaign: WidthsCampaign, curves: pd.DataFrame) -> Iterator[str]:
+    """Say which learning rate is best at each width, and how many grid steps it moves."""
+    rates = sorted(campaign.extent("lr"))
+    end = curves[curves[STEP] == curves[STEP].max()]
+    if len(rates) < 2:
+        return
+    for (name, shrink), own in end.groupby(["parametrisation", "shrink"]):
+        best = own.loc[own.groupby("width")["val_loss"].idxmin()].sort_values("width")
+        steps = [rates.index(lr) for lr in best["lr"]]
+        yield (
+            f"best learning rate, {name}, {_start(shrink)}: {_listed(best['lr'])} at widths "
+            f"{_listed(best['width'])}, {abs(steps[-1] - steps[0])} grid steps from the first to "
+            f"the last; losses {', '.join(f'{loss:.3f}' for loss in best['val_loss'])}"
+        )
+
+
+def _saved(curves: pd.DataFrame, axes: list[str]) -> Iterator[str]:
+    """Say how many tokens a warm start saves until it has the loss that the cold run ends with."""
+    own = [axis for axis in axes if axis != "shrink"]
+    cold = curves[(curves["shrink"] == 0) & (curves[STEP] == curves[STEP].max())]
+    targets = cold[[*own, "val_loss", "tokens_seen"]].rename(
+        columns={"val_loss": "target", "tokens_seen": "budget"}
+    )
+    joined = curves[curves["shrink"] > 0].merge(targets, on=own)
+    for (name, shrink), part in joined.groupby(["parametrisation", "shrink"]):
+        runs = part.groupby(own)
+        reached = part[part["val_loss"] <= part["target"]].groupby(own)["tokens_seen"].min()
+        budget = runs["budget"].first().reindex(reached.index)
+        share = float((1 - reached / budget).median()) if len(reached) else 0.0
+        yield (
+            f"tokens saved, {name}, {_start(shrink)}: {len(reached)} of {len(runs)} settings "
+            f"reach the loss that their cold run ends with, half of them with {share:.0%} of the "
+            "tokens or more left, by the checkpoints, the smaller model's own not counted"
+        )
+
+
+def _start(shrink: Hashable) -> str:
+    return f"warm with shrink {shrink}" if shrink else "cold"
+
+
+def _listed(values: "pd.Series[float] | list[float]") -> str:
+    return ", ".join(f"{value:g}" for value in values)

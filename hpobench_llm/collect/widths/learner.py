@@ -1,0 +1,105 @@
+"""A model that is being trained: its weights, its optimizer, its rows, its clock."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from hpobench_llm.collect.training.meter import Meter
+from hpobench_llm.collect.training.schedule import schedule
+from hpobench_llm.collect.widths.growth import grow
+from hpobench_llm.collect.widths.hyperparameters import Hyperparameters
+from hpobench_llm.collect.widths.model import Transformer, initialise, is_hidden
+from hpobench_llm.collect.widths.parametrisation import scales_of
+from hpobench_llm.collect.widths.rows import batches, stream_seed
+from hpobench_llm.collect.widths.spec import Model
+
+Weights = Mapping[str, torch.Tensor]
+_ROWS_AT_ONCE = 64
+
+
+class Learner:
+    """One run: started cold, or from a smaller model's `small` weights, and trained by Adam.
+
+    `steps` is the run's last update, which the schedule ends at.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        hyper: Hyperparameters,
+        rows: torch.Tensor,
+        *,
+        seed: int,
+        steps: int,
+        small: Weights | None = None,
+    ) -> None:
+        scales, drawn = scales_of(model, hyper), stream_seed(seed, hyper.width)
+        self.model = Transformer(model, hyper.width, scales)
+        initialise(self.model, drawn)
+        if small is not None:
+            grow(self.model, small, hyper.shrink)
+        self.model.to(rows.device)
+        self.meter = Meter(rows.device)
+        self._hyper, self._steps, self._step = hyper, steps, 0
+        self._batches = batches(rows, hyper.batch_rows, drawn)
+        named = list(self.model.named_parameters())
+        self._rates = {True: scales.hidden_lr, False: scales.lr}
+        self._optimizer = torch.optim.Adam(
+            [
+                {"params": [p for name, p in named if is_hidden(name) == hidden], "hidden": hidden}
+                for hidden in self._rates
+            ],
+            betas=(hyper.beta1, hyper.beta2),
+            eps=scales.epsilon,
+            fused=True,
+        )
+
+    def train_to(self, step: int, on_step: Callable[[int], None]) -> dict[str, float]:
+        """Train up to an update; returns mean `train_loss` and `grad_norm` since the last call."""
+        losses, norms = [], []
+        with self.meter.stretch():
+            while self._step < step:
+                loss, norm = self._update()
+                losses.append(loss)
+                norms.append(norm)
+                self._step += 1
+                on_step(self._step)
+        if not losses:
+            return {}
+        return {
+            "train_loss": float(torch.stack(losses).mean()),
+            "grad_norm": float(torch.stack(norms).mean()),
+        }
+
+    def _update(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Make one update; returns its loss and its gradient's norm before clipping."""
+        factor = schedule(self._step, self._steps, self._hyper.warmup_fraction)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._rates[group["hidden"]] * factor
+        loss = loss_of(self.model, next(self._batches))
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._hyper.clip_norm)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        return loss.detach(), norm.detach()
+
+    def weights(self) -> Weights:
+        """Return the weights by name, on the CPU."""
+        return {name: p.detach().cpu() for name, p in self.model.named_parameters()}
+
+
+def loss_of(model: Transformer, rows: torch.Tensor) -> torch.Tensor:
+    """Return the mean next-byte cross-entropy (nats) of `(rows, tokens + 1)` ids."""
+    logits = model(rows[:, :-1])
+    return cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten())
+
+
+@torch.no_grad()
+def mean_loss(model: Transformer, rows: torch.Tensor) -> float:
+    """Return the loss of any number of rows, without gradients."""
+    total = 0.0
+    for first in range(0, len(rows), _ROWS_AT_ONCE):
+        part = rows[first : first + _ROWS_AT_ONCE]
+        total += loss_of(model, part).item() * len(part)
+    return total / len(rows)

@@ -1,0 +1,1 @@
+"""What people do who do not search: one configuration, or one axis."""

@@ -1,0 +1,37 @@
+"""A study of a suite: `benchmarks = "suite:lora"` stands for its problems and their objectives."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hpobench_llm.benchmarks.suite import PREFIX, suite
+from hpobench_llm.errors import SpecError, UnknownNameError
+
+
+def expanded(raw: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Return the keys of a study's file with the benchmarks of the suite that they name.
+
+    An objective that the file gives, for all or by benchmark, goes before the suite's.
+
+    Raises:
+        UnknownNameError: there is no such suite.
+        SpecError, IntegrityError: as `suite`.
+    """
+    if "suite" in raw:
+        raise SpecError(path, "suite", 'unknown key: say `benchmarks = "suite:NAME"`')
+    named = raw.get("benchmarks")
+    if not isinstance(named, str) or not named.startswith(PREFIX):
+        return dict(raw)
+    try:
+        members = suite(named.removeprefix(PREFIX))
+    except UnknownNameError as error:
+        raise error.at(f"{path}: `benchmarks`") from None
+    study = {
+        **raw,
+        "benchmarks": [member.table for member in members.problems],
+        "suite": f"{members.name} {members.version}",
+    }
+    own = raw.get("objective", {})
+    if "objectives" not in raw and isinstance(own, dict):
+        study["objective"] = members.objectives | own
+    return study

@@ -1,0 +1,67 @@
+"""The Python interface, misused: one clear line of ours for each, whatever was handed in."""
+
+import pytest
+
+import hpobench_llm
+from hpobench_llm.errors import ConfigurationError, HpobenchError, UnknownNameError
+
+NAMES = ["val_loss", "score_toy"]
+
+
+@pytest.fixture
+def bench(table_folder):
+    return hpobench_llm.load(str(table_folder))
+
+
+@pytest.mark.parametrize("config", [None, 5, "x", [1, 2], {"rank": 1}])
+def test_what_is_no_configuration_is_said(bench, config):
+    for ask in (bench.query, lambda c: bench.query_many([c])):
+        with pytest.raises(ConfigurationError, match=r"configuration|missing") as caught:
+            ask(config)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "misuse",
+    [
+        lambda b: b.query_many(None),
+        lambda b: b.query_many(7),
+        lambda b: b.optimum(["val_loss"]),
+        lambda b: b.optimum(None),
+        lambda b: b.constrained(["val_loss"]),
+        lambda b: b.pareto_front([]),
+        lambda b: b.pareto_front(5),
+        lambda b: b.reference_point([]),
+        lambda b: b.hypervolume(NAMES, "x"),
+    ],
+)
+def test_other_arguments_of_a_benchmark(bench, misuse):
+    with pytest.raises(HpobenchError) as caught:
+        misuse(bench)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"objectives": NAMES[:1] * 2}, "`objectives`: each once"),
+        ({"objectives": 5}, "unknown metric 5"),
+        ({"checkpoint_seconds": "x"}, "`checkpoint_seconds`"),
+        ({"checkpoint_seconds": True}, "`checkpoint_seconds`"),
+        ({"sources": 5}, "`sources`: a list"),
+        ({"sources": "toy-bowl"}, "`sources`: a list"),
+        ({"budget": "5"}, "budget"),
+    ],
+)
+def test_arguments_of_a_replay(bench, arguments, words):
+    with pytest.raises(HpobenchError, match=words):
+        hpobench_llm.replay(bench, "random", **{"budget": 2, "seed": 0} | arguments)
+
+
+@pytest.mark.parametrize("name", [None, 5, "x" * 5000, "a\0b", "/"])
+def test_what_is_no_name_of_a_benchmark(name):
+    for kind in ("table", "surrogate", "live"):
+        with pytest.raises(UnknownNameError):
+            hpobench_llm.load(name, kind)
+    with pytest.raises(UnknownNameError):
+        hpobench_llm.replay(name, "random", budget=2, seed=0)

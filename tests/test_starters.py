@@ -1,0 +1,81 @@
+"""What `init` writes runs as it stands."""
+
+import csv
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from hpobench_llm import __version__
+from hpobench_llm.cli import main
+from hpobench_llm.cli.collect import main as collect_grid
+from hpobench_llm.studies.checks import read_study
+from hpobench_llm.tables.importers.command import import_tables
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_study_runs_as_it_stands(here, capsys):
+    assert main(["init", "study", "mine.toml"]) == 0
+    said = capsys.readouterr()
+    assert said.out == "mine.toml\n"
+    assert "then: hpobench-llm replay mine.toml --out mine" in said.err
+    assert read_study(here / "mine.toml").spec.name == "mine"
+    assert main(["init", "study", "mine.toml"]) == 2
+    assert "mine.toml: exists and is not overwritten" in capsys.readouterr().err
+
+
+def test_a_campaign_runs_as_it_stands(here, capsys):
+    pytest.importorskip("torch")
+    assert main(["init", "campaign"]) == 0
+    assert collect_grid(["campaign.toml", "--out", "out", "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "runs       4 (4 configurations x 1 seeds)" in said
+    assert "untrained  val_loss" in said
+
+
+def test_an_import_is_proposed_from_a_csv_file(here, capsys):
+    rng = np.random.default_rng(0)
+    with (here / "runs.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["run_id", "lr", "rank", "optim", "model", "seed", "epoch", "eval_loss",
+                         "accuracy", "train_runtime"])  # fmt: skip
+        for run, lr in enumerate([1e-4, 1e-3, 1e-2] * 2):
+            for epoch in (1, 2):
+                row = [run, lr, 8 * (1 + run // 3), "adam" if run % 2 else "sgd", "base", 0, epoch]
+                writer.writerow([*row, rng.random(), rng.random(), 10 * epoch])
+    assert main(["init", "import", "runs.csv"]) == 0
+    said = capsys.readouterr()
+    assert said.out.split() == ["runs.toml", "runs.jsonl"]
+    assert "Columns that never vary are left out: model, seed." in said.err
+    assert "Columns that only number or name runs are left out: run_id." in said.err
+    (table,) = import_tables("generic", spec=here / "runs.toml", out=here / "tables")
+    assert table.metadata.space.names == ("lr", "rank", "optim")
+    assert [axis.name for axis in table.metadata.fidelities] == ["epoch"]
+    assert list(table.metadata.metrics) == ["eval_loss", "accuracy"]
+    assert table.metadata.metrics["accuracy"].direction == "maximize"
+    assert table.frame["train_seconds"].max() == 20
+
+
+def test_a_file_that_is_no_table_of_runs(here, capsys):
+    (here / "prose.csv").write_text("a,b\n1,2\n")
+    assert main(["init", "import", "prose.csv"]) == 2
+    assert "prose.csv: holds no metrics" in capsys.readouterr().err
+    assert main(["init", "import", "none.csv"]) == 2
+    assert "none.csv: cannot be read as CSV" in capsys.readouterr().err
+    assert list(here.glob("*.toml")) == []
+
+
+def test_the_version(capsys):
+    done = subprocess.run(
+        [sys.executable, "-m", "hpobench_llm", "--version"], capture_output=True, text=True
+    )
+    assert done.stdout == f"hpobench-llm {__version__}\n"
+    with pytest.raises(SystemExit, match="0"):
+        collect_grid(["--version"])
+    assert capsys.readouterr().out == f"collect-grid {__version__}\n"

@@ -3,6 +3,7 @@
 Nothing is refused by them: where one cannot be met, the card says so.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -99,14 +100,16 @@ class _Surface:
         )
         order = np.lexsort(_levels(self.space, self.configs)[:, ::-1].T)
         factors = self.space.factors
-        grid = losses[order].reshape([len(factor.points or ()) for factor in factors])
-        names = [f.name if isinstance(f, Lattice) else f.names[0] for f in factors]
-        shares = dict(zip(names, total_shares(grid).tolist(), strict=True))
-        yield Rule(
-            f"no axis has less than {LEAST_SHARE:.0%} of the variance, with its interactions",
-            ", ".join(f"{name} {share:.1%}" for name, share in shares.items()),
-            min(shares.values()) >= LEAST_SHARE,
-        )
+        sizes = [len(factor.points or ()) for factor in factors]
+        asked = f"no axis has less than {LEAST_SHARE:.0%} of the variance, with its interactions"
+        if len(order) == math.prod(sizes):
+            names = [f.name if isinstance(f, Lattice) else f.names[0] for f in factors]
+            grid = losses[order].reshape(sizes)
+            shares = dict(zip(names, total_shares(grid).tolist(), strict=True))
+            said = ", ".join(f"{name} {share:.1%}" for name, share in shares.items())
+            yield Rule(asked, said, min(shares.values()) >= LEAST_SHARE)
+        else:  # runs without an answer
+            yield Rule(asked, "no full grid", None)
         best = self.configs[int(np.argmin(self.worth))]
         edges = _at_edges(self.space, best)
         yield Rule(

@@ -5,9 +5,9 @@ lora_dropout 0) and the `TrainingArguments` of transformers 5 (learning_rate 5e-
 give where nothing is set.
 """
 
-import numpy as np
-
+from hpobench_llm.factors import Lattice, Ranges
 from hpobench_llm.space import Categorical, Configuration, Dimension, Ordinal, Space, Value
+from hpobench_llm.sticks import StickSpace
 
 RATES = ("lr", "learning_rate")
 RANKS = ("rank", "r", "lora_r")
@@ -35,12 +35,17 @@ NAMES = {"target_modules": ("q_proj,v_proj", "attention"), "scaling": ("lora",)}
 def default_configuration(space: Space) -> Configuration:
     """Return the libraries' defaults, each as the nearest value that its axis has.
 
-    An axis that they do not know is set to its middle, or to its first name; axes that sum to one
-    to the middle of what they can be together.
+    An axis that they do not know is set to its middle, or to its first name; proportions are
+    equal, or nearly so.
     """
-    middle = space.from_unit(np.full((1, len(space)), 0.5))[0]
-    together = {name for factor in space.factors if len(factor.names) > 1 for name in factor.names}
-    return {d.name: middle[d.name] if d.name in together else _default(d) for d in space}
+    if isinstance(space, StickSpace):
+        return space.encode(default_configuration(space.whole))
+    config = {dimension.name: _default(dimension) for dimension in space}
+    for factor in space.factors:
+        if isinstance(factor, Ranges | Lattice):
+            equal = [1.0 / len(factor.names)] * len(factor.names)
+            config |= zip(factor.names, factor.nearest(equal), strict=True)
+    return config
 
 
 def strong_configuration(space: Space) -> Configuration:
@@ -57,11 +62,18 @@ def strong_configuration(space: Space) -> Configuration:
 def swept_axis(space: Space) -> Dimension:
     """Return the axis that a practitioner sweeps: the learning rate.
 
-    Where no axis is called so it is the first logarithmic one, or else the first.
+    Where no axis is called so it is the first logarithmic one, or else the first; a proportion,
+    which cannot change alone, comes last.
     """
+    bound = {name for simplex in space.simplexes for name in simplex.axes}
     named = [dimension for dimension in space if dimension.name in RATES]
     logarithmic = [d for d in space if not isinstance(d, Categorical) and d.log]
-    best_first: list[Dimension] = [*named, *logarithmic, *space]
+    best_first: list[Dimension] = [
+        *named,
+        *logarithmic,
+        *(dimension for dimension in space if dimension.name not in bound),
+        *space,
+    ]
     return best_first[0]
 
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from hpobench_llm.factors import Lattice
 from hpobench_llm.measured import DENSE
 from hpobench_llm.metrics import Metric, objective_of
 from hpobench_llm.practice import default_configuration, strong_configuration, swept_axis
 from hpobench_llm.seeds import Noise
-from hpobench_llm.space import Categorical, Configuration, Space
+from hpobench_llm.space import Categorical, Configuration, Space, config_id
 from hpobench_llm.tables.anova import FloatArray, coordinates, single_index, total_shares
 from hpobench_llm.tables.difficulty import random_search_regret
 from hpobench_llm.tables.table import Table
@@ -98,14 +99,16 @@ class _Surface:
             None if np.isnan(inner) else inner <= MOST_BY_INDEX,
         )
         order = np.lexsort(_levels(self.space, self.configs)[:, ::-1].T)
-        sizes = [len(d.levels or ()) for d in self.space]
+        factors = self.space.factors
+        sizes = [len(factor.points or ()) for factor in factors]
         asked = f"no axis has less than {LEAST_SHARE:.0%} of the variance, with its interactions"
         if len(order) == math.prod(sizes):
+            names = [f.name if isinstance(f, Lattice) else f.names[0] for f in factors]
             grid = losses[order].reshape(sizes)
-            shares = dict(zip(self.space.names, total_shares(grid).tolist(), strict=True))
+            shares = dict(zip(names, total_shares(grid).tolist(), strict=True))
             said = ", ".join(f"{name} {share:.1%}" for name, share in shares.items())
             yield Rule(asked, said, min(shares.values()) >= LEAST_SHARE)
-        else:  # axes that sum to one, or runs without an answer
+        else:  # runs without an answer
             yield Rule(asked, "no full grid", None)
         best = self.configs[int(np.argmin(self.worth))]
         edges = _at_edges(self.space, best)
@@ -139,7 +142,8 @@ class _Surface:
 
     def _above(self, what: str, configs: Sequence[Configuration]) -> Rule:
         place = {name: number for number, name in enumerate(self.ids)}
-        tried = [place[i] for c in configs if (i := self.space.config_id(c)) in place]
+        # The id alone: of a sweep that leaves a simplex nothing was measured.
+        tried = [place[i] for c in configs if (i := config_id(c)) in place]
         asked = f"{what} above the noise"
         if not tried:
             return Rule(asked, "none of it was measured", None)
@@ -158,9 +162,12 @@ class _Surface:
 
 
 def _levels(space: Space, configs: Sequence[Configuration]) -> FloatArray:
-    """Return `(n, d)`: the number of each value on its axis, of a finite space."""
-    axes = [{value: n for n, value in enumerate(d.levels or ())} for d in space]
-    rows = [[axis[c[d.name]] for axis, d in zip(axes, space, strict=True)] for c in configs]
+    """Return `(n, factors)`: the number of each value on its axis or simplex."""
+    places = [
+        (factor.names, {point: number for number, point in enumerate(factor.points or ())})
+        for factor in space.factors
+    ]
+    rows = [[place[tuple(c[n] for n in names)] for names, place in places] for c in configs]
     return np.array(rows, dtype=np.float64)
 
 

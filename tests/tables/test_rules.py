@@ -4,11 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hpobench_llm.practice import default_configuration, swept_axis
 from hpobench_llm.space import Categorical, Float, Space
 from hpobench_llm.tables.anova import coordinates, single_index, total_shares
 from hpobench_llm.tables.card import card
 from hpobench_llm.tables.rules import problem_rules, reliability
 from hpobench_llm.tables.table import Table
+from hpobench_llm.testing.problems import shares
+from tests.problems import table
 
 
 def test_total_shares_of_a_sum_and_a_product_are_the_closed_forms():
@@ -91,3 +94,21 @@ def test_a_sparse_table_has_no_shape(tmp_path, rows, seal_rows):
     table = Table.load(seal_rows(tmp_path / "few", rows[rows["config_id"].isin(ids)]))
     assert problem_rules(table)[0].met is None
     assert "sparse" in problem_rules(table)[0].measured
+
+
+def test_a_simplex_counts_as_one_axis_and_defaults_lie_on_it(tmp_path):
+    space = shares().space
+    built = table(tmp_path / "t", space, list(space.configurations()))
+    rules = {rule.asked: rule for rule in problem_rules(built)}
+    idle = next(rule for asked, rule in rules.items() if asked.startswith("no axis has less"))
+    assert [part.split()[0] for part in idle.measured.split(", ")] == ["rank", "share"]
+    assert default_configuration(space) == {
+        "rank": 4,
+        "share_chat": 0.25,
+        "share_code": 0.25,
+        "share_maths": 0.5,
+    }
+    assert swept_axis(space).name == "rank"
+    pure = Space(space.dimensions[1:], space.simplexes)  # no axis can be swept alone
+    sweeps = problem_rules(table(tmp_path / "p", pure, list(pure.configurations())))
+    assert [r.met for r in sweeps if "sweep" in r.asked] != []

@@ -19,6 +19,7 @@ from hpobench_llm.testing import OptimizerContract
 from hpobench_llm.testing.drive import configs, made
 from hpobench_llm.testing.problems import ToyProblem, bowl, mixed, sphere
 
+pytestmark = pytest.mark.usefixtures("short_climbs")
 WRAPPED = (
     "tpe-optuna+warm-start",
     "tpe-optuna+stop-ei:0.001",

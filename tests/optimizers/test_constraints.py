@@ -18,6 +18,7 @@ from hpobench_llm.space import Float, Ordinal, Space
 from hpobench_llm.testing.drive import made
 from hpobench_llm.testing.problems import sphere
 
+pytestmark = pytest.mark.usefixtures("short_climbs")
 ENTRIES = list_optimizers()
 TAKING = [name for name, entry in ENTRIES.items() if entry.constraints]
 BUDGET = {"nsga2": 300, "nomad": 40, "nomad-eb": 40, "nomad-mo": 60, "ehvi": 30}

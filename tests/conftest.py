@@ -144,14 +144,9 @@ def short_climbs(request, monkeypatch):
     if "ehvi" in test and "another_process" not in test:
         from hpobench_llm.optimizers.model_based.ehvi import Ehvi
 
-        for name, less in {
-            "draws": 100,
-            "near": 30,
-            "samples": 32,
-            "starts": 1,
-            "steps": 6,
-        }.items():
-            monkeypatch.setattr(Ehvi, name, number)
+        less = {"draws": 100, "near": 30, "samples": 32, "starts": 1, "steps": 6}
+        for name, value in less.items():
+            monkeypatch.setattr(Ehvi, name, value)
 
 
 @pytest.fixture

@@ -69,6 +69,7 @@ def test_rows_of_a_larger_share_hold_those_of_a_smaller():
     assert in_turns(rows, 5, "here") == [0, 100, 200, 1, 101]
 
 
+@pytest.mark.slow
 def test_a_mixture_is_collected_sealed_and_replayed(tmp_path, write_mixture, capsys):
     file = write_mixture(("seeds = [0]", "seeds = [0]\nsolo_runs = 0"))
     campaign = read_campaign(file)

@@ -325,9 +325,12 @@ class Collection:
 
 
 def _outcome(record: RunRecord) -> str:
+    """Return how a run ended, with a loss, of validation rows where there is one."""
     last = record.checkpoints[-1]
-    losses = (f", {name} {loss:.3f}" for name, loss in last.values.items() if "loss" in name)
-    return last.status + next(losses, "")
+    losses = sorted(
+        (name for name in last.values if "loss" in name), key=lambda name: "val" not in name
+    )
+    return last.status + "".join(f", {name} {last.values[name]:.3f}" for name in losses[:1])
 
 
 def _check_out(out: Path) -> None:

@@ -88,7 +88,7 @@ class MissingDependencyError(HpobenchError):
     """A library that is not installed; `extra` is empty for one of the base install."""
 
     def __init__(self, library: str, extra: str, needed_for: str) -> None:
-        self.library, self.extra = library, extra
+        self.distribution, self.extra = library, extra
         wanted = f"'{requirement(extra)}'" if extra else library
         super().__init__(
             f"{needed_for} needs {library}, which is not installed: pip install {wanted}"

@@ -75,7 +75,9 @@ class LiveBenchmark(Benchmark):
         try:
             self._bench = family.open(self.campaign, file, device, trust)
         except MissingDependencyError as error:
-            raise MissingDependencyError(error.library, error.extra, "a live benchmark") from None
+            raise MissingDependencyError(
+                error.distribution, error.extra, "a live benchmark"
+            ) from None
         recipe = self.campaign.identity().recipe_sha256
         made_of = [recipe, self._bench.sources, self.seeds]
         self.sha256 = sha256_of_text(canonical_json(made_of))

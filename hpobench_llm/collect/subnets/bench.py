@@ -13,7 +13,8 @@ from hpobench_llm.collect.campaign.spec import Run
 from hpobench_llm.collect.ledger.header import Header
 from hpobench_llm.collect.lora.data.encoding import Tokens
 from hpobench_llm.collect.lora.data.rows import read_tokens
-from hpobench_llm.collect.lora.engines.workbench import Workbench, prepare
+from hpobench_llm.collect.lora.engines.workbench import Workbench
+from hpobench_llm.collect.lora.opening import load_workbench
 from hpobench_llm.collect.lora.sealable import check_base
 from hpobench_llm.collect.lora.shape import shape_of_config
 from hpobench_llm.collect.record import Checkpoint, Provenance, RunRecord, finite
@@ -22,7 +23,6 @@ from hpobench_llm.collect.subnets.network import extracted
 from hpobench_llm.collect.subnets.spec import STEP, SubnetsCampaign
 from hpobench_llm.collect.subnets.subnet import Whole, flops, parameters
 from hpobench_llm.collect.subnets.supernet import Supernets
-from hpobench_llm.collect.training.device import choose_device
 from hpobench_llm.collect.training.memory import is_out_of_memory
 from hpobench_llm.collect.training.meter import seconds_on
 from hpobench_llm.collect.trust import NONE, Trust
@@ -150,17 +150,7 @@ def open_bench(
             is another than `base.shape` says.
         HpobenchError: the memory does not suffice.
     """
-    device = choose_device(device_name)
-    if device.type == "cpu":
-        torch.set_num_threads(1)  # one process a core is faster than threads at this size
-    try:
-        bench = prepare(campaign, file, device, trust=trust)
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise HpobenchError(
-            f"{file}: the memory ({device.type}) does not suffice for the base and its evaluation"
-        ) from None
+    bench = load_workbench(campaign, file, device_name, trust)
     check_base(campaign, file, bench.untrained)
     _check_shape(bench, file)
     rows, report = _calibration(bench, file)

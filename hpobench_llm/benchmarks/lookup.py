@@ -1,6 +1,7 @@
 """Where a table's configurations stand: one found by its values, many as columns at once."""
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from itertools import chain, repeat
 from operator import itemgetter
 
@@ -31,10 +32,19 @@ class Lookup:
             d.name: pd.Index(d.values) for d in space.dimensions if isinstance(d, Categorical)
         }
         self._nominal = np.array([isinstance(d, Categorical) for d in space.dimensions])
-        self._units = np.ascontiguousarray(space.to_unit(configs).T)  # a row a dimension: faster
-        frame = pd.DataFrame(list(configs), columns=list(names))
-        self._matrix = self._columns(frame)
-        self._order, self._steps = _descent(self._matrix)
+
+    @cached_property
+    def _units(self) -> NDArray[np.float64]:
+        """The configurations in the unit encoding, a row a dimension: faster."""
+        return np.ascontiguousarray(self.space.to_unit(self.configs).T)
+
+    @cached_property
+    def _matrix(self) -> NDArray[np.float64]:
+        return self._columns(pd.DataFrame(list(self.configs), columns=list(self.space.names)))
+
+    @cached_property
+    def _tree(self) -> tuple[Positions, list[tuple[NDArray[np.float64], Positions]]]:
+        return _descent(self._matrix)
 
     def find(self, config: Mapping[str, object]) -> int:
         """Return a configuration's position.
@@ -101,10 +111,11 @@ class Lookup:
                     f"unknown hyperparameter {column!r}{nearest(column, names)}"
                 )
         matrix = self._columns(frame)
+        order, steps = self._tree
         prefix = np.zeros(len(frame), dtype=np.intp)
-        for values, (on_axis, prefixes) in zip(matrix.T, self._steps, strict=False):
+        for values, (on_axis, prefixes) in zip(matrix.T, steps, strict=False):
             prefix = _place(prefixes, prefix * len(on_axis) + _place(on_axis, values))
-        found = self._order[prefix]
+        found = order[prefix]
         known = (self._matrix[found] == matrix).all(axis=1)
         strange = np.flatnonzero(~known)
         if len(strange):  # another spelling, an unknown one, or an error to be worded

@@ -60,10 +60,7 @@ class TabularBenchmark(Benchmark):
         self.seeds = metadata.seeds
         positions, _ = pd.factorize(table.frame["config_id"])
         first = table.frame[list(self.space.names)][~pd.Series(positions).duplicated().to_numpy()]
-        configs = [
-            self.space.canonical({str(k): v for k, v in row.items()})
-            for row in first.to_dict("records")
-        ]
+        configs = self.space.canonical_rows({n: first[n].tolist() for n in self.space.names})
         self._lookup = Lookup(self.space, configs)
         self._measures = {n: c.unit for n, c in metadata.columns.items() if c.measure}
         self._cells = Cells(

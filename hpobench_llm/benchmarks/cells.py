@@ -1,7 +1,7 @@
 """A table's rows as arrays, and what they say of all configurations at one fidelity."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hpobench_llm.evaluation import STATUSES
+from hpobench_llm.evaluation import STATUSES, Evaluation
 from hpobench_llm.metrics import Fidelity
 from hpobench_llm.seeds import answering
 from hpobench_llm.tables.columns import COSTS
@@ -28,11 +28,12 @@ class Page:
 
     `values` is `(configurations, columns)`, the columns those of the cells. `status` is
     `(configurations,)`, a place in `STATUSES`: over several seeds the worst, and -1 where no row
-    is.
+    is. `answers` are the evaluations that were made of it so far, by configuration.
     """
 
     values: NDArray[np.float64]
     status: NDArray[np.intp]
+    answers: dict[int, Evaluation] = field(default_factory=dict)
 
 
 class Cells:

@@ -166,9 +166,8 @@ class _Sums:
         Should two rows have one sum, the row that is not found by it is looked at one by one.
         """
         rng = np.random.default_rng(0)
-        odd: NDArray[np.uint64] = (
-            rng.integers(2**63, size=matrix.shape[1], dtype=np.uint64) * 2 + 1
-        )
+        odd = rng.integers(2**63, size=matrix.shape[1:], dtype=np.uint64)
+        odd |= np.uint64(1)
         sums = _row_sums(matrix, odd)
         whose = np.argsort(sums)
         return _Sums(odd, sums[whose], whose)

@@ -238,16 +238,16 @@ class TabularBenchmark(Benchmark):
         Raises:
             NotInTableError: none was.
         """
-        canonical = self.space.canonical(config)
         level = self._level(fidelity)
-        known = self._page(level, seed).status >= 0
-        position = self._lookup.find(canonical)
-        if position >= 0 and known[position]:
-            return canonical
+        status = self._page(level, seed).status
+        position = self._lookup.find(config)
+        if position >= 0 and status[position] >= 0:
+            return dict(self._lookup.configs[position])
+        known = status >= 0
         new = known.copy()
         places = self._lookup.find_many(list(tried))
         new[places[places >= 0]] = False
-        position = self._lookup.nearest(canonical, new if new.any() else known)
+        position = self._lookup.nearest(self.space.canonical(config), new if new.any() else known)
         if position < 0:
             raise NotInTableError(f"{self.name}: nothing was measured{self._where(level, seed)}")
         return dict(self._lookup.configs[position])

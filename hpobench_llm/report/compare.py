@@ -1,6 +1,7 @@
 """Compare the optimizers of a study folder: `comparison.json`, `report.html`, and words."""
 
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from hpobench_llm.benchmarks.tabular import TabularBenchmark
 from hpobench_llm.comparison.problem import Problem, Reference
 from hpobench_llm.comparison.result import Comparison, Failure
 from hpobench_llm.comparison.statistics import compare_trajectories
-from hpobench_llm.errors import IntegrityError
+from hpobench_llm.errors import ConfigurationError, IntegrityError, shown
 from hpobench_llm.metrics import Metric
 from hpobench_llm.replaying.budget import Budget
 from hpobench_llm.replaying.columns import with_kinds
@@ -68,10 +69,13 @@ def compare(folder: str | Path, *, reference: Reference = "front") -> Result:
     `Problem.of`.
 
     Raises:
+        ConfigurationError: `folder` is no path.
         IntegrityError: the study is not complete, or a table has changed since.
         UnknownNameError: a benchmark of the study cannot be found.
         NotMeasuredError: a benchmark on which no run is ok and keeps the constraints.
     """
+    if not isinstance(folder, str | PathLike):
+        raise ConfigurationError(f"the folder of a study is expected, got {shown(folder)}")
     folder = Path(folder)
     header, frame = read_trajectories(folder)
     study = header.study

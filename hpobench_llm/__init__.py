@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hpobench_llm.lazy import lazily
 
 if TYPE_CHECKING:
+    from hpobench_llm.advice.advise import advise
     from hpobench_llm.benchmarks.catalogue import list_benchmarks, load
     from hpobench_llm.benchmarks.suite import list_suites, suite
     from hpobench_llm.collect.collection import collect_grid
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "__version__",
+    "advise",
     "collect_grid",
     "compare",
     "list_benchmarks",
@@ -29,6 +31,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "advise": "hpobench_llm.advice.advise",
     "collect_grid": "hpobench_llm.collect.collection",
     "compare": "hpobench_llm.report.compare",
     "list_benchmarks": "hpobench_llm.benchmarks.catalogue",

@@ -3,6 +3,8 @@
 from math import isfinite
 from typing import Any
 
+from hpobench_llm.tables.publication import Publication
+
 _TEXTS = ("version", "description", "context", "licence")
 _TYPES: dict[str, type] = {
     "space": list,
@@ -37,6 +39,7 @@ def check_types(raw: dict[str, Any]) -> None:
         _expect_all(entry["axes"], str)
     for entry in [*axes, *raw["fidelities"], *raw["metrics"]]:
         _expect(entry, {"name": str, "unit": str})
+    Publication.of(raw["provenance"])
     silent = raw["provenance"].get("without_signal", {})
     _expect({"without_signal": silent}, {"without_signal": dict})
     _expect_all(list(silent.values()), str)

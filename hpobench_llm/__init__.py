@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hpobench_llm.benchmarks.suite import list_suites, suite
     from hpobench_llm.collect.collection import collect_grid
     from hpobench_llm.optimizers.registry import list_optimizers
+    from hpobench_llm.publishing.site import publish
     from hpobench_llm.replaying.replay import replay
     from hpobench_llm.report.compare import compare
 
@@ -26,6 +27,7 @@ __all__ = [
     "list_optimizers",
     "list_suites",
     "load",
+    "publish",
     "replay",
     "suite",
 ]
@@ -38,6 +40,7 @@ _HOMES = {
     "list_optimizers": "hpobench_llm.optimizers.registry",
     "list_suites": "hpobench_llm.benchmarks.suite",
     "load": "hpobench_llm.benchmarks.catalogue",
+    "publish": "hpobench_llm.publishing.site",
     "replay": "hpobench_llm.replaying.replay",
     "suite": "hpobench_llm.benchmarks.suite",
 }

@@ -1,5 +1,6 @@
 """What `CARD.md` says of where a table's rows come from: collected here, or imported."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +9,7 @@ from hpobench_llm.tables.markdown import plain
 from hpobench_llm.tables.schema import IMPORTED, METADATA_FILE, Metadata
 from hpobench_llm.tables.table import Table
 
+_MARK = re.compile(r" *- ")  # of a list's entry, or of one in it
 FILES = 20  # that a card still lists; table.json names all
 
 
@@ -26,8 +28,9 @@ def origin_section(table: Table) -> list[str]:
         ) from None
     lines = ["## Where it comes from", ""]
     for line in told:
-        mark = "- " if line.startswith("- ") else ""
-        lines.append(mark + plain(line.removeprefix("- ")))
+        match = _MARK.match(line)
+        mark = match[0] if match else ""
+        lines.append(mark + plain(line.removeprefix(mark)))
     return lines
 
 

@@ -95,7 +95,7 @@ def _nearest(dimension: Dimension, values: Mapping[str, Value]) -> Value:
     if isinstance(dimension, Categorical):
         wanted = NAMES.get(dimension.name, ()) if value is None else (value,)
         return next((name for name in wanted if name in dimension.values), dimension.values[0])
-    if value is None:
+    if not isinstance(value, int | float):
         return dimension.from_unit(0.5)
     low = dimension.values[0] if isinstance(dimension, Ordinal) else dimension.low
     high = dimension.values[-1] if isinstance(dimension, Ordinal) else dimension.high

@@ -75,6 +75,8 @@ class Problem:
         axes = [axis for axis in metadata.space if shared_name(axis.name) == RATE]
         if not axes or isinstance(axes[0], Categorical):
             return "no axis is a learning rate"
+        if not (table.frame[axes[0].name] > 0).all():
+            return "some of its learning rates are 0 or below"
         ids = answers(table, metric).index
         doubtful = ids.intersection(_flagged(table))
         ids = ids.difference(doubtful, sort=False)
@@ -115,7 +117,7 @@ class Problem:
 
     def settings(self, config: Configuration) -> Settings:
         """Return a configuration as settings, with what the table held fixed of `FACTORS`."""
-        fixed: Settings = {name: self.fixed[name] for name in FACTORS if name in self.fixed}
+        fixed = {n: self.fixed[n] for n in FACTORS if isinstance(self.fixed.get(n), int | float)}
         return fixed | settings_of(config)
 
     @property
@@ -148,8 +150,8 @@ class Problem:
         measured = self.settings(self.configs[place])
         for name, factor in FACTORS.items():
             if name in settings and name in measured:
-                ratio = float(measured[name]) / float(settings[name])
-                if not 1 / factor <= ratio <= factor:
+                low, high = sorted((_number(settings[name]), _number(measured[name])))
+                if high > factor * low:
                     return -1
         return place
 
@@ -164,6 +166,11 @@ class Problem:
         """Return what settings lose here; NaN where nothing near them was measured."""
         place = self.nearest(settings)
         return math.nan if place < 0 else float(self.regrets[place])
+
+
+def _number(value: Value) -> float:
+    """Return a value that may be a name as a number; names are all alike."""
+    return 1.0 if isinstance(value, str) else float(value)
 
 
 def _repeats(table: Table) -> int:

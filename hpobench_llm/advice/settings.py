@@ -35,7 +35,7 @@ def settings_of(config: Mapping[str, Value]) -> Settings:
     """Return a configuration as settings."""
     settings = {shared_name(name): value for name, value in config.items()}
     alpha, rank = settings.get(ALPHA), settings.get(RANK)
-    if isinstance(alpha, int | float) and isinstance(rank, int | float):
+    if isinstance(alpha, int | float) and isinstance(rank, int | float) and rank > 0:
         del settings[ALPHA]
         settings[RATIO] = alpha / rank
     return settings
@@ -44,9 +44,10 @@ def settings_of(config: Mapping[str, Value]) -> Settings:
 def configuration_of(settings: Mapping[str, Value], space: Space) -> Configuration:
     """Return settings as a space has them: each axis's nearest value, the defaults elsewhere."""
     whole = {**DEFAULTS, **settings}
-    rank, ratio = float(whole[RANK]), float(whole[RATIO])
+    rank, ratio = whole[RANK], whole[RATIO]
+    if ALPHA not in settings and isinstance(rank, int | float) and isinstance(ratio, int | float):
+        whole[ALPHA] = rank * ratio
     wanted = {axis: whole[shared_name(axis)] for axis in space.names if shared_name(axis) in whole}
-    wanted |= {axis: rank * ratio for axis in space.names if shared_name(axis) == ALPHA}
     return nearest_configuration(space, wanted)
 
 

@@ -193,3 +193,19 @@ def test_the_command(tmp_path, rows, seal_rows, capsys, monkeypatch):
     ):
         assert main(["advise", *wrong]) == 2
         assert words in capsys.readouterr().err
+
+
+def test_odd_axes_are_read_as_they_are():
+    axes = (
+        Categorical("rank", ("small", "large")),
+        Ordinal("lr", (1e-4, 1e-3, 1e-2), log=True),
+        Ordinal("lora_alpha", (0, 16)),
+        Ordinal("batch", (0, 8)),
+    )
+    table = made("odd", lambda c: 1 + c["lr"] + 0.1 * c["batch"], axes=axes, defaults={"x": "y"})
+    advice = hpobench_llm.advise([table, made("t", bowl(1e-3), defaults={"alpha_ratio": "two"})])
+    assert advice.summary()
+    json.dumps(advice.to_json(), allow_nan=False)
+    zero = made("zero", lambda c: c["lr"], axes=(Ordinal("lr", (0.0, 0.1, 0.2)),))
+    with pytest.raises(HpobenchError, match="learning rates are 0 or below"):
+        hpobench_llm.advise([zero])

@@ -93,11 +93,14 @@ def _open_tables(names: Sequence[str | Path] | None) -> tuple[list[Table], dict[
         if is_stated(table.metadata.licence):
             opened.append(table)
         elif names is None:
-            left_out[table.metadata.name] = f"its licence is {table.metadata.licence!r}"
+            left_out[table.metadata.name] = (
+                f"its licence is {table.metadata.licence!r}, no SPDX name"
+            )
         else:
             raise DataError(
-                f"{folder}: its licence is {table.metadata.licence!r}, so it may not be passed "
-                "on; where you may, state `licence` in its campaign or import spec"
+                f"{folder}: its licence is {table.metadata.licence!r}, no SPDX name such as "
+                "CC-BY-4.0, so it is not passed on; where it may be, its campaign or import spec "
+                "says so by `licence`"
             )
     if not opened:
         raise HpobenchError("publish: there is no table that states a licence")

@@ -1,8 +1,7 @@
 """Licences of tables: their SPDX names, where they are stated, and the text of the usual ones."""
 
+import re
 from importlib import resources
-
-from hpobench_llm.tables.schema import LICENCE_NOT_STATED
 
 _URLS = {
     "CC-BY-4.0": "https://creativecommons.org/licenses/by/4.0/",
@@ -11,12 +10,16 @@ _URLS = {
     "Apache-2.0": "https://www.apache.org/licenses/LICENSE-2.0",
     "MIT": "https://opensource.org/license/mit",
 }
-_NONE = ("", LICENCE_NOT_STATED, "none found")
+_SPDX = re.compile(r"[A-Za-z0-9.+-]+(?: (?:AND|OR|WITH) [A-Za-z0-9.+-]+)*")
+_NONE = ("none", "noassertion", "unknown", "unlicensed", "proprietary", "other")
 
 
 def is_stated(licence: str) -> bool:
-    """Whether a table says under which licence it may be passed on."""
-    return licence.strip().lower() not in _NONE
+    """Whether a table says by an SPDX name under which licence it may be passed on.
+
+    A sentence is none: "none found upstream, do not redistribute" is one too.
+    """
+    return bool(_SPDX.fullmatch(licence)) and licence.lower() not in _NONE
 
 
 def licence_url(licence: str) -> str:

@@ -48,6 +48,8 @@ def _publish(options: argparse.Namespace) -> int:
     )
     for name, why in published.left_out.items():
         say(f"publish: left out {name}: {why}")
+    for study, names in published.elsewhere.items():
+        say(f"publish: {study} holds values of {', '.join(names)}, published without their tables")
     print(published.folder)
     if published.commit:
         print(published.commit)

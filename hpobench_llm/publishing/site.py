@@ -27,13 +27,16 @@ TITLE = "Tables and studies of hyperparameter optimization"
 class Published:
     """What was published: where, which tables and studies, and which tables were not, and why.
 
-    `commit` is the address of the hub's commit, empty where nothing was sent.
+    `elsewhere` names by study the benchmarks whose tables are not published with it, though its
+    trials hold values of them. `commit` is the address of the hub's commit, empty where nothing
+    was sent.
     """
 
     folder: Path
     tables: tuple[str, ...]
     studies: tuple[str, ...]
     left_out: dict[str, str] = field(default_factory=dict)
+    elsewhere: dict[str, list[str]] = field(default_factory=dict)
     commit: str = ""
 
 
@@ -79,6 +82,7 @@ def publish(
         tables=tuple(table.metadata.name for table in opened),
         studies=tuple(study.name for study in read),
         left_out=left_out,
+        elsewhere={study.name: names for study in read if (names := study.beside(opened))},
         commit=send(folder, place, f"hpobench-llm publish: {title}") if place else "",
     )
 

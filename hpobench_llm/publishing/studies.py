@@ -1,5 +1,6 @@
 """What of a study is published: its files as they are, and its standings out of the comparison."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from hpobench_llm.report.words import reached
 from hpobench_llm.studies.header import STUDY
 from hpobench_llm.studies.results import TRAJECTORIES, read_trajectories
 from hpobench_llm.tables.schema import check_name
+from hpobench_llm.tables.table import Table
 
 FILES = (REPORT_FILE, COMPARISON_FILE, STUDY, TRAJECTORIES)
 
@@ -46,6 +48,11 @@ class PublishedStudy:
     title: str
     folder: Path
     rows: tuple[Row, ...]
+
+    def beside(self, tables: Iterable[Table]) -> list[str]:
+        """Return the benchmarks that are none of these tables."""
+        there = {table.metadata.name for table in tables}
+        return sorted({row.benchmark for row in self.rows} - there)
 
 
 def read_study_folder(folder: Path) -> PublishedStudy:

@@ -238,6 +238,9 @@ def test_a_study_has_a_page_and_stands_on_the_leaderboard(tmp_path, two, capsys)
         text = (tmp_path / "site" / name).read_text()
         assert text.count('<th scope="row">lr-sweep</th>') == 1
         assert all((tmp_path / "site" / name).parent.joinpath(k).is_file() for k in page.links)
+    capsys.readouterr()
+    assert main(["publish", arguments[0], "--table", str(two[1]), *arguments[3:]]) == 0
+    assert "s holds values of one, published without their tables" in capsys.readouterr().err
     compared = json.loads((out / "comparison.json").read_text())
     broken = compared | {"benchmarks": [{}]}
     (out / "comparison.json").write_text(json.dumps(broken))

@@ -22,7 +22,7 @@ def retraining(campaign: LoraCampaign) -> str:
             "(1 + cos(pi (u - w) / (U - w))) / 2 of it: a cosine that ends at zero.",
             f"The base is computed in {campaign.base.precision}, whatever it is stored in, the "
             "adapters in float32; `torch.manual_seed(seed)` comes before PEFT draws A, and B "
-            "starts at zero.",
+            "starts at zero. Adapters alone have dropout, the base's own is off.",
             _rows(campaign),
         ]
     )
@@ -57,9 +57,12 @@ def _steps(campaign: LoraCampaign) -> str:
 
 def _rows(campaign: LoraCampaign) -> str:
     data = campaign.data
+    first = " of the first row of its group" if data.group_words else ""
+    both = data.val_fraction + data.test_fraction
     return (
-        f"{data.val_fraction:.0%} of all rows are for validation and {data.test_fraction:.0%} for "
-        "test, by the SHA-256 of the question (lower case, single spaces); each set is in the "
-        "order of that hash, and its first rows are used. A run sees the training rows in the "
-        "order of `numpy.random.default_rng(seed).permutation`, a new one each epoch."
+        "A row's place is the SHA-256 of its question (lower case, single spaces): digits 33 to "
+        f"48{first}, as a share of their range, below {data.val_fraction:g} are validation, below "
+        f"{both:g} test, else training; each set is in the order of the whole hash, and its first "
+        "rows are used. A run sees the training rows in the order of "
+        "`numpy.random.default_rng(seed).permutation`, a new one each epoch."
     )

@@ -6,6 +6,7 @@ Every value is written as JSON, which YAML reads, so that no foreign text can be
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
+from hpobench_llm.console import one_line
 from hpobench_llm.hub import Place
 from hpobench_llm.tables.licences import licence_url
 from hpobench_llm.tables.markdown import plain
@@ -80,4 +81,4 @@ def _front_matter(
 
 
 def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    return json.dumps(one_line(text), ensure_ascii=False)

@@ -57,6 +57,11 @@ def publish(
         title: of the site.
         to: `hf://org/name`, where all of it becomes one commit; empty: nowhere.
 
+    Example:
+        >>> published = publish("site", tables=["lora-nano"])
+        >>> load(published.folder / "tables" / "lora-nano").name
+        'lora-nano'
+
     Raises:
         UnknownNameError: a table does not exist.
         IntegrityError: a table or study is damaged, or a study was not compared.

@@ -7,13 +7,18 @@ import subprocess
 from html.parser import HTMLParser
 
 import pytest
+from hypothesis import given, settings
+from hypothesis.strategies import text
 
 import hpobench_llm
 from hpobench_llm.artefacts import sha256_of_file
 from hpobench_llm.cli import main
+from hpobench_llm.console import one_line
 from hpobench_llm.errors import DataError, HpobenchError, IntegrityError, UnknownNameError
 from hpobench_llm.hub import Place, place_of
+from hpobench_llm.locate import shipped
 from hpobench_llm.publishing import pages
+from hpobench_llm.publishing.cards import site_card
 from hpobench_llm.tables.table import Table
 from tests.publishing.hub_server import running
 
@@ -103,6 +108,19 @@ def test_the_cards_of_a_hub_have_front_matter(site):
     configs = {one["config_name"]: one["data_files"] for one in heads["README.md"]["configs"]}
     assert configs == {name: f"tables/{name}/table.parquet" for name in ("one", "two")}
     assert all((site / file).is_file() for file in configs.values())
+
+
+@pytest.fixture(scope="module")
+def shipped_table():
+    return Table.load(shipped("tables/lora-nano"))
+
+
+@given(title=text(max_size=20))
+@settings(max_examples=60)
+def test_no_title_breaks_the_front_matter(shipped_table, title):
+    yaml = pytest.importorskip("yaml")
+    _, head, _ = site_card(title, [shipped_table], [], None).split("---\n", 2)
+    assert yaml.safe_load(head)["pretty_name"] == one_line(title)
 
 
 def test_what_was_published_loads_from_its_folder(site, two, monkeypatch):

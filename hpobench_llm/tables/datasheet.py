@@ -76,7 +76,7 @@ def datasheet(table: Table) -> Datasheet:
         collection=_imported(table) if imported else _collected(table),
         preprocessing=_preprocessing(table),
         retraining=str(metadata.provenance.get(RETRAINING, "")),
-        data_notes=" ".join(f"{source}: {note}" for source, note in notes.items()),
+        data_notes=" ".join(f"{source}: {note.rstrip('.')}." for source, note in notes.items()),
         uses=said.uses or USES,
         not_for=said.not_for or NOT_FOR,
         licence=_licence(table),

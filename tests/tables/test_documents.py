@@ -48,7 +48,7 @@ def test_what_the_makers_say_stands_in_card_citation_and_croissant(table_folder)
     assert [creator["name"] for creator in read["creator"]] == SAID["authors"]
     assert read["identifier"] == "https://doi.org/10.5281/zenodo.1"
     assert read["license"] == "https://creativecommons.org/licenses/by/4.0/"
-    assert "dolly: cut" in read["rai:dataLimitations"]
+    assert "dolly: cut." in read["rai:dataLimitations"]
     sums = {file["@id"]: file["sha256"] for file in read["distribution"]}
     assert sums == {name: sha256_of_file(table_folder / name) for name in sums}
     assert set(sums) == {"table.parquet", "table.json"}

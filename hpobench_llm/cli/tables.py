@@ -1,8 +1,9 @@
-"""`check`, `import` and `verify`: tables."""
+"""`check`, `card`, `import` and `verify`: tables."""
 
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hpobench_llm.cli.trust import add_trust, trust_of
 from hpobench_llm.console import say
@@ -15,12 +16,31 @@ from hpobench_llm.errors import (
 from hpobench_llm.progress import Progress
 from hpobench_llm.tables.importers.sources import GENERIC, SOURCES, UPSTREAM
 
+if TYPE_CHECKING:
+    from hpobench_llm.tables.table import Table
+
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the commands."""
     check = commands.add_parser("check", help="verify the sums and rows of tables")
     check.add_argument("name", nargs="*", help="names or folders; all tables without one")
     check.set_defaults(run=_check)
+
+    card = commands.add_parser(
+        "card",
+        help="write a table's card and croissant.json anew",
+        description="Write a table's CARD.md and croissant.json anew. What a collected table says "
+        "in words (description, context, licence, publication, notes on data) is taken from its "
+        "campaign; rows and their sum stay as they are.",
+    )
+    card.add_argument("table", help="name or folder of a table")
+    card.add_argument(
+        "--campaign",
+        type=Path,
+        metavar="CAMPAIGN.toml",
+        help="what the table was collected with; default: the one of the table's name",
+    )
+    card.set_defaults(run=_card)
 
     bring = commands.add_parser(
         "import",
@@ -122,6 +142,35 @@ def _check(options: argparse.Namespace) -> int:
     return status
 
 
+def _card(options: argparse.Namespace) -> int:
+    from hpobench_llm.collect.describe import describe
+    from hpobench_llm.locate import find_artefact
+    from hpobench_llm.tables.documents import write_documents
+    from hpobench_llm.tables.schema import CARD_FILE, IMPORTED
+    from hpobench_llm.tables.table import Table
+
+    table = Table.load(find_artefact("tables", options.table))
+    if IMPORTED in table.metadata.provenance and options.campaign is None:
+        write_documents(table)
+    else:
+        table = describe(table, _campaign_of(table, options))
+    print(table.folder / CARD_FILE)
+    return 0
+
+
+def _campaign_of(table: "Table", options: argparse.Namespace) -> Path:
+    """Return the campaign that is named, or that of the table's name."""
+    from hpobench_llm.locate import find_campaign
+
+    try:
+        named: Path | None = options.campaign
+        return named or find_campaign(table.metadata.name)
+    except UnknownNameError as error:
+        raise HpobenchError(
+            f"{error}; --campaign names the file that {options.table} was collected with"
+        ) from None
+
+
 def _import(options: argparse.Namespace) -> int:
     from hpobench_llm.tables.importers.command import import_tables
     from hpobench_llm.tables.schema import IMPORTED
@@ -166,7 +215,7 @@ def _propose(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from hpobench_llm.locate import find_artefact, find_campaign
+    from hpobench_llm.locate import find_artefact
     from hpobench_llm.tables.table import Table
 
     try:
@@ -178,12 +227,7 @@ def _verify(options: argparse.Namespace) -> int:
             raise HpobenchError(f"--{name} must be {least} or more, got {getattr(options, name)}")
     table = Table.load(find_artefact("tables", options.table))
     chosen = choose_runs(table, options.rows, options.seed)
-    try:
-        campaign = options.campaign or find_campaign(table.metadata.name)
-    except UnknownNameError as error:
-        raise HpobenchError(
-            f"{error}; --campaign names the file that {options.table} was collected with"
-        ) from None
+    campaign = _campaign_of(table, options)
     if len(chosen) < options.rows:
         say(f"verify: the table has {len(chosen)} configurations: a run of each is trained")
     with Progress(len(chosen), f"verify {table.metadata.name}") as progress:

@@ -4,27 +4,22 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
-from hpobench_llm.artefacts import write_atomically
-from hpobench_llm.errors import IntegrityError
 from hpobench_llm.measured import SPARSE
 from hpobench_llm.metrics import Metric, objective_of
 from hpobench_llm.seeds import Noise, shared_seeds
 from hpobench_llm.space import Categorical, Ordinal
+from hpobench_llm.tables.citation import bibtex
+from hpobench_llm.tables.datasheet import datasheet
 from hpobench_llm.tables.difficulty import random_search_regret
 from hpobench_llm.tables.markdown import plain
-from hpobench_llm.tables.origin import origin_lines
+from hpobench_llm.tables.origin import origin_section
 from hpobench_llm.tables.rules import problem_rules
-from hpobench_llm.tables.schema import CARD_FILE, IMPORTED, METADATA_FILE
+from hpobench_llm.tables.schema import IMPORTED
 from hpobench_llm.tables.table import Table
 from hpobench_llm.tables.worth import answers, density_of, in_full, judged, without_signal
 
 TRIALS = (20, 50, 100)
 MANY = 20  # values that a line of the card still lists
-
-
-def write_card(table: Table) -> None:
-    """Write the card beside the table."""
-    write_atomically(table.folder / CARD_FILE, card(table))
 
 
 def card(table: Table) -> str:
@@ -35,8 +30,10 @@ def card(table: Table) -> str:
         _findings(table),
         _difficulty(table),
         _rules(table),
+        _datasheet(table),
         _columns(table),
-        _origin(table),
+        origin_section(table),
+        _citation(table),
     )
     return "\n".join(line for section in sections for line in (*section, ""))
 
@@ -314,26 +311,23 @@ def _agreement(means: pd.DataFrame, main: Metric, others: list[str], which: str)
     return [*lines, ""]
 
 
+def _datasheet(table: Table) -> list[str]:
+    answers = datasheet(table).titled()
+    lines = [f"**{title}.** {plain(text)}" for title, text in answers.items()]
+    return ["## Datasheet", *(line for each in lines for line in ("", each))]
+
+
+def _citation(table: Table) -> list[str]:
+    entry = bibtex(table.metadata).replace("`", "'")  # nothing in it may end the block
+    return ["## To cite it", "", "```bibtex", *entry.splitlines(), "```"]
+
+
 def _columns(table: Table) -> list[str]:
     lines = ["## Columns", "", "| column | unit | meaning |", "|---|---|---|"]
     for name in table.frame.columns:
         column = table.metadata.columns[str(name)]
         cells = [plain(text) for text in (name, column.unit, column.meaning)]
         lines.append(f"| {' | '.join(cells)} |")
-    return lines
-
-
-def _origin(table: Table) -> list[str]:
-    try:
-        told = origin_lines(table.metadata)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise IntegrityError(
-            f"{table.folder / METADATA_FILE}: `provenance` is not complete: {error!r}"
-        ) from None
-    lines = ["## Where it comes from", ""]
-    for line in told:
-        mark = "- " if line.startswith("- ") else ""
-        lines.append(mark + plain(line.removeprefix("- ")))
     return lines
 
 

@@ -1,17 +1,22 @@
 """Compare the optimizers of a study folder: `comparison.json`, `report.html`, and words."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from hpobench_llm.artefacts import sha256_of_file, write_json
 from hpobench_llm.benchmarks.base import Benchmark
 from hpobench_llm.benchmarks.tabular import TabularBenchmark
+from hpobench_llm.comparison.courses import courses
 from hpobench_llm.comparison.problem import Problem, Reference
 from hpobench_llm.comparison.result import Comparison, Failure
 from hpobench_llm.comparison.statistics import compare_trajectories
 from hpobench_llm.errors import IntegrityError
 from hpobench_llm.metrics import Metric
+from hpobench_llm.optimizers.catalogue import ENTRIES
 from hpobench_llm.replaying.budget import Budget
 from hpobench_llm.replaying.columns import with_kinds
 from hpobench_llm.report import tasks
@@ -60,16 +65,20 @@ class Result:
         return "\n".join([*lines, f"report: {self.report}"])
 
 
-def compare(folder: str | Path, *, reference: Reference = "front") -> Result:
+def compare(
+    folder: str | Path, *, reference: Reference = "front", mine: Sequence[str] | None = None
+) -> Result:
     """Compare the optimizers of a study and write its report.
 
     The trajectories are judged by all seeds of the tables that they were replayed on. Replays
     that failed are named; the others are compared. `reference` is the hypervolume's point: see
-    `Problem.of`.
+    `Problem.of`. The optimizers that are `mine` are marked in the report; None: those that this
+    package does not bring.
 
     Raises:
         IntegrityError: the study is not complete, or a table has changed since.
-        UnknownNameError: a benchmark of the study cannot be found.
+        UnknownNameError: a benchmark of the study cannot be found, or it has no optimizer that is
+            called as one of `mine`.
         NotMeasuredError: a benchmark on which no run is ok and keeps the constraints.
     """
     folder = Path(folder)
@@ -87,11 +96,12 @@ def compare(folder: str | Path, *, reference: Reference = "front") -> Result:
             )
     benchmarks = [one for one in opened.values() if one.name in problems]
     axes = [axis for benchmark in benchmarks for axis in benchmark.fidelities]
+    checkpoints = study.checkpoint_seconds != NONE
     comparison = compare_trajectories(
         frame,
         problems,
         budget=Budget.of(study.budget, axes),
-        checkpoints=study.checkpoint_seconds != NONE,
+        checkpoints=checkpoints,
         paired=study.initial > 0,
         workers=study.workers,
         optimizer_seconds_count=study.count_optimizer_seconds,
@@ -114,8 +124,15 @@ def compare(folder: str | Path, *, reference: Reference = "front") -> Result:
             "versions": header.versions,
         },
         libraries=dict(zip(frame["optimizer"], frame["optimizer_version"], strict=True)),
+        courses=courses(frame, problems, comparison, checkpoints=checkpoints),
+        mine=_brought(frame) if mine is None else mine,
     )
     return Result(comparison, folder / REPORT_FILE, study.table_seed)
+
+
+def _brought(frame: pd.DataFrame) -> list[str]:
+    """Return the optimizers that other packages bring; what is put around one does not count."""
+    return [o for o in frame["optimizer"].unique() if o.partition("+")[0] not in ENTRIES]
 
 
 def _open(header: Header, name: str, folder: Path) -> Benchmark:

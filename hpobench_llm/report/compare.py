@@ -1,7 +1,7 @@
 """Compare the optimizers of a study folder: `comparison.json`, `report.html`, and words."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from hpobench_llm.optimizers.catalogue import ENTRIES
 from hpobench_llm.replaying.budget import Budget
 from hpobench_llm.replaying.columns import with_kinds
 from hpobench_llm.report import tasks
-from hpobench_llm.report.page import BenchmarkFacts, write_report
+from hpobench_llm.report.facts import BenchmarkFacts, facts_of
+from hpobench_llm.report.page import write_report
 from hpobench_llm.report.summary import failures, summarise
 from hpobench_llm.report.words import identity, interval, reached
 from hpobench_llm.studies.header import OLD_FORMAT, Header
@@ -158,23 +159,17 @@ def _open(header: Header, name: str, folder: Path) -> Benchmark:
 def _facts(
     benchmark: TabularBenchmark, metric: Metric, other: Metric | None = None
 ) -> BenchmarkFacts:
-    """Gather what a report shows of a table: its objective against the other one, or a score."""
+    """Gather what a report shows of a table: its pictures, and where it comes from."""
     metadata = benchmark.table.metadata
-    configurations = benchmark.configurations()[list(benchmark.space.names)]
-    scores = [metric for metric in benchmark.metrics.values() if metric.role == "score"]
-    finer = [m for m in scores if m.name.endswith("_margin")]
+    facts = facts_of(benchmark, metric, other)
     levels = [f"{len(axis.values)} values of {axis.name}" for axis in metadata.fidelities]
-    return BenchmarkFacts(
-        name=benchmark.name,
-        space=benchmark.space,
-        metric=metric,
-        score=other or next((m for m in [*finer, *scores] if m != metric), None),
-        configurations=configurations.join(benchmark.query_many(configurations)),
-        base_values=metadata.untrained,
+    count = len(facts.configurations)
+    return replace(
+        facts,
         provenance={
             "table": f"{metadata.name} {metadata.version}, sha256 {metadata.table_sha256}",
             "size": ", ".join(
-                [f"{len(configurations)} configurations", f"{len(metadata.seeds)} seeds", *levels]
+                [f"{count} configurations", f"{len(metadata.seeds)} seeds", *levels]
             ),
             **_origin(metadata.provenance),
         },

@@ -15,7 +15,10 @@ from hpobench_llm.comparison.courses import courses
 from hpobench_llm.comparison.problem import Problem
 from hpobench_llm.comparison.statistics import Comparison, compare_trajectories
 from hpobench_llm.metrics import Metric
+from hpobench_llm.pareto import Scale
+from hpobench_llm.report.overview import overview
 from hpobench_llm.report.page import BenchmarkFacts, write_report
+from hpobench_llm.report.table_page import write_table_page
 from hpobench_llm.report.web.vega import library
 from hpobench_llm.space import Categorical, Ordinal, Space
 from tests.report.browser import Browser, axe, chromium
@@ -170,6 +173,56 @@ def test_axe_finds_nothing(browser, report, axe_source, width, dark):
     browser.draw_all()
     browser.run("document.querySelectorAll('details').forEach(each => { each.open = true; })")
     assert axe(browser, axe_source) == []
+
+
+@pytest.mark.parametrize(("width", "dark"), WINDOWS)
+def test_the_page_of_a_table(shared, axe_source, tmp_path, width, dark):
+    page = write_table_page(tmp_path / "show.html", overview("lora-nano"))
+    shared.problems.clear()
+    shared.see(width, 900, dark=dark)
+    shared.open(page)
+    shared.draw_all()
+    kinds = shared.run("page.figures.map(figure => figure.data.kind)")
+    assert kinds == ["landscape", "curves", "scatter"]
+    assert shared.run("document.documentElement.scrollWidth") <= width
+    assert axe(shared, axe_source) == []
+    assert shared.problems == []
+
+
+def test_fronts_answer_too(shared, tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        [
+            ("toy", optimizer, seed, trial, "ok", rng.random() + place / 9, rng.random())
+            for place, optimizer in enumerate(OPTIMIZERS[:4])
+            for seed in range(3)
+            for trial in range(9)
+        ],
+        columns=["benchmark", "optimizer", "seed", "trial", "status", "val_loss", "score_toy"],
+    )
+    points = np.array([[0.0, -1.0], [0.3, -1.1]])
+    scale = Scale.of(points, [9.0, 0.0])
+    problem = Problem(
+        objectives=(LOSS, SCORE), optimum=scale.hypervolume(points), front=points, scale=scale
+    )
+    comparison = compare_trajectories(frame, {"toy": problem}, resamples=20)
+    page = write_report(tmp_path / "page.html", title="Two objectives", comparison=comparison)
+    shared.problems.clear()
+    shared.see(390, 900)
+    shared.open(page)
+    shared.draw_all()
+    assert "fronts" in shared.run("page.figures.map(figure => figure.data.kind)")
+    place = shared.run(
+        "(() => {const f = page.figures.find(f => f.data.kind === 'fronts');"
+        "f.node.scrollIntoView({block: 'center'});"
+        "const box = f.plot.querySelector('.mark-symbol path').getBoundingClientRect();"
+        "return [box.left + box.width / 2, box.top + box.height / 2]})()"
+    )
+    shared.point(*place)
+    shared.wait("/Pareto front/.test(document.querySelector('.hint').textContent)")
+    shared.run(f"toggle({OPTIMIZERS[0]!r})")
+    shared.wait("page.figures.every(f => +f.node.dataset.drawn === 2)")
+    assert shared.problems == []
 
 
 def test_axe_finds_what_is_wrong(browser, axe_source):

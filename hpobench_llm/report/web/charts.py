@@ -181,7 +181,7 @@ def curves(
         "title": title,
         "y": {"label": ylabel, "log": False, "domain": [low - margin, high + margin]},
         "axes": [{"label": axis, "grid": [_short(x) for x in grid]}],
-        "series": [{"name": name, "over": [_steps(band)]} for name, band in lines.items()],
+        "series": [{"name": name, "over": [_points(band)]} for name, band in lines.items()],
         "rule": None,
         "straight": True,
     }
@@ -205,13 +205,17 @@ def _of(band: Band) -> tuple[tuple[float, ...], ...]:
     return band.value, band.low, band.high
 
 
+def _points(band: Band) -> list[list[float]]:
+    """Return every point of a curve that is known."""
+    rows = enumerate(zip(*_of(band), strict=True))
+    return [[place, *map(_short, row)] for place, row in rows if np.isfinite(row).all()]
+
+
 def _steps(band: Band) -> list[list[float]]:
-    steps: list[list[float]] = []
-    for point, values in enumerate(zip(*_of(band), strict=True)):
-        short = [_short(value) for value in values]
-        if not steps or steps[-1][1:] != short:
-            steps.append([point, *short])
-    return steps
+    """Return the points at which a curve of steps changes."""
+    points = _points(band)
+    before: list[list[float]] = [[], *(point[1:] for point in points[:-1])]
+    return [point for point, last in zip(points, before, strict=True) if point[1:] != last]
 
 
 def _flat(bands: Mapping[str, Band]) -> FloatArray:

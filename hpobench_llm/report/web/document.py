@@ -28,10 +28,10 @@ SCRIPTS = ("charts.js", "page.js")
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A figure of a page: a drawing, its caption, and what an interactive one is drawn from."""
+    """A figure of a page: what stands still, its caption, and what one that answers is made of."""
 
     id: str
-    svg: str
+    still: str
     caption: str
     chart: Mapping[str, Any] | None
 
@@ -46,7 +46,11 @@ class Figures:
         """Return a figure; None where there is no picture of it."""
         if picture is None:
             return None
-        return Figure(f"figure-{next(self._next)}", themed(picture.svg), picture.caption, chart)
+        return self.instead_of(themed(picture.svg), picture.caption, chart)
+
+    def instead_of(self, still: str, caption: str, chart: Mapping[str, Any] | None) -> Figure:
+        """Return a figure that takes the place of HTML, where scripts run."""
+        return Figure(f"figure-{next(self._next)}", still, caption, chart)
 
 
 def document(

@@ -3,10 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from hpobench_llm.comparison.problem import Problem
-from hpobench_llm.comparison.regret import regrets
+from hpobench_llm.comparison.regret import (
+    answers_of,
+    paid_for,
+    rows_of,
+    shared_parts,
+    snap,
+    worth_over,
+)
 from hpobench_llm.comparison.result import Band, BenchmarkComparison, Comparison
 from hpobench_llm.comparison.spending import IN_FULL, TRIALS, Spending
 from hpobench_llm.comparison.verdicts import Draws
@@ -44,14 +52,8 @@ def courses(
         checkpoints: whether a resumed trial paid only for what it added.
     """
     return {
-        result.benchmark: tuple(
-            course
-            for unit in _units(result, comparison)
-            if (
-                course := _course(
-                    frame, result, problems[result.benchmark], comparison, unit, checkpoints
-                )
-            )
+        result.benchmark: _courses(
+            frame, result, problems[result.benchmark], comparison, checkpoints
         )
         for result in comparison.benchmarks
     }
@@ -63,26 +65,33 @@ def _units(result: BenchmarkComparison, comparison: Comparison) -> list[str]:
     return [unit for unit in units if unit != comparison.spending]
 
 
-def _course(
+def _courses(
     frame: pd.DataFrame,
     result: BenchmarkComparison,
     problem: Problem,
     comparison: Comparison,
-    unit: str,
     checkpoints: bool,
-) -> Course | None:
+) -> tuple[Course, ...]:
     names = [standing.optimizer for standing in result.standings]
-    try:
-        found = regrets(
-            frame,
-            benchmark=result.benchmark,
-            optimizers=names,
-            problem=problem,
-            spending=Spending(unit, None, checkpoints),
-        )
-    except IntegrityError:  # the unit is not known of all trials
-        return None
+    rows = rows_of(frame, result.benchmark, problem)
+    parts, seeds, _ = shared_parts(rows, result.benchmark, names)
+    worth = {
+        key: worth_over(answers, judged, problem)
+        for key, (answers, judged) in answers_of(rows, parts, problem).items()
+    }
     draw = Draws(comparison.alpha, RESAMPLES, comparison.seed, comparison.paired)
-    purpose = f"{result.benchmark} over {unit}"
-    bands = [draw.median(curves, purpose) for curves in found.curves]
-    return Course(unit, tuple(found.grid.tolist()), dict(zip(names, bands, strict=True)))
+    found = []
+    for unit in _units(result, comparison):
+        spending = Spending(unit, None, checkpoints)
+        try:
+            spent = {key: spending.after(part, problem) for key, part in parts.items()}
+        except IntegrityError:  # the unit is not known of all trials
+            continue
+        grid = spending.grid(list(spent.values()))
+        bands = {}
+        for name in names:
+            curves = [worth[name, s][paid_for(spent[name, s], grid)] for s in seeds]
+            regret = snap(np.array(curves) - problem.loss_of_optimum)
+            bands[name] = draw.median(regret, f"{result.benchmark} over {unit}")
+        found.append(Course(unit, tuple(grid.tolist()), bands))
+    return tuple(found)

@@ -124,6 +124,9 @@ def test_a_drawing_takes_the_colours_of_its_page():
     )
     assert themed('href="#d55e00"') == 'href="#d55e00"'
     assert themed("fill: #440154") == "fill: #440154"
+    assert themed('<path d="M 1.23456 -0.999999" transform="scale(0.015625)"/>') == (
+        '<path d="M 1.23 -0.99" transform="scale(0.015625)"/>'
+    )
     light, dark = variables().split("@media")
     assert "--o1: #d55e00" in light
     assert "--o1: #ff8f4d" in dark

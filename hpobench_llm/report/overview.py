@@ -12,7 +12,7 @@ import pandas as pd
 
 from hpobench_llm.benchmarks.tabular import TabularBenchmark
 from hpobench_llm.comparison.problem import answers
-from hpobench_llm.errors import HpobenchError
+from hpobench_llm.errors import HpobenchError, PoorSurrogateError
 from hpobench_llm.locate import find_artefact, list_artefacts
 from hpobench_llm.metrics import Fidelity, Metric, objective_of
 from hpobench_llm.report.facts import BenchmarkFacts, facts_of
@@ -20,7 +20,6 @@ from hpobench_llm.report.web.landscape import QUANTILES, Panel, panels
 from hpobench_llm.seeds import Noise
 from hpobench_llm.surrogates.artefact import Surrogate
 from hpobench_llm.surrogates.gate import in_full as figures_in_full
-from hpobench_llm.surrogates.gate import why_poor
 from hpobench_llm.tables.agreement import agreement, best_quarter
 from hpobench_llm.tables.schema import Metadata
 from hpobench_llm.tables.surface import Practice, Surface
@@ -204,10 +203,20 @@ def _surrogates(metadata: Metadata, metric: Metric) -> list[Fitted]:
             continue
         if surrogate.table != metadata.name:
             continue
-        problem = why_poor(surrogate.quality, surrogate.fidelities)
-        if surrogate.table_sha256 != metadata.table_sha256:
-            problem = f"was fitted on version {surrogate.table_version} of the table"
-        target = surrogate.quality["targets"].get(metric.name)
-        held_out = figures_in_full(target, surrogate.fidelities) if target else {}
-        found.append(Fitted(name, held_out.get("r2"), held_out.get("kendall_tau"), problem))
+        found.append(_fitted(surrogate, metadata, metric))
     return found
+
+
+def _fitted(surrogate: Surrogate, metadata: Metadata, metric: Metric) -> Fitted:
+    problem = ""
+    try:
+        surrogate.refuse_if_poor()
+    except PoorSurrogateError as error:
+        problem = str(error).removeprefix(f"surrogate {surrogate.name}: ")
+    if surrogate.table_sha256 != metadata.table_sha256:
+        problem = f"was fitted on version {surrogate.table_version} of the table"
+    try:
+        held_out = figures_in_full(surrogate.quality["targets"][metric.name], surrogate.fidelities)
+        return Fitted(surrogate.name, held_out["r2"], held_out["kendall_tau"], problem)
+    except (KeyError, TypeError):  # not a target of it, or no complete record: then it is refused
+        return Fitted(surrogate.name, None, None, problem)

@@ -155,6 +155,11 @@ class Browser:
         self.run("page.figures.forEach(figure => figure.start())")
         self.wait("page.figures.every(figure => figure.node.dataset.drawn)")
 
+    def settle(self) -> None:
+        """Draw again what the reader has not seen since something changed, and wait for all."""
+        self.run("page.figures.filter(f => f.live && f.stale).forEach(f => { f.draw(); })")
+        self.wait("page.figures.every(figure => !figure.live || figure.drawing === 0)")
+
     def picture(self, path: Path, *, whole: bool = True) -> Path:
         """Write what is seen, the whole page or the window, as PNG."""
         shot = self.call("Page.captureScreenshot", captureBeyondViewport=whole)

@@ -221,7 +221,7 @@ def test_fronts_answer_too(shared, tmp_path):
     shared.point(*place)
     shared.wait("/Pareto front/.test(document.querySelector('.hint').textContent)")
     shared.run(f"toggle({OPTIMIZERS[0]!r})")
-    shared.wait("page.figures.every(f => +f.node.dataset.drawn === 2)")
+    shared.settle()
     assert shared.problems == []
 
 
@@ -244,23 +244,17 @@ def test_a_legend_hides_and_shows_in_every_figure(browser):
     assert set(before) == {12}
     button = f'.legend [data-name="{OPTIMIZERS[0]}"]'
     browser.run(f"document.querySelector('{button}').click()")
-    browser.wait(
-        "page.figures.filter(f => f.names.length).every(f => +f.node.dataset.drawn === 2)"
-    )
+    browser.settle()
     assert set(drawn(browser)) == {11}
     pressed = f"[...document.querySelectorAll('{button}')].map(b => b.ariaPressed)"
     assert set(browser.run(pressed)) == {"false"}
     browser.run(f"document.querySelector('{button}').focus()")
     browser.press("Enter")
-    browser.wait(
-        "page.figures.filter(f => f.names.length).every(f => +f.node.dataset.drawn === 3)"
-    )
+    browser.settle()
     assert drawn(browser) == before
     browser.run(f"document.querySelector('{button}').click()")
     browser.run("document.querySelector('.legend .all').click()")
-    browser.wait(
-        "page.figures.filter(f => f.names.length).every(f => +f.node.dataset.drawn === 5)"
-    )
+    browser.settle()
     assert drawn(browser) == before
 
 
@@ -273,9 +267,7 @@ def test_bands_are_drawn_where_they_can_be_told_apart(browser):
     )
     assert set(browser.run(opacity)) == {0}
     browser.run(f"{names}.forEach(name => page.hidden.add(name)); redraw()")
-    browser.wait(
-        "page.figures.filter(f => f.names.length).every(f => +f.node.dataset.drawn === 2)"
-    )
+    browser.settle()
     assert min(browser.run(opacity)) > 0
 
 
@@ -286,7 +278,7 @@ def test_regret_over_other_axes(browser, comparison):
     choice = "document.querySelector('.axes input[value=\"simulated seconds\"]')"
     browser.run(f"{choice}.click()")
     browser.wait("page.figures.filter(f => f.axis).length === 2")
-    browser.wait("page.figures.filter(f => f.axis).every(f => +f.node.dataset.drawn === 2)")
+    browser.settle()
     assert browser.run(titles).count("simulated seconds") == len(comparison.benchmarks)
     assert browser.run("document.querySelectorAll('.axes input:checked').length") == 2
     grid = browser.run("page.figures.find(f => f.axis).data.axes[1].grid")

@@ -3,7 +3,7 @@
 
 const SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down",
   "triangle-right", "triangle-left", "M-1,-1L1,1M-1,1L1,-1", "M0,-1.2L0,1.2M-1.2,0L1.2,0",
-  "M-1,0L1,0", "M0,-1.2L0.4,-0.4L1.2,0L0.4,0.4L0,1.2L-0.4,0.4L-1.2,0L-0.4,-0.4Z"];
+  "M-1.1,-0.45H1.1V0.45H-1.1Z", "M0,-1.2L0.4,-0.4L1.2,0L0.4,0.4L0,1.2L-0.4,0.4L-1.2,0L-0.4,-0.4Z"];
 const MARKERS = 6; // of a curve
 const MOST_BANDS = 6; // shown at a time: more would hide each other
 const NUMBER = "datum.value === 0 ? '0' : abs(datum.value) < 1e-3 || abs(datum.value) >= 1e5" +

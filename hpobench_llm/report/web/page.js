@@ -58,6 +58,7 @@ class Figure {
     this.still = node.querySelector(".still");
     this.view = null;
     this.point = null;
+    this.drawing = 0;
   }
 
   get names() {
@@ -171,6 +172,8 @@ class Figure {
   }
 
   async draw() {
+    this.stale = false;
+    this.drawing += 1;
     const width = Math.max(200, this.live.clientWidth);
     const build = {curves, ranks, fronts, scatter}[this.data.kind];
     if (this.slider) {
@@ -195,8 +198,13 @@ class Figure {
     } else {
       const holder = element("div", {});
       this.plot.replaceChildren(holder);
-      this.view = await embed(holder, build(this.data, width, page.looks, page.hidden, this.axis));
+      const view = await embed(holder, build(this.data, width, page.looks, page.hidden, this.axis));
+      if (this.plot.contains(holder)) {
+        if (this.view) this.view.finalize();
+        this.view = view;
+      } else view.finalize(); // it was drawn again meanwhile
     }
+    this.drawing -= 1;
     this.node.dataset.drawn = `${+(this.node.dataset.drawn || 0) + 1}`;
   }
 }
@@ -227,8 +235,12 @@ function toggle(name) {
   redraw();
 }
 
+// What the reader cannot see is drawn again when they come near it.
 function redraw() {
-  for (const figure of page.figures) if (figure.live) figure.draw();
+  for (const figure of page.figures) {
+    if (figure.live && figure.seen) figure.draw();
+    else figure.stale = true;
+  }
 }
 
 // The first number of a cell, or its text: what a column is sorted by.
@@ -272,9 +284,10 @@ page.figures = [...document.querySelectorAll("figure.chart")].map(node => new Fi
 // A figure is drawn when it comes near the window: a page may hold a hundred.
 const near = new IntersectionObserver(entries => {
   for (const entry of entries) {
-    if (!entry.isIntersecting) continue;
-    near.unobserve(entry.target);
-    page.figures.find(figure => figure.node === entry.target).start();
+    const figure = page.figures.find(each => each.node === entry.target);
+    figure.seen = entry.isIntersecting;
+    if (figure.seen && !figure.live) figure.start();
+    else if (figure.seen && figure.stale) figure.draw();
   }
 }, {rootMargin: "600px"});
 for (const figure of page.figures) near.observe(figure.node);

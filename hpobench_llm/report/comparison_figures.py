@@ -44,13 +44,14 @@ def regret_curves(result: BenchmarkComparison, comparison: Comparison) -> Pictur
             if several
             else label("median simple regret", result.unit)
         )
-        return Picture(svg_of(figure, title), _regret_caption(result, comparison, floor_))
+        caption = regret_caption(result, comparison, _after(comparison))
+        if floor_:
+            caption += " Regret 0 has no logarithm and is drawn on the line marked 0."
+        return Picture(svg_of(figure, title), caption)
 
 
-def _regret_caption(
-    result: BenchmarkComparison, comparison: Comparison, floor_: float | None
-) -> str:
-    """Say what the curves are; with a floor some of them reach 0."""
+def regret_caption(result: BenchmarkComparison, comparison: Comparison, along: str) -> str:
+    """Say what curves of regret `along` something are."""
     optimum = "the known optimum" if result.optimum_known else "the best known"
     what = f"regret of the {words(result.metric)}"
     lost = f"the best trial so far loses against {optimum}"
@@ -60,12 +61,10 @@ def _regret_caption(
         front = "the benchmark's front" if result.optimum_known else "the best known front"
         lost = f"the trials so far lack to {front}"
     text = (
-        f"Median simple {what} {_after(comparison)}, over "
+        f"Median simple {what} {along}, over "
         f"{count(len(result.seeds), 'seed')}: what {lost}. "
         f"Bands are pointwise {percent(1 - comparison.alpha)} bootstrap intervals."
     )
-    if floor_:
-        text += " Regret 0 has no logarithm and is drawn on the line marked 0."
     if result.noise_sd:
         text += (
             " Dotted: the noise between configurations at one seed, a standard deviation; below "

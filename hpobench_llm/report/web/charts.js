@@ -87,9 +87,9 @@ function valueAt(series, axis, point) {
 function curves(data, width, looks, hidden, axis) {
   const shown = data.series.filter(one => !hidden.has(one.name));
   const names = data.series.map(one => one.name);
-  const {grid, label} = data.axes[axis];
-  const rows = shown.flatMap(one => rowsOf(one, axis, grid, data.y));
-  const up = value => (data.y.floor && value <= 0 ? data.y.floor : value);
+  const {grid, label, y} = data.axes[axis];
+  const rows = shown.flatMap(one => rowsOf(one, axis, grid, y));
+  const up = value => (y.floor && value <= 0 ? y.floor : value);
   const dots = shown.flatMap(one => {
     const shift = (names.indexOf(one.name) + 0.5) / names.length / MARKERS;
     const places = [...Array(MARKERS).keys()].map(k => (
@@ -122,19 +122,19 @@ function curves(data, width, looks, hidden, axis) {
     marks.push(...readable({update: {x: {value: 4}, dy: {value: -5},
       y: {scale: "y", value: data.rule.y}, text: {value: data.rule.label}}}));
   }
-  if (data.y.floor) {
+  if (y.floor) {
     marks.push({type: "rule", aria: false, encode: {update: {x: {value: 0},
-      x2: {signal: "width"}, y: {scale: "y", value: data.y.floor},
+      x2: {signal: "width"}, y: {scale: "y", value: y.floor},
       stroke: {value: "var(--quiet)"}}}});
     marks.push({type: "text", aria: false, encode: {update: {x: {value: -8},
-      y: {scale: "y", value: data.y.floor}, text: {value: "0"}, align: {value: "right"},
+      y: {scale: "y", value: y.floor}, text: {value: "0"}, align: {value: "right"},
       baseline: {value: "middle"}}}});
   }
   marks.push({type: "rule", aria: false, encode: {update: {y: {value: 0},
     y2: {signal: "height"}, x: {signal: "reading === null ? -10 : scale('x', reading)"},
     stroke: {value: "var(--quiet)"},
     opacity: {signal: "reading === null ? 0 : 1"}}}});
-  const ticks = data.y.log ? logTicks(data.y.lowest, data.y.domain[1]) : undefined;
+  const ticks = y.log ? logTicks(y.lowest, y.domain[1]) : undefined;
   return frame(data.title, width, Math.max(240, Math.min(400, width * 0.46)), {
     title: above(data.y.label, width),
     signals: [{name: "reading", value: null}],
@@ -142,8 +142,8 @@ function curves(data, width, looks, hidden, axis) {
     scales: [
       {name: "x", type: "linear", zero: false, nice: false, range: "width",
         domain: grid.length > 1 ? [grid[0], grid[grid.length - 1]] : [grid[0], grid[0] + 1]},
-      {name: "y", type: data.y.log ? "log" : "linear", zero: false, nice: false,
-        domain: data.y.domain, range: "height"},
+      {name: "y", type: y.log ? "log" : "linear", zero: false, nice: false,
+        domain: y.domain, range: "height"},
       ...lookScales(names, looks)],
     axes: [
       {scale: "x", orient: "bottom", title: lines(label, width), tickCount: Math.max(3, width / 90),

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpobench_llm.comparison.courses import Course
+from hpobench_llm.comparison.courses import RESAMPLES, Course
 from hpobench_llm.comparison.result import Band, BenchmarkComparison, Comparison, Interval
+from hpobench_llm.report.comparison_figures import regret_caption
 from hpobench_llm.report.facts import BenchmarkFacts
 from hpobench_llm.report.table_figures import score_words
 from hpobench_llm.report.web.landscape import Panel, panels
@@ -46,20 +47,25 @@ def regret(
     """Return regret over what was spent, over every unit in which that is known."""
     bands = {standing.optimizer: standing.regret for standing in result.standings}
     every = [Course(comparison.spending, result.grid, bands), *courses]
-    values = np.concatenate([_flat(course.bands) for course in every])
     unit = "" if len(result.objectives) > 1 else result.unit
     name = "median missing hypervolume" if len(result.objectives) > 1 else "median simple regret"
     noise = result.noise_sd
     return {
         "kind": "curves",
         "title": f"Regret on {result.benchmark}",
-        "y": {"label": label(name, unit), **_scale(values, noise)},
-        "axes": [_axis(course.unit, course.grid) for course in every],
+        "y": {"label": label(name, unit)},
+        "axes": [
+            {**_axis(course.unit, course.grid), "y": _scale(_flat(course.bands), noise)}
+            for course in every
+        ],
         "series": [
             {"name": name, "over": [_steps(course.bands[name]) for course in every]}
             for name in bands
         ],
         "rule": {"y": noise, "label": "noise at one seed"} if noise else None,
+        "caption": f"{regret_caption(result, comparison, 'over what was spent')} They are drawn "
+        "where six optimizers or fewer are shown"
+        + (f"; over another unit than the budget's from {RESAMPLES} draws." if courses else "."),
     }
 
 
@@ -74,12 +80,8 @@ def mean_ranks(comparison: Comparison) -> Chart:
     return {
         "kind": "curves",
         "title": "Mean rank",
-        "y": {
-            "label": "mean rank (1 is best)",
-            "log": False,
-            "domain": [0.85, len(comparison.ranking) + 0.15],
-        },
-        "axes": [axis],
+        "y": {"label": "mean rank (1 is best)"},
+        "axes": [axis | {"y": {"log": False, "domain": [0.85, len(comparison.ranking) + 0.15]}}],
         "series": [
             {"name": ranked.optimizer, "over": [_steps(ranked.rank)]}
             for ranked in comparison.ranking
@@ -179,8 +181,14 @@ def curves(
     return {
         "kind": "curves",
         "title": title,
-        "y": {"label": ylabel, "log": False, "domain": [low - margin, high + margin]},
-        "axes": [{"label": axis, "grid": [_short(x) for x in grid]}],
+        "y": {"label": ylabel},
+        "axes": [
+            {
+                "label": axis,
+                "grid": [_short(x) for x in grid],
+                "y": {"log": False, "domain": [low - margin, high + margin]},
+            }
+        ],
         "series": [{"name": name, "over": [_points(band)]} for name, band in lines.items()],
         "rule": None,
         "straight": True,

@@ -266,9 +266,12 @@ def test_bands_are_drawn_where_they_can_be_told_apart(browser):
         "+a.getAttribute('fill-opacity'))"
     )
     assert set(browser.run(opacity)) == {0}
+    notes = "[...document.querySelectorAll('.note')].map(note => note.hidden)"
+    assert set(browser.run(notes)) == {False}
     browser.run(f"{names}.forEach(name => page.hidden.add(name)); redraw()")
     browser.settle()
     assert min(browser.run(opacity)) > 0
+    assert set(browser.run(notes)) == {True}
 
 
 def test_regret_over_other_axes(browser, comparison):

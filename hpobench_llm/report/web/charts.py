@@ -63,9 +63,8 @@ def regret(
             for name in bands
         ],
         "rule": {"y": noise, "label": "noise at one seed"} if noise else None,
-        "caption": f"{regret_caption(result, comparison, 'over what was spent')} They are drawn "
-        "where six optimizers or fewer are shown"
-        + (f"; over another unit than the budget's from {RESAMPLES} draws." if courses else "."),
+        "caption": regret_caption(result, comparison, "over what was spent")
+        + (f" Over another unit than the budget's, of {RESAMPLES} draws." if courses else ""),
     }
 
 

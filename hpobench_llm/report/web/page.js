@@ -133,6 +133,11 @@ class Figure {
     this.table = element("div", {class: "values", hidden: ""});
     this.live.append(element("div", {class: "reader"}, element("span", {"aria-hidden": "true"},
       "values at"), this.slider), this.table);
+    if (!this.data.straight) {
+      this.note = element("p", {class: "quiet note"},
+        `Bands are drawn where ${MOST_BANDS} or fewer are shown.`);
+      this.plot.after(this.note);
+    }
     this.slider.addEventListener("input", () => this.read(+this.slider.value));
     this.slider.addEventListener("blur", () => this.read(null));
     this.plot.addEventListener("pointermove", event => {
@@ -179,6 +184,9 @@ class Figure {
     if (this.slider) {
       this.slider.max = `${this.data.axes[this.axis].grid.length - 1}`;
       this.table.hidden = true;
+    }
+    if (this.note) {
+      this.note.hidden = this.names.filter(name => !page.hidden.has(name)).length <= MOST_BANDS;
     }
     for (const button of this.live.querySelectorAll(".legend [data-name]")) {
       button.setAttribute("aria-pressed", `${!page.hidden.has(button.dataset.name)}`);

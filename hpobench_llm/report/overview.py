@@ -75,7 +75,10 @@ class Fitted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """All that `show` says of a table. `surface` is None where no run in full is sound."""
+    """All that `show` says of a table. `surface` is None where no run in full is sound.
+
+    `shares` of the variance are `exact`, with interactions, on a full grid; else of axes alone.
+    """
 
     metadata: Metadata
     metric: Metric
@@ -83,7 +86,8 @@ class Overview:
     facts: BenchmarkFacts
     surface: Surface | None
     panels: list[Panel]
-    shares: Mapping[str, float] | None
+    shares: Mapping[str, float]
+    exact: bool
     curves: Curves | None
     compared: tuple[int, int]
     agreements: list[Agreement]
@@ -107,6 +111,7 @@ def overview(name: str | Path) -> Overview:
     metric = objective_of(metadata.metrics)
     facts = facts_of(benchmark, metric)
     surface = Surface.of(table)
+    whole = surface.shares() if surface else None
     worth, noise = every_worth(table)
     silent = without_signal(table)
     counts, agreements = (0, 0), list[Agreement]()
@@ -120,14 +125,15 @@ def overview(name: str | Path) -> Overview:
         facts=facts,
         surface=surface,
         panels=panels(facts),
-        shares=surface.shares() if surface else None,
+        shares=(whole or surface.alone()) if surface else {},
+        exact=whole is not None,
         curves=_curves(benchmark, facts) if surface else None,
         compared=counts,
         agreements=agreements,
         noise=noise.get(metric.name),
         silent=silent,
         random=surface.random_search(TRIALS) if surface else {},
-        practices=[*surface.practices()] if surface else [],
+        practices=[*surface.practices(nearest=not surface.dense)] if surface else [],
         surrogates=_surrogates(metadata, metric),
     )
 

@@ -50,7 +50,7 @@ def render(view: Overview) -> str:
         landscape=landscape,
         scatter=scatter,
         curves=drawn,
-        shares=sorted((view.shares or {}).items(), key=lambda item: -item[1]),
+        shares=sorted(view.shares.items(), key=lambda item: -item[1]),
         losses=_losses(view, rest),
         noise=rest if rest > 0 else None,
         shift=view.noise.shift if view.noise and math.isfinite(view.noise.shift) else None,

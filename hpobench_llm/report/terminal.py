@@ -110,11 +110,11 @@ def _panel(panel: Panel) -> list[str]:
 
 
 def _importance(view: Overview) -> list[str]:
-    heading = "importance: share of the variance, alone and in every interaction"
     if view.surface is None:
         return []
-    if view.shares is None:
-        return [f"{heading}:", f"{_INDENT}not known: the grid is not full"]
+    heading = "importance: share of the variance, alone and in every interaction"
+    if not view.exact:
+        heading = "importance: share of the variance, of each axis alone (no full grid)"
     ordered = sorted(view.shares.items(), key=lambda item: -item[1])
     width = min(30, max(len(name) for name, _ in ordered))
     return [
@@ -172,9 +172,9 @@ def _difficulty(view: Overview) -> list[str]:
     known = math.isfinite(rest) and rest > 0
     spread = "not known: no seed repeats"
     if known:
-        spread = f"{rest:.4f} between good configurations at one seed"
+        spread = f"{number(rest)} between good configurations at one seed"
         if math.isfinite(shift):
-            spread += f"; a seed shifts all alike by {shift:.4f}"
+            spread += f"; a seed shifts all alike by {number(shift)}"
         spread += " (standard deviations)"
     rows = [
         [f"random search, {n} trials", _regret(regret), _noises(regret, rest if known else 0)]
@@ -190,10 +190,10 @@ def _difficulty(view: Overview) -> list[str]:
         if practice.regret is not None:
             cells = [_regret(practice.regret), _noises(practice.regret, rest if known else 0)]
         rows.append([words, *cells])
-    unit = with_unit(
-        "expected regret", f"({view.metric.unit})" if view.metric.unit != "1" else "1"
-    )
-    return [*_named("noise", spread), *_wrapped(unit, 0), *_table(rows, 1)]
+    heading = "expected regret" + (f" ({view.metric.unit})" if view.metric.unit != "1" else "")
+    if not view.surface.dense:
+        heading += "; what was not measured becomes the nearest that was"
+    return [*_named("noise", spread), *_wrapped(heading, 0), *_table(rows, 1)]
 
 
 def _regret(value: float) -> str:

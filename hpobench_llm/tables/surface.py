@@ -15,7 +15,7 @@ from hpobench_llm.metrics import Metric, objective_of
 from hpobench_llm.practice import default_configuration, strong_configuration, swept_axis
 from hpobench_llm.seeds import Noise
 from hpobench_llm.space import Configuration, Space, config_id
-from hpobench_llm.tables.anova import FloatArray, total_shares
+from hpobench_llm.tables.anova import FloatArray, between_share, total_shares
 from hpobench_llm.tables.difficulty import random_search_regret
 from hpobench_llm.tables.table import Table
 from hpobench_llm.tables.worth import answers, density_of, judged
@@ -99,8 +99,25 @@ class Surface:
         grid = self.losses[order].reshape(sizes)
         return dict(zip(names, total_shares(grid).tolist(), strict=True))
 
-    def practices(self) -> Iterator[Practice]:
-        """Return what people lose: sweeps of one axis, at two settings, and the defaults."""
+    def alone(self) -> dict[str, float]:
+        """Return the share of the variance between the values of each axis, whatever the grid.
+
+        It is the correlation ratio, less what as many groups drawn at random would have. Axes of a
+        sparse table may go together, and then share what they have in common.
+        """
+        return {
+            dimension.name: between_share(
+                np.array([config[dimension.name] for config in self.configs]), self.losses
+            )
+            for dimension in self.space
+        }
+
+    def practices(self, *, nearest: bool = False) -> Iterator[Practice]:
+        """Return what people lose: sweeps of one axis, at two settings, and the defaults.
+
+        What was not measured is left out, or becomes the `nearest` that was and is not among them
+        yet, as in a replay.
+        """
         axis = swept_axis(self.space)
         levels = axis.levels or tuple({c[axis.name] for c in self.configs})
         spaced = np.linspace(0, len(levels) - 1, min(SWEEP, len(levels))).round().astype(int)
@@ -111,18 +128,31 @@ class Surface:
         for kind, fixed in kinds.items():
             swept = [fixed | {axis.name: sorted(levels)[place]} for place in spaced]
             words = f"a sweep of {axis.name} over {len(swept)} values{kind}"
-            yield Practice(words, len(swept), self.lost(swept))
-        yield Practice("the libraries' defaults", 1, self.lost([kinds[""]]))
+            yield Practice(words, len(swept), self.lost(swept, nearest=nearest))
+        yield Practice("the libraries' defaults", 1, self.lost([kinds[""]], nearest=nearest))
 
-    def lost(self, configs: Sequence[Configuration]) -> float | None:
+    def lost(self, configs: Sequence[Configuration], *, nearest: bool = False) -> float | None:
         """Return what the best of some trials loses; None: none of them was measured."""
         place = {name: number for number, name in enumerate(self.ids)}
         # The id alone: of a sweep that leaves a simplex nothing was measured.
         tried = [place[i] for c in configs if (i := config_id(c)) in place]
+        if nearest:
+            tried = self._nearest(configs)
         if not tried:
             return None
         answer = min(tried, key=lambda number: self.told[number])
         return float(self.worth[answer] - self.worth.min())
+
+    def _nearest(self, configs: Sequence[Configuration]) -> list[int]:
+        """Return for each configuration the nearest measured one that is not taken yet."""
+        units = self.space.to_unit(self.configs)
+        left = np.ones(len(units), dtype=np.bool_)
+        found: list[int] = []
+        for wanted in self.space.to_unit(configs)[: len(units)]:
+            distances = ((units - wanted) ** 2).sum(axis=1)
+            found.append(int(np.argmin(np.where(left, distances, np.inf))))
+            left[found[-1]] = False
+        return found
 
     def random_search(self, trials: Sequence[int]) -> dict[int, float]:
         """Return what random search is expected to lose after so many trials, exactly."""

@@ -13,6 +13,7 @@ from hpobench_llm.report.overview import overview
 from hpobench_llm.report.table_page import render
 from hpobench_llm.report.terminal import WIDTH, lines
 from hpobench_llm.space import Ordinal, Space
+from hpobench_llm.tables.anova import between_share
 from hpobench_llm.tables.card import card
 from hpobench_llm.tables.table import Table
 from tests.problems import FINITE, REAL, SHARE, STEP, points, table
@@ -80,6 +81,36 @@ def test_importance_of_an_additive_surface_is_exact(tmp_path, capsys):
     )
     told = section(shown(capsys, built.folder), "importance")
     assert row(told, "one") == pytest.approx([100 * shares["one"]], abs=0.06)
+
+
+def test_importance_without_a_full_grid_is_that_of_each_axis_alone(tmp_path):
+    """On an additive grid the share alone is the exact one; a row less hardly moves it."""
+    space = Space((Ordinal("one", tuple(range(6))), Ordinal("other", tuple(range(7)))))
+    configs = list(space.configurations())
+    whole = overview(table(tmp_path / "whole", space, configs, seeds=(0,)).folder)
+    sparse = overview(table(tmp_path / "sparse", space, configs[:-1], seeds=(0,)).folder)
+    assert (whole.exact, sparse.exact) == (True, False)
+    assert whole.surface.alone() == pytest.approx(whole.shares, abs=0.1)
+    assert sparse.shares == pytest.approx(whole.shares, abs=0.15)
+
+
+def test_an_axis_that_says_nothing_has_no_share():
+    rng = np.random.default_rng(0)
+    shares = [between_share(rng.integers(9, size=60), rng.normal(size=60)) for _ in range(200)]
+    assert np.mean(shares) < 0.05
+    assert between_share(np.array(["a", "a", "b", "b"]), np.array([0.0, 0, 1, 1])) == 1.0
+    assert between_share(np.array([1.0, 1, 1]), np.array([0.0, 1, 2])) == 0.0
+
+
+def test_a_sweep_of_a_sparse_table_takes_the_nearest_that_was_measured(tmp_path):
+    space = Space((Ordinal("lr", (1e-4, 1e-3, 1e-2), log=True), Ordinal("rank", (4, 8, 16))))
+    whole = list(space.configurations())
+    configs = [config for config in whole if config["rank"] != 8]  # the default
+    view = overview(table(tmp_path / "t", space, configs, seeds=(0,)).folder)
+    assert view.practices[0].regret is not None
+    assert view.practices[0].regret >= 0
+    assert next(view.surface.practices()).regret is None
+    assert view.surface.lost(whole, nearest=True) == 0.0
 
 
 def test_expected_regret_is_what_random_search_gets(table_folder):

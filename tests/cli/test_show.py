@@ -88,7 +88,9 @@ def test_importance_without_a_full_grid_is_that_of_each_axis_alone(tmp_path):
     space = Space((Ordinal("one", tuple(range(6))), Ordinal("other", tuple(range(7)))))
     configs = list(space.configurations())
     whole = overview(table(tmp_path / "whole", space, configs, seeds=(0,)).folder)
-    sparse = overview(table(tmp_path / "sparse", space, configs[:-1], seeds=(0,)).folder)
+    sparse = overview(
+        table(tmp_path / "sparse", space, configs[:17] + configs[18:], seeds=(0,)).folder
+    )
     assert (whole.exact, sparse.exact) == (True, False)
     assert whole.surface.alone() == pytest.approx(whole.shares, abs=0.1)
     assert sparse.shares == pytest.approx(whole.shares, abs=0.15)

@@ -126,12 +126,12 @@ def compare(
         },
         libraries=dict(zip(frame["optimizer"], frame["optimizer_version"], strict=True)),
         courses=courses(frame, problems, comparison, checkpoints=checkpoints),
-        mine=_brought(frame) if mine is None else mine,
+        mine=brought(frame) if mine is None else mine,
     )
     return Result(comparison, folder / REPORT_FILE, study.table_seed)
 
 
-def _brought(frame: pd.DataFrame) -> list[str]:
+def brought(frame: pd.DataFrame) -> list[str]:
     """Return the optimizers that other packages bring; what is put around one does not count."""
     return [o for o in frame["optimizer"].unique() if o.partition("+")[0] not in ENTRIES]
 

@@ -18,6 +18,7 @@ from hpobench_llm.comparison.problem import Problem
 from hpobench_llm.comparison.statistics import Comparison, compare_trajectories
 from hpobench_llm.errors import UnknownNameError
 from hpobench_llm.metrics import Metric
+from hpobench_llm.report.compare import brought
 from hpobench_llm.report.page import BenchmarkFacts, render, write_report
 from hpobench_llm.report.summary import remarks, summarise
 from hpobench_llm.space import Categorical, Float, Ordinal, Space
@@ -403,6 +404,11 @@ def test_ones_own_method_is_marked_and_others_are_not() -> None:
     assert {n for n, look in json.loads(looks[1]).items() if look["mine"]} == {"other"}
     with pytest.raises(UnknownNameError, match="'otter'; did you mean 'other'"):
         render(title="A study", comparison=comparison(), mine=("otter",))
+
+
+def test_methods_of_other_packages_are_marked_without_being_asked() -> None:
+    names = ["random", "tpe-optuna+warm-start:3", "their-method", "their-method+stop-ei"]
+    assert brought(pd.DataFrame({"optimizer": [*names, *names]})) == names[2:]
 
 
 def test_the_contents_lead_to_every_part() -> None:

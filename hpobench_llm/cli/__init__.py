@@ -10,6 +10,7 @@ from hpobench_llm.cli import (
     inputs,
     listing,
     publishing,
+    show,
     starters,
     studies,
     surrogates,
@@ -29,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for part in (
         listing,
+        show,
         tables,
         surrogates,
         studies,

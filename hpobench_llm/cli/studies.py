@@ -38,6 +38,12 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         default="front",
         help="of the hypervolume: a tenth of the front's range beyond it, or the metrics' worst",
     )
+    compare.add_argument(
+        "--mine",
+        action="append",
+        metavar="OPTIMIZER",
+        help="mark it in the report as your own; default: those that other packages bring",
+    )
     compare.add_argument("--json", action="store_true", help="the comparison as JSON on stdout")
     compare.set_defaults(run=_compare)
 
@@ -67,7 +73,10 @@ def _replay(options: argparse.Namespace) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     from hpobench_llm.report.compare import compare
+    from hpobench_llm.report.web.vega import library
 
-    result = compare(options.folder, reference=options.reference)
+    result = compare(options.folder, reference=options.reference, mine=options.mine)
+    if not library():
+        say("compare: the report's figures are drawings; they answer with the extra `page`")
     print(json.dumps(result.comparison.to_json(), indent=2) if options.json else result.summary())
     return 0

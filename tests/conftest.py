@@ -139,9 +139,21 @@ def write_table(
 
 @pytest.fixture
 def short_climbs(request, monkeypatch):
-    """Let ehvi draw and climb less, a third of its time; another process would not know of it."""
+    """Let ehvi and gps draw and climb less; another process would not know of it."""
     test = request.node.nodeid
-    if "ehvi" in test and "another_process" not in test:
+    if "another_process" in test:
+        return
+    if "gps" in test:
+        from hpobench_llm.optimizers.model_based.optuna_gp import Gps, GPSampler
+
+        def sampler(self: Gps) -> GPSampler:
+            quick = GPSampler(seed=self.seed)
+            quick._n_preliminary_samples, quick._n_local_search = 256, 3
+            quick._n_qmc_samples_qei = quick._n_qmc_samples_ehvi = 32
+            return quick
+
+        monkeypatch.setattr(Gps, "sampler", sampler)
+    if "ehvi" in test:
         from hpobench_llm.optimizers.model_based.ehvi import Ehvi
 
         less = {"draws": 100, "near": 30, "samples": 32, "starts": 1, "steps": 6}

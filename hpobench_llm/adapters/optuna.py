@@ -64,7 +64,7 @@ class OptunaObjective:
         Raises:
             MissingDependencyError: optuna is not installed.
         """
-        from hpobench_llm.optimizers.model_based.tpe_optuna import distributions
+        from hpobench_llm.optimizers.model_based.optuna_studies import distributions
 
         return distributions(self._space)
 

@@ -139,7 +139,7 @@ def write_table(
 
 @pytest.fixture
 def short_climbs(request, monkeypatch):
-    """Let ehvi and gps draw and climb less; another process would not know of it."""
+    """Let ehvi, gps and turbo draw and climb less; another process would not know of it."""
     test = request.node.nodeid
     if "another_process" in test:
         return
@@ -153,6 +153,10 @@ def short_climbs(request, monkeypatch):
             return quick
 
         monkeypatch.setattr(Gps, "sampler", sampler)
+    if "turbo" in test:
+        from hpobench_llm.optimizers.model_based.turbo import Turbo
+
+        monkeypatch.setattr(Turbo, "candidates", 100)
     if "ehvi" in test:
         from hpobench_llm.optimizers.model_based.ehvi import Ehvi
 

@@ -204,6 +204,12 @@ ENTRIES = {
         objectives="several",
         constraints=True,
     ),
+    "turbo": Entry(
+        "model_based.turbo:Turbo",
+        "model-based",
+        "botorch",
+        "trust region, Thompson sampling, 2 d Sobol starts",
+    ),
     "asha-bore": Entry(
         "multi_fidelity.asha_by_model:AshaBore",
         "multi-fidelity",

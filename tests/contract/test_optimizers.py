@@ -57,7 +57,7 @@ def long(name, longer=60):
 def start(name):
     """Return a budget that goes beyond a method's start; of a model's `parego`'s is longest."""
     if name in COSTLY:
-        return 13 if name == "gps" else 16  # they begin with 10, or 2 (d + 1): 14 at most
+        return 14 if name in ("gps", "turbo") else 16  # they begin with at most 12, or 14
     soon = ENTRIES[name].family in ("model-based", "transfer") and name != "parego"
     return 25 if soon else long(name, 45)
 

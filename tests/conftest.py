@@ -16,6 +16,7 @@ from hpobench_llm.space import Ordinal, Space
 from hpobench_llm.tables.columns import described
 from hpobench_llm.tables.schema import Metadata
 from hpobench_llm.tables.table import Table
+from tests.endpoint import StandIn
 
 settings.register_profile("project", deadline=None, derandomize=True)
 settings.load_profile("project")
@@ -135,6 +136,21 @@ def write_table(
         columns=described(frame.columns, SPACE, (STEP,), [*losses, score], {}),
     )
     return Table.write(folder, metadata, frame)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def language_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
+    """Let a stand-in answer for the language model that `llm` asks, in every test."""
+    stand_in = StandIn()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HPOBENCH_LLM_ENDPOINT", stand_in.url)
+        patch.setenv("HPOBENCH_LLM_MODEL", "stand-in")
+        patch.setenv("HPOBENCH_LLM_ANSWERS", str(tmp_path_factory.mktemp("answers")))
+        patch.delenv("HPOBENCH_LLM_API_KEY", raising=False)
+        patch.delenv("HPOBENCH_LLM_TIMEOUT", raising=False)
+        patch.setenv("no_proxy", "127.0.0.1")
+        yield stand_in
+    stand_in.close()
 
 
 @pytest.fixture

@@ -288,6 +288,20 @@ ENTRIES = {
         objectives="several",
         fidelity=True,
     ),
+    "llm": Entry(
+        "language_model.llm:Llm",
+        "language model",
+        "",
+        "a model behind an endpoint, asked for each trial",
+        objectives="several",
+        constraints=True,
+    ),
+    "llm-cmaes": Entry(
+        "language_model.llm_cmaes:LlmCmaes",
+        "language model",
+        "cmaes",
+        "cmaes, every third trial by a model that sees it",
+    ),
     "simple-ordered": Entry(
         "transfer.simple_ordered:SimpleOrdered",
         "transfer",

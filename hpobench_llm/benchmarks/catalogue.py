@@ -33,7 +33,8 @@ def load(name: str | Path, kind: Kind = "table", *, allow_poor: bool = False) ->
             `hf://org/name@revision/table` of a table on a hub; of a live benchmark its campaign:
             a file, or the name of one in the folder `collect`.
         kind: `table` answers exact rows only; `surrogate` predicts any configuration between;
-            `live` trains what it is asked for. A toy is its own table.
+            `live` trains what it is asked for. A toy is its own table. An imported emulator is a
+            surrogate too.
         allow_poor: also open a surrogate that did not pass its ranking check.
 
     Raises:
@@ -77,9 +78,13 @@ def _find(stage: str, what: str, name: str | Path, more: Iterable[str]) -> Path:
 
 def _surrogate(folder: Path, allow_poor: bool) -> Benchmark:
     # What a surrogate needs takes longer to import than all that a table needs.
+    from hpobench_llm.benchmarks.emulator import EmulatorBenchmark
     from hpobench_llm.benchmarks.surrogate import SurrogateBenchmark
     from hpobench_llm.surrogates.artefact import Surrogate
+    from hpobench_llm.surrogates.emulators.artefact import EMULATOR_FILE, Emulator
 
+    if (folder / EMULATOR_FILE).is_file():
+        return EmulatorBenchmark(Emulator.load(folder))
     surrogate = Surrogate.load(folder)
     if not allow_poor:
         surrogate.refuse_if_poor()

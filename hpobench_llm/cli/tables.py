@@ -19,6 +19,8 @@ from hpobench_llm.tables.importers.sources import GENERIC, SOURCES, UPSTREAM
 if TYPE_CHECKING:
     from hpobench_llm.tables.table import Table
 
+BOLT = "bolt"  # no table: emulators
+
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the commands."""
@@ -47,9 +49,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="make tables of published tuning results, or of a file of your own",
         description=f"Make tables of published tuning results ({', '.join(UPSTREAM)}: their files "
         "are downloaded and their sums checked), or of any CSV, JSON, JSONL or Parquet files that "
-        f"a spec describes ({GENERIC}). All tables of an import are written, or none.",
+        f"a spec describes ({GENERIC}). All tables of an import are written, or none. "
+        f"{BOLT} makes surrogates of BoLT's published emulators.",
     )
-    bring.add_argument("source", choices=SOURCES)
+    bring.add_argument("source", choices=(*SOURCES, BOLT))
     bring.add_argument("--spec", type=Path, metavar="SPEC.toml", help="of `generic`")
     preset = bring.add_mutually_exclusive_group()
     preset.add_argument(
@@ -88,7 +91,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--out",
         type=Path,
         metavar="DIR",
-        help="folder for the tables' folders; default: $HPOBENCH_LLM_DATA/tables",
+        help="folder for the tables' folders; default: $HPOBENCH_LLM_DATA/tables, of bolt "
+        "/surrogates",
     )
     bring.add_argument(
         "--allow-changed",
@@ -179,6 +183,8 @@ def _import(options: argparse.Namespace) -> int:
         return _propose(options)
     if options.study or options.history:
         raise HpobenchError("--study is of --from-optuna, --history of --from-wandb")
+    if options.source == BOLT:
+        return _import_bolt(options)
     tables = import_tables(
         options.source,
         spec=options.spec,
@@ -191,6 +197,19 @@ def _import(options: argparse.Namespace) -> int:
         if options.source == GENERIC:  # what was decided for the user, who may decide otherwise
             for note in table.metadata.provenance[IMPORTED]["notes"]:
                 say(f"  {note}")
+    return 0
+
+
+def _import_bolt(options: argparse.Namespace) -> int:
+    from hpobench_llm.surrogates.emulators.bolt import import_bolt
+    from hpobench_llm.tables.importers.command import default_shelf
+
+    if options.given is None or options.spec or options.allow_changed:
+        raise HpobenchError(
+            "import bolt: takes --from FOLDER, with BoLT's published folders in it, and --out DIR"
+        )
+    for folder in import_bolt(options.given, options.out or default_shelf("surrogates")):
+        print(folder)
     return 0
 
 

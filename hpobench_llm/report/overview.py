@@ -101,6 +101,9 @@ class Overview:
 def overview(name: str | Path) -> Overview:
     """Return a table at a glance.
 
+    >>> overview("lora-nano").size.configurations
+    1536
+
     Raises:
         UnknownNameError: there is no such table.
         IntegrityError: it is damaged.

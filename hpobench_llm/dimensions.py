@@ -15,7 +15,12 @@ _ROUNDING = 2.0**-24  # the relative error of a number that was once stored in 3
 
 @dataclass(frozen=True, slots=True)
 class Float:
-    """A real interval `[low, high]`."""
+    """A real interval `[low, high]`.
+
+    Example:
+        >>> Float("dropout", 0.0, 0.5).from_unit(0.5)
+        0.25
+    """
 
     name: str
     low: float
@@ -52,7 +57,12 @@ class Float:
 
 @dataclass(frozen=True, slots=True)
 class Integer:
-    """The integers from `low` to `high`, both included."""
+    """The integers from `low` to `high`, both included.
+
+    Example:
+        >>> Integer("layers", 1, 12).to_unit(12)
+        1.0
+    """
 
     name: str
     low: int
@@ -91,7 +101,12 @@ class Integer:
 
 @dataclass(frozen=True, slots=True)
 class Ordinal:
-    """A finite, increasing list of numbers; `log` spaces the unit encoding by their logarithm."""
+    """A finite, increasing list of numbers; `log` spaces the unit encoding by their logarithm.
+
+    Example:
+        >>> Ordinal("rank", (4, 16, 64), log=True).from_unit(0.6)
+        16
+    """
 
     name: str
     values: tuple[int | float, ...]
@@ -143,7 +158,12 @@ class Ordinal:
 
 @dataclass(frozen=True, slots=True)
 class Categorical:
-    """A finite list of names without an order."""
+    """A finite list of names without an order.
+
+    Example:
+        >>> Categorical("schedule", ("cosine", "linear")).level("linear")
+        1
+    """
 
     name: str
     values: tuple[str, ...]

@@ -19,6 +19,10 @@ class Evaluation:
     training and evaluation up to this fidelity, `tokens` the tokens trained on; NaN is unknown.
     `constraints` holds, for each constraint that the benchmark was given, by how much its bound is
     exceeded: at most 0 where it is kept, infinite where the quantity was not measured.
+
+    Example:
+        >>> Evaluation(metrics={"val_loss": 3.7}, cost_seconds=2.0).feasible
+        True
     """
 
     metrics: Mapping[str, float]

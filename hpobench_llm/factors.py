@@ -25,7 +25,15 @@ _MOST_COMBINATIONS = 10**7  # of levels, among which those that sum to one are l
 
 @dataclass(frozen=True, slots=True)
 class Simplex:
-    """Neighbouring axes of a space whose values are proportions of one whole."""
+    """Neighbouring axes of a space whose values are proportions of one whole.
+
+    Example:
+        >>> from hpobench_llm.space import Float, Space
+        >>> shares = Float("code", 0.0, 1.0), Float("prose", 0.0, 1.0)
+        >>> space = Space(shares, (Simplex("mixture", ("code", "prose")),))
+        >>> sum(space.sample(0).values())
+        1.0
+    """
 
     name: str
     axes: tuple[str, ...]

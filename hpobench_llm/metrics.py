@@ -28,6 +28,11 @@ class Metric:
 
     `role` says what it is for: an `objective` to optimize, a benchmark `score`, a `cost`, or a
     `diagnostic` that helps to understand a run. Any of them can be optimized where it is named.
+
+    Example:
+        >>> accuracy = Metric(name="accuracy", unit="share", direction="maximize", worst=0.0)
+        >>> accuracy.to_loss(0.8), accuracy.to_loss(float("nan"))
+        (-0.8, -0.0)
     """
 
     name: str
@@ -79,7 +84,12 @@ class Metric:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fidelity:
-    """A resource axis along which a run was measured: its increasing values, the last in full."""
+    """A resource axis along which a run was measured: its increasing values, the last in full.
+
+    Example:
+        >>> Fidelity(name="step", unit="steps", values=(8, 64, 128)).full
+        128
+    """
 
     name: str
     unit: str

@@ -61,6 +61,13 @@ class Space:
     """An ordered, immutable product of dimensions, some of which may be bound to sum to one.
 
     `factors` are what it is a product of: each simplex, and each axis that is in none.
+
+    Example:
+        >>> space = Space((Float("lr", 1e-5, 1e-1, log=True), Ordinal("rank", (4, 16))))
+        >>> space.canonical({"rank": 16.0, "lr": 1e-3})
+        {'lr': 0.001, 'rank': 16}
+        >>> space.to_unit([{"lr": 1e-3, "rank": 16}]).round(3).tolist()
+        [[0.5, 1.0]]
     """
 
     dimensions: tuple[Dimension, ...]

@@ -192,6 +192,13 @@ def to_botorch(
         noise: add the benchmark's noise between seeds to what is observed.
         negate: give what is to be maximized.
 
+    Example:
+        >>> import torch
+        >>> from hpobench_llm import load
+        >>> problem = to_botorch(load("lora-nano"), ["val_loss"])
+        >>> problem(torch.zeros(1, problem.dim, dtype=torch.double)).shape
+        torch.Size([1])
+
     Raises:
         UnknownNameError: there is no such metric.
         ConfigurationError: the noise or the fidelity that is asked for is not known.

@@ -36,6 +36,11 @@ def to_configspace(
     logarithmic is kept in the hyperparameter's `meta`, beside its unit. Combinations of levels of
     proportions that do not sum to one are forbidden.
 
+    Example:
+        >>> from hpobench_llm import load
+        >>> to_configspace(load("lora-nano").space)["rank"].sequence
+        (1, 4, 16, 64)
+
     Raises:
         ConfigurationError: proportions are ranges, whose sum ConfigSpace has no clause for.
     """

@@ -30,6 +30,13 @@ class HPOBenchDictionary:
     worst; `cost` is in seconds, and `info` holds all else. Where HPOBench draws a seed when none
     is given, `rng=None` here is the mean over the benchmark's seeds, and an integer is that seed;
     a generator draws one of them, which `info["seed"]` names.
+
+    Example:
+        >>> from hpobench_llm import load
+        >>> old = HPOBenchDictionary(load("lora-nano"))
+        >>> config, loss = load("lora-nano").optimum("val_loss")
+        >>> old.objective_function(config)["function_value"] == loss
+        True
     """
 
     def __init__(self, benchmark: Benchmark) -> None:

@@ -52,6 +52,15 @@ class OptunaObjective:
         fidelity: where to query, None in full.
         seed: the benchmark's seed, None for the mean over them.
 
+    Example:
+        >>> import optuna
+        >>> from hpobench_llm import load
+        >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
+        >>> study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        >>> study.optimize(OptunaObjective(load("lora-nano")), n_trials=3)
+        >>> len(study.trials)
+        3
+
     Raises:
         UnknownNameError: there is no such metric.
     """

@@ -22,6 +22,12 @@ class OptunaHubProblem(OptunaObjective, BaseProblem):  # type: ignore[misc]
     """An `OptunaObjective` with the properties and methods of `optunahub.benchmarks.BaseProblem`.
 
     Arguments, parameters, attributes and constraints of a trial are those of `OptunaObjective`.
+
+    Example:
+        >>> from hpobench_llm import load
+        >>> problem = OptunaHubProblem(load("toy-bowl"))
+        >>> sorted(problem.search_space) == sorted(load("toy-bowl").space.names)
+        True
     """
 
     @property

@@ -34,6 +34,13 @@ class SyneTuneBlackbox(Blackbox):  # type: ignore[misc]
     out: in Syne Tune a resource is positive. Proportions are their sticks, see
     `hpobench_llm.sticks`, and become what was measured nearest.
 
+    Example:
+        >>> from hpobench_llm import load
+        >>> blackbox = SyneTuneBlackbox(load("lora-nano"))
+        >>> config, _ = load("lora-nano").optimum("val_loss")
+        >>> blackbox(config, fidelity={"step": 128}, seed=0)["val_loss"] < 3.7
+        True
+
     Raises:
         ConfigurationError: the benchmark has several fidelity axes, which Syne Tune cannot take.
     """

@@ -89,6 +89,14 @@ class Benchmark(ABC):
                 one of them.
             metrics: which metrics to answer; None for all that were measured there.
 
+        Example:
+            >>> from hpobench_llm import load
+            >>> benchmark = load("lora-nano")
+            >>> config, _ = benchmark.optimum("val_loss")
+            >>> answer = benchmark.query(config, fidelity={"step": 64})
+            >>> answer.status, round(answer.metrics["val_loss"], 3)
+            ('ok', 3.673)
+
         Raises:
             ConfigurationError: the configuration does not lie in the space, or an argument has
                 the wrong type.
@@ -108,6 +116,13 @@ class Benchmark(ABC):
         Returns a frame with one row per configuration, in order: the metrics, `status`,
         `cost_seconds`, `tokens`, and `constraint_<name>` for each constraint; a metric that was
         not measured is NaN.
+
+        Example:
+            >>> from hpobench_llm import load
+            >>> benchmark = load("lora-nano")
+            >>> frame = benchmark.query_many(benchmark.configurations(), seed=0)
+            >>> int((frame["status"] == "ok").sum())
+            1202
         """
         answers = [self.query(row, fidelity=fidelity, seed=seed) for row in as_rows(configs)]
         columns: dict[str, list[object]] = {
@@ -122,7 +137,14 @@ class Benchmark(ABC):
         return pd.DataFrame(columns)
 
     def measures(self) -> dict[str, str]:
-        """Return what `constrained` may bound, with units: none unless a benchmark says so."""
+        """Return what `constrained` may bound, with units: none unless a benchmark says so.
+
+        Example:
+            >>> from hpobench_llm import load
+            >>> benchmark = load("lora-nano")
+            >>> benchmark.measures()["peak_memory_bytes"]
+            'bytes'
+        """
         return {}
 
     def constrained(self, bounds: Mapping[str, float]) -> Self:
@@ -131,6 +153,13 @@ class Benchmark(ABC):
         Every evaluation then says by how much each bound is exceeded, and `optimum` and
         `pareto_front` are those of the configurations that keep them. A bound on a metric that is
         maximized is a lower one. Bounds that were given before stay, unless named again.
+
+        Example:
+            >>> from hpobench_llm import load
+            >>> benchmark = load("lora-nano")
+            >>> small = benchmark.constrained({"trainable_parameters": 50_000})
+            >>> small.optimum("val_loss")[0]["rank"]
+            4
 
         Raises:
             UnknownNameError: nothing of that name was measured.
@@ -175,6 +204,13 @@ class Benchmark(ABC):
 
         It is the best of the answers that an optimizer gets; regret is against `judge()`'s.
 
+        Example:
+            >>> from hpobench_llm import load
+            >>> benchmark = load("lora-nano")
+            >>> config, loss = benchmark.optimum("val_loss")
+            >>> round(loss, 4)
+            3.6304
+
         Raises:
             UnknownNameError: there is no such metric.
             NotMeasuredError: no run in full is ok, has the metric and keeps the constraints.
@@ -190,6 +226,12 @@ class Benchmark(ABC):
         A configuration whose run failed or breaks a constraint is none of them. Of a space that
         cannot be listed it is the front of 20,000 uniform draws. Columns: `config_id`, the
         hyperparameters, the metrics in their own units.
+
+        Example:
+            >>> from hpobench_llm import load
+            >>> benchmark = load("lora-nano")
+            >>> len(benchmark.pareto_front(["val_loss", "score_blimp_margin"]))
+            9
 
         Raises:
             UnknownNameError, NotMeasuredError: as `optimum`.
@@ -225,6 +267,13 @@ class Benchmark(ABC):
                 by name, or an array `(n_points, n_metrics)`. A point with NaN adds nothing.
             reference: the point in own units; None: `reference_point(metrics)`.
 
+        Example:
+            >>> from hpobench_llm import load
+            >>> benchmark = load("lora-nano")
+            >>> both = ["val_loss", "score_blimp_margin"]
+            >>> round(benchmark.hypervolume(both, benchmark.pareto_front(both)), 3)
+            0.661
+
         Raises:
             UnknownNameError: there is no such metric, or the points have none of that name.
             NotMeasuredError: as `pareto_front`.
@@ -241,12 +290,25 @@ class Benchmark(ABC):
         return scale.hypervolume(values * np.array([metric.sign for metric in chosen]))
 
     def noise(self, metric: str) -> Noise:
-        """Return the noise between seeds of a good run in full, in two parts; NaN: unknown."""
+        """Return the noise between seeds of a good run in full, in two parts; NaN: unknown.
+
+        Example:
+            >>> from hpobench_llm import load
+            >>> benchmark = load("lora-nano")
+            >>> round(benchmark.noise("val_loss").shift, 4)
+            0.0092
+        """
         select(self.metrics, (metric,), self.name)
         return Noise(float("nan"), float("nan"))
 
     def configurations(self) -> pd.DataFrame:
         """Return all configurations: `config_id` and one column for each axis.
+
+        Example:
+            >>> from hpobench_llm import load
+            >>> benchmark = load("lora-nano")
+            >>> len(benchmark.configurations())
+            1536
 
         Raises:
             ConfigurationError: the space has a continuous dimension.

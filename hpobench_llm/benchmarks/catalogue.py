@@ -21,7 +21,12 @@ CAMPAIGNS = Path("collect")
 
 
 def list_benchmarks() -> list[str]:
-    """Return the names that `load` knows: sealed tables, then toys."""
+    """Return the names that `load` knows: sealed tables, then toys.
+
+    Example:
+        >>> "lora-nano" in list_benchmarks()
+        True
+    """
     return [*list_artefacts("tables"), *TOYS]
 
 
@@ -36,6 +41,12 @@ def load(name: str | Path, kind: Kind = "table", *, allow_poor: bool = False) ->
             `live` trains what it is asked for. A toy is its own table. An imported emulator is a
             surrogate too.
         allow_poor: also open a surrogate that did not pass its ranking check.
+
+    Example:
+        >>> load("lora-nano").optimum("val_loss")[0]["rank"]
+        64
+        >>> load("lora-nano", "surrogate").kind
+        'surrogate'
 
     Raises:
         UnknownNameError: there is none of that name or kind.

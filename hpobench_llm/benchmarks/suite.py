@@ -68,7 +68,12 @@ class Suite:
 
 
 def list_suites() -> dict[str, Path]:
-    """Return the file of every suite by name; where a name stands twice, the first wins."""
+    """Return the file of every suite by name; where a name stands twice, the first wins.
+
+    Example:
+        >>> "lora" in list_suites()
+        True
+    """
     found: dict[str, Path] = {}
     for shelf in shelves("tables"):
         for path in sorted(shelf.glob("suites/*.toml")):
@@ -78,6 +83,10 @@ def list_suites() -> dict[str, Path]:
 
 def suite(name: str | Path) -> Suite:
     """Return a suite by its name or its file, once its tables are those that it was made of.
+
+    Example:
+        >>> suite("lora").problems[0].table
+        'lora-nano'
 
     Raises:
         UnknownNameError: there is none of that name.

@@ -30,6 +30,10 @@ class Suggestion:
 
     `resumes` is the number of a finished trial of the same configuration at a lower fidelity,
     which is trained on from there: how a method pauses, promotes and continues.
+
+    Example:
+        >>> Suggestion({"rank": 8, "lr": 1e-3}, fidelity={"step": 8}).fidelity
+        {'step': 8}
     """
 
     config: Configuration

@@ -47,7 +47,12 @@ _REGISTRY = _Registry()
 
 
 def list_optimizers() -> Mapping[str, Entry]:
-    """Return the optimizers by name, plug-ins included; a plug-in's entry imports its module."""
+    """Return the optimizers by name, plug-ins included; a plug-in's entry imports its module.
+
+    Example:
+        >>> list_optimizers()["asha"].fidelity
+        True
+    """
     return _REGISTRY
 
 
@@ -95,6 +100,14 @@ def build(
     constraints: Sequence[Constraint] = (),
 ) -> Optimizer:
     """Build an optimizer by its name or its class; the arguments are those of `Optimizer`.
+
+    Example:
+        >>> from hpobench_llm import load
+        >>> benchmark = load("toy-bowl")
+        >>> told = {"space": benchmark.space, "objectives": (benchmark.metrics["val_loss"],)}
+        >>> optimizer = build("sobol", budget=4, seed=0, **told)
+        >>> optimizer.ask().number
+        0
 
     Raises:
         UnknownNameError: there is none of that name.

@@ -58,6 +58,7 @@ def publish(
         to: `hf://org/name`, where all of it becomes one commit; empty: nowhere.
 
     Example:
+        >>> from hpobench_llm import load
         >>> published = publish("site", tables=["lora-nano"])
         >>> load(published.folder / "tables" / "lora-nano").name
         'lora-nano'

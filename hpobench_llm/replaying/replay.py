@@ -58,6 +58,11 @@ def replay(
         checkpoint_seconds: what it takes to resume a trial; None: it begins anew.
         count_optimizer_seconds: let the optimizer's own time pass on the clock.
 
+    Example:
+        >>> trajectory = replay("lora-nano", "random", budget=20, seed=0)
+        >>> print(f"{trajectory.to_frame()['val_loss'].min():.3f}")
+        3.705
+
     Raises:
         UnknownNameError: there is no such benchmark, optimizer, metric or unit.
         ConfigurationError: a budget, a number of workers, a seed, a time or a source that cannot

@@ -106,6 +106,12 @@ class Trajectory:
 
         A name that several columns would then share, as that of a hyperparameter `status`, keeps
         its kind in each of them that has one: `config.status`.
+
+        Example:
+            >>> from hpobench_llm import replay
+            >>> frame = replay("toy-bowl", "random", budget=5, seed=0).to_frame()
+            >>> frame["trial"].tolist()
+            [0, 1, 2, 3, 4]
         """
         return self.frame.rename(columns=short_names(self.frame.columns))
 
@@ -114,6 +120,11 @@ class Trajectory:
 
         `optimizer_seconds` is measured, so it differs from replay to replay: it goes into a
         second file beside the first, `<stem>.optimizer_seconds.parquet`.
+
+        Example:
+            >>> from hpobench_llm import replay
+            >>> replay("toy-bowl", "random", budget=5, seed=0).save("trajectory.parquet").name
+            'trajectory.parquet'
         """
         return save_trials(self.frame, Path(path))
 

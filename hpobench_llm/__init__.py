@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from hpobench_llm.optimizers.registry import list_optimizers
     from hpobench_llm.replaying.replay import replay
     from hpobench_llm.report.compare import compare
+    from hpobench_llm.study import Study
 
 __version__ = "0.1.0"
 __all__ = [
+    "Study",
     "__version__",
     "collect_grid",
     "compare",
@@ -29,6 +31,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Study": "hpobench_llm.study",
     "collect_grid": "hpobench_llm.collect.collection",
     "compare": "hpobench_llm.report.compare",
     "list_benchmarks": "hpobench_llm.benchmarks.catalogue",

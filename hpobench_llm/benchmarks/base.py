@@ -157,6 +157,12 @@ class Benchmark(ABC):
         made.constraints = tuple(kept.values())
         return made
 
+    def called(self, name: str) -> Self:
+        """Return this benchmark under another name, which its results are then filed under."""
+        made = self._other()
+        made.name = name
+        return made
+
     def identity(self, metrics: Sequence[str] = ()) -> dict[str, str]:
         """Return kind and sums, to print beside results; of a surrogate its quality too."""
         return {"kind": self.kind} | ({"sha256": self.sha256} if self.sha256 else {})

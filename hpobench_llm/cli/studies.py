@@ -14,7 +14,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     replay = commands.add_parser(
         "replay",
         help="run a study; started again, it continues",
-        description="Run a study. Started again, it runs what is missing and what has failed.",
+        description="Run a study. Started again, it runs what is missing and what has failed; "
+        "with more seeds, optimizers, benchmarks or budget in its file, what is new alone.",
         epilog="Exit status: 0 all replays are done, 1 some have failed, 2 an error.",
     )
     replay.add_argument("study", type=Path, metavar="STUDY.toml")
@@ -45,6 +46,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _replay(options: argparse.Namespace) -> int:
     from hpobench_llm.studies.checks import read_study
     from hpobench_llm.studies.execution import run_study
+    from hpobench_llm.studies.outlook import outlook
 
     if options.processes is not None and options.processes < 1:
         raise HpobenchError(f"--processes must be at least 1, got {options.processes}")
@@ -52,6 +54,8 @@ def _replay(options: argparse.Namespace) -> int:
         raise HpobenchError(f"--address {options.address} needs --executor ray")
     study = read_study(options.study)
     total = len(study.spec.cells())
+    for line in outlook(study):
+        say(f"replay: {line}")
     with Progress(total, f"replay {study.spec.name}") as progress:
         outcome = run_study(
             study,

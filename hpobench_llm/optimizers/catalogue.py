@@ -155,6 +155,7 @@ ENTRIES = {
         "model-based",
         "scikit-learn",
         "random forest, as SMAC3's hyperparameter facade",
+        plans=True,
     ),
     "bore": Entry(
         "model_based.bore:Bore",

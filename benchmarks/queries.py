@@ -107,6 +107,11 @@ def of_table(bench: TabularBenchmark, rng: np.random.Generator) -> Iterator[Case
     yield Case(name, "snap(config)", one_by_one(bench.snap, between))
 
 
+def of_loading(name: str) -> Iterator[Case]:
+    """Yield the opening of a table: sums, every row and every configuration checked."""
+    yield Case(name, "load(name), ms", lambda: load(name))
+
+
 def scattered(rng: np.random.Generator) -> TabularBenchmark:
     """Return a table in memory that is no grid: 2,048 points of 7 axes, 3 seeds, 10 levels."""
     space = Space(tuple(Float(f"x{number}", 0.0, 1.0) for number in range(7)))
@@ -223,7 +228,7 @@ def cases(options: argparse.Namespace) -> list[Case]:
     bench = load(options.table)
     if not isinstance(bench, TabularBenchmark):
         raise SystemExit(f"{options.table} is no table")
-    found = [*of_table(bench, rng), *of_table(scattered(rng), rng)]
+    found = [*of_loading(options.table), *of_table(bench, rng), *of_table(scattered(rng), rng)]
     shipped = list(list_artefacts("surrogates"))
     for name in shipped if options.surrogate is None else options.surrogate:
         surrogate = load(name, kind="surrogate", allow_poor=True)

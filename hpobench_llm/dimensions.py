@@ -28,6 +28,8 @@ class Float:
 
     def canonical(self, value: object) -> float:
         """Return the value as a float inside the bounds."""
+        if type(value) is float and self.low <= value <= self.high:  # the common case, at once
+            return value
         number = _number(self.name, value)
         inside = min(max(number, self.low), self.high)
         if not math.isclose(number, inside, rel_tol=_ROUNDING):
@@ -63,6 +65,8 @@ class Integer:
 
     def canonical(self, value: object) -> int:
         """Return the value as an int inside the bounds."""
+        if type(value) is int and self.low <= value <= self.high:  # the common case, at once
+            return value
         number = _number(self.name, value)
         if number != int(number):
             raise ConfigurationError(f"`{self.name}`: an integer is expected, got {shown(value)}")
@@ -106,6 +110,8 @@ class Ordinal:
 
     def canonical(self, value: object) -> int | float:
         """Return the value as the axis spells it."""
+        if (type(value) is float or type(value) is int) and value in self.values:
+            return self.values[self.values.index(value)]  # the common case, at once
         return self.values[self.level(value)]
 
     @property

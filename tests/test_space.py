@@ -1,5 +1,6 @@
 """The space: round trips, one id for every spelling, errors that name the nearest."""
 
+import hashlib
 import json
 import math
 
@@ -50,6 +51,31 @@ def test_id_ignores_key_order_and_the_spelling_of_numbers(config, random):
     spelled = {k: float(config[k]) if k == "rank" else config[k] for k in keys}
     spelled["alpha_ratio"] = np.float64(config["alpha_ratio"])
     assert MIXED.config_id(spelled) == MIXED.config_id(config)
+
+
+@given(configurations, st.text())
+def test_an_id_is_the_sum_of_sorted_json(config, name):
+    """Ids of tables from before stay what they are, whatever stands in a name."""
+    space = Space((*MIXED.dimensions[:4], Categorical("target", ("q", "qv", "all", f"x{name}"))))
+    config |= {"target": f"x{name}"}
+    plain = {k: v if isinstance(v, str) else float(v) for k, v in config.items()}
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    assert space.config_id(config) == hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@given(st.lists(configurations, min_size=1))
+def test_rows_given_as_columns_are_the_same_configurations(configs):
+    columns = {name: [config[name] for config in configs] for name in reversed(MIXED.names)}
+    rows = MIXED.canonical_rows(columns)
+    assert rows == [MIXED.canonical(config) for config in configs]
+    assert [list(row) for row in rows] == [list(MIXED.names)] * len(configs)
+
+
+def test_the_first_row_that_is_no_configuration_is_named():
+    good = {"lr": 1e-3, "dropout": 0.0, "rank": 8, "alpha_ratio": 2.0, "target": "q"}
+    columns = {name: [value, value] for name, value in good.items()} | {"rank": [8, 1024]}
+    with pytest.raises(ConfigurationError, match=r"'rank': 1024, .*`rank`: 1024 is outside"):
+        MIXED.canonical_rows(columns)
 
 
 @given(configurations, configurations)

@@ -276,7 +276,7 @@ class Benchmark(ABC):
         names = [axis.name for axis in self.fidelities]
         if is_number(fidelity) and len(names) == 1:
             fidelity = {names[0]: fidelity}
-        if not isinstance(fidelity, Mapping | None):
+        if fidelity is not None and not isinstance(fidelity, Mapping):
             raise ConfigurationError(
                 f"{self.name}: fidelity: a value by name of {', '.join(names) or 'no axis'} is "
                 f"expected, got {shown(fidelity)}"

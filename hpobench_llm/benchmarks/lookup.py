@@ -1,6 +1,8 @@
 """Where a table's configurations stand: one found by its values, many as columns at once."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, repeat
 from operator import itemgetter
 
@@ -31,10 +33,19 @@ class Lookup:
             d.name: pd.Index(d.values) for d in space.dimensions if isinstance(d, Categorical)
         }
         self._nominal = np.array([isinstance(d, Categorical) for d in space.dimensions])
-        self._units = np.ascontiguousarray(space.to_unit(configs).T)  # a row a dimension: faster
-        frame = pd.DataFrame(list(configs), columns=list(names))
-        self._matrix = self._columns(frame)
-        self._order, self._steps = _descent(self._matrix)
+
+    @cached_property
+    def _units(self) -> NDArray[np.float64]:
+        """The configurations in the unit encoding, a row a dimension: faster."""
+        return np.ascontiguousarray(self.space.to_unit(self.configs).T)
+
+    @cached_property
+    def _matrix(self) -> NDArray[np.float64]:
+        return self._columns(pd.DataFrame(list(self.configs), columns=list(self.space.names)))
+
+    @cached_property
+    def _sums(self) -> "_Sums":
+        return _Sums.of(self._matrix)
 
     def find(self, config: Mapping[str, object]) -> int:
         """Return a configuration's position.
@@ -101,10 +112,7 @@ class Lookup:
                     f"unknown hyperparameter {column!r}{nearest(column, names)}"
                 )
         matrix = self._columns(frame)
-        prefix = np.zeros(len(frame), dtype=np.intp)
-        for values, (on_axis, prefixes) in zip(matrix.T, self._steps, strict=False):
-            prefix = _place(prefixes, prefix * len(on_axis) + _place(on_axis, values))
-        found = self._order[prefix]
+        found = self._sums.find(matrix)
         known = (self._matrix[found] == matrix).all(axis=1)
         strange = np.flatnonzero(~known)
         if len(strange):  # another spelling, an unknown one, or an error to be worded
@@ -143,28 +151,37 @@ class Lookup:
         return array.astype(np.intp)
 
 
-def _descent(
-    matrix: NDArray[np.float64],
-) -> tuple[Positions, list[tuple[NDArray[np.float64], Positions]]]:
-    """Return how to find the rows of `(n, d)` column by column, as in a sorted tree.
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """The 64-bit sums of a matrix's rows, in order, and whose each is."""
 
-    A step holds the values on its axis and which pairs (prefix so far, value) exist; the number of
-    such a pair is the prefix of the next step. At the end it is the place in the order returned:
-    where columns are left, no two rows have one prefix any more. A row that is not among them ends
-    anywhere.
-    """
-    prefix = np.zeros(len(matrix), dtype=np.intp)
-    steps: list[tuple[NDArray[np.float64], Positions]] = []
-    for column in matrix.T:
-        if steps and len(steps[-1][1]) == len(matrix):
-            break
-        on_axis, code = np.unique(column, return_inverse=True)
-        prefixes, prefix = np.unique(prefix * len(on_axis) + code, return_inverse=True)
-        steps.append((on_axis, prefixes))
-    return np.argsort(prefix, kind="stable"), steps
+    weights: NDArray[np.uint64]
+    ordered: NDArray[np.uint64]
+    whose: Positions
+
+    @staticmethod
+    def of(matrix: NDArray[np.float64]) -> "_Sums":
+        """Return the sums of `(n, d)`.
+
+        Should two rows have one sum, the row that is not found by it is looked at one by one.
+        """
+        rng = np.random.default_rng(0)
+        odd = rng.integers(2**63, size=matrix.shape[1:], dtype=np.uint64)
+        odd |= np.uint64(1)
+        sums = _row_sums(matrix, odd)
+        whose = np.argsort(sums)
+        return _Sums(odd, sums[whose], whose)
+
+    def find(self, matrix: NDArray[np.float64]) -> Positions:
+        """Return the row that each of `(n, d)` is; one that is none becomes any."""
+        place = np.searchsorted(self.ordered, _row_sums(matrix, self.weights))
+        return self.whose[np.minimum(place, len(self.whose) - 1)]
 
 
-def _place(ordered: NDArray[np.generic], values: NDArray[np.generic]) -> Positions:
-    """Return where values would stand among the ordered ones, clipped to their range."""
-    place: Positions = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
-    return place
+def _row_sums(matrix: NDArray[np.float64], weights: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return `(n,)` sums modulo 2^64 of the bits of `(n, d)`, equal for equal rows."""
+    sums = np.zeros(len(matrix), dtype=np.uint64)
+    for column, weight in zip(matrix.T, weights, strict=True):
+        bits = (column + 0.0).view(np.uint64)  # and -0.0 becomes 0.0
+        sums += (bits ^ (bits >> np.uint64(32))) * weight  # a small number's low bits are all 0
+    return sums

@@ -29,6 +29,7 @@ from hpobench_llm.tables.table import Table
 
 MANY = 10  # seeds that a message still lists
 _OK = STATUSES.index("ok")
+_NONE: Mapping[str, float] = MappingProxyType({})
 
 
 class TabularBenchmark(Benchmark):
@@ -60,10 +61,7 @@ class TabularBenchmark(Benchmark):
         self.seeds = metadata.seeds
         positions, _ = pd.factorize(table.frame["config_id"])
         first = table.frame[list(self.space.names)][~pd.Series(positions).duplicated().to_numpy()]
-        configs = [
-            self.space.canonical({str(k): v for k, v in row.items()})
-            for row in first.to_dict("records")
-        ]
+        configs = self.space.canonical_rows({n: first[n].tolist() for n in self.space.names})
         self._lookup = Lookup(self.space, configs)
         self._measures = {n: c.unit for n, c in metadata.columns.items() if c.measure}
         self._cells = Cells(
@@ -100,9 +98,21 @@ class TabularBenchmark(Benchmark):
         level = self._level(fidelity)
         page = self._page(level, seed)
         position = self._lookup.find(config)
-        code = page.status[position] if position >= 0 else -1
-        if code < 0:
+        plain = metrics is None and not self.constraints
+        answer = page.answers.get(position) if plain else None
+        if answer is not None:
+            return answer
+        if position < 0 or page.status[position] < 0:
             raise self._absent(position, config, level, seed)
+        answer = self._evaluation(page, position, level, metrics)
+        if plain:
+            page.answers[position] = answer
+        return answer
+
+    def _evaluation(
+        self, page: Page, position: int, level: Level, metrics: Sequence[str] | None
+    ) -> Evaluation:
+        code = page.status[position]
         row = page.values[position].tolist()
         wanted = self._columns if metrics is None else self._wanted(metrics)
         values = {n: value for n, number in wanted.items() if isfinite(value := row[number])}
@@ -115,7 +125,9 @@ class TabularBenchmark(Benchmark):
             tokens=row[self._cells.columns[TOKENS]],
             constraints=MappingProxyType(
                 {c.name: c.excess(row[self._cells.columns[c.name]]) for c in self.constraints}
-            ),
+            )
+            if self.constraints
+            else _NONE,
         )
 
     def query_many(
@@ -226,16 +238,16 @@ class TabularBenchmark(Benchmark):
         Raises:
             NotInTableError: none was.
         """
-        canonical = self.space.canonical(config)
         level = self._level(fidelity)
-        known = self._page(level, seed).status >= 0
-        position = self._lookup.find(canonical)
-        if position >= 0 and known[position]:
-            return canonical
+        status = self._page(level, seed).status
+        position = self._lookup.find(config)
+        if position >= 0 and status[position] >= 0:
+            return dict(self._lookup.configs[position])
+        known = status >= 0
         new = known.copy()
         places = self._lookup.find_many(list(tried))
         new[places[places >= 0]] = False
-        position = self._lookup.nearest(canonical, new if new.any() else known)
+        position = self._lookup.nearest(self.space.canonical(config), new if new.any() else known)
         if position < 0:
             raise NotInTableError(f"{self.name}: nothing was measured{self._where(level, seed)}")
         return dict(self._lookup.configs[position])

@@ -7,11 +7,11 @@ as a share of the way to the table's median? And how well does it order the best
 optimizers end, beside what a second seed does? Random choice gives 1 and 0.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import kendalltau
+
+from hpobench_llm.surrogates.record import Location
 
 BEST, SHARE_BAR = 10, 0.1
 TAU_BAR, UNKNOWN_TAU_BAR = 0.5, 0.3  # of the tau between seeds; where too few are repeated
@@ -20,7 +20,7 @@ LEAST = 10  # configurations for a tau
 FloatArray = NDArray[np.float64]
 
 
-def location(truth: FloatArray, predicted: FloatArray, seeds: FloatArray) -> dict[str, Any]:
+def location(truth: FloatArray, predicted: FloatArray, seeds: FloatArray) -> Location:
     """Compare losses on a table with what a surrogate says of the same configurations.
 
     Args:

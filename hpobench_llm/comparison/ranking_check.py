@@ -11,7 +11,6 @@ have to pass.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +33,7 @@ from hpobench_llm.optimizers.registry import build, list_optimizers
 from hpobench_llm.provenance import versions
 from hpobench_llm.replaying.replay import replay
 from hpobench_llm.space import Configuration
+from hpobench_llm.surrogates.record import RankingCheck
 from hpobench_llm.tables.table import Table
 
 # NOMAD is not among them: its models take minutes for some seeds.
@@ -64,7 +64,7 @@ def ranking_check(
     seeds: int = SEEDS,
     budgets: Sequence[int] = BUDGETS,
     on_replay: Callable[[int, int, str], None] = lambda *_: None,
-) -> dict[str, Any]:
+) -> RankingCheck:
     """Run the fixed optimizers on table and surrogate and compare how they rank.
 
     Args:
@@ -86,7 +86,7 @@ def ranking_check(
     measured = TabularBenchmark(table)
     restricted = _OnTheTablesGrid(measured, surrogate)
     metric = measured.metrics[name]
-    made: dict[str, Any] = {
+    check: RankingCheck = {
         "objective": name,
         "seeds": seeds,
         "budgets": list(budgets),
@@ -98,7 +98,7 @@ def ranking_check(
             for side, benchmark in (("table", measured), ("surrogate", restricted))
         }
         usable = [o for o in OPTIMIZERS if _usable(o, measured, metric)]
-        made |= {
+        check |= {
             "optimizers": usable,
             "left_out": [o for o in OPTIMIZERS if o not in usable],
             "versions": versions("hpobench-llm", "numpy", *_libraries(usable)),
@@ -126,18 +126,16 @@ def ranking_check(
                     on_replay(done, total, f"{optimizer} on the {side}")
     except NotMeasuredError as error:
         verdict = f"the check cannot be made: {error}"
-        return made | {"passed": False, "verdict": verdict, "tau": None}
+        return check | {"passed": False, "verdict": verdict, "tau": None}
     ranks = compare_losses(*losses.values(), optimizers=usable, budgets=budgets)
     where = location(*_located(full, table, metric))
-    return (
-        made
-        | ranks
-        | {
-            "location": where,
-            "passed": ranks["passed"] and where["passed"],
-            "verdict": f"{ranks['verdict']}; {where['verdict']}",
-        }
-    )
+    return {
+        **check,
+        **ranks,
+        "location": where,
+        "passed": ranks["passed"] and where["passed"],
+        "verdict": f"{ranks['verdict']}; {where['verdict']}",
+    }
 
 
 def _in_full(benchmark: Benchmark, table: TabularBenchmark, metric: Metric) -> dict[str, float]:

@@ -13,13 +13,14 @@ bar is a share of it. A surrogate can be above the ceiling: it shares the table'
 every optimizer's random start.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest, pearsonr, rankdata, spearmanr
+
+from hpobench_llm.surrogates.record import Cell, Correlations, Ranks, Sides
 
 LEVEL = 0.05  # of the test that tells two optimizers apart on the table
 BAR = 0.8  # of the ceiling
@@ -37,7 +38,7 @@ def compare_losses(
     *,
     optimizers: Sequence[str],
     budgets: Sequence[int],
-) -> dict[str, Any]:
+) -> Ranks:
     """Compare the losses of incumbents `(seeds, optimizers, budgets)`; see the module.
 
     `table` and `surrogate` are paired by seed, `again` is of other seeds. Returns plain JSON:
@@ -54,24 +55,27 @@ def compare_losses(
     ours, theirs, others = (_signs(losses, pairs) for losses in (table, surrogate, again))
     told = _told_apart(ours)
     rng = np.random.default_rng(0)
-    made: dict[str, Any] = {"pairs": int(told.size), "told_apart": int(told.sum())}
-    made["cells"] = _cells(table, surrogate, optimizers, budgets)
-    made["correlation"] = {
-        "surrogate": _correlations(table, surrogate),
-        "table_with_itself": _correlations(table, again),
+    apart = f"the table tells {told.sum()} of {told.size} pairs of optimizers apart"
+    ranks: Ranks = {
+        "pairs": int(told.size),
+        "told_apart": int(told.sum()),
+        "cells": _cells(table, surrogate, optimizers, budgets),
+        "correlation": {
+            "surrogate": _correlations(table, surrogate),
+            "table_with_itself": _correlations(table, again),
+        },
+        "passed": False,
+        "verdict": apart,
+        "tau": None,
+        "interval": None,
     }
-    apart = f"the table tells {made['told_apart']} of {made['pairs']} pairs of optimizers apart"
     if not told.any():
-        return made | {"passed": False, "verdict": apart, "tau": None, "interval": None}
+        return ranks
     ours, theirs, others = ours[:, told], theirs[:, told], others[:, told]
     first, second = (_resampled(len(table), rng) for _ in range(2))
     tau, ceiling = float(_tau(ours, theirs)[0]), float(_tau(ours, others)[0])
     low, high = _interval(_tau(ours, theirs, first, first))
-    made |= {
-        "tau": tau,
-        "interval": [low, high],
-        "ceiling": {"tau": ceiling, "interval": _interval(_tau(ours, others, first, second))},
-    }
+    own = _interval(_tau(ours, others, first, second))
     enough = told.sum() >= LEAST_PAIRS
     passed = bool(enough and tau >= BAR * ceiling and low > 0)
     verdict = f"{apart}; on these Kendall's tau is {tau:.2f} [{low:.2f}, {high:.2f}]"
@@ -82,7 +86,13 @@ def compare_losses(
         verdict += f": it reaches {BAR:.0%} of that"
     else:
         verdict += f": it does not reach {BAR:.0%} of that, or may be 0"
-    return made | {"passed": passed, "verdict": verdict}
+    return ranks | {
+        "tau": tau,
+        "interval": [low, high],
+        "ceiling": {"tau": ceiling, "interval": own},
+        "passed": passed,
+        "verdict": verdict,
+    }
 
 
 def _signs(losses: FloatArray, pairs: list[tuple[int, int]]) -> Signs:
@@ -124,7 +134,7 @@ def _interval(values: FloatArray) -> list[float]:
 
 def _cells(
     table: FloatArray, surrogate: FloatArray, optimizers: Sequence[str], budgets: Sequence[int]
-) -> list[dict[str, Any]]:
+) -> list[Cell]:
     sides = {"table": table, "surrogate": surrogate}
     ranks = {side: rankdata(losses, axis=1).mean(axis=0) for side, losses in sides.items()}
     means = {side: losses.mean(axis=0) for side, losses in sides.items()}
@@ -132,15 +142,19 @@ def _cells(
         {
             "optimizer": optimizer,
             "trials": budget,
-            "mean_rank": {side: float(found[i, j]) for side, found in ranks.items()},
-            "mean_loss": {side: float(found[i, j]) for side, found in means.items()},
+            "mean_rank": _both(ranks, i, j),
+            "mean_loss": _both(means, i, j),
         }
         for i, optimizer in enumerate(optimizers)
         for j, budget in enumerate(budgets)
     ]
 
 
-def _correlations(one: FloatArray, other: FloatArray) -> dict[str, float | None]:
+def _both(sides: Mapping[str, FloatArray], i: int, j: int) -> Sides:
+    return {"table": float(sides["table"][i, j]), "surrogate": float(sides["surrogate"][i, j])}
+
+
+def _correlations(one: FloatArray, other: FloatArray) -> Correlations:
     """Return the correlations of the cells' mean losses; None where a side is constant."""
     x, y = (losses.mean(axis=0).ravel() for losses in (one, other))
     if len(x) < 3 or not np.ptp(x) or not np.ptp(y):

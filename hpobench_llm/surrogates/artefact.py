@@ -8,7 +8,7 @@ text (`model-<n>-<target>.txt`).
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hpobench_llm.artefacts import (
     canonical_json,
@@ -33,6 +33,7 @@ from hpobench_llm.surrogates.files import (
 )
 from hpobench_llm.surrogates.gate import why_poor
 from hpobench_llm.surrogates.noise import Noise
+from hpobench_llm.surrogates.record import DrawsRecord, Quality, RankingCheck
 from hpobench_llm.surrogates.resources import Shape
 from hpobench_llm.surrogates.rows import Target, check_targets
 from hpobench_llm.surrogates.spread import Spread
@@ -64,16 +65,16 @@ class Surrogate:
     rates: tuple[Fitted, ...]
     spread: Spread
     noise: Noise
-    quality: dict[str, Any]
+    quality: Quality
     provenance: dict[str, Any]
 
-    def with_ranking_check(self, outcome: dict[str, Any]) -> "Surrogate":
+    def with_ranking_check(self, outcome: RankingCheck | None) -> "Surrogate":
         """Return the surrogate with the outcome of its ranking check in its quality."""
-        return self.with_quality("ranking_check", outcome)
+        return replace(self, quality=self.quality | {"ranking_check": outcome})
 
-    def with_quality(self, key: str, record: dict[str, Any]) -> "Surrogate":
-        """Return the surrogate with a part of its quality record replaced."""
-        return replace(self, quality=self.quality | {key: record})
+    def with_draws(self, draws: dict[str, DrawsRecord]) -> "Surrogate":
+        """Return the surrogate with what its draws are beside real runs in its quality."""
+        return replace(self, quality=self.quality | {"draws": draws})
 
     def refuse_if_poor(self) -> None:
         """Refuse a surrogate on which a comparison of optimizers may mean nothing (`gate.py`).
@@ -211,6 +212,6 @@ def _checked(raw: dict[str, Any], quality: Any, folder: Path) -> Surrogate:
         rates=read_models(raw["rates"], contents, units, len(shapes)),
         spread=spread,
         noise=noise,
-        quality=quality,
+        quality=cast("Quality", quality),
         provenance=raw["provenance"],
     )

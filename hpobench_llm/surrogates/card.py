@@ -1,14 +1,14 @@
 """`CARD.md` of a surrogate: its quality in words and tables, every figure from `quality.json`."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from hpobench_llm.metrics import Metric
 from hpobench_llm.surrogates.limits import limits
+from hpobench_llm.surrogates.record import Figures, Quality, RankingCheck
 from hpobench_llm.surrogates.words import at_highest, of_kind, percent, shown, small
 
 
-def card(name: str, metrics: Mapping[str, Metric], quality: Mapping[str, Any]) -> str:
+def card(name: str, metrics: Mapping[str, Metric], quality: Quality) -> str:
     """Return the card as Markdown."""
     sections = (
         _head(name, quality),
@@ -27,7 +27,7 @@ def card(name: str, metrics: Mapping[str, Metric], quality: Mapping[str, Any]) -
     return "\n".join(line for section in sections if section for line in (*section, ""))
 
 
-def _head(name: str, quality: Mapping[str, Any]) -> list[str]:
+def _head(name: str, quality: Quality) -> list[str]:
     return [
         f"# Surrogate of {name}",
         "",
@@ -38,7 +38,7 @@ def _head(name: str, quality: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _ranking(check: Mapping[str, Any] | None) -> list[str]:
+def _ranking(check: RankingCheck | None) -> list[str]:
     if not check:
         return []
     lines = ["## Ranking check", "", f"{check['verdict']}.", ""]
@@ -54,7 +54,7 @@ def _ranking(check: Mapping[str, Any] | None) -> list[str]:
         ]
     if check["tau"] is None:
         return lines[:-1]
-    if "cells" not in check:  # of an older design of the check
+    if "cells" not in check or check["interval"] is None:  # of an older design of the check
         return [*lines, "It was made by an older design; `fit --check-only` makes it again."]
     low, high = check["interval"]
     absent = ", ".join(check.get("left_out", []))
@@ -104,7 +104,7 @@ def _ranking(check: Mapping[str, Any] | None) -> list[str]:
     return lines
 
 
-def _metrics(metrics: Mapping[str, Metric], quality: Mapping[str, Any]) -> list[str]:
+def _metrics(metrics: Mapping[str, Metric], quality: Quality) -> list[str]:
     rows = []
     for name, target in of_kind(quality, "metric").items():
         full = at_highest(target)
@@ -129,7 +129,7 @@ def _metrics(metrics: Mapping[str, Metric], quality: Mapping[str, Any]) -> list[
     )
 
 
-def _best_quarter(quality: Mapping[str, Any]) -> list[str]:
+def _best_quarter(quality: Quality) -> list[str]:
     """Where optimizers work: figures of the truly best quarter alone."""
     rows = []
     for name, target in of_kind(quality, "metric").items():
@@ -156,7 +156,7 @@ def _best_quarter(quality: Mapping[str, Any]) -> list[str]:
     )
 
 
-def _draws(quality: Mapping[str, Any]) -> list[str]:
+def _draws(quality: Quality) -> list[str]:
     """What a seed draws, beside what seeds did."""
     rows = []
     for name, draws in quality.get("draws", {}).items():
@@ -179,13 +179,13 @@ def _draws(quality: Mapping[str, Any]) -> list[str]:
     )
 
 
-def _left_out(quality: Mapping[str, Any]) -> list[str]:
+def _left_out(quality: Quality) -> list[str]:
     """What has no signal, and what bounds of time and memory kept out."""
     lines = quality.get("left_out", [])
     return ["## Left out", "", *(f"- {line}." for line in lines)] if lines else []
 
 
-def _statuses(quality: Mapping[str, Any]) -> list[str]:
+def _statuses(quality: Quality) -> list[str]:
     rows = []
     for name, target in of_kind(quality, "probability").items():
         full = at_highest(target)
@@ -210,7 +210,7 @@ def _statuses(quality: Mapping[str, Any]) -> list[str]:
     )
 
 
-def _costs(quality: Mapping[str, Any]) -> list[str]:
+def _costs(quality: Quality) -> list[str]:
     if not quality["resources"]:
         return ["## Costs", "", "The table has none: `cost_seconds` is NaN."]
     return _table(
@@ -231,7 +231,7 @@ def _costs(quality: Mapping[str, Any]) -> list[str]:
     )
 
 
-def _by_fidelity(quality: Mapping[str, Any]) -> list[str]:
+def _by_fidelity(quality: Quality) -> list[str]:
     return _table(
         "By fidelity",
         "",
@@ -250,7 +250,7 @@ def _by_fidelity(quality: Mapping[str, Any]) -> list[str]:
     )
 
 
-def _extrapolation(quality: Mapping[str, Any]) -> list[str]:
+def _extrapolation(quality: Quality) -> list[str]:
     return _table(
         "Held-out regions",
         "One level of an axis left out, the rest fitted, in full. An edge is extrapolation, an "
@@ -271,7 +271,7 @@ def _extrapolation(quality: Mapping[str, Any]) -> list[str]:
     )
 
 
-def _families(quality: Mapping[str, Any]) -> list[str]:
+def _families(quality: Quality) -> list[str]:
     names = list(quality["families"])
     return [
         "## Families compared",
@@ -295,7 +295,7 @@ def _families(quality: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _fit(figures: Mapping[str, Any]) -> tuple[str, str, str]:
+def _fit(figures: Figures) -> tuple[str, str, str]:
     """Return R² with its ceiling, and both rank correlations."""
     return (
         f"{shown(figures['r2'])} ({shown(figures['r2_ceiling'])})",
@@ -304,7 +304,7 @@ def _fit(figures: Mapping[str, Any]) -> tuple[str, str, str]:
     )
 
 
-def _coverage(figures: Mapping[str, Any]) -> str:
+def _coverage(figures: Figures) -> str:
     return " / ".join(percent(value) for value in figures.get("coverage", {}).values())
 
 

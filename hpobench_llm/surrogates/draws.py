@@ -1,7 +1,6 @@
 """Seeded draws beside real runs: how far seeds lie apart, and the best value of a table."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,13 +8,14 @@ import pandas as pd
 from hpobench_llm.surrogates.artefact import Surrogate
 from hpobench_llm.surrogates.encoding import FloatArray
 from hpobench_llm.surrogates.quality import plain
+from hpobench_llm.surrogates.record import Deviations, DrawsRecord
 from hpobench_llm.surrogates.rows import Rows
 from hpobench_llm.surrogates.surface import Surface
 
 SEEDS, REGIONS = 20, 4
 
 
-def check_draws(surrogate: Surrogate, rows: Rows) -> dict[str, Any]:
+def check_draws(surrogate: Surrogate, rows: Rows) -> dict[str, DrawsRecord]:
     """Compare draws at the table's own configurations in full with its runs that are ok.
 
     Returns for each metric, in its own units, plain JSON: `regions`, quarters of the
@@ -37,7 +37,7 @@ def check_draws(surrogate: Surrogate, rows: Rows) -> dict[str, Any]:
     drawn = np.array([np.where(d.status[:, None] == 0, d.values, np.nan) for d in draws])
     ok = frame.loc[frame["status"] == "ok"]
     usual = ok.loc[ok["seed"] == ok["seed"].mode().min()] if len(ok) else ok
-    record = {}
+    record: dict[str, DrawsRecord] = {}
     for column, name in enumerate(surface.names):
         best = max if rows.metrics[name].direction == "maximize" else min
         tables = [_best(best, table) for table in drawn[:, :, column]]
@@ -61,7 +61,7 @@ def _deviations(ok: pd.DataFrame, name: str, config_ids: "pd.Series[str]") -> Fl
     return np.asarray(spread, dtype=np.float64)
 
 
-def _regions(losses: FloatArray, measured: FloatArray, drawn: FloatArray) -> list[dict[str, Any]]:
+def _regions(losses: FloatArray, measured: FloatArray, drawn: FloatArray) -> list[Deviations]:
     """Return the quarters of `(configurations,)` losses; `drawn` is `(seeds, configurations)`."""
     known = np.flatnonzero(np.isfinite(losses))
     order = known[np.argsort(losses[known], kind="stable")]
@@ -71,15 +71,12 @@ def _regions(losses: FloatArray, measured: FloatArray, drawn: FloatArray) -> lis
         runs = drawn[:, repeated]
         several = repeated[np.isfinite(runs).sum(axis=0) > 1]
         spread = np.nanstd(drawn[:, several], axis=0, ddof=1) if len(several) else np.zeros(0)
-        regions.append(
-            plain(
-                {
-                    "repeated": len(repeated),
-                    "measured": _root_mean_square(measured[repeated]),
-                    "drawn": _root_mean_square(spread),
-                }
-            )
-        )
+        region: Deviations = {
+            "repeated": len(repeated),
+            "measured": _root_mean_square(measured[repeated]),
+            "drawn": _root_mean_square(spread),
+        }
+        regions.append(plain(region))
     return regions
 
 

@@ -99,7 +99,7 @@ def fit(
             "code": git_revision(),
         },
     )
-    return surrogate.with_quality("draws", check_draws(surrogate, rows))
+    return surrogate.with_draws(check_draws(surrogate, rows))
 
 
 def _check_installed(library: str) -> None:

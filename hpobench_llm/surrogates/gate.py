@@ -1,14 +1,14 @@
 """The gate: which surrogates `load` refuses unless told otherwise, by their own quality record."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from hpobench_llm.metrics import Fidelity
+from hpobench_llm.surrogates.record import Figures, Quality, TargetRecord
 
 SHARE_OF_CEILING = 0.5
 
 
-def why_poor(quality: Mapping[str, Any], fidelities: Sequence[Fidelity]) -> str:
+def why_poor(quality: Quality, fidelities: Sequence[Fidelity]) -> str:
     """Return what is wrong with a surrogate, as the end of a sentence; empty if nothing is.
 
     Optimizers may rank on it unlike on its table, or look for the best in the wrong place; or it
@@ -39,11 +39,10 @@ def why_poor(quality: Mapping[str, Any], fidelities: Sequence[Fidelity]) -> str:
     )
 
 
-def in_full(target: Mapping[str, Any], fidelities: Sequence[Fidelity]) -> dict[str, Any]:
+def in_full(target: TargetRecord, fidelities: Sequence[Fidelity]) -> Figures:
     """Return the figures of a target at full fidelity; of all rows where none differs there."""
     full = {axis.name: float(axis.full) for axis in fidelities}
-    at: dict[str, Any]
     for at in target["by_fidelity"]:
         if at["fidelity"] == full:
             return at
-    return dict(target["all"])
+    return target["all"]

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +25,7 @@ from hpobench_llm.surrogates.quality import (
     figures,
     probability_figures,
 )
+from hpobench_llm.surrogates.record import CostRecord, Figures, TargetRecord
 from hpobench_llm.surrogates.resources import SECONDS, Resources, resources_of
 from hpobench_llm.surrogates.rows import Rows, Target, in_units
 from hpobench_llm.surrogates.spread import Spread, fit_spread
@@ -57,7 +57,7 @@ class HeldOut:
         self.regions = list(regions(rows)) if self.extrapolate else []
         self.done, self.total = 0, self._count()
 
-    def targets(self) -> dict[str, Any]:
+    def targets(self) -> dict[str, TargetRecord]:
         """Compare, fit and judge metrics and probabilities."""
         rows, learned = self.rows, self.rows.learned()
         found = compare(
@@ -92,7 +92,8 @@ class HeldOut:
         )
         truth, predicted = rows.in_units(rows.values), rows.in_units(found.predicted)
         covered = self._covered(found.predicted, residuals)
-        report = {}
+        axes = [axis.name for axis in rows.fidelities]
+        report: dict[str, TargetRecord] = {}
         for column, target in enumerate(rows.targets):
             use = judged[:, column]
             inside = {level: held[:, column] for level, held in covered.items()}
@@ -109,15 +110,17 @@ class HeldOut:
                 ),
                 "all": self._judge(target, truth, predicted, inside, column, use),
                 "by_fidelity": [
-                    {"fidelity": dict(zip([f.name for f in rows.fidelities], level, strict=True))}
-                    | self._judge(
-                        target,
-                        truth,
-                        predicted,
-                        inside,
-                        column,
-                        use & np.all(rows.levels == level, axis=1),
-                    )
+                    {
+                        "fidelity": dict(zip(axes, level, strict=True)),
+                        **self._judge(
+                            target,
+                            truth,
+                            predicted,
+                            inside,
+                            column,
+                            use & np.all(rows.levels == level, axis=1),
+                        ),
+                    }
                     for level in target.measured_at
                     if level not in target.fixed
                 ],
@@ -134,7 +137,7 @@ class HeldOut:
         self._extrapolate(report, found, residuals, truth, judged)
         return report
 
-    def cost(self) -> dict[str, Any]:
+    def cost(self) -> dict[str, CostRecord]:
         """Compare, fit and judge the rates of seconds and tokens."""
         rows, (shapes, rates) = self.rows, (self.resources.shapes, self.resources.rates)
         self.rates: tuple[Fitted, ...] = ()
@@ -162,7 +165,7 @@ class HeldOut:
         guessed = np.exp(found.predicted)[rows.configuration] * grown
         sums = {"cost_seconds": [c for c, s in enumerate(shapes) if s.name in SECONDS]}
         sums |= {shape.name: [column] for column, shape in enumerate(shapes)}
-        report = {}
+        report: dict[str, CostRecord] = {}
         for name, columns in sums.items():
             parts = [shapes[c].name for c in columns]
             if not parts:
@@ -175,7 +178,8 @@ class HeldOut:
                 "families": [found.winners[c] for c in columns],
                 "held_out_error": [found.errors[c] for c in columns],
                 "median_relative_error": float(np.median(relative)),
-            } | figures(truth[known], answer[known], self.cell[known])
+                **figures(truth[known], answer[known], self.cell[known]),
+            }
         return report
 
     def _judge(
@@ -186,7 +190,7 @@ class HeldOut:
         covered: dict[float, NDArray[np.bool_]],
         column: int,
         use: NDArray[np.bool_],
-    ) -> dict[str, Any]:
+    ) -> Figures:
         if target.kind == "probability":
             return probability_figures(truth[use, column], predicted[use, column])
         held = {level: inside[use] for level, inside in covered.items()}
@@ -239,7 +243,7 @@ class HeldOut:
 
     def _extrapolate(
         self,
-        report: dict[str, Any],
+        report: dict[str, TargetRecord],
         found: Comparison,
         residuals: FloatArray,
         truth: FloatArray,
@@ -263,10 +267,14 @@ class HeldOut:
                 use &= np.isfinite(predicted[:, column])
                 if use.any():
                     report[target.name]["extrapolation"].append(
-                        {"axis": region.axis, "left_out": region.left_out, "kind": region.kind}
-                        | self._judge(
-                            target, truth, units, {coverage: inside[:, column]}, column, use
-                        )
+                        {
+                            "axis": region.axis,
+                            "left_out": region.left_out,
+                            "kind": region.kind,
+                            **self._judge(
+                                target, truth, units, {coverage: inside[:, column]}, column, use
+                            ),
+                        }
                     )
 
     def _clipped(self, predicted: FloatArray) -> FloatArray:

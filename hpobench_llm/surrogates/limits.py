@@ -1,15 +1,15 @@
 """What a surrogate is not good for, said by its own figures."""
 
-from collections.abc import Mapping
-from typing import Any
+from operator import itemgetter
 
+from hpobench_llm.surrogates.record import DrawsRecord, Figures, Quality
 from hpobench_llm.surrogates.words import at_highest, of_kind, percent, shown, small
 
 _WEAK_R2, _COVERAGE_SLACK, _INNER_COVERAGE = 0.8, 0.05, 0.8
 _DRAWN_APART = 2.0  # times the measured deviation, or as little as its half
 
 
-def limits(quality: Mapping[str, Any]) -> list[str]:
+def limits(quality: Quality) -> list[str]:
     """Return the card's section, one line for each weakness."""
     lines = []
     check = quality.get("ranking_check")
@@ -37,20 +37,18 @@ def limits(quality: Mapping[str, Any]) -> list[str]:
                 f"`{name}` between the levels of an axis: without an inner level in its table its "
                 f"90 % intervals hold too few runs there: {', '.join(inner)}."
             )
-        worst = min(
-            (e for e in target["extrapolation"] if e["r2"] is not None),
-            key=lambda e: float(e["r2"]),
-            default=None,
-        )
-        if worst is not None and worst["r2"] < _WEAK_R2:
+        regions = [(r2, e) for e in target["extrapolation"] if (r2 := e["r2"]) is not None]
+        r2, worst = min(regions, key=itemgetter(0), default=(1.0, Figures()))
+        if r2 < _WEAK_R2:
             lines.append(
                 f"`{name}` where nothing near was measured: without {worst['axis']} = "
-                f"{worst['left_out']} in its table, R² there is {shown(worst['r2'])}."
+                f"{worst['left_out']} in its table, R² there is {shown(r2)}."
             )
-        best = target.get("best_quarter", {})
-        if best.get("r2") is not None and best["r2"] < _WEAK_R2:
+        best = target.get("best_quarter", Figures())
+        inside = best.get("r2")
+        if inside is not None and inside < _WEAK_R2:
             lines.append(
-                f"`{name}` among the best quarter of configurations: R² {shown(best['r2'])}, "
+                f"`{name}` among the best quarter of configurations: R² {shown(inside)}, "
                 f"Kendall's tau {shown(best['kendall_tau'])}."
             )
         lines += _odd_draws(name, quality.get("draws", {}).get(name))
@@ -62,7 +60,7 @@ def limits(quality: Mapping[str, Any]) -> list[str]:
     return ["## Not good for", "", *(f"- {line}" for line in lines or ["nothing that shows here"])]
 
 
-def _odd_draws(name: str, draws: Mapping[str, Any] | None) -> list[str]:
+def _odd_draws(name: str, draws: DrawsRecord | None) -> list[str]:
     """Say where draws of a seed are no likely runs."""
     if not draws or not draws["regions"]:
         return []

@@ -1,13 +1,16 @@
 """How good a surrogate is on configurations that it has not seen, as figures in plain JSON."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import kendalltau, spearmanr
 
 from hpobench_llm.surrogates.encoding import FloatArray
+from hpobench_llm.surrogates.record import Deviations, Figures
+
+Record = TypeVar("Record", Figures, Deviations)
 
 COVERAGES = (0.5, 0.8, 0.9)
 
@@ -19,7 +22,7 @@ def figures(
     predicted: FloatArray,
     cell: NDArray[np.intp],
     covered: Mapping[float, NDArray[np.bool_]] | None = None,
-) -> dict[str, Any]:
+) -> Figures:
     """Compare held-out predictions with the truth, in the target's own units.
 
     A cell is a configuration at a fidelity; its truth is the mean over its seeds. `r2`,
@@ -50,7 +53,7 @@ def figures(
         if freedom:
             noise = float((_variances(squares, count, guesses) / count).mean())
             ceiling = max(1.0 - noise / spread, r2)
-    made: dict[str, Any] = {
+    compared: Figures = {
         "runs": len(truth),
         "cells": len(means),
         "r2": r2,
@@ -62,16 +65,16 @@ def figures(
         "kendall_tau_between_seeds": _correlation(kendalltau, firsts, seconds),
     }
     if covered is not None:
-        made["coverage"] = {
+        compared["coverage"] = {
             f"{level:g}": float(held.mean()) if len(held) else None
             for level, held in covered.items()
         }
-    return plain(made)
+    return plain(compared)
 
 
 def best_quarter(
     truth: FloatArray, predicted: FloatArray, cell: NDArray[np.intp], *, sign: float
-) -> dict[str, Any]:
+) -> Figures:
     """Return the figures of the quarter of cells that is truly best, where optimizers work.
 
     `bias` is predicted minus true, on average. `sign` is 1 where lower is better, else -1.
@@ -81,8 +84,8 @@ def best_quarter(
     if not len(means):
         return {"cells": 0}
     inside = (sign * means <= np.quantile(sign * means, 0.25))[place]
-    made = figures(truth[inside], predicted[inside], cell[inside])
-    return made | {"bias": float((predicted[inside] - truth[inside]).mean())}
+    compared = figures(truth[inside], predicted[inside], cell[inside])
+    return compared | {"bias": float((predicted[inside] - truth[inside]).mean())}
 
 
 def _variances(squares: FloatArray, count: NDArray[np.intp], guesses: FloatArray) -> FloatArray:
@@ -103,7 +106,7 @@ def _variances(squares: FloatArray, count: NDArray[np.intp], guesses: FloatArray
     return variances
 
 
-def probability_figures(happened: FloatArray, predicted: FloatArray) -> dict[str, Any]:
+def probability_figures(happened: FloatArray, predicted: FloatArray) -> Figures:
     """Judge held-out probabilities of a status.
 
     `brier` is their mean squared error; `brier_of_the_share` that of answering the status's
@@ -121,25 +124,25 @@ def probability_figures(happened: FloatArray, predicted: FloatArray) -> dict[str
     if len(yes) and len(no):
         above = np.sign(yes[:, None] - no[None, :])
         auc = float((above.mean() + 1.0) / 2.0)
-    return plain(
-        {
-            "runs": len(happened),
-            "share": share,
-            "mean_probability": float(predicted.mean()),
-            "brier": float(((predicted - happened) ** 2).mean()),
-            "brier_of_the_share": share * (1.0 - share),
-            "auc": auc,
-            "right_status": float(((predicted > 0.5) == (happened > 0.5)).mean()),
-        }
-    )
-
-
-def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the mapping with every number that is not finite as None."""
-    return {
-        key: None if isinstance(value, float) and not np.isfinite(value) else value
-        for key, value in values.items()
+    judged: Figures = {
+        "runs": len(happened),
+        "share": share,
+        "mean_probability": float(predicted.mean()),
+        "brier": float(((predicted - happened) ** 2).mean()),
+        "brier_of_the_share": share * (1.0 - share),
+        "auc": auc,
+        "right_status": float(((predicted > 0.5) == (happened > 0.5)).mean()),
     }
+    return plain(judged)
+
+
+def plain(record: Record) -> Record:
+    """Return a record with every number that is not finite as None."""
+    finite = {
+        key: None if isinstance(value, float) and not np.isfinite(value) else value
+        for key, value in record.items()
+    }
+    return cast("Record", finite)
 
 
 def _first_two(

@@ -1,13 +1,13 @@
 """A surrogate's quality in a few lines, for a terminal and beside results."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from hpobench_llm.metrics import Fidelity
 from hpobench_llm.surrogates.gate import in_full
+from hpobench_llm.surrogates.record import Figures, Quality, TargetRecord
 
 
-def summary(quality: Mapping[str, Any]) -> list[str]:
+def summary(quality: Quality) -> list[str]:
     """Return a few lines for a terminal: each target at its highest fidelity, held out."""
     lines = [
         f"{'target':<24} {'family':<8} {'R2':>6} {'best 1/4':>8} {'tau':>6} {'MAE':>9} "
@@ -37,7 +37,7 @@ def summary(quality: Mapping[str, Any]) -> list[str]:
     return [*lines, f"ranking check: {check['verdict'] if check else 'not made'}"]
 
 
-def in_words(quality: Mapping[str, Any], fidelities: Sequence[Fidelity]) -> dict[str, str]:
+def in_words(quality: Quality, fidelities: Sequence[Fidelity]) -> dict[str, str]:
     """Return what has to stand beside results: held-out quality and the ranking check."""
     check = quality.get("ranking_check")
     objective = check["objective"] if check else [*of_kind(quality, "metric"), ""][0]
@@ -53,15 +53,14 @@ def in_words(quality: Mapping[str, Any], fidelities: Sequence[Fidelity]) -> dict
     }
 
 
-def of_kind(quality: Mapping[str, Any], kind: str) -> dict[str, Any]:
+def of_kind(quality: Quality, kind: str) -> dict[str, TargetRecord]:
     """Return the targets that are metrics, or probabilities."""
     return {n: target for n, target in quality["targets"].items() if target["kind"] == kind}
 
 
-def at_highest(target: Mapping[str, Any]) -> dict[str, Any]:
+def at_highest(target: TargetRecord) -> Figures:
     """Return the figures at the highest fidelity; those of all rows where no value differs."""
-    found: dict[str, Any] = target["by_fidelity"][-1] if target["by_fidelity"] else target["all"]
-    return found
+    return target["by_fidelity"][-1] if target["by_fidelity"] else target["all"]
 
 
 def shown(value: float | None) -> str:

@@ -3,6 +3,7 @@
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -119,24 +120,30 @@ def check_rows(frame: pd.DataFrame, metadata: Metadata, where: object) -> None:
     _check_columns(frame, metadata, where)
     axes = list(metadata.space.names)
     fidelities = [fidelity.name for fidelity in metadata.fidelities]
-    unknown = set(frame["status"]) - set(STATUSES)
+    unknown = set(frame["status"].unique()) - set(STATUSES)
     if unknown:
         raise IntegrityError(f"{where}: unknown status {sorted(unknown)}")
     key = ["config_id", "seed", *fidelities]
     twice = np.flatnonzero(frame.duplicated(key))
     if len(twice):
         raise IntegrityError(f"{where}: row {twice[0]} repeats the key {key} of another row")
-    for row in frame[["config_id", *axes]].drop_duplicates().to_dict("records"):
-        values = {name: row[name] for name in axes}
-        try:
-            expected = config_id(metadata.space.canonical(values))
-        except ConfigurationError as error:
-            raise IntegrityError(f"{where}: {values}: {error}") from None
-        if expected != row["config_id"]:
+    distinct = frame[["config_id", *axes]].drop_duplicates()
+    columns = {name: distinct[name].tolist() for name in axes}
+    try:
+        configs = metadata.space.canonical_rows(columns)
+    except ConfigurationError as error:
+        raise IntegrityError(f"{where}: {error}") from None
+    for config, given in zip(configs, distinct["config_id"].tolist(), strict=True):
+        if (expected := config_id(config)) != given:
             raise IntegrityError(
-                f"{where}: config_id {row['config_id']} stands beside {values}, "
-                f"whose id is {expected}"
+                f"{where}: config_id {given} stands beside {config}, whose id is {expected}"
             )
+
+
+def _holds_texts(column: "pd.Series[Any]") -> bool:
+    if isinstance(column.dtype, pd.StringDtype):
+        return not column.hasnans
+    return pd.api.types.infer_dtype(column, skipna=False) == "string"
 
 
 def _check_columns(frame: pd.DataFrame, metadata: Metadata, where: object) -> None:
@@ -162,7 +169,7 @@ def _check_columns(frame: pd.DataFrame, metadata: Metadata, where: object) -> No
             raise IntegrityError(f"{where}: {METADATA_FILE} does not say what `{name}` holds")
     numbers += [name for name, column in metadata.columns.items() if column.measure]
     for name in ("config_id", "status", *names):
-        if pd.api.types.infer_dtype(frame[name], skipna=False) != "string":
+        if not _holds_texts(frame[name]):
             raise IntegrityError(f"{where}: column `{name}` must hold texts, in every row")
     for name in dict.fromkeys(numbers):
         kind = frame[name].dtype

@@ -237,7 +237,7 @@ def test_a_surrogate_that_was_fitted_again_is_noticed(tmp_path, project_root):
     folder.keep(cell, Runner(spec).replay(cell))
     folder.merge({})
     # What is known of its quality is no answer of it.
-    fitted.with_quality("ranking_check", None).write(tmp_path / "mine")
+    fitted.with_ranking_check(None).write(tmp_path / "mine")
     folder, notes = reopened(out, spec)
     assert (folder.missing(), notes) == ([], [])
     model = replace(fitted.models[0], offset=fitted.models[0].offset + 0.01)

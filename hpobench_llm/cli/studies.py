@@ -3,6 +3,7 @@
 import argparse
 import json
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from hpobench_llm.console import say
 from hpobench_llm.errors import HpobenchError
@@ -39,6 +40,12 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         default="front",
         help="of the hypervolume: a tenth of the front's range beyond it, or the metrics' worst",
     )
+    compare.add_argument(
+        "--figures",
+        type=Path,
+        metavar="DIR",
+        help="write the pictures for a paper too: PDF, SVG and PNG, as a matplotlibrc says",
+    )
     compare.add_argument("--json", action="store_true", help="the comparison as JSON on stdout")
     compare.set_defaults(run=_compare)
 
@@ -72,6 +79,25 @@ def _replay(options: argparse.Namespace) -> int:
 def _compare(options: argparse.Namespace) -> int:
     from hpobench_llm.report.compare import compare
 
+    if options.figures is not None:  # before the minutes that a large study takes
+        _make(options.figures)
     result = compare(options.folder, reference=options.reference)
+    if options.figures is not None:
+        from hpobench_llm.report.figures import write_figures
+
+        files = write_figures(result, options.figures)
+        say(f"compare: {len(files)} figures in {options.figures}")
     print(json.dumps(result.comparison.to_json(), indent=2) if options.json else result.summary())
     return 0
+
+
+def _make(folder: Path) -> None:
+    """Make a folder, and see that files can be written into it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise HpobenchError(
+            f"--figures {folder}: no folder that can be written: {error.strerror}"
+        ) from None

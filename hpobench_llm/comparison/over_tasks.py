@@ -22,6 +22,7 @@ from hpobench_llm.comparison.result import (
     Interval,
     Overall,
     OverTasks,
+    Pair,
     TaskPair,
     TaskRanked,
     Verdict,
@@ -91,7 +92,7 @@ def over_tasks(
             for i in order
         ),
         pairs=pairs,
-        groups=_groups([names[i] for i in order], pairs),
+        groups=runs_of_ties([names[i] for i in order], pairs),
         overall=Overall(FRIEDMAN, *test) if test else None,
     )
 
@@ -144,7 +145,9 @@ def _pairs(
     return tuple(pairs)
 
 
-def _groups(names: Sequence[str], pairs: Sequence[TaskPair]) -> tuple[tuple[str, ...], ...]:
+def runs_of_ties(
+    names: Sequence[str], pairs: Sequence[Pair | TaskPair]
+) -> tuple[tuple[str, ...], ...]:
     """Return the longest runs of the ranking in which no pair is told apart."""
     apart = {(pair.first, pair.second) for pair in pairs if pair.verdict != "tie"}
     groups: list[tuple[str, ...]] = []

@@ -50,12 +50,12 @@ def write_figures(result: Result, folder: Path) -> list[Path]:
     """
     files = []
     for name, draw in _pictures(result):
-        for kind in FORMATS:
-            with rc_context(_RULES):
-                figure = Figure(layout="constrained")
-                FigureCanvasAgg(figure)
-                draw(figure.add_subplot())
-                content = _content(figure, kind)
+        with rc_context(_RULES):
+            figure = Figure(layout="constrained")
+            FigureCanvasAgg(figure)
+            draw(figure.add_subplot())
+            contents = {kind: _content(figure, kind) for kind in FORMATS}
+        for kind, content in contents.items():
             path = folder / f"{name}.{kind}"
             write_atomically(path, content)
             files.append(path)
@@ -109,7 +109,7 @@ def _faces(figure: Figure) -> str:
 def _subset(file: str, letters: set[str]) -> str:
     font = TTFont(file, recalcTimestamp=False)
     options = Options(layout_features=[], notdef_outline=True)
-    options.drop_tables += ["FFTM"]  # when the font was made
+    options.drop_tables += ["FFTM", "GDEF", "GPOS", "GSUB"]  # dates, and what no browser needs
     subsetter = Subsetter(options)
     subsetter.populate(text="".join(sorted(letters)))
     subsetter.subset(font)

@@ -149,10 +149,10 @@ def _fits(spec: StudySpec, optimizer: str, name: str, benchmark: Benchmark, path
 
 def _build(spec: StudySpec, path: object, modules: str) -> None:
     cells = [cell for cell in spec.cells() if cell.seed == 0]
-    build = Runner(spec, modules=modules).build
-    typed = here((cell for cell in cells if cell.optimizer in spec.typed), build)
+    own, other = Runner(spec, modules=modules), Runner(spec, modules=modules)
+    typed = here((cell for cell in cells if cell.optimizer in spec.typed), own.build)
     rest = (cell for cell in cells if cell.optimizer not in spec.typed)
-    built = in_processes(rest, build, count=1, timeout=lambda _: SECONDS_TO_BUILD)
+    built = in_processes(rest, other.build, count=1, timeout=lambda _: SECONDS_TO_BUILD)
     with closing(built):
         for answer in chain(typed, built):
             if answer.refused:

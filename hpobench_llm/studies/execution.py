@@ -5,7 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -96,7 +96,11 @@ def run_study(
                 else:
                     failed[cell] = f"not run: it hung for {HANGS} other seeds"
 
-        runner = Runner(spec, folder.identity, study.modules)
+        own = Runner(spec, folder.identity, study.modules)
+        imported = tuple(name for name in spec.optimizers if name not in spec.typed)
+        runner = Runner(  # that other processes have, who know nothing else
+            replace(spec, optimizers=imported or spec.optimizers), folder.identity, study.modules
+        )
         count = max(1, min(processes or os.cpu_count() or 1, len(missing)))
         elsewhere = pending([cell for cell in missing if cell.optimizer not in spec.typed])
         answers = (
@@ -104,7 +108,7 @@ def run_study(
             if ray_address is None
             else _on_ray(elsewhere, runner, spec, processes, ray_address)
         )
-        typed = here([cell for cell in missing if cell.optimizer in spec.typed], runner.replay)
+        typed = here([cell for cell in missing if cell.optimizer in spec.typed], own.replay)
         if spec.typed and missing:
             on_note(
                 f"{', '.join(spec.typed)}: no other process can import what was typed in, so its "

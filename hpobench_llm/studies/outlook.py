@@ -55,10 +55,11 @@ def _unlike(study: OpenStudy, in_part: list[str], trials: int) -> str:
 
 def _least(study: OpenStudy, cells: list[Cell]) -> tuple[float, str] | None:
     """Return the least that replays come to in full, and whose; None where none could be run."""
-    count_up = Runner(study.spec, modules=study.modules).in_full
-    typed = here((cell for cell in cells if cell.optimizer in study.spec.typed), count_up)
-    rest = (cell for cell in cells if cell.optimizer not in study.spec.typed)
-    tried = in_processes(rest, count_up, count=1, timeout=lambda _: SECONDS_TO_TRY)
+    spec = study.spec
+    own, other = (Runner(spec, modules=study.modules) for _ in range(2))
+    typed = here((cell for cell in cells if cell.optimizer in spec.typed), own.in_full)
+    rest = (cell for cell in cells if cell.optimizer not in spec.typed)
+    tried = in_processes(rest, other.in_full, count=1, timeout=lambda _: SECONDS_TO_TRY)
     with closing(tried):
         answers = [*typed, *tried]
     amounts = [(a.value, a.task.optimizer) for a in answers if a.value is not None]

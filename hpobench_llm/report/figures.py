@@ -23,7 +23,7 @@ from matplotlib.font_manager import findfont
 from matplotlib.text import Text
 
 from hpobench_llm.artefacts import write_atomically
-from hpobench_llm.report.plots import add_legend
+from hpobench_llm.report.plots import add_legend, fit_critical_difference
 from hpobench_llm.report.study_result import Result
 
 FORMATS = ("pdf", "svg", "png")
@@ -79,6 +79,8 @@ def _draw(plot: Callable[..., Axes], axes: Axes) -> None:
     plot(ax=axes)
     if axes.get_legend() is not None:
         add_legend(axes, beside=True)
+    else:
+        fit_critical_difference(axes)
 
 
 def _content(figure: Figure, kind: str) -> bytes:

@@ -141,6 +141,12 @@ def draw_critical_difference(axes: Axes, comparison: Comparison) -> None:
     axes.set_xlabel(f"mean rank over {over} (1 is best)")
 
 
+def fit_critical_difference(axes: Axes) -> None:
+    """Make the figure of such a picture, alone in it, as high as its rows need."""
+    rows = axes.get_ylim()[0]
+    axes.figure.set_figheight(0.6 + 0.35 * rows)  # type: ignore[union-attr]
+
+
 def _where(comparison: Comparison) -> str:
     return ", ".join(result.benchmark for result in comparison.benchmarks)
 

@@ -84,6 +84,8 @@ class Result:
         self._check_ranked()
         axes = new_axes(ax)
         plots.draw_critical_difference(axes, self.comparison)
+        if ax is None:
+            plots.fit_critical_difference(axes)
         return axes
 
     def plot_pareto(self, benchmark: str | None = None, *, ax: Axes | None = None) -> Axes:

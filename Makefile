@@ -14,12 +14,12 @@ OUT := out
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[collect,surrogate,nni,optuna,cmaes,pymoo,botorch]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[collect,surrogate,nni,optuna,cmaes,page,pymoo,botorch]'
 	touch $@
 
 .venv/tested: .venv/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt \
-		--editable '.[configspace,dehb,gguf,import,lm-eval,ray]' \
+		--editable '.[configspace,dehb,gguf,hub,import,lm-eval,publish,ray]' \
 		--group test --group lint
 	touch $@
 

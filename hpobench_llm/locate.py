@@ -8,7 +8,7 @@ from pathlib import Path
 from hpobench_llm.errors import UnknownNameError
 
 _PACKAGE = Path(__file__).parent
-_MARKERS = {"tables": "table.json", "surrogates": "surrogate.json"}
+_MARKERS = {"tables": ("table.json",), "surrogates": ("surrogate.json", "emulator.json")}
 
 
 def shelves(stage: str) -> list[Path]:
@@ -59,7 +59,7 @@ def list_artefacts(stage: str) -> dict[str, Path]:
     """Return the folder of every artefact by name; where a name stands twice, the first wins."""
     found: dict[str, Path] = {}
     for shelf in shelves(stage):
-        for path in sorted(shelf.glob(f"*/{_MARKERS[stage]}")):
+        for path in sorted(p for marker in _MARKERS[stage] for p in shelf.glob(f"*/{marker}")):
             found.setdefault(path.parent.name, path.parent)
     return found
 
@@ -71,7 +71,7 @@ def find_artefact(stage: str, name: str | Path) -> Path:
         UnknownNameError: there is none; the message names the nearest.
     """
     with suppress(OSError, TypeError, ValueError):  # it may be anything but a path
-        if (Path(name) / _MARKERS[stage]).is_file():
+        if any((Path(name) / marker).is_file() for marker in _MARKERS[stage]):
             return Path(name)
     known = list_artefacts(stage)
     if str(name) not in known:

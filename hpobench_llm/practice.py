@@ -5,6 +5,8 @@ lora_dropout 0) and the `TrainingArguments` of transformers 5 (learning_rate 5e-
 give where nothing is set.
 """
 
+from collections.abc import Mapping
+
 from hpobench_llm.factors import Lattice, Ranges
 from hpobench_llm.space import Categorical, Configuration, Dimension, Ordinal, Space, Value
 from hpobench_llm.sticks import StickSpace
@@ -12,13 +14,15 @@ from hpobench_llm.sticks import StickSpace
 RATES = ("lr", "learning_rate")
 RANKS = ("rank", "r", "lora_r")
 BATCHES = ("batch_rows", "batch_size", "batch")
-DEFAULTS: dict[str, float] = {
+ALPHAS = ("alpha", "lora_alpha")
+DROPOUTS = ("dropout", "lora_dropout")
+DEFAULTS: dict[str, Value] = {
     **dict.fromkeys(RANKS, 8),
     **dict.fromkeys(RATES, 5e-5),
     **dict.fromkeys(BATCHES, 8),
-    **dict.fromkeys(("alpha", "lora_alpha"), 8),
+    **dict.fromkeys(ALPHAS, 8),
     "alpha_ratio": 1.0,
-    **dict.fromkeys(("dropout", "lora_dropout"), 0.0),
+    **dict.fromkeys(DROPOUTS, 0.0),
     **dict.fromkeys(("warmup_fraction", "warmup_ratio"), 0.0),
     "weight_decay": 0.0,
     "clip_norm": 1.0,
@@ -38,9 +42,18 @@ def default_configuration(space: Space) -> Configuration:
     An axis that they do not know is set to its middle, or to its first name; proportions are
     equal, or nearly so.
     """
+    return nearest_configuration(space, {})
+
+
+def nearest_configuration(space: Space, wanted: Mapping[str, Value]) -> Configuration:
+    """Return the values of `wanted`, by axis, and the defaults for other axes, as these have them.
+
+    See `default_configuration`.
+    """
     if isinstance(space, StickSpace):
-        return space.encode(default_configuration(space.whole))
-    config = {dimension.name: _default(dimension) for dimension in space}
+        return space.encode(nearest_configuration(space.whole, wanted))
+    values = {**DEFAULTS, **wanted}
+    config = {dimension.name: _nearest(dimension, values) for dimension in space}
     for factor in space.factors:
         if isinstance(factor, Ranges | Lattice):
             equal = [1.0 / len(factor.names)] * len(factor.names)
@@ -77,13 +90,13 @@ def swept_axis(space: Space) -> Dimension:
     return best_first[0]
 
 
-def _default(dimension: Dimension) -> Value:
+def _nearest(dimension: Dimension, values: Mapping[str, Value]) -> Value:
+    value = values.get(dimension.name)
     if isinstance(dimension, Categorical):
-        wanted = NAMES.get(dimension.name, ())
+        wanted = NAMES.get(dimension.name, ()) if value is None else (value,)
         return next((name for name in wanted if name in dimension.values), dimension.values[0])
-    if dimension.name not in DEFAULTS:
+    if not isinstance(value, int | float):
         return dimension.from_unit(0.5)
-    value = DEFAULTS[dimension.name]
     low = dimension.values[0] if isinstance(dimension, Ordinal) else dimension.low
     high = dimension.values[-1] if isinstance(dimension, Ordinal) else dimension.high
-    return dimension.from_unit(dimension.to_unit(min(max(value, low), high)))
+    return dimension.from_unit(dimension.to_unit(min(max(float(value), low), high)))

@@ -16,6 +16,7 @@ from hpobench_llm.space import Ordinal, Space
 from hpobench_llm.tables.columns import described
 from hpobench_llm.tables.schema import Metadata
 from hpobench_llm.tables.table import Table
+from tests.endpoint import StandIn
 
 settings.register_profile("project", deadline=None, derandomize=True)
 settings.load_profile("project")
@@ -137,11 +138,42 @@ def write_table(
     return Table.write(folder, metadata, frame)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def language_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
+    """Let a stand-in answer for the language model that `llm` asks, in every test."""
+    stand_in = StandIn()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HPOBENCH_LLM_ENDPOINT", stand_in.url)
+        patch.setenv("HPOBENCH_LLM_MODEL", "stand-in")
+        patch.setenv("HPOBENCH_LLM_ANSWERS", str(tmp_path_factory.mktemp("answers")))
+        patch.delenv("HPOBENCH_LLM_API_KEY", raising=False)
+        patch.delenv("HPOBENCH_LLM_TIMEOUT", raising=False)
+        patch.setenv("no_proxy", "127.0.0.1")
+        yield stand_in
+    stand_in.close()
+
+
 @pytest.fixture
 def short_climbs(request, monkeypatch):
-    """Let ehvi draw and climb less, a third of its time; another process would not know of it."""
+    """Let ehvi, gps and turbo draw and climb less; another process would not know of it."""
     test = request.node.nodeid
-    if "ehvi" in test and "another_process" not in test:
+    if "another_process" in test:
+        return
+    if "gps" in test:
+        from hpobench_llm.optimizers.model_based.optuna_gp import Gps, GPSampler
+
+        def sampler(self: Gps) -> GPSampler:
+            quick = GPSampler(seed=self.seed)
+            quick._n_preliminary_samples, quick._n_local_search = 256, 3
+            quick._n_qmc_samples_qei = quick._n_qmc_samples_ehvi = 32
+            return quick
+
+        monkeypatch.setattr(Gps, "sampler", sampler)
+    if "turbo" in test:
+        from hpobench_llm.optimizers.model_based.turbo import Turbo
+
+        monkeypatch.setattr(Turbo, "candidates", 100)
+    if "ehvi" in test:
         from hpobench_llm.optimizers.model_based.ehvi import Ehvi
 
         less = {"draws": 100, "near": 30, "samples": 32, "starts": 1, "steps": 6}

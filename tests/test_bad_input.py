@@ -269,7 +269,7 @@ def test_a_table_that_cannot_be_read_hides_no_other(table_folder):
     assert done.returncode == 2
     listed = json.loads(done.stdout)["benchmarks"]
     assert {"lora-nano", "toy-bowl"} < set(listed)
-    assert listed["small"].startswith("table 0.0.1: rank, lr; ")
+    assert (listed["small"]["version"], listed["small"]["axes"]) == ("0.0.1", ["rank", "lr"])
     for name in ("cut", "deep", "gone", "folder"):
         assert name not in listed
         assert f"ls: error: {shelf / name}" in done.stderr

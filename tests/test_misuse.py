@@ -65,3 +65,9 @@ def test_what_is_no_name_of_a_benchmark(name):
             hpobench_llm.load(name, kind)
     with pytest.raises(UnknownNameError):
         hpobench_llm.replay(name, "random", budget=2, seed=0)
+
+
+@pytest.mark.parametrize("folder", [None, 5, ["out"]])
+def test_what_is_no_folder_of_a_study(folder):
+    with pytest.raises(ConfigurationError, match="the folder of a study is expected, got"):
+        hpobench_llm.compare(folder)

@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from hpobench_llm.adapters.configspace import to_configspace
     from hpobench_llm.adapters.hpobench import HPOBenchDictionary
     from hpobench_llm.adapters.optuna import OptunaObjective
+    from hpobench_llm.adapters.optunahub import OptunaHubProblem
     from hpobench_llm.adapters.syne_tune import SyneTuneBlackbox
 
 __all__ = [
     "HPOBenchDictionary",
+    "OptunaHubProblem",
     "OptunaObjective",
     "SyneTuneBlackbox",
     "to_botorch",
@@ -24,6 +26,7 @@ __all__ = [
 
 _HOMES = {
     "HPOBenchDictionary": "hpobench_llm.adapters.hpobench",
+    "OptunaHubProblem": "hpobench_llm.adapters.optunahub",
     "OptunaObjective": "hpobench_llm.adapters.optuna",
     "SyneTuneBlackbox": "hpobench_llm.adapters.syne_tune",
     "to_botorch": "hpobench_llm.adapters.botorch",

@@ -6,26 +6,44 @@ study.optimize(objective, n_trials=50)
 objective.configuration(study.best_params)
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hpobench_llm.benchmarks.base import Benchmark, FidelityValues
+from hpobench_llm.errors import MissingDependencyError
+from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import objective_of, select
 from hpobench_llm.space import Categorical, Configuration, Dimension, Integer, Ordinal, Value
 from hpobench_llm.sticks import StickSpace
 
+try:
+    from optuna.distributions import (
+        BaseDistribution,
+        CategoricalDistribution,
+        FloatDistribution,
+        IntDistribution,
+    )
+except ModuleNotFoundError as error:  # optuna, or what it needs
+    raise MissingDependencyError(str(error.name), "optuna", "`OptunaObjective`") from None
+
 if TYPE_CHECKING:
     from optuna import Trial
-    from optuna.distributions import BaseDistribution
 
 
 class OptunaObjective:
     """What `study.optimize` calls: suggests, snaps to what can be evaluated, and evaluates.
 
-    An ordinal axis is its index, so that its order is kept; proportions are their sticks (see
-    `hpobench_llm.sticks`), as Optuna knows of no sums; a run that failed has the metric's
-    worst value. Each trial keeps as user attributes the configuration that was evaluated, its
-    status and its cost in seconds, and as constraints those of the benchmark.
+    Parameters have the axis's own values, so that dashboards show them. Levels that are equally
+    spaced, and names, are suggested as they are. Other levels (1, 2, 4, 8) are a range, with the
+    axis's log scale, and the nearest level is evaluated: so every sampler knows their order, which
+    Optuna's categorical parameters have not, nor does its log scale take steps. What is shown may
+    then lie between two levels; what was evaluated is in the attribute `configuration`.
+
+    Proportions are their sticks (see `hpobench_llm.sticks`), as Optuna knows of no sums; a run
+    that failed has the metric's worst value. Each trial keeps as user attributes the configuration
+    that was evaluated, its status and its cost in seconds, and as constraints those of the
+    benchmark.
 
     Args:
         benchmark: what to query.
@@ -54,53 +72,82 @@ class OptunaObjective:
         self._where: dict[str, Any] = {"fidelity": fidelity, "seed": seed}
 
     @property
-    def directions(self) -> list[str]:
+    def directions(self) -> list[Any]:
         """The `directions` of `optuna.create_study`."""
         return [str(metric.direction) for metric in self.metrics]
 
-    def distributions(self) -> "dict[str, BaseDistribution]":
-        """Return the distributions that `study.ask` takes, those that a call suggests from.
-
-        Raises:
-            MissingDependencyError: optuna is not installed.
-        """
-        from hpobench_llm.optimizers.model_based.tpe_optuna import distributions
-
-        return distributions(self._space)
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Return the distributions that `study.ask` takes, those that a call suggests from."""
+        return {dimension.name: _distribution(dimension) for dimension in self._space}
 
     def configuration(self, params: Mapping[str, Any]) -> Configuration:
         """Return the configuration that a trial's `params` stand for."""
-        return self._decoded(
-            {
-                d.name: d.values[params[d.name]] if isinstance(d, Ordinal) else params[d.name]
-                for d in self._space
-            }
-        )
-
-    def _decoded(self, config: Configuration) -> Configuration:
+        config = {d.name: _nearest(d, params[d.name]) for d in self._space}
         return config if self._sticks is None else self._sticks.decode(config)
 
     def __call__(self, trial: "Trial") -> float | tuple[float, ...]:
         """Evaluate one trial."""
-        config = self._decoded({d.name: _suggested(trial, d) for d in self._space})
-        snapped = self.benchmark.snap(config, **self._where)
-        answer = self.benchmark.query(snapped, **self._where)
-        trial.set_user_attr("configuration", snapped)
+        params = {
+            name: _suggested(trial, name, distribution)
+            for name, distribution in self.distributions().items()
+        }
+        config, answer = self.answer(params)
+        trial.set_user_attr("configuration", config)
         trial.set_user_attr("status", answer.status)
         trial.set_user_attr("cost_seconds", answer.cost_seconds)
         for name, excess in answer.constraints.items():
             trial.set_constraint(name, excess)
+        return self.values(answer)
+
+    def answer(self, params: Mapping[str, Any]) -> tuple[Configuration, Evaluation]:
+        """Return what is evaluated for a trial's `params`, and the benchmark's answer."""
+        config = self.benchmark.snap(self.configuration(params), **self._where)
+        return config, self.benchmark.query(config, **self._where)
+
+    def values(self, answer: Evaluation) -> float | tuple[float, ...]:
+        """Return the objectives of an answer as Optuna takes them."""
         values = tuple(metric.from_loss(answer.loss(metric)) for metric in self.metrics)
         return values if len(values) > 1 else values[0]
 
 
-def _suggested(trial: "Trial", d: Dimension) -> Value:
+def _distribution(d: Dimension) -> BaseDistribution:
     match d:
         case Ordinal():
-            return d.values[trial.suggest_int(d.name, 0, len(d.values) - 1)]
+            return _of_levels(d)
         case Categorical():
-            return str(trial.suggest_categorical(d.name, d.values))
+            return CategoricalDistribution(d.values)
         case Integer():
-            return trial.suggest_int(d.name, d.low, d.high, log=d.log)
+            return IntDistribution(d.low, d.high, log=d.log)
         case _:
-            return trial.suggest_float(d.name, d.low, d.high, log=d.log)
+            return FloatDistribution(d.low, d.high, log=d.log)
+
+
+def _of_levels(d: Ordinal) -> BaseDistribution:
+    low, high = d.values[0], d.values[-1]
+    steps = [b - a for a, b in zip(d.values, d.values[1:], strict=False)] or [1]
+    even = all(math.isclose(step, steps[0], rel_tol=1e-9) for step in steps)
+    if all(isinstance(value, int) for value in d.values):
+        if even:
+            return IntDistribution(int(low), int(high), step=int(steps[0]))
+        return IntDistribution(int(low), int(high), log=d.log)
+    if even:
+        return FloatDistribution(low, high, step=steps[0])
+    return FloatDistribution(low, high, log=d.log)
+
+
+def _nearest(d: Dimension, value: Value) -> Value:
+    """Return the value of an axis that a parameter stands for: of levels the nearest."""
+    if isinstance(d, Ordinal):
+        return d.from_unit(d.to_unit(value))
+    return value
+
+
+def _suggested(trial: "Trial", name: str, distribution: BaseDistribution) -> Value:
+    match distribution:
+        case IntDistribution(low=low, high=high, log=log, step=step):
+            return trial.suggest_int(name, low, high, step=step, log=log)
+        case FloatDistribution(low=low, high=high, log=log, step=step):
+            return trial.suggest_float(name, low, high, step=step, log=log)
+        case CategoricalDistribution(choices=choices):
+            return str(trial.suggest_categorical(name, choices))
+    raise TypeError(distribution)  # `_distribution` makes no other

@@ -9,7 +9,9 @@ from hpobench_llm.benchmarks.base import Benchmark
 from hpobench_llm.benchmarks.tabular import TabularBenchmark
 from hpobench_llm.benchmarks.toy import toy_bowl, toy_sphere
 from hpobench_llm.errors import MissingDependencyError, UnknownNameError
+from hpobench_llm.hub import Place, fetch, place_of
 from hpobench_llm.locate import find_artefact, list_artefacts
+from hpobench_llm.tables.schema import METADATA_FILE
 from hpobench_llm.tables.table import Table
 
 TOYS: dict[str, Callable[[], Benchmark]] = {"toy-bowl": toy_bowl, "toy-sphere": toy_sphere}
@@ -27,10 +29,12 @@ def load(name: str | Path, kind: Kind = "table", *, allow_poor: bool = False) ->
     """Return a benchmark by name or by path, its sums verified.
 
     Args:
-        name: of a table or surrogate, a folder that holds one, or a toy; of a live benchmark its
-            campaign: a file, or the name of one in the folder `collect`.
+        name: of a table or surrogate, a folder that holds one, or a toy; `hf://org/name` or
+            `hf://org/name@revision/table` of a table on a hub; of a live benchmark its campaign:
+            a file, or the name of one in the folder `collect`.
         kind: `table` answers exact rows only; `surrogate` predicts any configuration between;
-            `live` trains what it is asked for. A toy is its own table.
+            `live` trains what it is asked for. A toy is its own table. An imported emulator is a
+            surrogate too.
         allow_poor: also open a surrogate that did not pass its ranking check.
 
     Raises:
@@ -44,12 +48,25 @@ def load(name: str | Path, kind: Kind = "table", *, allow_poor: bool = False) ->
         case "table":
             if str(name) in TOYS:
                 return TOYS[str(name)]()
-            return TabularBenchmark(Table.load(_find("tables", "benchmark", name, TOYS)))
+            place = place_of(name)
+            folder = _fetched(place) if place else _find("tables", "benchmark", name, TOYS)
+            return TabularBenchmark(Table.load(folder))
         case "surrogate":
             return _surrogate(_find("surrogates", "surrogate", name, ()), allow_poor)
         case "live":
             return _live(_campaign(name))
     raise UnknownNameError("kind of benchmark", kind, KINDS)
+
+
+def _fetched(place: Place) -> Path:
+    """Return the folder of a table on a hub: the one that is named, or the only one."""
+    shelf = fetch(place) / "tables"
+    found = {path.parent.name: path.parent for path in sorted(shelf.glob(f"*/{METADATA_FILE}"))}
+    if not place.table and len(found) == 1:
+        return next(iter(found.values()))
+    if place.table not in found:
+        raise UnknownNameError(f"table on {place}", place.table, found)
+    return found[place.table]
 
 
 def _find(stage: str, what: str, name: str | Path, more: Iterable[str]) -> Path:
@@ -61,9 +78,13 @@ def _find(stage: str, what: str, name: str | Path, more: Iterable[str]) -> Path:
 
 def _surrogate(folder: Path, allow_poor: bool) -> Benchmark:
     # What a surrogate needs takes longer to import than all that a table needs.
+    from hpobench_llm.benchmarks.emulator import EmulatorBenchmark
     from hpobench_llm.benchmarks.surrogate import SurrogateBenchmark
     from hpobench_llm.surrogates.artefact import Surrogate
+    from hpobench_llm.surrogates.emulators.artefact import EMULATOR_FILE, Emulator
 
+    if (folder / EMULATOR_FILE).is_file():
+        return EmulatorBenchmark(Emulator.load(folder))
     surrogate = Surrogate.load(folder)
     if not allow_poor:
         surrogate.refuse_if_poor()

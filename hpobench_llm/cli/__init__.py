@@ -1,10 +1,21 @@
-"""`hpobench-llm`: list, check, import, fit, replay, compare, verify; make data and bases."""
+"""`hpobench-llm`: from tables over studies to what is published; data and bases."""
 
 import argparse
 from collections.abc import Sequence
 
 from hpobench_llm import __version__
-from hpobench_llm.cli import bases, inputs, listing, starters, studies, surrogates, tables
+from hpobench_llm.cli import (
+    advice,
+    bases,
+    inputs,
+    listing,
+    publishing,
+    show,
+    starters,
+    studies,
+    surrogates,
+    tables,
+)
 from hpobench_llm.console import run_command
 
 PROGRAM = "hpobench-llm"
@@ -17,7 +28,18 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for part in (listing, tables, surrogates, studies, starters, inputs, bases):
+    for part in (
+        listing,
+        show,
+        tables,
+        surrogates,
+        studies,
+        advice,
+        publishing,
+        starters,
+        inputs,
+        bases,
+    ):
         part.add(commands)
     return made
 

@@ -4,10 +4,11 @@ import argparse
 import json
 import shutil
 import sys
+from textwrap import wrap
 from typing import Any
 
 from hpobench_llm.console import one_line, say
-from hpobench_llm.errors import HpobenchError, IntegrityError
+from hpobench_llm.errors import HpobenchError
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -22,25 +23,12 @@ def _ls(options: argparse.Namespace) -> int:
     listed: dict[str, Any] = {}
     status = 0
     if options.what in (None, "benchmarks"):
-        from hpobench_llm.benchmarks.catalogue import TOYS
-        from hpobench_llm.locate import list_artefacts
-        from hpobench_llm.tables.table import Table
-        from hpobench_llm.tables.worth import density_of
+        from hpobench_llm.benchmarks import listing as benchmarks
 
-        listed["benchmarks"] = {}
-        for name, folder in list_artefacts("tables").items():
-            try:
-                table = Table.load(folder)
-            except IntegrityError as error:
-                say(f"ls: error: {error}")
-                status = error.exit_status
-                continue
-            metadata = table.metadata
-            axes = ", ".join(metadata.space.names)
-            listed["benchmarks"][name] = (
-                f"table {metadata.version}: {axes}; {density_of(table)}; {folder}"
-            )
-        listed["benchmarks"] |= dict.fromkeys(TOYS, "closed form, for tests")
+        listed["benchmarks"], errors = benchmarks.columns()
+        for problem in errors:
+            say(f"ls: error: {problem}")
+            status = problem.exit_status
     if options.what in (None, "suites"):
         from hpobench_llm.benchmarks.suite import list_suites, suite
 
@@ -62,27 +50,28 @@ def _ls(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(listed, indent=2))
         return status
+    width = shutil.get_terminal_size().columns
     if "benchmarks" in listed:
         print("benchmarks")
-        widest = max(map(len, listed["benchmarks"]))
-        for name, about in listed["benchmarks"].items():
-            print(one_line(f"  {name.ljust(widest)}  {about}"))
+        print("\n".join(map(one_line, benchmarks.lines(listed["benchmarks"], width))))
     if listed.get("suites"):
         print('suites, as in benchmarks = "suite:NAME"')
-        widest = max(map(len, listed["suites"]))
         for name, about in listed["suites"].items():
             tables = ", ".join(about["problems"])
-            line = f"  {name.ljust(widest)}  {about['version']}: {about['description']} {tables}"
-            print(one_line(line))
+            text = f"{name}  {about['version']}: {about['description']} {tables}"
+            print("\n".join(_wrapped(one_line(text), width)))
     if "optimizers" in listed:
         print("optimizers")
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        print("\n".join(lines(listed["optimizers"], width)))
+        print("\n".join(lines(listed["optimizers"], width if sys.stdout.isatty() else None)))
     if "wrappers" in listed:
         print("wrappers, as in NAME+WRAPPER or NAME+WRAPPER:VALUE")
-        widest = max(map(len, listed["wrappers"]))
         for name, about in listed["wrappers"].items():
             default = about["default"]
             given = "must be given" if default is None else f"{default} by default"
-            print(f"  {name.ljust(widest)}  {about['summary']}; {about['value']}: {given}")
+            text = f"{name}  {about['summary']}; {about['value']}: {given}"
+            print("\n".join(_wrapped(text, width)))
     return status
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return wrap(text, width, initial_indent="  ", subsequent_indent=" " * 6)

@@ -46,6 +46,12 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         metavar="DIR",
         help="write the pictures for a paper too: PDF, SVG and PNG, as a matplotlibrc says",
     )
+    compare.add_argument(
+        "--mine",
+        action="append",
+        metavar="OPTIMIZER",
+        help="mark it in the report as your own; default: those that other packages bring",
+    )
     compare.add_argument("--json", action="store_true", help="the comparison as JSON on stdout")
     compare.set_defaults(run=_compare)
 
@@ -78,10 +84,13 @@ def _replay(options: argparse.Namespace) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     from hpobench_llm.report.compare import compare
+    from hpobench_llm.report.web.vega import library
 
     if options.figures is not None:  # before the minutes that a large study takes
         _make(options.figures)
-    result = compare(options.folder, reference=options.reference)
+    result = compare(options.folder, reference=options.reference, mine=options.mine)
+    if not library():
+        say("compare: the report's figures are drawings; they answer with the extra `page`")
     if options.figures is not None:
         from hpobench_llm.report.figures import write_figures
 

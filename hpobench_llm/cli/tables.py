@@ -1,8 +1,9 @@
-"""`check`, `import` and `verify`: tables."""
+"""`check`, `card`, `import` and `verify`: tables."""
 
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hpobench_llm.cli.trust import add_trust, trust_of
 from hpobench_llm.console import say
@@ -15,6 +16,11 @@ from hpobench_llm.errors import (
 from hpobench_llm.progress import Progress
 from hpobench_llm.tables.importers.sources import GENERIC, SOURCES, UPSTREAM
 
+if TYPE_CHECKING:
+    from hpobench_llm.tables.table import Table
+
+BOLT = "bolt"  # no table: emulators
+
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the commands."""
@@ -22,14 +28,31 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     check.add_argument("name", nargs="*", help="names or folders; all tables without one")
     check.set_defaults(run=_check)
 
+    card = commands.add_parser(
+        "card",
+        help="write a table's card and croissant.json anew",
+        description="Write a table's CARD.md and croissant.json anew. What a collected table says "
+        "in words (description, context, licence, publication, notes on data) is taken from its "
+        "campaign; rows and their sum stay as they are.",
+    )
+    card.add_argument("table", help="name or folder of a table")
+    card.add_argument(
+        "--campaign",
+        type=Path,
+        metavar="CAMPAIGN.toml",
+        help="what the table was collected with; default: the one of the table's name",
+    )
+    card.set_defaults(run=_card)
+
     bring = commands.add_parser(
         "import",
         help="make tables of published tuning results, or of a file of your own",
         description=f"Make tables of published tuning results ({', '.join(UPSTREAM)}: their files "
         "are downloaded and their sums checked), or of any CSV, JSON, JSONL or Parquet files that "
-        f"a spec describes ({GENERIC}). All tables of an import are written, or none.",
+        f"a spec describes ({GENERIC}). All tables of an import are written, or none. "
+        f"{BOLT} makes surrogates of BoLT's published emulators.",
     )
-    bring.add_argument("source", choices=SOURCES)
+    bring.add_argument("source", choices=(*SOURCES, BOLT))
     bring.add_argument("--spec", type=Path, metavar="SPEC.toml", help="of `generic`")
     preset = bring.add_mutually_exclusive_group()
     preset.add_argument(
@@ -68,7 +91,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--out",
         type=Path,
         metavar="DIR",
-        help="folder for the tables' folders; default: $HPOBENCH_LLM_DATA/tables",
+        help="folder for the tables' folders; default: $HPOBENCH_LLM_DATA/tables, of bolt "
+        "/surrogates",
     )
     bring.add_argument(
         "--allow-changed",
@@ -122,6 +146,35 @@ def _check(options: argparse.Namespace) -> int:
     return status
 
 
+def _card(options: argparse.Namespace) -> int:
+    from hpobench_llm.collect.describe import describe
+    from hpobench_llm.locate import find_artefact
+    from hpobench_llm.tables.documents import write_documents
+    from hpobench_llm.tables.schema import CARD_FILE, IMPORTED
+    from hpobench_llm.tables.table import Table
+
+    table = Table.load(find_artefact("tables", options.table))
+    if IMPORTED in table.metadata.provenance and options.campaign is None:
+        write_documents(table)
+    else:
+        table = describe(table, _campaign_of(table, options))
+    print(table.folder / CARD_FILE)
+    return 0
+
+
+def _campaign_of(table: "Table", options: argparse.Namespace) -> Path:
+    """Return the campaign that is named, or that of the table's name."""
+    from hpobench_llm.locate import find_campaign
+
+    try:
+        named: Path | None = options.campaign
+        return named or find_campaign(table.metadata.name)
+    except UnknownNameError as error:
+        raise HpobenchError(
+            f"{error}; --campaign names the file that {options.table} was collected with"
+        ) from None
+
+
 def _import(options: argparse.Namespace) -> int:
     from hpobench_llm.tables.importers.command import import_tables
     from hpobench_llm.tables.schema import IMPORTED
@@ -130,6 +183,8 @@ def _import(options: argparse.Namespace) -> int:
         return _propose(options)
     if options.study or options.history:
         raise HpobenchError("--study is of --from-optuna, --history of --from-wandb")
+    if options.source == BOLT:
+        return _import_bolt(options)
     tables = import_tables(
         options.source,
         spec=options.spec,
@@ -142,6 +197,19 @@ def _import(options: argparse.Namespace) -> int:
         if options.source == GENERIC:  # what was decided for the user, who may decide otherwise
             for note in table.metadata.provenance[IMPORTED]["notes"]:
                 say(f"  {note}")
+    return 0
+
+
+def _import_bolt(options: argparse.Namespace) -> int:
+    from hpobench_llm.surrogates.emulators.bolt import import_bolt
+    from hpobench_llm.tables.importers.command import default_shelf
+
+    if options.given is None or options.spec or options.allow_changed:
+        raise HpobenchError(
+            "import bolt: takes --from FOLDER, with BoLT's published folders in it, and --out DIR"
+        )
+    for folder in import_bolt(options.given, options.out or default_shelf("surrogates")):
+        print(folder)
     return 0
 
 
@@ -166,7 +234,7 @@ def _propose(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from hpobench_llm.locate import find_artefact, find_campaign
+    from hpobench_llm.locate import find_artefact
     from hpobench_llm.tables.table import Table
 
     try:
@@ -178,12 +246,7 @@ def _verify(options: argparse.Namespace) -> int:
             raise HpobenchError(f"--{name} must be {least} or more, got {getattr(options, name)}")
     table = Table.load(find_artefact("tables", options.table))
     chosen = choose_runs(table, options.rows, options.seed)
-    try:
-        campaign = options.campaign or find_campaign(table.metadata.name)
-    except UnknownNameError as error:
-        raise HpobenchError(
-            f"{error}; --campaign names the file that {options.table} was collected with"
-        ) from None
+    campaign = _campaign_of(table, options)
     if len(chosen) < options.rows:
         say(f"verify: the table has {len(chosen)} configurations: a run of each is trained")
     with Progress(len(chosen), f"verify {table.metadata.name}") as progress:

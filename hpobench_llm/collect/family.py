@@ -96,6 +96,14 @@ class Family(ABC, Generic[C]):
         """Return what more stands in a table's provenance."""
         return {}
 
+    def prose(self, campaign: C) -> dict[str, Any]:
+        """Return what a table's provenance says for readers alone; it may be written anew.
+
+        `retraining` is a paragraph on what a retrainer would otherwise have to guess, `data_notes`
+        says by source what must be known of its rows.
+        """
+        return {}
+
     def notes(self, campaign: C, frame: pd.DataFrame) -> list[str]:
         """Return lines for a table's card that are computed from its rows."""
         return []

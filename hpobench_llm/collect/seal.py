@@ -18,9 +18,11 @@ from hpobench_llm.collect.record import RunRecord
 from hpobench_llm.collect.sealable import check_sealable
 from hpobench_llm.errors import LedgerError
 from hpobench_llm.tables.draft import Draft
+from hpobench_llm.tables.publication import DATA_NOTES, PUBLICATION, RETRAINING
 from hpobench_llm.tables.table import ITEM_COLUMNS, Table
 from hpobench_llm.tables.worth import without_signal
 
+PROSE = (PUBLICATION, RETRAINING, DATA_NOTES)  # what of a provenance is for readers alone
 _ITEM_TYPES = {"value": "double[pyarrow]", "tokens": "int64[pyarrow]"}
 
 
@@ -158,6 +160,12 @@ def _examples(records: Sequence[RunRecord], header: Header, place: str) -> pd.Da
     return pd.DataFrame(rows, columns=list(ITEM_COLUMNS)).astype(_ITEM_TYPES)
 
 
+def prose_of(campaign: Campaign) -> dict[str, Any]:
+    """Return what a table's provenance says for readers, from its campaign alone."""
+    said = {PUBLICATION: campaign.publication.to_json(), **family_of(campaign).prose(campaign)}
+    return {name: said[name] for name in PROSE if said.get(name)}
+
+
 def _provenance(
     campaign: Campaign, header: Header, records: Sequence[RunRecord], frame: pd.DataFrame
 ) -> dict[str, Any]:
@@ -169,6 +177,7 @@ def _provenance(
         "recipe_sha256": campaign.identity().recipe_sha256,
         "sources": dict(header.sources),
         **family.provenance(campaign),
+        **prose_of(campaign),
         **({"notes": notes} if notes else {}),
         "defaults": dict(records[0].settings) | dict.fromkeys(campaign.space.names, "axis"),
         "commits": sorted({origin.revision for origin in origins}),

@@ -133,7 +133,7 @@ class Problem:
             return self.optimum or None
         rng = np.random.default_rng(0)
         configs = [judge.space.sample(rng) for _ in range(DRAWS)]
-        losses, _ = self.judge(_answers(judge, configs).assign(config_id=""))
+        losses, _ = self.judge(answers(judge, configs).assign(config_id=""))
         regret = float(np.median(losses)) - self.loss_of_optimum
         return regret if regret > 0 else None
 
@@ -270,7 +270,7 @@ def _in_full(benchmark: Benchmark, rows: pd.DataFrame) -> pd.DataFrame:
         {columns[str(name)]: value for name, value in row.items()}
         for row in distinct[list(columns)].astype(object).to_dict("records")
     ]
-    found = _answers(benchmark, configs)
+    found = answers(benchmark, configs)
     found.index = pd.Index(distinct["config_id"])
     return found
 
@@ -289,16 +289,24 @@ def companions(metrics: Mapping[str, Metric], objectives: Sequence[Metric]) -> t
     return tuple(metric for metric in chosen if metric not in objectives)
 
 
-def _answers(benchmark: Benchmark, configs: Sequence[Configuration]) -> pd.DataFrame:
+def answers(
+    benchmark: Benchmark,
+    configs: Sequence[Configuration],
+    fidelity: Mapping[str, int | float] | None = None,
+) -> pd.DataFrame:
+    """Ask for many configurations; one that was not measured there counts as a failed run."""
     try:
-        return benchmark.query_many(configs)
+        return benchmark.query_many(configs, fidelity=fidelity)
     except NotInTableError:
-        return pd.concat([_answer(benchmark, c) for c in configs], ignore_index=True)
+        rows = [_answer(benchmark, config, fidelity) for config in configs]
+        return pd.concat(rows, ignore_index=True)
 
 
-def _answer(benchmark: Benchmark, config: Configuration) -> pd.DataFrame:
+def _answer(
+    benchmark: Benchmark, config: Configuration, fidelity: Mapping[str, int | float] | None
+) -> pd.DataFrame:
     try:
-        return benchmark.query_many([config])
+        return benchmark.query_many([config], fidelity=fidelity)
     except NotInTableError:
         bounds = {f"{CONSTRAINT}{c.name}": [np.inf] for c in benchmark.constraints}
         values = {name: [np.nan] for name in benchmark.metrics}

@@ -13,7 +13,7 @@ Inside, lower is better; regret is in the metric's own units (of several objecti
 hypervolume that is missing), against the best by all that is known, and never below zero.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -104,18 +104,10 @@ def regrets(
         IntegrityError: a column is missing, a trial stands twice, or the optimizers share no seed.
     """
     spending = spending or Spending()
-    rows = _rows_of(frame, benchmark, problem)
-    parts = {
-        (name, int(part["seed"].iloc[0])): part
-        for name in optimizers
-        for _, part in rows.loc[rows["optimizer"] == name].groupby("seed")
-    }
-    held = {o: {seed for name, seed in parts if name == o} for o in optimizers}
-    seeds = tuple(sorted(set.intersection(*held.values())))
-    if not seeds:
-        counts = ", ".join(f"{name} has {len(own)}" for name, own in held.items())
-        raise IntegrityError(f"{benchmark}: the optimizers share no seed: {counts}")
-
+    rows = rows_of(frame, benchmark, problem)
+    parts, seeds, dropped = shared_parts(rows, benchmark, optimizers)
+    answered = answers_of(rows, parts, problem)
+    failed, broken = (rows["status"] != "ok").to_numpy(), ~problem.feasible(rows)
     spent = {key: spending.after(part, problem) for key, part in parts.items()}
     longest = max(len(one) for one in spent.values())
     dearest = max(float(np.diff(one, prepend=0.0).max()) for one in spent.values())
@@ -130,25 +122,22 @@ def regrets(
         final = []
         for j, seed in enumerate(seeds):
             part, amounts = parts[optimizer, seed], spent[optimizer, seed]
-            answers = incumbents(problem.losses(part), problem.shares(part), problem.usable(part))
-            judged, _ = problem.judge(part)
-            # A trial counts from the moment it is paid for; sums may differ in the last bits.
-            at = np.searchsorted(amounts, grid * (1 + TOLERANCE), side="right")
-            worth = _worth(answers, judged, problem)
-            curves[i, j] = worth[at]
+            answers, judged = answered[optimizer, seed]
+            at = paid_for(amounts, grid)
+            curves[i, j] = worth_over(answers, judged, problem)[at]
             last = answers[at[-1] - 1] if at[-1] else ()
             final.append(judged[list(last)])
             others[i, j] = problem.elsewhere(part.iloc[list(last)])
             trials[i, j] = len(part)
-            unfinished[i, j] = int((part["status"] != "ok").sum())
-            infeasible[i, j] = int((~problem.feasible(part)).sum())
+            place = part.index.to_numpy()
+            unfinished[i, j], infeasible[i, j] = int(failed[place].sum()), int(broken[place].sum())
             empty[i, j] = not last
             early[i, j] = spending.ended_early(amounts, dearest, longest)
         fronts.append(tuple(final))
     return Regrets(
         optimizers=tuple(optimizers),
         seeds=seeds,
-        dropped=tuple(sorted(set.union(*held.values()) - set(seeds))),
+        dropped=dropped,
         grid=grid,
         curves=snap(curves - problem.loss_of_optimum),
         trials=trials,
@@ -159,6 +148,50 @@ def regrets(
         fronts=tuple(fronts),
         others=others,
     )
+
+
+def shared_parts(
+    rows: pd.DataFrame, benchmark: str, optimizers: Sequence[str]
+) -> tuple[dict[tuple[str, int], pd.DataFrame], tuple[int, ...], tuple[int, ...]]:
+    """Return the trials of each optimizer and seed, the seeds that all have, and the others.
+
+    Raises:
+        IntegrityError: the optimizers share no seed.
+    """
+    parts = {
+        (name, int(part["seed"].iloc[0])): part
+        for name in optimizers
+        for _, part in rows.loc[rows["optimizer"] == name].groupby("seed")
+    }
+    held = {o: {seed for name, seed in parts if name == o} for o in optimizers}
+    seeds = tuple(sorted(set.intersection(*held.values())))
+    if not seeds:
+        counts = ", ".join(f"{name} has {len(own)}" for name, own in held.items())
+        raise IntegrityError(f"{benchmark}: the optimizers share no seed: {counts}")
+    return parts, seeds, tuple(sorted(set.union(*held.values()) - set(seeds)))
+
+
+def answers_of(
+    rows: pd.DataFrame, parts: Mapping[tuple[str, int], pd.DataFrame], problem: Problem
+) -> dict[tuple[str, int], tuple[list[tuple[int, ...]], FloatArray]]:
+    """Return for each part its `incumbents`, and what its trials are judged to be in full."""
+    # All rows at once: a trajectory is short, and a table of rows dear to take apart.
+    losses, shares, usable = problem.losses(rows), problem.shares(rows), problem.usable(rows)
+    judged, _ = problem.judge(rows)
+    found = {}
+    for key, part in parts.items():
+        place = part.index.to_numpy()
+        answers = incumbents(losses[place], shares[place], usable[place])
+        found[key] = answers, judged[place]
+    return found
+
+
+def paid_for(amounts: FloatArray, grid: FloatArray) -> Counts:
+    """Return how many trials are paid for at each amount of a grid.
+
+    A trial counts from the moment it is paid for; sums may differ in the last bits.
+    """
+    return np.searchsorted(amounts, grid * (1 + TOLERANCE), side="right")
 
 
 def incumbents(
@@ -187,7 +220,7 @@ def incumbents(
     return found
 
 
-def _worth(answers: list[tuple[int, ...]], judged: FloatArray, problem: Problem) -> FloatArray:
+def worth_over(answers: list[tuple[int, ...]], judged: FloatArray, problem: Problem) -> FloatArray:
     """Return `(n_trials + 1,)`: `loss_of` before the first trial and after each."""
     worth = [problem.loss_of(judged[:0])]
     previous: tuple[int, ...] = ()
@@ -210,7 +243,12 @@ def snap(values: FloatArray) -> FloatArray:
     return snapped
 
 
-def _rows_of(frame: pd.DataFrame, benchmark: str, problem: Problem) -> pd.DataFrame:
+def rows_of(frame: pd.DataFrame, benchmark: str, problem: Problem) -> pd.DataFrame:
+    """Return the trials on one benchmark, numbered from 0.
+
+    Raises:
+        IntegrityError: a column is missing, or a trial stands twice.
+    """
     bounds = [f"{CONSTRAINT}{constraint.name}" for constraint in problem.constraints]
     metrics = [column(frame, METRIC, name) for name in problem.names]
     needed = ("benchmark", "optimizer", "seed", "status", *metrics, *bounds)

@@ -34,7 +34,7 @@ try:
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] not in ("botorch", "gpytorch", "torch"):
         raise
-    where = "the optimizers 'ehvi' and 'mf-kg'"
+    where = "each of the optimizers 'ehvi', 'turbo' and 'mf-kg'"
     raise MissingDependencyError("botorch", "botorch", where) from None
 
 Array = NDArray[np.float64]
@@ -163,6 +163,13 @@ def posterior(model: Any, x: Array) -> tuple[Array, Array]:
         mean: Array = found.mean[:, 0].numpy()
         covariance: Array = found.distribution.covariance_matrix.numpy()
     return mean, covariance
+
+
+def lengths(model: Any) -> Array:
+    """Return the fitted length scale of each column of the inputs `(d,)`."""
+    with torch.no_grad():
+        scales: Array = model.covar_module.lengthscale.reshape(-1).numpy().copy()
+    return scales
 
 
 def noise(model: Any) -> float:

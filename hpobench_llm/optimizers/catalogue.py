@@ -83,6 +83,19 @@ ENTRIES = {
     "cmaes": Entry(
         "evolutionary.cma_es:CmaEs", "evolutionary", "cmaes", "CMA-ES with margin, restarts"
     ),
+    "catcma": Entry(
+        "evolutionary.catcma:CatCma",
+        "evolutionary",
+        "cmaes",
+        "CatCMA with margin: names have a distribution",
+    ),
+    "catcma-mo": Entry(
+        "evolutionary.catcma_mo:CatCmaMo",
+        "evolutionary",
+        "cmaes",
+        "COMO-CatCMA with margin, 10 kernels",
+        objectives="several",
+    ),
     "de": Entry(
         "evolutionary.differential_evolution:DifferentialEvolution",
         "evolutionary",
@@ -129,6 +142,14 @@ ENTRIES = {
         "optuna",
         "Optuna's TPE by hypervolume, 10 random starts",
         objectives="several",
+    ),
+    "gps": Entry(
+        "model_based.optuna_gp:Gps",
+        "model-based",
+        "optuna",
+        "Optuna's Gaussian process, 10 random starts",
+        objectives="several",
+        constraints=True,
     ),
     "random-scalarisation": Entry(
         "model_based.random_scalarisation:RandomScalarisation",
@@ -184,6 +205,12 @@ ENTRIES = {
         objectives="several",
         constraints=True,
     ),
+    "turbo": Entry(
+        "model_based.turbo:Turbo",
+        "model-based",
+        "botorch",
+        "trust region, Thompson sampling, 2 d Sobol starts",
+    ),
     "asha-bore": Entry(
         "multi_fidelity.asha_by_model:AshaBore",
         "multi-fidelity",
@@ -217,6 +244,13 @@ ENTRIES = {
         "multi-fidelity",
         "",
         "hyperband, configurations by kernel densities",
+        fidelity=True,
+    ),
+    "priorband": Entry(
+        "multi_fidelity.priorband:PriorBand",
+        "multi-fidelity",
+        "",
+        "hyperband, drawn around the defaults and the best",
         fidelity=True,
     ),
     "dehb": Entry(
@@ -254,6 +288,20 @@ ENTRIES = {
         "ASHA by non-dominated fronts, eta 3",
         objectives="several",
         fidelity=True,
+    ),
+    "llm": Entry(
+        "language_model.llm:Llm",
+        "language model",
+        "",
+        "a model behind an endpoint, asked for each trial",
+        objectives="several",
+        constraints=True,
+    ),
+    "llm-cmaes": Entry(
+        "language_model.llm_cmaes:LlmCmaes",
+        "language model",
+        "cmaes",
+        "cmaes, every third trial by a model that sees it",
     ),
     "simple-ordered": Entry(
         "transfer.simple_ordered:SimpleOrdered",

@@ -14,6 +14,7 @@ Family = Literal[
     "evolutionary",
     "model-based",
     "multi-fidelity",
+    "language model",
     "transfer",
     "other",
 ]

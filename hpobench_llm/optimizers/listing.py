@@ -1,6 +1,7 @@
 """The optimizers as people read them: what each can do, its library and what it costs."""
 
 from collections.abc import Iterable
+from textwrap import wrap
 from typing import Any
 
 from hpobench_llm.optimizers.measured import suggestion_seconds
@@ -8,11 +9,13 @@ from hpobench_llm.optimizers.registry import list_optimizers
 
 _HEADINGS = ("", "objectives", "fidelity", "constr.", "transfer", "library", "time", "summary")
 _FLAGS = ("fidelity", "constraints", "transfer")
-_FOOT = """\
-objectives: 1, or 1+ for any number. constr.: takes constraints into account; to the others a trial
-that breaks one has failed.
-time: of a suggestion, in a run of 100 trials on lora-nano, one thread; - where the installed
-library version was not measured."""
+_DISPENSABLE = ("summary", "library")  # where there is no room for all
+_FOOT = (
+    "objectives: 1, or 1+ for any number. constr.: takes constraints into account; to the others "
+    "a trial that breaks one has failed.",
+    "time: of a suggestion, in a run of 100 trials on lora-nano, one thread; - where the "
+    "installed library version was not measured.",
+)
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 
 
@@ -25,7 +28,9 @@ def columns() -> dict[str, dict[str, Any]]:
 
 
 def lines(optimizers: dict[str, dict[str, Any]], width: int | None) -> list[str]:
-    """Return `columns` as text, a heading a family, without summaries where `width` is too small.
+    """Return `columns` as text, a heading a family.
+
+    Where `width` is too small, first the summaries are left out, then the libraries.
 
     Plug-ins that cannot be used come last, with the reason in full.
     """
@@ -35,13 +40,15 @@ def lines(optimizers: dict[str, dict[str, Any]], width: int | None) -> list[str]
         families.setdefault(shown["family"], []).append(_cells(name, shown))
     rows = [row for members in families.values() for row in members]
     widths = [max(map(len, column)) for column in zip(_HEADINGS, *rows, strict=True)]
-    text = [_line(_HEADINGS, widths)]
-    for family, members in families.items():
-        text += [family, *(_line(row, widths) for row in members)]
-    if width is not None and max(map(len, text)) > width:
-        short = sum(widths[:-1]) + 2 * len(widths)
-        text = [line[:short].rstrip() for line in text]
-    text += _FOOT.splitlines()
+    for left_out in (None, *_DISPENSABLE):
+        if left_out is not None:
+            widths[_HEADINGS.index(left_out)] = 0
+        text = [_line(_HEADINGS, widths)]
+        for family, members in families.items():
+            text += [family, *(_line(row, widths) for row in members)]
+        if width is None or max(map(len, text)) <= width:
+            break
+    text += [line for part in _FOOT for line in wrap(part, width or 100)]
     broken = {name: shown for name, shown in optimizers.items() if shown["broken"]}
     if broken:
         text += ["plug-ins that cannot be used"]
@@ -68,5 +75,6 @@ def _time(seconds: float) -> str:
 
 
 def _line(cells: Iterable[str], widths: list[int]) -> str:
-    spaced = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+    columns = zip(cells, widths, strict=True)
+    spaced = (cell.ljust(width) for cell, width in columns if width)
     return f"  {'  '.join(spaced)}".rstrip()

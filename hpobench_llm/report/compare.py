@@ -1,19 +1,27 @@
 """Compare the optimizers of a study folder: `comparison.json`, `report.html`, and words."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from hpobench_llm.artefacts import sha256_of_file, write_json
 from hpobench_llm.benchmarks.base import Benchmark
 from hpobench_llm.benchmarks.tabular import TabularBenchmark
+from hpobench_llm.comparison.courses import courses
 from hpobench_llm.comparison.problem import Problem, Reference
 from hpobench_llm.comparison.result import Failure
 from hpobench_llm.comparison.statistics import compare_trajectories
-from hpobench_llm.errors import IntegrityError
+from hpobench_llm.errors import ConfigurationError, IntegrityError, shown
 from hpobench_llm.metrics import Metric
+from hpobench_llm.optimizers.catalogue import ENTRIES
 from hpobench_llm.replaying.budget import Budget
 from hpobench_llm.replaying.columns import with_kinds
-from hpobench_llm.report.page import BenchmarkFacts, write_report
+from hpobench_llm.report.facts import BenchmarkFacts, facts_of
+from hpobench_llm.report.page import write_report
 from hpobench_llm.report.study_result import Result
 from hpobench_llm.studies.header import OLD_FORMAT, Header
 from hpobench_llm.studies.results import TRAJECTORIES, read_failures, read_trajectories
@@ -25,18 +33,25 @@ __all__ = ["Result", "compare"]
 COMPARISON_FILE, REPORT_FILE = "comparison.json", "report.html"
 
 
-def compare(folder: str | Path, *, reference: Reference = "front") -> Result:
+def compare(
+    folder: str | Path, *, reference: Reference = "front", mine: Sequence[str] | None = None
+) -> Result:
     """Compare the optimizers of a study and write its report.
 
     The trajectories are judged by all seeds of the tables that they were replayed on. Replays
     that failed are named; the others are compared. `reference` is the hypervolume's point: see
-    `Problem.of`.
+    `Problem.of`. The optimizers that are `mine` are marked in the report; None: those that this
+    package does not bring.
 
     Raises:
+        ConfigurationError: `folder` is no path.
         IntegrityError: the study is not complete, or a table has changed since.
-        UnknownNameError: a benchmark of the study cannot be found.
+        UnknownNameError: a benchmark of the study cannot be found, or it has no optimizer that is
+            called as one of `mine`.
         NotMeasuredError: a benchmark on which no run is ok and keeps the constraints.
     """
+    if not isinstance(folder, str | PathLike):
+        raise ConfigurationError(f"the folder of a study is expected, got {shown(folder)}")
     folder = Path(folder)
     header, frame = read_trajectories(folder)
     study = header.study
@@ -52,11 +67,12 @@ def compare(folder: str | Path, *, reference: Reference = "front") -> Result:
             )
     benchmarks = [one for one in opened.values() if one.name in problems]
     axes = [axis for benchmark in benchmarks for axis in benchmark.fidelities]
+    checkpoints = study.checkpoint_seconds != NONE
     comparison = compare_trajectories(
         frame,
         problems,
         budget=Budget.of(study.budget, axes),
-        checkpoints=study.checkpoint_seconds != NONE,
+        checkpoints=checkpoints,
         paired=study.initial > 0,
         workers=study.workers,
         optimizer_seconds_count=study.count_optimizer_seconds,
@@ -79,8 +95,15 @@ def compare(folder: str | Path, *, reference: Reference = "front") -> Result:
             "versions": header.versions,
         },
         libraries=dict(zip(frame["optimizer"], frame["optimizer_version"], strict=True)),
+        courses=courses(frame, problems, comparison, checkpoints=checkpoints),
+        mine=brought(frame) if mine is None else mine,
     )
     return Result(comparison, folder / REPORT_FILE, frame, study.table_seed)
+
+
+def brought(frame: pd.DataFrame) -> list[str]:
+    """Return the optimizers that other packages bring; what is put around one does not count."""
+    return [o for o in frame["optimizer"].unique() if o.partition("+")[0] not in ENTRIES]
 
 
 def _open(header: Header, name: str, folder: Path) -> Benchmark:
@@ -106,23 +129,17 @@ def _open(header: Header, name: str, folder: Path) -> Benchmark:
 def _facts(
     benchmark: TabularBenchmark, metric: Metric, other: Metric | None = None
 ) -> BenchmarkFacts:
-    """Gather what a report shows of a table: its objective against the other one, or a score."""
+    """Gather what a report shows of a table: its pictures, and where it comes from."""
     metadata = benchmark.table.metadata
-    configurations = benchmark.configurations()[list(benchmark.space.names)]
-    scores = [metric for metric in benchmark.metrics.values() if metric.role == "score"]
-    finer = [m for m in scores if m.name.endswith("_margin")]
+    facts = facts_of(benchmark, metric, other)
     levels = [f"{len(axis.values)} values of {axis.name}" for axis in metadata.fidelities]
-    return BenchmarkFacts(
-        name=benchmark.name,
-        space=benchmark.space,
-        metric=metric,
-        score=other or next((m for m in [*finer, *scores] if m != metric), None),
-        configurations=configurations.join(benchmark.query_many(configurations)),
-        base_values=metadata.untrained,
+    count = len(facts.configurations)
+    return replace(
+        facts,
         provenance={
             "table": f"{metadata.name} {metadata.version}, sha256 {metadata.table_sha256}",
             "size": ", ".join(
-                [f"{len(configurations)} configurations", f"{len(metadata.seeds)} seeds", *levels]
+                [f"{count} configurations", f"{len(metadata.seeds)} seeds", *levels]
             ),
             **_origin(metadata.provenance),
         },

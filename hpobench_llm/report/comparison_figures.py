@@ -4,7 +4,7 @@ Each function draws one picture and writes its caption: what is drawn, what is l
 much of it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ def regret_curves(result: BenchmarkComparison, comparison: Comparison) -> Pictur
     title = f"Regret over {counted(comparison.spending)} on {result.benchmark}"
     with house_style(title):
         figure = Figure(figsize=(WIDTH_INCHES, 3.9))
-        axes = figure.add_axes((0.085, 0.12, 0.775, 0.85))
+        axes = figure.add_axes((0.085, 0.12, _width(bands), 0.85))
         values = np.array([[band.value, band.low, band.high] for band in bands.values()])
         floor_ = regret_scale(axes, values, result.noise_sd)
         if result.noise_sd:
@@ -45,13 +45,14 @@ def regret_curves(result: BenchmarkComparison, comparison: Comparison) -> Pictur
             if several
             else label("median simple regret", result.unit)
         )
-        return Picture(svg_of(figure, title), _regret_caption(result, comparison, floor_))
+        caption = regret_caption(result, comparison, _after(comparison))
+        if floor_:
+            caption += " Regret 0 has no logarithm and is drawn on the line marked 0."
+        return Picture(svg_of(figure, title), caption)
 
 
-def _regret_caption(
-    result: BenchmarkComparison, comparison: Comparison, floor_: float | None
-) -> str:
-    """Say what the curves are; with a floor some of them reach 0."""
+def regret_caption(result: BenchmarkComparison, comparison: Comparison, along: str) -> str:
+    """Say what curves of regret `along` something are."""
     optimum = "the known optimum" if result.optimum_known else "the best known"
     what = f"regret of the {words(result.metric)}"
     lost = f"the best trial so far loses against {optimum}"
@@ -61,12 +62,10 @@ def _regret_caption(
         front = "the benchmark's front" if result.optimum_known else "the best known front"
         lost = f"the trials so far lack to {front}"
     text = (
-        f"Median simple {what} {_after(comparison)}, over "
+        f"Median simple {what} {along}, over "
         f"{count(len(result.seeds), 'seed')}: what {lost}. "
         f"Bands are pointwise {percent(1 - comparison.alpha)} bootstrap intervals."
     )
-    if floor_:
-        text += " Regret 0 has no logarithm and is drawn on the line marked 0."
     if result.noise_sd:
         text += (
             " Dotted: the noise between configurations at one seed, a standard deviation; below "
@@ -87,7 +86,7 @@ def rank_curves(comparison: Comparison) -> Picture:
     title = f"Mean rank over {spent}"
     with house_style(title):
         figure = Figure(figsize=(WIDTH_INCHES, 3.3))
-        axes = figure.add_axes((0.085, 0.14, 0.775, 0.83))
+        axes = figure.add_axes((0.085, 0.14, _width(bands), 0.83))
         axes.set_ylim(0.85, len(bands) + 0.15)
         axes.yaxis.set_major_locator(FixedLocator(range(1, len(bands) + 1)))
         _draw_bands(axes, bands, grid, None)
@@ -174,8 +173,24 @@ def _draw_bands(
         end = floor_ if floor_ is not None and band.value[-1] <= 0 else band.value[-1]
         ends.append((axes.transData.transform((0, end))[1], name, chosen[name][0]))
     height = axes.transAxes.transform((0, 1))[1] - axes.transAxes.transform((0, 0))[1]
-    previous = -np.inf
-    for end, name, colour in sorted(ends):
-        previous = max(axes.transAxes.inverted().transform((0, end))[1], previous + 15 / height)
+    heights = [axes.transAxes.inverted().transform((0, end))[1] for end, *_ in sorted(ends)]
+    for at, (_, name, colour) in zip(_apart(heights, 15 / height), sorted(ends), strict=True):
         place: dict[str, Any] = {"transform": axes.transAxes, "va": "center", "weight": "bold"}
-        axes.text(1.012, previous, name, color=colour, **place)
+        axes.text(1.012, at, name, color=colour, **place)
+
+
+def _width(names: Iterable[str]) -> float:
+    """Return how wide axes may be, of a figure's width, so that names fit beside them."""
+    return max(0.4, 0.915 - max(0.14, 0.03 + 0.0098 * max(map(len, names))))
+
+
+def _apart(heights: Sequence[float], least: float) -> list[float]:
+    """Return ascending heights moved apart, none above 1 unless they fill the axes."""
+    found: list[float] = []
+    for height in heights:
+        found.append(max(height, found[-1] + least) if found else height)
+    ceiling = max(1.0, least * (len(found) - 1))
+    for place in reversed(range(len(found))):
+        found[place] = min(found[place], ceiling)
+        ceiling = found[place] - least
+    return found

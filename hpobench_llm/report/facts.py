@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hpobench_llm.benchmarks.tabular import TabularBenchmark
+from hpobench_llm.comparison.problem import answers
 from hpobench_llm.metrics import Metric
 from hpobench_llm.space import Space
 
@@ -101,3 +103,21 @@ class BenchmarkFacts:
     def varied(self) -> tuple[str, ...]:
         """Return the hyperparameters that take more than one value."""
         return tuple(n for n in self.space.names if len(self.configurations[n].unique()) > 1)
+
+
+def facts_of(
+    benchmark: TabularBenchmark, metric: Metric, other: Metric | None = None
+) -> BenchmarkFacts:
+    """Gather what is pictured of a table: its objective against the other one, or a score."""
+    scores = [metric for metric in benchmark.metrics.values() if metric.role == "score"]
+    finer = [m for m in scores if m.name.endswith("_margin")]
+    frame = benchmark.configurations()[list(benchmark.space.names)].reset_index(drop=True)
+    rows = [{str(k): v for k, v in row.items()} for row in frame.astype(object).to_dict("records")]
+    return BenchmarkFacts(
+        name=benchmark.name,
+        space=benchmark.space,
+        metric=metric,
+        score=other or next((m for m in [*finer, *scores] if m != metric), None),
+        configurations=frame.join(answers(benchmark, rows)),
+        base_values=benchmark.table.metadata.untrained,
+    )

@@ -1,23 +1,22 @@
-"""One self-contained HTML page for a study: no scripts, no network, equal inputs equal bytes."""
+"""The page of a study: who ranks where, every benchmark, and where it all comes from."""
 
-from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib import resources
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined, Template
-
 from hpobench_llm.artefacts import write_atomically
+from hpobench_llm.comparison.courses import Course
 from hpobench_llm.comparison.result import BenchmarkComparison, Comparison
 from hpobench_llm.errors import UnknownNameError
 from hpobench_llm.report import comparison_figures, summary, table_figures, tasks, words
 from hpobench_llm.report.facts import BenchmarkFacts
 from hpobench_llm.report.limits import limits
-from hpobench_llm.report.looks import looks
+from hpobench_llm.report.web import charts
+from hpobench_llm.report.web.document import Figure, Figures, document
 
 __all__ = ["BenchmarkFacts", "render", "write_report"]
 
 SHARES = (0.1, 0.25, 0.5, 1.0)  # of the budget, at which ranks are given in figures
+MANY_PAIRS = 15  # beyond this a table of pairs is folded
 
 
 def write_report(
@@ -28,6 +27,8 @@ def write_report(
     benchmarks: Sequence[BenchmarkFacts] = (),
     provenance: Mapping[str, object] | None = None,
     libraries: Mapping[str, str] | None = None,
+    courses: Mapping[str, Sequence[Course]] | None = None,
+    mine: Collection[str] = (),
 ) -> Path:
     """Write the page of a study, whole or not at all, and return its path.
 
@@ -41,9 +42,12 @@ def write_report(
             `BenchmarkFacts.provenance`; nothing is looked up here, so the page depends on its
             arguments alone.
         libraries: for each optimizer, the library and version that ran it, such as "optuna 4.5.0".
+        courses: for each benchmark, regret over other units than the budget's.
+        mine: optimizers to mark as the reader's own.
 
     Raises:
-        UnknownNameError: the facts are of a benchmark that the comparison lacks.
+        UnknownNameError: the facts are of a benchmark that the comparison lacks, or no optimizer
+            of the comparison is called so.
     """
     page = render(
         title=title,
@@ -51,6 +55,8 @@ def write_report(
         benchmarks=benchmarks,
         provenance=provenance,
         libraries=libraries,
+        courses=courses,
+        mine=mine,
     )
     write_atomically(path, page)
     return path
@@ -63,6 +69,8 @@ def render(
     benchmarks: Sequence[BenchmarkFacts] = (),
     provenance: Mapping[str, object] | None = None,
     libraries: Mapping[str, str] | None = None,
+    courses: Mapping[str, Sequence[Course]] | None = None,
+    mine: Collection[str] = (),
 ) -> str:
     """Return the page that `write_report` writes."""
     facts = {fact.name: fact for fact in benchmarks}
@@ -71,24 +79,56 @@ def render(
         if name not in known:
             raise UnknownNameError("benchmark", name, known, "report")
     optimizers = sorted({s.optimizer for r in comparison.benchmarks for s in r.standings})
-    return _template().render(
+    for name in mine:
+        if name not in optimizers:
+            raise UnknownNameError("optimizer", name, optimizers, "report")
+    figures = Figures()
+    first = tasks.first_picture(comparison)
+    sections = [
+        _section(
+            f"benchmark-{place}",
+            result,
+            facts.get(result.benchmark),
+            comparison,
+            figures,
+            (courses or {}).get(result.benchmark, ()),
+        )
+        for place, result in enumerate(comparison.benchmarks)
+    ]
+    ranked = len(comparison.ranking) > 1
+    single_runs = tasks.rows_of_single_runs(comparison)
+    headings = [
+        *([("over-tasks", "Over tasks")] if comparison.tasks else []),
+        *([("single-runs", "Single runs")] if single_runs[1] else []),
+        *([("given", "With these benchmarks given")] if comparison.tasks else []),
+        *((str(section["id"]), name) for section, name in zip(sections, known, strict=True)),
+        ("limits", "How to read this, and its limits"),
+        *(
+            [("provenance", "Provenance")]
+            if provenance or any(s["provenance"] for s in sections)
+            else []
+        ),
+    ]
+    return document(
+        "study.html",
         title=title,
+        contents=headings,
+        optimizers=optimizers,
+        mine=mine,
         comparison=comparison,
         summary=summary.summarise(comparison),
         verdict=tasks.verdict(comparison),
         single=tasks.by_single_runs(comparison),
-        single_runs=tasks.rows_of_single_runs(comparison),
-        over_tasks=tasks.rank_intervals(comparison.tasks, comparison.alpha)
-        if comparison.tasks
+        single_runs=single_runs,
+        over_tasks=comparison.tasks is not None,
+        first=figures.of(*first) if first else None,
+        ranks=figures.of(comparison_figures.rank_curves(comparison), charts.mean_ranks(comparison))
+        if ranked
         else None,
-        colours={name: colour for name, (colour, _) in looks(optimizers).items()},
-        ranks=comparison_figures.rank_curves(comparison) if len(comparison.ranking) > 1 else None,
         shares=SHARES,
+        many=MANY_PAIRS,
         spent=words.counted(comparison.spending),
-        sections=[
-            _section(result, facts.get(result.benchmark), comparison)
-            for result in comparison.benchmarks
-        ],
+        sections=sections,
         limits=limits(comparison),
         provenance=_printable(provenance or {}),
         libraries=libraries or {},
@@ -96,21 +136,31 @@ def render(
 
 
 def _section(
-    result: BenchmarkComparison, facts: BenchmarkFacts | None, comparison: Comparison
+    name: str,
+    result: BenchmarkComparison,
+    facts: BenchmarkFacts | None,
+    comparison: Comparison,
+    figures: Figures,
+    courses: Sequence[Course],
 ) -> dict[str, object]:
     """Gather what the template shows of one benchmark."""
-    table = (
-        [table_figures.score_against_objective(facts), table_figures.objective_by_axis(facts)]
-        if facts is not None
-        else []
-    )
+    table: list[Figure | None] = []
+    if facts is not None:
+        table = [
+            figures.of(table_figures.score_against_objective(facts), charts.scatter(facts)),
+            figures.of(table_figures.objective_by_axis(facts), charts.landscape(facts)),
+        ]
     return {
+        "id": name,
         "result": result,
         "setting": summary.setting(result, comparison),
-        "regret": comparison_figures.regret_curves(result, comparison),
-        "fronts": comparison_figures.attained_fronts(result),
+        "regret": figures.of(
+            comparison_figures.regret_curves(result, comparison),
+            charts.regret(result, comparison, courses),
+        ),
+        "fronts": figures.of(comparison_figures.attained_fronts(result), charts.fronts(result)),
         "remarks": [*summary.remarks(result, comparison), *(facts.notes if facts else ())],
-        "table": [picture for picture in table if picture is not None],
+        "table": [figure for figure in table if figure is not None],
         "provenance": _printable(facts.provenance if facts else {}),
     }
 
@@ -130,20 +180,3 @@ def _text(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(value)
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {
-        "number": words.number,
-        "interval": words.interval,
-        "rank_interval": words.rank_interval,
-        "percent": words.percent,
-        "p_value": words.p_value,
-        "overall": words.overall,
-    }
-    source = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
-    return environment.from_string(source)

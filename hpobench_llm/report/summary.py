@@ -3,8 +3,8 @@
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from itertools import combinations
 
+from hpobench_llm.comparison.over_tasks import runs_of_ties
 from hpobench_llm.comparison.result import BenchmarkComparison, Comparison, Pair
 from hpobench_llm.comparison.spending import IN_FULL
 from hpobench_llm.replaying.budget import SECONDS
@@ -117,13 +117,21 @@ def _ranking(comparison: Comparison, names: list[str]) -> list[str]:
         return [lead, *_against_first(comparison.pairs, names[0])]
     found = [lead, f"Significant after Holm's correction: {_beaten(comparison.pairs, names)}."]
     if ties:
-        members = [name for name in names if any(name in pair for pair in ties)]
-        if len(ties) == len([*combinations(members, 2)]):
-            tied = listed(members)
-        else:
-            tied = "; ".join(f"{a} with {b}" for a, b in ties)
-        found.append(f"Not told apart, so a tie: {tied}.")
+        found.append(f"Not told apart, so {_tied(names, comparison.pairs)}.")
     return found
+
+
+def _tied(names: list[str], pairs: Sequence[Pair]) -> str:
+    """Return who is not told apart: the runs of the ranking, then what pairs are left."""
+    runs = runs_of_ties(names, pairs)
+    left = [
+        (pair.first, pair.second)
+        for pair in pairs
+        if pair.verdict == "tie"
+        and not any(pair.first in run and pair.second in run for run in runs)
+    ]
+    groups = [listed([*group]) for group in (*runs, *left)]
+    return f"{'a tie' if len(groups) == 1 else 'ties'}: {'; '.join(groups)}"
 
 
 def _against_first(pairs: Sequence[Pair], first: str) -> list[str]:

@@ -21,7 +21,7 @@ from hpobench_llm.report.looks import ALARM, DOT, INK, MUTED
 from hpobench_llm.report.words import count, label, number, words
 from hpobench_llm.space import Categorical
 
-MANY_POINTS = 3000  # beyond this, dots become pixels: a page should stay below a few megabytes
+MANY_POINTS = 400  # beyond this, dots become pixels: a page should stay below a few megabytes
 MANY_VALUES = 16  # beyond this, an axis is drawn as continuous
 
 Mask = NDArray[np.bool_]
@@ -76,6 +76,19 @@ def score_against_objective(facts: BenchmarkFacts) -> Picture | None:
 
 def _score_caption(facts: BenchmarkFacts, score: Metric, done: Mask, beyond: Mask) -> str:
     """Say what the runs that are `done` show, and where the others and those `beyond` are."""
+    text = score_words(facts, score, done)
+    if cut := int((beyond & done).sum()):
+        text += f" Triangles at the edge: {count(cut, 'configuration')} beyond the axis."
+    if missing := int((~done).sum()):
+        text += (
+            f" Crosses on the right: {count(missing, 'configuration')} that diverged, failed or "
+            "lack a value; their place has no meaning beyond their number."
+        )
+    return text
+
+
+def score_words(facts: BenchmarkFacts, score: Metric, done: Mask) -> str:
+    """Say how the score goes with the objective over the runs that are `done`."""
     loss_name, score_name = words(facts.metric.name), words(score.name)
     text = f"{count(int(done.sum()), 'configuration')} of {facts.name}. "
     correlation = rank_correlation(
@@ -95,13 +108,6 @@ def _score_caption(facts: BenchmarkFacts, score: Metric, done: Mask, beyond: Mas
         f"{number(score_values[facts.best_row(facts.metric)])}; the best {score_name} is "
         f"{number(score_values[facts.best_row(score)])}."
     )
-    if cut := int((beyond & done).sum()):
-        text += f" Triangles at the edge: {count(cut, 'configuration')} beyond the axis."
-    if missing := int((~done).sum()):
-        text += (
-            f" Crosses on the right: {count(missing, 'configuration')} that diverged, failed or "
-            "lack a value; their place has no meaning beyond their number."
-        )
     return text
 
 

@@ -1,14 +1,17 @@
 """What a study says over tasks, and what single runs would have said: words and a picture."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from hpobench_llm.comparison.result import Comparison, OverTasks
+from hpobench_llm.comparison.over_tasks import runs_of_ties
+from hpobench_llm.comparison.result import Comparison, Interval, OverTasks
 from hpobench_llm.comparison.single_runs import OBJECTIVE
 from hpobench_llm.report.canvas import WIDTH_INCHES, Picture, house_style, svg_of
 from hpobench_llm.report.looks import INK, looks
+from hpobench_llm.report.web import charts
 from hpobench_llm.report.words import (
     MANY,
     count,
@@ -99,47 +102,86 @@ def rows_of_single_runs(comparison: Comparison) -> tuple[list[str], list[dict[st
     return [_named(metric) for metric in metrics], cells
 
 
+def first_picture(comparison: Comparison) -> tuple[Picture, dict[str, Any]] | None:
+    """Return the critical-difference picture, drawn and as a chart; over tasks if there are any.
+
+    None where there is nothing to compare.
+    """
+    if len(comparison.ranking) < 2:
+        return None
+    if comparison.tasks is not None:
+        tasks = comparison.tasks
+        return rank_intervals(tasks, comparison.alpha), charts.ranks(
+            [(ranked.optimizer, ranked.rank) for ranked in tasks.ranking],
+            tasks.groups,
+            "Mean rank over tasks",
+        )
+    rows = [(ranked.optimizer, ranked.rank.last) for ranked in comparison.ranking]
+    groups = runs_of_ties([name for name, _ in rows], comparison.pairs)
+    result = comparison.benchmarks[0]
+    test = "Wilcoxon's signed-rank test" if comparison.paired else "the rank sum test"
+    caption = (
+        f"Mean final rank over {count(len(result.seeds), 'seed')}, with "
+        f"{percent(1 - comparison.alpha)} intervals by Student's t. {_bar(groups)} optimizers of "
+        f"which no pair is told apart ({test}, Holm's correction)."
+    )
+    drawn = _intervals(rows, groups, "Mean final rank", "mean final rank (1 is best)")
+    return Picture(drawn, caption), charts.ranks(rows, groups, "Mean final rank")
+
+
 def rank_intervals(tasks: OverTasks, alpha: float) -> Picture:
     """Draw every optimizer's mean rank over tasks with its interval, and who is not told apart."""
+    rows = [(ranked.optimizer, ranked.rank) for ranked in tasks.ranking]
+    caption = (
+        f"Mean final rank over {len(tasks.tasks)} tasks, each weighing alike, with "
+        f"{percent(1 - alpha)} intervals: tasks are drawn again with replacement, and seeds "
+        f"within each. {_bar(tasks.groups)} optimizers of which no pair is told apart over "
+        "tasks (Wilcoxon's signed-rank test on one value a task, Holm's correction)."
+    )
     title = "Mean rank over tasks"
-    chosen = looks([ranked.optimizer for ranked in tasks.ranking])
+    return Picture(_intervals(rows, tasks.groups, title, f"{title.lower()} (1 is best)"), caption)
+
+
+def _bar(groups: Sequence[Sequence[str]]) -> str:
+    return "A bar at the right joins" if groups else "A bar would join"
+
+
+def _intervals(
+    rows: Sequence[tuple[str, Interval]],
+    groups: Sequence[Sequence[str]],
+    title: str,
+    xlabel: str,
+) -> str:
+    """Draw mean ranks with their intervals, best first, and a bar for each group."""
+    order = [name for name, _ in rows]
+    chosen = looks(order)
     with house_style(title):
-        figure = Figure(figsize=(WIDTH_INCHES, 0.95 + 0.27 * len(tasks.ranking)))
+        figure = Figure(figsize=(WIDTH_INCHES, 0.95 + 0.27 * len(rows)))
         height = figure.get_size_inches()[1]
-        axes = figure.add_axes((0.19, 0.5 / height, 0.66, 1 - 0.6 / height))
+        left = 0.03 + 0.0092 * max(map(len, order))  # as wide as its longest name
+        axes = figure.add_axes((left, 0.5 / height, 0.85 - left, 1 - 0.6 / height))
         axes.grid(visible=False, axis="y")
         axes.grid(visible=True, axis="x")
-        for row, ranked in enumerate(tasks.ranking):
-            colour, _ = chosen[ranked.optimizer]
-            axes.plot([ranked.rank.low, ranked.rank.high], [row, row], color=colour, lw=1.7)
-            axes.plot(ranked.rank.value, row, "o", color=colour, ms=5.5)
+        for row, (name, rank) in enumerate(rows):
+            colour, _ = chosen[name]
+            axes.plot([rank.low, rank.high], [row, row], color=colour, lw=1.7)
+            axes.plot(rank.value, row, "o", color=colour, ms=5.5)
             place: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center"}
-            axes.text(
-                -0.02, row, ranked.optimizer, ha="right", color=colour, weight="bold", **place
-            )
-        order = [ranked.optimizer for ranked in tasks.ranking]
-        for number, group in enumerate(tasks.groups):
+            axes.text(-0.02, row, name, ha="right", weight="bold", **place)
+        for number, group in enumerate(groups):
             ends = [order.index(group[0]) - 0.25, order.index(group[-1]) + 0.25]
             axes.plot(
                 [1.03 + 0.025 * number] * 2, ends, color=INK, lw=3, clip_on=False,
                 transform=axes.get_yaxis_transform(), solid_capstyle="butt",
             )  # fmt: skip
-        axes.set(xlim=(0.8, len(order) + 0.2), ylim=(len(order) - 0.4, -0.6))
+        low, high = min(r.low for _, r in rows), max(r.high for _, r in rows)
+        axes.set(xlim=(min(0.8, low), max(len(order) + 0.2, high)))
+        axes.set(ylim=(len(order) - 0.4, -0.6))
         axes.xaxis.set_major_locator(FixedLocator(range(1, len(order) + 1)))
         axes.yaxis.set_major_locator(NullLocator())
         axes.spines["left"].set_visible(False)
-        axes.set(xlabel="mean rank over tasks (1 is best)")
-        return Picture(svg_of(figure, title), _caption(tasks, alpha))
-
-
-def _caption(tasks: OverTasks, alpha: float) -> str:
-    text = (
-        f"Mean final rank over {len(tasks.tasks)} tasks, each weighing alike, with "
-        f"{percent(1 - alpha)} intervals: tasks are drawn again with replacement, and seeds "
-        "within each. A bar at the right joins optimizers of which no pair is told apart over "
-        "tasks (Wilcoxon's signed-rank test on one value a task, Holm's correction)."
-    )
-    return text if tasks.groups else text.replace("A bar at the right joins", "A bar would join")
+        axes.set(xlabel=xlabel)
+        return svg_of(figure, title)
 
 
 def _metrics(comparison: Comparison) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from hpobench_llm.comparison.result import Interval, Overall
 from hpobench_llm.comparison.spending import IN_FULL, TRIALS
 from hpobench_llm.constraints import Constraint
+from hpobench_llm.metrics import Fidelity
 from hpobench_llm.replaying.budget import SECONDS, TOKENS
 from hpobench_llm.wording import label, number, words
 
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 MANY = 8  # names that a sentence still lists
+MANY_AMOUNTS = 12
 
 
 def with_unit(text: str, unit: str) -> str:
@@ -91,6 +93,15 @@ def counted(spending: str) -> str:
         return "simulated seconds"
     known = spending in (TRIALS, IN_FULL, TOKENS) or spending.endswith("s")
     return words(spending) if known else f"{words(spending)}s"
+
+
+def counted_axis(axis: Fidelity) -> str:
+    """Return a fidelity's values in words, the first and the last where they are many."""
+    values = ", ".join(map(number, axis.values))
+    if len(axis.values) > MANY_AMOUNTS:
+        ends = f"{number(axis.values[0])} to {number(axis.values[-1])}"
+        values = f"{len(axis.values)} values from {ends}"
+    return f"{axis.name}: {with_unit(values, axis.unit)}"
 
 
 def reached(amount: float, spending: str) -> str:

@@ -71,6 +71,7 @@ def compare(
     configuration: NDArray[np.intp],
     fold: NDArray[np.intp],
     *,
+    names: Sequence[str],
     full: NDArray[np.bool_],
     seed: int,
     families: Sequence[Family] = tuple(FAMILIES.values()),
@@ -91,6 +92,7 @@ def compare(
         use: `(n, columns)` which values are learned.
         configuration: `(n,)`.
         fold: `(configurations,)`.
+        names: `(columns,)` what the columns are.
         full: `(n,)` which rows are at full fidelity.
         seed: of the fits.
         families: which compete, the cheapest to ask first.
@@ -98,13 +100,21 @@ def compare(
         on_fit: told what was fitted.
 
     Raises:
-        ConfigurationError: a column was measured for too few configurations.
+        ConfigurationError: a column, which is named, was measured for too few configurations.
     """
     chosen = np.full(values.shape, np.nan)
     winners = [""] * values.shape[1]
     errors: list[dict[str, float]] = [{} for _ in winners]
     for columns in groups_of(use):
         rows = use[:, columns[0]]
+        folds = np.unique(fold[configuration[rows]])
+        if len(folds) < 2:
+            raise ConfigurationError(
+                f"{', '.join(names[c] for c in columns)}: measured of "
+                f"{len(np.unique(configuration[rows]))} configurations, all of them in one fold, "
+                "so that none can be predicted from others: lower the number of folds, or leave "
+                "the quantity out of the table"
+            )
         held = {
             family.name: held_out(
                 family, features, values, rows, columns, configuration, fold, seed, on_fit
@@ -202,11 +212,6 @@ def held_out(
     for number in range(int(fold.max()) + 1):
         out = fold[configuration] == number
         train, test = rows & ~out, rows & out
-        if not train.any():
-            raise ConfigurationError(
-                "a quantity was measured for too few configurations to be held out: all of them "
-                "are in one fold; lower the number of folds or leave the quantity out"
-            )
         if test.any():
             model = _fit(family, features[train], values[train], columns, places, seed)
             predicted[test] = model.predict(features[test])

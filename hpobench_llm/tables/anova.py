@@ -6,6 +6,7 @@ importance, take such shares from a forest; on a full grid they are exact (Sobol
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from hpobench_llm.factors import Lattice
 from hpobench_llm.space import Categorical, Configuration, Space
 
 STARTS, POLISHED = 400, 4
+GROUPS = 12  # of an axis of many values
 WINDOW, LEAST_WINDOW = 16, 3  # neighbours on either side that predict a value: one in so many
 
 FloatArray = NDArray[np.float64]
@@ -67,6 +69,29 @@ def total_shares(grid: FloatArray) -> FloatArray:
     if not whole:
         return np.zeros(grid.ndim)
     return np.array([grid.var(axis=axis).mean() / whole for axis in range(grid.ndim)])
+
+
+def between_share(values: NDArray[Any], losses: FloatArray) -> float:
+    """Return the share of the variance between groups of equal values, less that of chance.
+
+    Kelley's epsilon squared (1935): 0 on average for groups that say nothing. More than `GROUPS`
+    distinct numbers are cut into so many groups of like size.
+
+    Args:
+        values: `(n,)` numbers or names.
+        losses: `(n,)`.
+    """
+    if values.dtype.kind != "U" and len(np.unique(values)) > GROUPS:
+        edges = np.quantile(values, np.linspace(0, 1, GROUPS + 1)[1:-1])
+        values = np.searchsorted(np.unique(edges), values)
+    _, group = np.unique(values, return_inverse=True)
+    counts = np.bincount(group)
+    free = len(losses) - len(counts)
+    if not losses.var() or free < 1 or len(counts) < 2:
+        return 0.0
+    means = np.bincount(group, losses) / counts
+    within = float(((losses - means[group]) ** 2).mean() / losses.var())
+    return max(0.0, 1.0 - within * (len(losses) - 1) / free)
 
 
 def coordinates(space: Space, units: FloatArray) -> FloatArray:

@@ -2,29 +2,30 @@
 
 import numpy as np
 import pandas as pd
-from scipy.stats import kendalltau
 
-from hpobench_llm.artefacts import write_atomically
-from hpobench_llm.errors import IntegrityError
 from hpobench_llm.measured import SPARSE
 from hpobench_llm.metrics import Metric, objective_of
 from hpobench_llm.seeds import Noise, shared_seeds
 from hpobench_llm.space import Categorical, Ordinal
-from hpobench_llm.tables.difficulty import random_search_regret
+from hpobench_llm.tables.agreement import agreement, best_quarter
+from hpobench_llm.tables.citation import bibtex
+from hpobench_llm.tables.datasheet import datasheet
 from hpobench_llm.tables.markdown import plain
-from hpobench_llm.tables.origin import origin_lines
+from hpobench_llm.tables.origin import origin_section
 from hpobench_llm.tables.rules import problem_rules
-from hpobench_llm.tables.schema import CARD_FILE, IMPORTED, METADATA_FILE
+from hpobench_llm.tables.schema import IMPORTED
+from hpobench_llm.tables.surface import Surface
 from hpobench_llm.tables.table import Table
-from hpobench_llm.tables.worth import answers, density_of, in_full, judged, without_signal
+from hpobench_llm.tables.worth import (
+    density_of,
+    every_worth,
+    in_full,
+    with_axes,
+    without_signal,
+)
 
 TRIALS = (20, 50, 100)
 MANY = 20  # values that a line of the card still lists
-
-
-def write_card(table: Table) -> None:
-    """Write the card beside the table."""
-    write_atomically(table.folder / CARD_FILE, card(table))
 
 
 def card(table: Table) -> str:
@@ -35,8 +36,10 @@ def card(table: Table) -> str:
         _findings(table),
         _difficulty(table),
         _rules(table),
+        _datasheet(table),
         _columns(table),
-        _origin(table),
+        origin_section(table),
+        _citation(table),
     )
     return "\n".join(line for section in sections for line in (*section, ""))
 
@@ -161,18 +164,13 @@ def _findings(table: Table) -> list[str]:
     """What the rows say: best configurations, seeds against configurations, losses and scores."""
     meta = table.metadata
     axes = list(meta.space.names)
-    worth, noise = {}, {}
-    for metric in meta.metrics.values():
-        values, noise[metric.name] = judged(table, metric)
-        if len(values):
-            worth[metric.name] = values
+    worth, noise = every_worth(table)
     if not worth:
         return ["## What it says", "", "No run ended ok in full."]
     silent = {name: why for name, why in without_signal(table).items() if name in worth}
     measured = [meta.metrics[name] for name in worth]
     ranked = [metric for metric in measured if metric.name not in silent]
-    configs = table.frame.drop_duplicates("config_id").set_index("config_id")[axes]
-    means = configs.join(pd.DataFrame(worth), how="inner")
+    means = with_axes(table, worth)
     lines = [
         "## What it says",
         "",
@@ -215,12 +213,10 @@ def _findings(table: Table) -> list[str]:
         if metric is not main
         and (_imported(table) or metric.role == "score" or metric.name == "test_loss")
     ]
-    count = max(3, len(means) // 4)
-    quarter = means.iloc[np.argsort(means[main.name] * main.to_loss(1.0))[:count]]
     return [
         *lines,
         *_agreement(means, main, others, "all"),
-        *_agreement(quarter, main, others, "the best"),
+        *_agreement(best_quarter(means, main), main, others, "the best"),
     ]
 
 
@@ -250,22 +246,18 @@ def _spread(metric: Metric, noise: Noise, worth: pd.Series) -> str:
 
 def _difficulty(table: Table) -> list[str]:
     """What random search is expected to miss, beside the noise between seeds."""
-    metric = _main(table)
-    losses = answers(table, metric)
-    values, noise = judged(table, metric)
-    worst = metric.to_loss(metric.worst)
-    worth = (metric.sign * values).reindex(losses.index).fillna(worst)
-    if not len(losses):
+    surface = Surface.of(table)
+    if surface is None:
         return ["## How hard it is", "", "Nothing was measured in full."]
-    regrets = random_search_regret(losses.to_numpy(), worth.to_numpy(), TRIALS)
+    metric, regrets = surface.metric, surface.random_search(TRIALS)
     return [
         "## How hard it is",
         "",
         f"Expected regret of random search in {plain(metric.name)} (exact, as `random` draws: "
-        f"uniformly, with repetition, over {len(losses)} configurations; told of the seeds that "
-        f"answer and judged by all; a failed one counts as {metric.worst:.4f}): "
-        + ", ".join(f"{r:.4f} after {n} trials" for n, r in zip(TRIALS, regrets, strict=True))
-        + f". Noise between good configurations at one seed: {_figure(noise.rest)}.",
+        f"uniformly, with repetition, over {len(surface.ids)} configurations; told of the seeds "
+        f"that answer and judged by all; a failed one counts as {metric.worst:.4f}): "
+        + ", ".join(f"{r:.4f} after {n} trials" for n, r in regrets.items())
+        + f". Noise between good configurations at one seed: {_figure(surface.noise.rest)}.",
     ]
 
 
@@ -306,12 +298,22 @@ def _agreement(means: pd.DataFrame, main: Metric, others: list[str], which: str)
         return []
     said = "validation loss" if main.name == "val_loss" else plain(main.name)
     lines = [f"Kendall's tau with {said} over {which} {len(means)} configurations:", ""]
-    for name in others:
-        both = means[[main.name, name]].dropna()
-        tau, p = kendalltau(both[main.name], both[name])
-        if np.isfinite(tau):
-            lines.append(f"- {plain(name)}: {tau:+.2f} (p = {p:.1g})")
+    lines += [
+        f"- {plain(name)}: {tau:+.2f} (p = {p:.1g})"
+        for name, (tau, p) in agreement(means, main, others).items()
+    ]
     return [*lines, ""]
+
+
+def _datasheet(table: Table) -> list[str]:
+    answers = datasheet(table).titled()
+    lines = [f"**{title}.** {plain(text)}" for title, text in answers.items()]
+    return ["## Datasheet", *(line for each in lines for line in ("", each))]
+
+
+def _citation(table: Table) -> list[str]:
+    entry = bibtex(table.metadata).replace("`", "'")  # nothing in it may end the block
+    return ["## To cite it", "", "```bibtex", *entry.splitlines(), "```"]
 
 
 def _columns(table: Table) -> list[str]:
@@ -320,20 +322,6 @@ def _columns(table: Table) -> list[str]:
         column = table.metadata.columns[str(name)]
         cells = [plain(text) for text in (name, column.unit, column.meaning)]
         lines.append(f"| {' | '.join(cells)} |")
-    return lines
-
-
-def _origin(table: Table) -> list[str]:
-    try:
-        told = origin_lines(table.metadata)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise IntegrityError(
-            f"{table.folder / METADATA_FILE}: `provenance` is not complete: {error!r}"
-        ) from None
-    lines = ["## Where it comes from", ""]
-    for line in told:
-        mark = "- " if line.startswith("- ") else ""
-        lines.append(mark + plain(line.removeprefix("- ")))
     return lines
 
 

@@ -11,8 +11,8 @@ from hpobench_llm.artefacts import frame_to_parquet, sha256_of_bytes
 from hpobench_llm.errors import DataError
 from hpobench_llm.metrics import Fidelity, Metric
 from hpobench_llm.space import Space
-from hpobench_llm.tables.card import write_card
 from hpobench_llm.tables.columns import MEASURES, Column, described
+from hpobench_llm.tables.documents import write_documents
 from hpobench_llm.tables.schema import Metadata
 from hpobench_llm.tables.table import Table, check_rows
 
@@ -108,12 +108,12 @@ class Checked:
     items: bytes
 
     def seal(self, folder: Path) -> Table:
-        """Write the table and its card into a folder, and return it as it is read back.
+        """Write the table and its documents into a folder, and return it as it is read back.
 
         Raises:
             OSError: a file cannot be written.
             IntegrityError: what was written is not what is read.
         """
         table = Table.load(Table.write(folder, self.metadata, self.frame, self.items))
-        write_card(table)
+        write_documents(table)
         return table

@@ -3,6 +3,8 @@
 from math import isfinite
 from typing import Any
 
+from hpobench_llm.tables.publication import DATA_NOTES, RETRAINING, Publication
+
 _TEXTS = ("version", "description", "context", "licence")
 _TYPES: dict[str, type] = {
     "space": list,
@@ -37,9 +39,12 @@ def check_types(raw: dict[str, Any]) -> None:
         _expect_all(entry["axes"], str)
     for entry in [*axes, *raw["fidelities"], *raw["metrics"]]:
         _expect(entry, {"name": str, "unit": str})
-    silent = raw["provenance"].get("without_signal", {})
-    _expect({"without_signal": silent}, {"without_signal": dict})
-    _expect_all(list(silent.values()), str)
+    provenance = raw["provenance"]
+    Publication.of(provenance)
+    for key in ("without_signal", DATA_NOTES):
+        _expect({key: {}} | provenance, {key: dict})
+        _expect_all(list(provenance.get(key, {}).values()), str)
+    _expect({"defaults": {}, RETRAINING: ""} | provenance, {"defaults": dict, RETRAINING: str})
     for entry in axes:
         if entry.get("kind") == "categorical":
             _expect_all(entry["values"], str)

@@ -1,16 +1,37 @@
 """What `CARD.md` says of where a table's rows come from: collected here, or imported."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from hpobench_llm.tables.schema import IMPORTED, Metadata
+from hpobench_llm.errors import IntegrityError
+from hpobench_llm.tables.markdown import plain
+from hpobench_llm.tables.schema import IMPORTED, METADATA_FILE, Metadata
+from hpobench_llm.tables.table import Table
 
+_MARK = re.compile(r" *- ")  # of a list's entry, or of one in it
 FILES = 20  # that a card still lists; table.json names all
 
 
-def origin_lines(metadata: Metadata) -> list[str]:
-    """Return where the rows come from, by which code and device, and what was done to them."""
-    return _imported(metadata) if IMPORTED in metadata.provenance else _collected(metadata)
+def origin_section(table: Table) -> list[str]:
+    """Return where the rows come from, by which code and device, and what was done to them.
+
+    Raises:
+        IntegrityError: the provenance lacks something.
+    """
+    metadata = table.metadata
+    try:
+        told = _imported(metadata) if IMPORTED in metadata.provenance else _collected(metadata)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise IntegrityError(
+            f"{table.folder / METADATA_FILE}: `provenance` is not complete: {error!r}"
+        ) from None
+    lines = ["## Where it comes from", ""]
+    for line in told:
+        match = _MARK.match(line)
+        mark = match[0] if match else ""
+        lines.append(mark + plain(line.removeprefix(mark)))
+    return lines
 
 
 def _collected(metadata: Metadata) -> list[str]:

@@ -14,7 +14,7 @@ from hpobench_llm.tables.json_types import check_columns, check_imported, check_
 FORMAT = 2
 READABLE = (1, FORMAT)
 TABLE_FILE, METADATA_FILE, CARD_FILE = "table.parquet", "table.json", "CARD.md"
-EXAMPLES_FILE = "examples.parquet"
+EXAMPLES_FILE, CROISSANT_FILE = "examples.parquet", "croissant.json"
 IMPORTED = "imported"  # the key of an imported table's provenance
 LICENCE_NOT_STATED = "not stated"
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_+-]|\.(?!\.))*")

@@ -58,6 +58,23 @@ def judged(table: Table, metric: Metric) -> tuple[pd.Series, Noise]:
     return worth.groupby(sound["config_id"], sort=False).mean().dropna(), effects.noise
 
 
+def every_worth(table: Table) -> tuple[dict[str, pd.Series], dict[str, Noise]]:
+    """Return `judged` of every metric that some run in full has, by name, and the noise of all."""
+    worth, noise = {}, {}
+    for metric in table.metadata.metrics.values():
+        values, noise[metric.name] = judged(table, metric)
+        if len(values):
+            worth[metric.name] = values
+    return worth, noise
+
+
+def with_axes(table: Table, worth: dict[str, pd.Series]) -> pd.DataFrame:
+    """Return a row for each configuration that is worth something: its axes, then its metrics."""
+    axes = list(table.metadata.space.names)
+    configs = table.frame.drop_duplicates("config_id").set_index("config_id")[axes]
+    return configs.join(pd.DataFrame(worth), how="inner")
+
+
 def without_signal(table: Table) -> dict[str, str]:
     """Return the metrics from which no order of configurations can be read, and why.
 

@@ -168,8 +168,16 @@ hpobench_llm.replay("toy-bowl", optimizer, budget=25, seed=4, workers=2).save(pa
 """
 
 
+COSTLY = ("gps", "turbo")
+
+
 @pytest.mark.parametrize(
-    "name", sorted(n for n, entry in registry.list_optimizers().items() if not entry.transfer)
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name in COSTLY else name
+        for name, entry in sorted(registry.list_optimizers().items())
+        if not entry.transfer
+    ],
 )
 def test_equal_arguments_give_equal_bytes_in_another_process(tmp_path, name):
     here = replay("toy-bowl", name, budget=25, seed=4, workers=2)

@@ -1,7 +1,11 @@
 """The page is well-formed, self-contained, escaped and repeatable, whatever the study was."""
 
+import base64
+import hashlib
+import json
 import re
 from html.parser import HTMLParser
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -14,7 +18,7 @@ from hpobench_llm.comparison.problem import Problem
 from hpobench_llm.comparison.statistics import Comparison, compare_trajectories
 from hpobench_llm.errors import UnknownNameError
 from hpobench_llm.metrics import Metric
-from hpobench_llm.report.looks import looks
+from hpobench_llm.report.compare import brought
 from hpobench_llm.report.page import BenchmarkFacts, render, write_report
 from hpobench_llm.report.summary import remarks, summarise
 from hpobench_llm.space import Categorical, Float, Ordinal, Space
@@ -92,7 +96,25 @@ def page_of(*, title: str = "A study", **study: Any) -> str:
 
 def parse(page: str) -> ElementTree.Element:
     """Parse as XML: stricter than HTML, so every tag is closed and every text escaped."""
-    return ElementTree.fromstring(page.removeprefix("<!DOCTYPE html>"))
+    without = re.sub(r"(<script[^>]*>).*?(</script>)", r"\1\2", page, flags=re.DOTALL)
+    return ElementTree.fromstring(without.removeprefix("<!DOCTYPE html>"))
+
+
+def charts_of(page: str) -> list[dict[str, Any]]:
+    """Return what the page's interactive figures are drawn from."""
+    found = re.findall(r'<script type="application/json">(.*?)</script>', page, flags=re.DOTALL)
+    return [json.loads(text) for text in found]
+
+
+@pytest.fixture
+def no_vega(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hpobench_llm.report.web.document.library", lambda: "")
+
+
+@pytest.fixture(autouse=True)
+def vega(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let something short stand for the library; `test_browser.py` has the real one."""
+    monkeypatch.setattr("hpobench_llm.report.web.document.library", lambda: "let vega = 1 < 2;")
 
 
 class Links(HTMLParser):
@@ -109,21 +131,47 @@ class Links(HTMLParser):
         self.targets += [value or "" for name, value in attrs if name in fetching]
 
 
-def test_the_page_fetches_and_runs_nothing() -> None:
-    page = page_of()
+def check_fetches_nothing(page: str) -> set[str]:
     links = Links()
     links.feed(page)
     assert links.targets, "matplotlib's markers refer to their own definitions"
     assert all(target.startswith(("#", "data:")) for target in links.targets)
-    assert not links.tags & {"script", "link", "iframe", "object", "embed"}
+    assert not links.tags & {"link", "iframe", "object", "embed"}
     assert "@import" not in page
     assert not re.search(r"url\((?!#)", page)
+    return links.tags
+
+
+def policy_of(page: str) -> str:
+    found = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
+    assert found
+    return found[1].replace("&#39;", "'")
+
+
+@pytest.mark.usefixtures("no_vega")
+def test_without_vega_the_page_fetches_and_runs_nothing() -> None:
+    page = page_of()
+    check_fetches_nothing(page)
+    assert policy_of(page).endswith("script-src 'none'")
+    assert "<script>" not in page
+
+
+def test_the_page_runs_the_scripts_that_its_policy_names_and_fetches_nothing() -> None:
+    page = page_of()
+    check_fetches_nothing(page)
+    scripts = re.findall(r"<script>(.*?)</script>", page, flags=re.DOTALL)
+    assert len(scripts) == 2
+    sums = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts]
+    allowed = " ".join(f"'sha256-{digest}'" for digest in sums)
+    assert policy_of(page) == (
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src " + allowed
+    )
 
 
 def test_the_page_shows_every_part() -> None:
     root = parse(page_of())
     text = " ".join(root.itertext())
-    assert len(root.findall(".//{http://www.w3.org/2000/svg}svg")) == 4
+    assert len(root.findall(".//{http://www.w3.org/2000/svg}svg")) == 5
     for part in ("Final results", "Pairs on the final regret", "Provenance", "limits", "tpe-nni"):
         assert part in text
 
@@ -138,8 +186,9 @@ def test_names_are_escaped_everywhere() -> None:
         libraries={NASTY: NASTY},
     )
     parse(page)
-    assert "<script" not in page
+    assert "<script>alert" not in page
     assert "&lt;script&gt;" in page
+    assert charts_of(page)[0]["rows"][0]["name"] in (NASTY, "nomad")
 
 
 def test_equal_inputs_give_equal_bytes(tmp_path: Path) -> None:
@@ -325,10 +374,64 @@ def test_where_results_stand_it_says_on_what(known: bool) -> None:
     assert study.to_json()["benchmarks"][0]["identity"] == told
 
 
-def test_optimizers_keep_their_look() -> None:
-    assert looks(["random", "nomad"])["nomad"] == looks(["nomad", "other"])["nomad"]
-    many = looks([f"optimizer-{i}" for i in range(20)])
-    assert len(set(many.values())) == 20
+def test_ties_are_grouped() -> None:
+    frame = pd.DataFrame(
+        [
+            ("toy", optimizer, seed, 0, "ok", 1.0 + level + 0.4 * rng.random())
+            for rng in [np.random.default_rng(1)]
+            for optimizer, level in (("a", 0), ("b", 0.1), ("c", 0.1), ("d", 0.6))
+            for seed in range(8)
+        ],
+        columns=["benchmark", "optimizer", "seed", "trial", "status", "val_loss"],
+    )
+    problem = Problem(objectives=(LOSS,), optimum=1.0, noise=0.5)
+    study = compare_trajectories(frame, {"toy": problem}, resamples=50)
+    ties = {frozenset((p.first, p.second)) for p in study.pairs if p.verdict == "tie"}
+    sentence = re.search(r"Not told apart, so (a tie|ties): ([^.]*)\.", summarise(study))
+    assert sentence
+    groups = [set(re.split(", | and ", part)) for part in sentence[2].split("; ")]
+    assert {frozenset(p) for g in groups for p in combinations(sorted(g), 2)} == ties
+    assert len(groups) < len(ties)
+
+
+def test_ones_own_method_is_marked_and_others_are_not() -> None:
+    page = render(title="A study", comparison=comparison(), mine=("other",))
+    marked = [row for row in parse(page).iter("tr") if row.get("class") == "mine"]
+    assert marked
+    assert all("other" in "".join(row.itertext()) for row in marked)
+    looks = re.search(r'id="looks">(.*?)</script>', page)
+    assert looks
+    assert {n for n, look in json.loads(looks[1]).items() if look["mine"]} == {"other"}
+    with pytest.raises(UnknownNameError, match="'otter'; did you mean 'other'"):
+        render(title="A study", comparison=comparison(), mine=("otter",))
+
+
+def test_methods_of_other_packages_are_marked_without_being_asked() -> None:
+    names = ["random", "tpe-optuna+warm-start:3", "their-method", "their-method+stop-ei"]
+    assert brought(pd.DataFrame({"optimizer": [*names, *names]})) == names[2:]
+
+
+def test_the_contents_lead_to_every_part() -> None:
+    root = parse(page_of(benchmarks=("toy", "second")))
+    ids = [element.get("id") for element in root.iter() if element.get("id")]
+    assert len(ids) == len(set(ids))
+    links = [link.get("href") for link in root.iter("a")]
+    headings = [heading.get("id") for heading in root.iter("h2")]
+    assert links == [f"#{heading}" for heading in headings]
+
+
+def test_the_critical_difference_picture_stands_first() -> None:
+    for benchmarks in (("toy",), ("toy", "second")):
+        page = page_of(benchmarks=benchmarks)
+        chart = charts_of(page)[0]
+        assert chart["kind"] == "ranks"
+        assert page.index("<figure") < page.index("<h2")
+        order = [row["name"] for row in chart["rows"]]
+        values = [row["value"][0] for row in chart["rows"]]
+        assert values == sorted(values)
+        for group in chart["groups"]:
+            first = order.index(group[0])
+            assert order[first : first + len(group)] == group
 
 
 def test_no_text_is_left_in_tex() -> None:

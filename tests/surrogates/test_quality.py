@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hpobench_llm.errors import ConfigurationError
 from hpobench_llm.metrics import Fidelity
 from hpobench_llm.surrogates.compare import compare, folds_of
 from hpobench_llm.surrogates.models import FAMILIES, Family
@@ -120,6 +121,7 @@ def test_the_cheapest_family_that_is_as_good_wins():
         np.full(y.shape, True),
         np.arange(60),
         folds_of(60, 5, 0),
+        names=("noisy", "wave"),
         full=np.full(60, True),
         seed=0,
         families=families,
@@ -128,6 +130,22 @@ def test_the_cheapest_family_that_is_as_good_wins():
     assert found.errors[1]["process"] < 0.5 < found.errors[1]["ridge"]
     held = folds_of(60, 5, 0)
     assert sorted(np.bincount(held)) == [12] * 5
+
+
+def test_a_column_that_cannot_be_held_out_is_named():
+    use = np.full((10, 2), True)
+    use[2:, 1] = False  # measured of the two configurations of the first fold alone
+    with pytest.raises(ConfigurationError, match=r"^rare: measured of 2 configurations, all of t"):
+        compare(
+            np.arange(10.0)[:, None],
+            np.ones((10, 2)),
+            use,
+            np.arange(10),
+            np.repeat(np.arange(5), 2),
+            names=("common", "rare"),
+            full=np.full(10, True),
+            seed=0,
+        )
 
 
 class PerStep:
@@ -163,6 +181,7 @@ def test_a_family_is_chosen_by_what_it_does_in_full_too():
         np.full(y.shape, True),
         np.repeat(np.arange(60), 10),
         folds_of(60, 5, 0),
+        names=("loss",),
         full=full,
         seed=0,
         families=families,

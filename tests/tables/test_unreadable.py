@@ -278,7 +278,8 @@ def test_the_others_are_listed_and_checked(shelf, tmp_path, monkeypatch, capsys)
         out, err = capsys.readouterr()
         assert "good" in out
         assert "lora-nano" in out
-        assert "bad" not in out
+        assert '"bad"' not in out
+        assert "  bad " not in out
         assert len(err.splitlines()) == 2
         assert "bad/table.json: format []" in err
         assert "worse/table.parquet: cannot be read" in err

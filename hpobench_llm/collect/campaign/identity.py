@@ -9,6 +9,7 @@ from hpobench_llm.artefacts import canonical_json, sha256_of_text
 
 RECIPE = "recipe_sha256"
 # What no run's numbers depend on: which runs there are, what only adds to a record, and prose.
+PROSE = {"prose": True}  # the metadata of a dataclass's field that is prose
 _LEFT_OUT = (
     "name",
     "version",
@@ -60,9 +61,14 @@ def identity_of(name: str, recipe: Mapping[str, Any], accepted: tuple[str, ...] 
 
 
 def essence(spec: Any) -> dict[str, Any]:
-    """Return the fields of a dataclass that differ from their defaults, nested ones likewise."""
+    """Return the fields of a dataclass that differ from their defaults, nested ones likewise.
+
+    Those that are prose are left out, wherever they stand.
+    """
     kept = {}
     for field in dataclasses.fields(spec):
+        if field.metadata == PROSE:
+            continue
         value = getattr(spec, field.name)
         default = (
             field.default

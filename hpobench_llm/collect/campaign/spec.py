@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hpobench_llm.collect.campaign.design import spread
-from hpobench_llm.collect.campaign.identity import Identity, essence, identity_of
+from hpobench_llm.collect.campaign.identity import PROSE, Identity, essence, identity_of
 from hpobench_llm.errors import ConfigurationError
 from hpobench_llm.metrics import Fidelity
 from hpobench_llm.space import Configuration, Space, config_id
+from hpobench_llm.tables.publication import Publication
 from hpobench_llm.tables.schema import LICENCE_NOT_STATED
 
 
@@ -31,7 +32,7 @@ class Campaign:
     `kind` names the family (see `collect/family.py`). Every configuration is run with all of
     `seeds`, some with more (`repeat`). The first `per_example_runs` runs keep the values of single
     items. Campaigns of one `family` measure the same space on related tasks; `task` says what this
-    one's is.
+    one's is, `publication` whose the table is and what it is for.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Campaign:
     family: str = ""
     task: dict[str, str | int | float] = field(default_factory=dict)
     licence: str = LICENCE_NOT_STATED
+    publication: Publication = field(default_factory=Publication, metadata=PROSE)
 
     def __post_init__(self) -> None:
         for seeds in (self.seeds, *(repeat.seeds for repeat in self.repeat)):

@@ -22,10 +22,12 @@ from hpobench_llm.collect.lora.scores.task_files import check_scores
 from hpobench_llm.collect.lora.sealable import check_sealable
 from hpobench_llm.collect.lora.solo import SoloCosts
 from hpobench_llm.collect.lora.spec import LoraCampaign
+from hpobench_llm.collect.lora.words import data_notes, retraining
 from hpobench_llm.collect.record import RunRecord
 from hpobench_llm.collect.trust import NONE, Trust
 from hpobench_llm.errors import MissingDependencyError
 from hpobench_llm.metrics import Metric
+from hpobench_llm.tables.publication import DATA_NOTES, RETRAINING
 
 
 class LoraFamily(Family[LoraCampaign]):
@@ -75,6 +77,10 @@ class LoraFamily(Family[LoraCampaign]):
             "split": split_rule(campaign.data, mixture=bool(campaign.mixture)),
             "diverged_factor": campaign.diverged_factor,
         }
+
+    def prose(self, campaign: LoraCampaign) -> dict[str, Any]:
+        """Return what a retrainer must know, and what must be known of the sources."""
+        return {RETRAINING: retraining(campaign), DATA_NOTES: data_notes(campaign.data)}
 
     def check(
         self,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from hpobench_llm.collect.campaign.identity import PROSE
 from hpobench_llm.collect.campaign.spec import Run
 from hpobench_llm.collect.lora.shape import Shape
 
@@ -47,7 +48,7 @@ class Source:
     anything. `group` names the field that tells the tasks of a source apart, for scores that
     compare answers of one task. `question` and `answer` name the fields of a format of one's own.
     `strip_suffix` is taken off the end of every answer: an end marker in the text is no part of
-    the answer.
+    the answer. `note` says what a reader of the table must know of the rows.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Source:
     group: str = ""
     question: str = ""
     answer: str = ""
+    note: str = field(default="", metadata=PROSE)
 
     def __post_init__(self) -> None:
         if bool(self.question) != bool(self.answer):

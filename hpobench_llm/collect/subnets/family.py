@@ -20,6 +20,7 @@ from hpobench_llm.collect.lora.columns import split_rule
 from hpobench_llm.collect.lora.examine import data_lines
 from hpobench_llm.collect.lora.scores.task_files import check_scores
 from hpobench_llm.collect.lora.sealable import check_score_columns
+from hpobench_llm.collect.lora.words import data_notes
 from hpobench_llm.collect.subnets.columns import columns_of, metrics_of
 from hpobench_llm.collect.subnets.findings import findings
 from hpobench_llm.collect.subnets.spec import SubnetsCampaign
@@ -27,6 +28,7 @@ from hpobench_llm.collect.subnets.subnet import parameters, subnet_of
 from hpobench_llm.collect.trust import NONE, Trust
 from hpobench_llm.errors import MissingDependencyError
 from hpobench_llm.metrics import Metric
+from hpobench_llm.tables.publication import DATA_NOTES
 
 
 class SubnetsFamily(Family[SubnetsCampaign]):
@@ -68,6 +70,10 @@ class SubnetsFamily(Family[SubnetsCampaign]):
             "latency": f"{campaign.latency_rows} rows of {campaign.data.max_tokens} tokens, "
             f"{campaign.latency_repeats} repeats",
         }
+
+    def prose(self, campaign: SubnetsCampaign) -> dict[str, Any]:
+        """Return what must be known of the sources."""
+        return {DATA_NOTES: data_notes(campaign.data)}
 
     def notes(self, campaign: SubnetsCampaign, frame: pd.DataFrame) -> list[str]:
         """Return how well super-networks rank sub-networks."""

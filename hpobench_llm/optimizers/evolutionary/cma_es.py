@@ -1,27 +1,19 @@
 """CMA-ES with margin, restarted with a larger population when it has converged.
 
 Hamano, Saito, Nomura and Shirakawa, "CMA-ES with margin: lower-bounding marginal probability for
-mixed-integer black-box optimization", GECCO 2022, as the library `cmaes` has it (Nomura and
-Shibata, "cmaes: a simple yet practical Python library for CMA-ES", arXiv 2402.01373). Restarts:
-Auger and Hansen, "A restart CMA evolution strategy with increasing population size", CEC 2005.
+mixed-integer black-box optimization", GECCO 2022, as the library `cmaes` has it. Restarts: Auger
+and Hansen, "A restart CMA evolution strategy with increasing population size", CEC 2005.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from hpobench_llm.errors import MissingDependencyError
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.optimizers.base import SingleObjectiveOptimizer, Suggestion, Trial
 from hpobench_llm.optimizers.encoding import Point
+from hpobench_llm.optimizers.evolutionary.cmaes_solvers import CMAwM
 from hpobench_llm.space import Categorical, Configuration, Dimension, Integer, Ordinal, Value
-
-try:
-    from cmaes import CMAwM
-except ModuleNotFoundError as error:
-    if error.name != "cmaes":
-        raise
-    raise MissingDependencyError("cmaes", "cmaes", "the optimizer 'cmaes'") from None
 
 SIGMA = 0.3  # of the range: Hansen, "The CMA evolution strategy: a tutorial", arXiv 1604.00772
 

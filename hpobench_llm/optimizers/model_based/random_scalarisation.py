@@ -8,7 +8,12 @@ import numpy as np
 
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.optimizers.base import Optimizer, Suggestion, Trial
-from hpobench_llm.optimizers.model_based.tpe_optuna import Finished, OptunaSpace, quiet_study
+from hpobench_llm.optimizers.model_based.optuna_studies import (
+    Finished,
+    OptunaSpace,
+    TPESampler,
+    quiet_study,
+)
 from hpobench_llm.optimizers.scalarisation import chebyshev, normalised
 
 
@@ -42,7 +47,7 @@ class RandomScalarisation(Optimizer):
     def suggest(self, number: int) -> Suggestion:
         """Return what TPE suggests for new weights."""
         weights = self._rng.dirichlet(np.ones(len(self.objectives)))
-        study = quiet_study(int(self._rng.integers(2**31)))
+        study = quiet_study(TPESampler(seed=int(self._rng.integers(2**31))))
         if self._trials:
             scaled = normalised(np.array(self._losses), np.array(self._ok))
             for trial, value in zip(self._trials, chebyshev(scaled, weights), strict=True):

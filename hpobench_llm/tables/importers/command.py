@@ -31,7 +31,7 @@ def import_tables(
         HpobenchError: an option is missing or does not fit, a file cannot be used, or the tables
             cannot be placed; nothing is written then.
     """
-    shelf = out or _default_shelf()
+    shelf = out or default_shelf()
     if source == GENERIC:
         if spec is None:
             raise HpobenchError("import generic: --spec SPEC.toml is required")
@@ -79,11 +79,16 @@ def propose(
     return proposal.write(spec), list(proposal.notes)
 
 
-def _default_shelf() -> Path:
+def default_shelf(stage: str = "tables") -> Path:
+    """Return the folder of one's own artefacts of a stage.
+
+    Raises:
+        HpobenchError: the environment names none.
+    """
     own = os.environ.get("HPOBENCH_LLM_DATA")
     if not own:
         raise HpobenchError(
             "import: where to? Set HPOBENCH_LLM_DATA to the folder of your tables (they are then "
             "found by name), or give --out DIR"
         )
-    return Path(own) / "tables"
+    return Path(own) / stage

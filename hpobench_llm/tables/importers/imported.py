@@ -10,6 +10,7 @@ from hpobench_llm.artefacts import read_json
 from hpobench_llm.errors import DataError, IntegrityError
 from hpobench_llm.tables.draft import Draft
 from hpobench_llm.tables.importers.staging import staging
+from hpobench_llm.tables.publication import PUBLICATION, Publication
 from hpobench_llm.tables.schema import IMPORTED, METADATA_FILE
 from hpobench_llm.tables.table import Table
 
@@ -18,13 +19,14 @@ from hpobench_llm.tables.table import Table
 class ImportedDraft(Draft):
     """A draft of rows that `importer` took from `files`.
 
-    `axes` gives what the space cannot say of an axis (when it exists, the names of its levels),
-    `notes` what a reader must know, `flagged` and `dropped` which rows are defective or absent,
-    and why.
+    `publication` says whose they are, `axes` gives what the space cannot say of an axis (when it
+    exists, the names of its levels), `notes` what a reader must know, `flagged` and `dropped`
+    which rows are defective or absent, and why.
     """
 
     importer: str
     files: Sequence[Mapping[str, Any]]
+    publication: Publication = field(default_factory=Publication)
     axes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     notes: Sequence[str] = ()
     flagged: Sequence[Mapping[str, Any]] = ()
@@ -41,7 +43,8 @@ class ImportedDraft(Draft):
             "flagged": [dict(entry) for entry in self.flagged],
             "dropped": [dict(entry) for entry in self.dropped],
         }
-        return {IMPORTED: imported}
+        stated = self.publication.to_json()
+        return {IMPORTED: imported} | ({PUBLICATION: stated} if stated else {})
 
 
 def noted(what: str, rows: Sequence[int | str], reason: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from hpobench_llm.metrics import Metric
 from hpobench_llm.space import Ordinal, Space
 from hpobench_llm.tables.importers.imported import ImportedDraft, noted
 from hpobench_llm.tables.importers.upstream import Original, Upstream, original
+from hpobench_llm.tables.publication import Publication
 
 NAME = "steplaw"
 UPSTREAM = Upstream(
@@ -21,6 +22,11 @@ UPSTREAM = Upstream(
     path="data/dense_lr_bs_loss.csv",
     sha256="9e46181076c04d450294d75dfe6f72adc416e231e154a07b337e378f9410002c",
     licence="none found",
+)
+PUBLICATION = Publication(
+    authors=("The authors of Step Law",),
+    url="https://arxiv.org/abs/2503.04715",
+    doi="10.48550/arXiv.2503.04715",
 )
 _COLUMNS = ("h", "ffnh", "numh", "numl", "lr", "bs", "ti", "loss", "smooth loss", "D", "N")
 _INTEGERS = ("h", "ffnh", "numh", "numl", "bs", "ti", "D", "N")
@@ -80,6 +86,7 @@ def _draft(source: Original, space: Space, family: pd.DataFrame, n: int, d: int)
         metrics=[_loss("smooth_loss", rows), _loss("last_loss", rows)],
         rows=rows,
         importer=NAME,
+        publication=PUBLICATION,
         files=[source.provenance],
         columns={
             "seed": ("", "0: one run each, seed not stated"),

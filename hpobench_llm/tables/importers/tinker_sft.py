@@ -18,6 +18,7 @@ from hpobench_llm.metrics import Metric, Role
 from hpobench_llm.space import Ordinal, Space
 from hpobench_llm.tables.importers.imported import ImportedDraft, noted
 from hpobench_llm.tables.importers.upstream import Original, Upstream, original
+from hpobench_llm.tables.publication import Publication
 
 NAME = "tinker-sft"
 UPSTREAM = Upstream(
@@ -26,6 +27,10 @@ UPSTREAM = Upstream(
     path="tinker_cookbook/recipes/chat_sl/results/sft_sweep.md",
     sha256="ef4d8afaf871dd890141f22e74dce83640b38131d35f7fccd3439d473f624682",
     licence="Apache-2.0",
+)
+PUBLICATION = Publication(
+    authors=("Thinking Machines Lab",),
+    url="https://github.com/thinking-machines-lab/tinker-cookbook",
 )
 DIVERGED_NLL = 2.0  # upstream leaves out what ends above it
 UNSTABLE_NLL = 1.5  # finished just under that cut: no sound run of the sweep ends so high
@@ -102,6 +107,7 @@ def _draft(source: Original, section: _Section, space: Space) -> ImportedDraft:
         metrics=[_loss("test_loss"), _loss("train_loss", "diagnostic")],
         rows=frame,
         importer=NAME,
+        publication=PUBLICATION,
         files=[source.provenance],
         columns={
             "seed": ("", "repeat: 1 for a cell's second row. No random seed is stated"),

@@ -19,6 +19,7 @@ from hpobench_llm.metrics import Metric, Role
 from hpobench_llm.space import Float, Integer, Ordinal, Space
 from hpobench_llm.tables.importers.imported import ImportedDraft, noted
 from hpobench_llm.tables.importers.upstream import Original, Upstream, original
+from hpobench_llm.tables.publication import Publication
 
 NAME = "tribes"
 _REPOSITORY = "bbopt/Nomad_HPO_Llama-2_With_LoRa"
@@ -39,6 +40,16 @@ HISTORY = Upstream(
     path="bbo3/history.0.txt",
     sha256="816b7ce2780a71317e4811a1f9c1963adb2be449fbb4c50532659caa9b94c508",
     licence="none found",
+)
+PUBLICATION = Publication(
+    authors=(
+        "Christophe Tribes",
+        "Sacha Benarroch-Lelong",
+        "Peng Lu",
+        "Ivan Kobyzev",
+    ),
+    url="https://arxiv.org/abs/2312.00949",
+    doi="10.48550/arXiv.2312.00949",
 )
 DROPOUTS = (0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 FIXED_LR = 10**-3.5
@@ -103,6 +114,7 @@ def _experiment_2b(source: Original) -> ImportedDraft:
         metrics=[_loss("val_loss", rows)],
         rows=rows,
         importer=NAME,
+        publication=PUBLICATION,
         files=[source.provenance],
         columns={
             "seed": ("", "0: upstream states none"),
@@ -175,6 +187,7 @@ def _experiment_3(source: Original) -> ImportedDraft:
         metrics=[_loss("val_loss", frame), _loss("train_loss", frame, "diagnostic")],
         rows=frame,
         importer=NAME,
+        publication=PUBLICATION,
         files=[source.provenance],
         columns={
             "seed": ("", "0: upstream states none"),

@@ -313,7 +313,7 @@ def test_all_tables_are_written_or_none(bring, tmp_path, monkeypatch):
         if len(written) == 2:
             raise OSError("the disk is full")
 
-    monkeypatch.setattr("hpobench_llm.tables.draft.write_card", fail_at_the_second)
+    monkeypatch.setattr("hpobench_llm.tables.draft.write_documents", fail_at_the_second)
     with pytest.raises(DataError, match=r"out: cannot be written: the disk is full"):
         seal_all(drafts, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []

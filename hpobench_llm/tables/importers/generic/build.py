@@ -153,6 +153,7 @@ def _draft(context: _Context, task: tuple[str, ...], frame: pd.DataFrame) -> Imp
         metrics=metrics,
         rows=frame,
         importer=f"{NAME} {spec.name}",
+        publication=spec.publication,
         files=context.files,
         fidelities=fidelities,
         columns=_meanings(spec, records),

@@ -13,6 +13,7 @@ from hpobench_llm.errors import nearest
 from hpobench_llm.metrics import Role
 from hpobench_llm.tables.columns import MEASURES
 from hpobench_llm.tables.importers.generic.cells import comparable
+from hpobench_llm.tables.publication import Publication
 from hpobench_llm.tables.schema import LICENCE_NOT_STATED, check_name
 
 Cell = str | int | float
@@ -199,7 +200,8 @@ class ImportSpec:
     `short_curves` says what a run is that ends ok before the longest: `unmeasured` (nothing beyond
     its end is known), `diverged`, `failed` or `out_of_memory` (it broke there: every later
     checkpoint gets that status, without values, at the cost of its end), `drop`, or `error`.
-    `keep = "last"` makes a table without fidelities out of each run's last row.
+    `keep = "last"` makes a table without fidelities out of each run's last row. `publication` says
+    whose the table is and what it is for.
     """
 
     name: str
@@ -230,6 +232,7 @@ class ImportSpec:
         "unmeasured"
     )
     limits: Limits = field(default_factory=Limits)
+    publication: Publication = field(default_factory=Publication)
 
     def __post_init__(self) -> None:
         check_name(self.name)

@@ -1,0 +1,91 @@
+"""The first settings of a portfolio as Python code for PEFT and transformers, to be pasted."""
+
+from collections.abc import Iterator, Mapping
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
+
+from hpobench_llm.advice.problem import Problem
+from hpobench_llm.advice.settings import BATCH, DROPOUT, RANK, RATE, RATIO
+from hpobench_llm.console import one_line
+
+if TYPE_CHECKING:
+    from hpobench_llm.advice.advise import Group
+
+WIDTH = 97  # of a comment's line
+GROUPS = ("attention", "mlp")  # our words for modules of a base, which PEFT does not know
+# What a table may hold fixed, under the names of `TrainingArguments`.
+_TRAINING = {
+    RATE: "learning_rate",
+    BATCH: "per_device_train_batch_size",
+    "weight_decay": "weight_decay",
+    "clip_norm": "max_grad_norm",
+    "beta1": "adam_beta1",
+    "beta2": "adam_beta2",
+    "epsilon": "adam_epsilon",
+}
+_NO_ALPHA = (
+    "    # lora_alpha: the table does not say it. It scales the learning rate: sweep that again."
+)
+
+
+def peft_code(group: "Group") -> str:
+    """Return code that states what was measured, and nothing else."""
+    pick = group.portfolio[0]
+    origin = next(problem for problem in group.problems if problem.name == pick.origin)
+    known = {**origin.fixed, **pick.settings}
+    known[RATE] = float(f"{known[RATE]:.3g}")
+    lines = [
+        *_rests_on(group, origin, known),
+        "from peft import LoraConfig",
+        "from transformers import TrainingArguments",
+        "",
+        "lora_config = LoraConfig(",
+        *(f"    {name}={value!r}," for name, value in _lora(known).items()),
+        *([] if RATIO in known else [_NO_ALPHA]),
+        '    task_type="CAUSAL_LM",',
+        ")",
+        "training_arguments = TrainingArguments(",
+        '    output_dir="out",',
+        *(f"    {name}={value!r}," for name, value in _training(known).items()),
+        ")",
+    ]
+    return "\n".join(lines)
+
+
+def _rests_on(group: "Group", origin: Problem, known: Mapping[str, Any]) -> Iterator[str]:
+    near, count = len(group.portfolio[0].near), len(group.problems)
+    yield f"# Near the best on {near} of {count} tables; measured on {origin.name}."
+    yield from (f"# {line}" for line in wrap(one_line(origin.context), WIDTH))
+    if count == 1:
+        yield "# One table alone: its optimum, which says nothing about the next problem."
+    unknown = [name for name in (DROPOUT, BATCH) if name not in known]
+    if unknown:
+        yield f"# No axis of it, left at the libraries' defaults: {', '.join(unknown)}."
+    if known.get("target_modules") in GROUPS:
+        yield f"# target_modules: name your model's {known['target_modules']} modules."
+    yield "# If a batch does not fit into memory, set gradient_accumulation_steps."
+
+
+def _lora(known: Mapping[str, Any]) -> dict[str, object]:
+    rank = int(known[RANK])
+    arguments: dict[str, object] = {"r": rank}
+    if RATIO in known:
+        alpha = float(known[RATIO]) * rank
+        arguments["lora_alpha"] = int(alpha) if alpha.is_integer() else alpha
+    if DROPOUT in known:
+        arguments["lora_dropout"] = float(known[DROPOUT])
+    modules = known.get("target_modules")
+    if isinstance(modules, str) and modules not in GROUPS:
+        arguments["target_modules"] = modules if modules == "all-linear" else modules.split(",")
+    if known.get("scaling") == "rslora":
+        arguments["use_rslora"] = True
+    return arguments
+
+
+def _training(known: Mapping[str, Any]) -> dict[str, object]:
+    arguments: dict[str, object] = {
+        theirs: known[ours] for ours, theirs in _TRAINING.items() if ours in known
+    }
+    if "warmup_fraction" in known:  # of our own campaigns, whose schedule ends in a cosine
+        arguments |= {"lr_scheduler_type": "cosine", "warmup_steps": known["warmup_fraction"]}
+    return arguments

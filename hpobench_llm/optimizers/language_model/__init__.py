@@ -1,0 +1,1 @@
+"""A language model that is asked for the next configuration; its answers are kept."""

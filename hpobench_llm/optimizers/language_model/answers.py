@@ -1,0 +1,106 @@
+"""The answers of a model, one file each, so that a replay repeats without the model.
+
+A request's file is named by the SHA-256 of the request: model, messages, temperature and seed. The
+first answer to a request stays; whoever asks the same gets it, in any process. Answers that led to
+nothing are not kept, so that whoever tries again asks again.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from hpobench_llm.artefacts import (
+    canonical_json,
+    read_json,
+    remove_strays,
+    sha256_of_text,
+    write_json,
+)
+from hpobench_llm.errors import IntegrityError, OptimizerError, shown
+from hpobench_llm.optimizers.language_model.endpoint import MODEL, Endpoint
+
+FOLDER = "HPOBENCH_LLM_ANSWERS"
+FORMAT = 1
+
+
+class Answers:
+    """A model, asked through the environment's endpoint where a folder lacks the answer."""
+
+    def __init__(self, folder: Path, model: str) -> None:
+        self.folder, self.model = folder, model
+        self._fresh: dict[Path, dict[str, Any]] = {}
+
+    @staticmethod
+    def of_environment() -> "Answers":
+        """Return the folder and the model that the environment names.
+
+        Raises:
+            OptimizerError: it names no folder, or no model.
+        """
+        for name, what in ((FOLDER, "the folder of its answers"), (MODEL, "a model")):
+            if not os.environ.get(name):
+                raise OptimizerError(f"`{name}`: {what} has to be named in the environment")
+        return Answers(Path(os.environ[FOLDER]), os.environ[MODEL])
+
+    def answer(self, messages: list[dict[str, str]], *, seed: int, temperature: float) -> str:
+        """Return the answer to a conversation, asked for if it was not before.
+
+        Raises:
+            OptimizerError: the endpoint has none.
+            IntegrityError: a file of the folder is not what was written there.
+        """
+        body = {
+            "model": self.model,
+            "messages": messages,
+            "temperature": temperature,
+            "seed": seed,
+        }
+        path = self.folder / f"{sha256_of_text(canonical_json(body))[:32]}.json"
+        if path.exists():
+            return _recorded(path, body)
+        endpoint = Endpoint.of_environment()
+        text = endpoint.answer(body)
+        self._fresh[path] = {
+            "format": FORMAT,
+            "host": endpoint.host,
+            "request": body,
+            "answer": text,
+        }
+        return text
+
+    def forget(self) -> None:
+        """Drop the answers since the last `keep`."""
+        self._fresh.clear()
+
+    def keep(self) -> bool:
+        """Write the answers since the last time; False if another process was first with one.
+
+        Raises:
+            OptimizerError: a file cannot be written.
+        """
+        fresh, self._fresh = self._fresh, {}
+        return all([self._keep(path, record) for path, record in fresh.items()])
+
+    def _keep(self, path: Path, record: dict[str, Any]) -> bool:
+        own = path.with_suffix(f".{os.getpid()}")
+        try:
+            write_json(own, record)
+            try:
+                os.link(own, path)
+            except FileExistsError:
+                return False
+            finally:
+                own.unlink()
+                remove_strays(self.folder, own.name)
+        except OSError as error:
+            raise OptimizerError(f"{path}: cannot be written: {error.strerror}") from None
+        return True
+
+
+def _recorded(path: Path, body: dict[str, Any]) -> str:
+    record = read_json(path)
+    if not (isinstance(record, dict) and record.get("format") == FORMAT):
+        raise IntegrityError(f"{path}: no answer of format {FORMAT}: {shown(record)}")
+    if record.get("request") != body or not isinstance(record.get("answer"), str):
+        raise IntegrityError(f"{path}: not the answer to its request: remove it to ask again")
+    return str(record["answer"])

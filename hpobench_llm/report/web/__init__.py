@@ -1,0 +1,1 @@
+"""Pages of one file: what they share, from colours to the plotting library."""

@@ -1,0 +1,1 @@
+"""Emulators that others have published: their weights as arrays, their problems as benchmarks."""

@@ -1,0 +1,81 @@
+"""What the makers of a table say of it beside its rows: whose it is, where it is, what it is for.
+
+It is `[publication]` in a campaign and in the spec of an import, and stands in the provenance.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any
+
+PUBLICATION = "publication"  # the key, in specs and in a table's provenance
+# What a family of campaigns says beside: what a retrainer must know, and what of the sources.
+RETRAINING, DATA_NOTES = "retraining", "data_notes"
+_DOI = re.compile(r"10\.\d{4,9}/\S+")
+_URL = re.compile(r"https?://[^\s<>\"]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """All of it may be left out; what is missing is not made up.
+
+    Args:
+        authors: people or groups, each in full.
+        url: where the table, or the work it belongs to, is found.
+        doi: as `10.5281/zenodo.1234`.
+        citation: BibTeX to cite it by; without it an entry is made of the rest.
+        date: on which it was published, as `2026-11-29`.
+        motivation: why it was made.
+        uses: what it is good for.
+        not_for: what and whom it is not for.
+        maintenance: who keeps it, and how errors are reported.
+    """
+
+    authors: tuple[str, ...] = ()
+    url: str = ""
+    doi: str = ""
+    citation: str = ""
+    date: str = ""
+    motivation: str = ""
+    uses: str = ""
+    not_for: str = ""
+    maintenance: str = ""
+
+    def __post_init__(self) -> None:
+        if not all(author.strip() for author in self.authors):
+            raise ValueError("`authors`: a name is empty")
+        if self.url and not _URL.fullmatch(self.url):
+            raise ValueError(f"`url`: http:// or https:// is expected, got {self.url!r}")
+        if self.doi and not _DOI.fullmatch(self.doi):
+            raise ValueError(f"`doi`: 10.NNNN/... without https:// is expected, got {self.doi!r}")
+        if self.date:
+            try:
+                date.fromisoformat(self.date)
+            except ValueError:
+                raise ValueError(f"`date`: YYYY-MM-DD is expected, got {self.date!r}") from None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what is said, as plain JSON values."""
+        stated = {key: value for key, value in asdict(self).items() if value}
+        return stated | ({"authors": list(self.authors)} if self.authors else {})
+
+    @staticmethod
+    def from_json(raw: Mapping[str, Any]) -> "Publication":
+        """Rebuild what `to_json` returned.
+
+        Raises:
+            TypeError, ValueError: it is not of that form.
+        """
+        authors = raw.get("authors", [])
+        if not isinstance(authors, list) or not all(isinstance(name, str) for name in authors):
+            raise TypeError("`authors` must be a list of texts")
+        listed = {**raw, "authors": tuple(authors)}
+        if not all(isinstance(v, str) for k, v in listed.items() if k != "authors"):
+            raise TypeError(f"`{PUBLICATION}` must hold texts")
+        return Publication(**listed)
+
+    @staticmethod
+    def of(provenance: Mapping[str, Any]) -> "Publication":
+        """Return what a table's provenance holds of it."""
+        return Publication.from_json(provenance.get(PUBLICATION, {}))

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from hpobench_llm.publishing.site import publish
     from hpobench_llm.replaying.replay import replay
     from hpobench_llm.report.compare import compare
+    from hpobench_llm.study import Study
 
 __version__ = "0.1.0"
 __all__ = [
+    "Study",
     "__version__",
     "advise",
     "collect_grid",
@@ -33,6 +35,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Study": "hpobench_llm.study",
     "advise": "hpobench_llm.advice.advise",
     "collect_grid": "hpobench_llm.collect.collection",
     "compare": "hpobench_llm.report.compare",

@@ -12,14 +12,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hpobench_llm.benchmarks.pictured import Pictured
 from hpobench_llm.benchmarks.points import Points, point_array
 from hpobench_llm.constraints import Constraint
 from hpobench_llm.errors import ConfigurationError, NotMeasuredError, UnknownNameError, shown
 from hpobench_llm.evaluation import Evaluation
-from hpobench_llm.metrics import Fidelity, Metric, select
+from hpobench_llm.metrics import Metric, select
 from hpobench_llm.pareto import Scale, nondominated
 from hpobench_llm.seeds import Noise
-from hpobench_llm.space import Configuration, Space, is_number
+from hpobench_llm.space import Configuration, is_number
 from hpobench_llm.sticks import StickSpace
 
 FidelityValues = Mapping[str, int | float] | int | float
@@ -45,7 +46,7 @@ def as_rows(
     return [dict(zip(names, row, strict=True)) for row in frame.itertuples(index=False, name=None)]
 
 
-class Benchmark(ABC):
+class Benchmark(Pictured, ABC):
     """A named function from configurations to evaluations.
 
     Equal arguments give equal answers in any process: no hidden randomness, no sleeping.
@@ -63,10 +64,6 @@ class Benchmark(ABC):
 
     kind: ClassVar[str] = "function"
 
-    name: str
-    space: Space
-    fidelities: tuple[Fidelity, ...]
-    metrics: dict[str, Metric]
     constraints: tuple[Constraint, ...] = ()
     sha256: str | None = None
 
@@ -184,6 +181,12 @@ class Benchmark(ABC):
             )
         made = self._other()
         made.constraints = tuple(kept.values())
+        return made
+
+    def called(self, name: str) -> Self:
+        """Return this benchmark under another name, which its results are then filed under."""
+        made = self._other()
+        made.name = name
         return made
 
     def identity(self, metrics: Sequence[str] = ()) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import argparse
 import json
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from hpobench_llm.console import say
 from hpobench_llm.errors import HpobenchError
@@ -14,7 +15,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     replay = commands.add_parser(
         "replay",
         help="run a study; started again, it continues",
-        description="Run a study. Started again, it runs what is missing and what has failed.",
+        description="Run a study. Started again, it runs what is missing and what has failed; "
+        "with more seeds, optimizers, benchmarks or budget in its file, what is new alone.",
         epilog="Exit status: 0 all replays are done, 1 some have failed, 2 an error.",
     )
     replay.add_argument("study", type=Path, metavar="STUDY.toml")
@@ -39,6 +41,12 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="of the hypervolume: a tenth of the front's range beyond it, or the metrics' worst",
     )
     compare.add_argument(
+        "--figures",
+        type=Path,
+        metavar="DIR",
+        help="write the pictures for a paper too: PDF, SVG and PNG, as a matplotlibrc says",
+    )
+    compare.add_argument(
         "--mine",
         action="append",
         metavar="OPTIMIZER",
@@ -51,6 +59,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _replay(options: argparse.Namespace) -> int:
     from hpobench_llm.studies.checks import read_study
     from hpobench_llm.studies.execution import run_study
+    from hpobench_llm.studies.outlook import outlook
 
     if options.processes is not None and options.processes < 1:
         raise HpobenchError(f"--processes must be at least 1, got {options.processes}")
@@ -58,6 +67,8 @@ def _replay(options: argparse.Namespace) -> int:
         raise HpobenchError(f"--address {options.address} needs --executor ray")
     study = read_study(options.study)
     total = len(study.spec.cells())
+    for line in outlook(study):
+        say(f"replay: {line}")
     with Progress(total, f"replay {study.spec.name}") as progress:
         outcome = run_study(
             study,
@@ -75,8 +86,27 @@ def _compare(options: argparse.Namespace) -> int:
     from hpobench_llm.report.compare import compare
     from hpobench_llm.report.web.vega import library
 
+    if options.figures is not None:  # before the minutes that a large study takes
+        _make(options.figures)
     result = compare(options.folder, reference=options.reference, mine=options.mine)
     if not library():
         say("compare: the report's figures are drawings; they answer with the extra `page`")
+    if options.figures is not None:
+        from hpobench_llm.report.figures import write_figures
+
+        files = write_figures(result, options.figures)
+        say(f"compare: {len(files)} figures in {options.figures}")
     print(json.dumps(result.comparison.to_json(), indent=2) if options.json else result.summary())
     return 0
+
+
+def _make(folder: Path) -> None:
+    """Make a folder, and see that files can be written into it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise HpobenchError(
+            f"--figures {folder}: no folder that can be written: {error.strerror}"
+        ) from None

@@ -237,7 +237,7 @@ class Failure:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Comparison:
     """A study in numbers. `ranking` is best first; `pairs` and `overall` are over all blocks.
 
@@ -267,6 +267,12 @@ class Comparison:
     tasks: OverTasks | None
     single_runs: tuple[SingleRuns, ...]
     failures: tuple[Failure, ...]
+
+    def __repr__(self) -> str:
+        return (
+            f"<comparison of {len(self.ranking)} optimizers on {len(self.benchmarks)} benchmarks, "
+            f"{self.finished} replays>"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, without NaN or infinity."""

@@ -176,6 +176,7 @@ ENTRIES = {
         "model-based",
         "scikit-learn",
         "random forest, as SMAC3's hyperparameter facade",
+        plans=True,
     ),
     "bore": Entry(
         "model_based.bore:Bore",

@@ -39,6 +39,7 @@ class Entry:
         ends: it repeats no configuration of a finite space and asks for nothing when none is left.
         fixed: no outcome changes what it asks for, only the seed, the sources and what was tried.
         stops: it may ask for nothing more although budget is left.
+        plans: what it asks for first depends on how many trials it is told that it has.
         broken: why a plug-in cannot be used; empty if it can.
 
     Raises:
@@ -57,6 +58,7 @@ class Entry:
     ends: bool = False
     fixed: bool = False
     stops: bool = False
+    plans: bool = False
     broken: str = ""
 
     def __post_init__(self) -> None:

@@ -1,7 +1,8 @@
 """Optimizers by name; a module is imported only when its optimizer is built.
 
 A name may go on with what is put around the optimizer, from the inside out:
-`NAME+WRAPPER[:VALUE]+...`, such as `tpe-optuna+warm-start:3+stop-no-improve`.
+`NAME+WRAPPER[:VALUE]+...`, such as `tpe-optuna+warm-start:3+stop-no-improve`. A name with a colon,
+`my_module:MyClass`, says where a class lies: see `references`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from hpobench_llm.optimizers.base import Optimizer, Source
 from hpobench_llm.optimizers.catalogue import ENTRIES, WRAPPERS
 from hpobench_llm.optimizers.entry import Entry, Wrapper
 from hpobench_llm.optimizers.plugins import Plugin, find_plugins
+from hpobench_llm.optimizers.references import class_at, entry_at, is_reference, reference_to
 from hpobench_llm.space import Configuration, Space
 
 _HOME = "hpobench_llm.optimizers."
@@ -41,6 +43,16 @@ class _Registry(Mapping[str, Entry]):
 
     def __len__(self) -> int:
         return len(ENTRIES) + len(self.plugins)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} optimizers: {', '.join(self)}>"
+
+    def _repr_html_(self) -> str:
+        """Return a table for a notebook."""
+        import pandas as pd  # which no optimizer needs
+
+        rows = {name: entry.columns() for name, entry in self.items()}
+        return pd.DataFrame.from_dict(rows, orient="index").to_html()
 
 
 _REGISTRY = _Registry()
@@ -71,7 +83,7 @@ def entry(optimizer: str | type[Optimizer]) -> Entry:
         home = f"{optimizer.__module__}:{optimizer.__qualname__}".removeprefix(_HOME)
         return next((e for e in ENTRIES.values() if e.target == home), optimizer.entry)
     plain, wrappers = _parse(optimizer)
-    found = _REGISTRY[plain]
+    found = entry_at(plain) if is_reference(plain) else _REGISTRY[plain]
     for wrapper, _ in wrappers:
         found = wrapper.around(found)
     return found
@@ -83,8 +95,24 @@ def check_name(name: str, where: str = "") -> None:
     Raises:
         UnknownNameError: there is no such optimizer or wrapper.
         OptimizerError: a wrapper's value is not what it takes.
+        ConfigurationError: no class can be had where the name says that one lies.
     """
-    _parse(name, where)
+    plain, _ = _parse(name, where)
+    if is_reference(plain):
+        class_at(plain)
+
+
+def name_of(optimizer: str | type[Optimizer]) -> str:
+    """Return the name by which `build` finds an optimizer again: of a class where it lies.
+
+    Raises:
+        ConfigurationError: as `reference_to`.
+    """
+    if isinstance(optimizer, str):
+        return optimizer
+    home = f"{getattr(optimizer, '__module__', '')}:{getattr(optimizer, '__qualname__', '')}"
+    ours = (n for n, e in ENTRIES.items() if e.target == home.removeprefix(_HOME))
+    return next(ours, None) or reference_to(optimizer)
 
 
 def build(
@@ -148,8 +176,12 @@ def _load(target: str) -> Any:
 def _class_of(optimizer: str | type[Optimizer]) -> type[Optimizer]:
     cls: Any = optimizer
     if isinstance(optimizer, str):
-        own = optimizer in ENTRIES
-        cls = _load(ENTRIES[optimizer].target) if own else _REGISTRY.plugins[optimizer].load()
+        if is_reference(optimizer):
+            cls = class_at(optimizer)
+        elif optimizer in ENTRIES:
+            cls = _load(ENTRIES[optimizer].target)
+        else:
+            cls = _REGISTRY.plugins[optimizer].load()
     elif not (isinstance(cls, type) and issubclass(cls, Optimizer)):
         raise OptimizerError(f"a name or class of an optimizer is expected, got {cls!r}")
     if cls.ask is not Optimizer.ask or cls.tell is not Optimizer.tell:
@@ -163,7 +195,7 @@ def _class_of(optimizer: str | type[Optimizer]) -> type[Optimizer]:
 
 def _parse(name: str, where: str = "") -> tuple[str, list[tuple[Wrapper, int | float]]]:
     plain, *parts = name.split("+")
-    if plain not in _REGISTRY:
+    if not is_reference(plain) and plain not in _REGISTRY:
         raise UnknownNameError("optimizer", plain, _REGISTRY, where)
     place = f"{where}: {name}" if where else name
     wrappers = []

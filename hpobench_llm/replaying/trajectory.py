@@ -1,14 +1,17 @@
 """The trials of one optimizer and seed on one benchmark, in the order in which they finished."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from html import escape
 from pathlib import Path
 
 import pandas as pd
 
 from hpobench_llm.artefacts import frame_to_parquet, write_atomically
 from hpobench_llm.benchmarks.base import CONSTRAINT, Benchmark
+from hpobench_llm.metrics import Fidelity
 from hpobench_llm.optimizers.base import Optimizer
 from hpobench_llm.optimizers.entry import Entry
 from hpobench_llm.provenance import versions
@@ -21,7 +24,7 @@ KEYS = ("benchmark", "optimizer", "seed")
 MEASURED = "optimizer_seconds"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Trajectory:
     """One replay, as a frame with one row a trial.
 
@@ -114,6 +117,29 @@ class Trajectory:
             [0, 1, 2, 3, 4]
         """
         return self.frame.rename(columns=short_names(self.frame.columns))
+
+    def in_full(self, fidelities: Sequence[Fidelity], *, checkpoints: bool = True) -> float:
+        """Return how many runs in full all trials come to.
+
+        One at a quarter of a fidelity is a quarter; with `checkpoints` one that resumes another
+        is what it adds.
+        """
+        shares = pd.Series(1.0, index=self.frame["trial"].to_numpy())
+        for axis in fidelities:
+            shares *= self.frame[f"{FIDELITY}{axis.name}"].to_numpy(dtype=float) / axis.full
+        resumed = self.frame["resumes"].dropna().to_list() if checkpoints else []
+        return float(shares.sum() - shares.loc[resumed].sum())
+
+    def __repr__(self) -> str:
+        first = self.frame.iloc[0]
+        return (
+            f"<trajectory of {first['optimizer']} on {first['benchmark']}, seed {first['seed']}: "
+            f"{len(self.frame)} trials>"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the trials for a notebook, as pandas shows them."""
+        return f"<p>{escape(repr(self))}</p>{self.to_frame().to_html(max_rows=10)}"
 
     def save(self, path: str | Path) -> Path:
         """Write the trials as Parquet; equal replays write equal bytes.

@@ -1,7 +1,7 @@
 """Compare the optimizers of a study folder: `comparison.json`, `report.html`, and words."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -13,58 +13,24 @@ from hpobench_llm.benchmarks.base import Benchmark
 from hpobench_llm.benchmarks.tabular import TabularBenchmark
 from hpobench_llm.comparison.courses import courses
 from hpobench_llm.comparison.problem import Problem, Reference
-from hpobench_llm.comparison.result import Comparison, Failure
+from hpobench_llm.comparison.result import Failure
 from hpobench_llm.comparison.statistics import compare_trajectories
 from hpobench_llm.errors import ConfigurationError, IntegrityError, shown
 from hpobench_llm.metrics import Metric
 from hpobench_llm.optimizers.catalogue import ENTRIES
 from hpobench_llm.replaying.budget import Budget
 from hpobench_llm.replaying.columns import with_kinds
-from hpobench_llm.report import tasks
 from hpobench_llm.report.facts import BenchmarkFacts, facts_of
 from hpobench_llm.report.page import write_report
-from hpobench_llm.report.summary import failures, summarise
-from hpobench_llm.report.words import identity, interval, reached
+from hpobench_llm.report.study_result import Result
 from hpobench_llm.studies.header import OLD_FORMAT, Header
 from hpobench_llm.studies.results import TRAJECTORIES, read_failures, read_trajectories
 from hpobench_llm.studies.study import NONE, kind_of
 from hpobench_llm.tables.schema import IMPORTED
 
+__all__ = ["Result", "compare"]
+
 COMPARISON_FILE, REPORT_FILE = "comparison.json", "report.html"
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """A study's comparison and where its report lies."""
-
-    comparison: Comparison
-    report: Path
-    table_seed: int | None = None
-
-    def summary(self) -> str:
-        """Return the ranking as a table, what it means in words, and the report's path."""
-        lines = tasks.lines(self.comparison)
-        answers = "" if self.table_seed is None else f", answers of table seed {self.table_seed}"
-        for result in self.comparison.benchmarks:
-            width = max(12, *(len(standing.optimizer) for standing in result.standings))
-            budget = reached(result.grid[-1], self.comparison.spending)
-            lines += [
-                f"{result.benchmark}: {', '.join(o.name for o in result.objectives)}, "
-                f"{len(result.seeds)} seeds, {budget}{answers}",
-                f"  {identity(result.identity)}",
-                f"  {'optimizer':<{width}} {'mean rank':<20} {'median final regret':<32} "
-                + ("at optimum" if result.optimum_known else "at best known"),
-            ]
-            for standing in result.standings:
-                rank, regret = standing.rank.last, standing.regret.last
-                ranks = f"{rank.value:.2f} [{rank.low:.2f}, {rank.high:.2f}]"
-                lines.append(
-                    f"  {standing.optimizer:<{width}} {ranks:<20} {interval(regret):<32} "
-                    f"{standing.optimum_share:.0%}"
-                )
-        lines += ["", summarise(self.comparison)]
-        lines += [f"failed: {line}" for line in failures(self.comparison)]
-        return "\n".join([*lines, f"report: {self.report}"])
 
 
 def compare(
@@ -132,7 +98,7 @@ def compare(
         courses=courses(frame, problems, comparison, checkpoints=checkpoints),
         mine=brought(frame) if mine is None else mine,
     )
-    return Result(comparison, folder / REPORT_FILE, study.table_seed)
+    return Result(comparison, folder / REPORT_FILE, frame, study.table_seed)
 
 
 def brought(frame: pd.DataFrame) -> list[str]:

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, MaxNLocator
+from matplotlib.ticker import FixedLocator
 
 from hpobench_llm.comparison.result import Band, BenchmarkComparison, Comparison
 from hpobench_llm.comparison.spending import TRIALS
-from hpobench_llm.report.canvas import WIDTH_INCHES, Picture, house_style, log_ticks, svg_of
-from hpobench_llm.report.looks import INK, MUTED, looks
+from hpobench_llm.report.canvas import WIDTH_INCHES, Picture, house_style, svg_of
+from hpobench_llm.report.looks import INK, looks
+from hpobench_llm.report.plots import draw_bands, regret_scale
 from hpobench_llm.report.words import count, counted, label, listed, percent, some, words
 
 
@@ -27,7 +28,7 @@ def regret_curves(result: BenchmarkComparison, comparison: Comparison) -> Pictur
         figure = Figure(figsize=(WIDTH_INCHES, 3.9))
         axes = figure.add_axes((0.085, 0.12, _width(bands), 0.85))
         values = np.array([[band.value, band.low, band.high] for band in bands.values()])
-        floor_ = _regret_scale(axes, values, result.noise_sd)
+        floor_ = regret_scale(axes, values, result.noise_sd)
         if result.noise_sd:
             axes.axhline(result.noise_sd, color=INK, lw=0.9, ls=(0, (1, 2)))
             place: dict[str, Any] = {
@@ -165,22 +166,12 @@ def _draw_bands(
     axes: Axes, bands: Mapping[str, Band], grid: Sequence[float], floor_: float | None
 ) -> None:
     """Draw each optimizer's curve as steps, its band, and its name at the end."""
+    draw_bands(axes, bands, grid, floor_, 1.7)
     chosen = looks([*bands])
     ends = []
     for name, band in bands.items():
-        colour, dashes = chosen[name]
-        curves = np.array([band.value, band.low, band.high])
-        if floor_ is not None:
-            curves = np.where(curves <= 0, floor_, curves)
-        axes.fill_between(grid, curves[1], curves[2], step="post", color=colour, alpha=0.13, lw=0)
-        axes.plot(
-            grid, curves[0], ls=dashes, color=colour, lw=1.7, drawstyle="steps-post",
-            marker="o" if len(grid) == 1 else "", ms=4, clip_on=False,
-        )  # fmt: skip
-        ends.append((axes.transData.transform((0, curves[0, -1]))[1], name, colour))
-    axes.set_xlim(grid[0], grid[-1] if len(grid) > 1 else grid[0] + 1)
-    whole = all(float(point).is_integer() for point in grid)
-    axes.xaxis.set_major_locator(MaxNLocator(10, integer=whole, min_n_ticks=1))
+        end = floor_ if floor_ is not None and band.value[-1] <= 0 else band.value[-1]
+        ends.append((axes.transData.transform((0, end))[1], name, chosen[name][0]))
     height = axes.transAxes.transform((0, 1))[1] - axes.transAxes.transform((0, 0))[1]
     heights = [axes.transAxes.inverted().transform((0, end))[1] for end, *_ in sorted(ends)]
     for at, (_, name, colour) in zip(_apart(heights, 15 / height), sorted(ends), strict=True):
@@ -203,25 +194,3 @@ def _apart(heights: Sequence[float], least: float) -> list[float]:
         found[place] = min(found[place], ceiling)
         ceiling = found[place] - least
     return found
-
-
-def _regret_scale(axes: Axes, values: Any, noise: float | None) -> float | None:
-    """Set a logarithmic axis; return where 0 is drawn, None if no value is 0."""
-    positive = values[values > 0]
-    if not positive.size:
-        top = 2 * (noise or 0.5)
-        axes.set_ylim(-0.05 * top, top)
-        axes.yaxis.set_major_locator(FixedLocator([0]))
-        return 0.0
-    low, high = min(positive.min(), noise or np.inf), max(positive.max(), noise or 0.0)
-    floor_ = low / (high / low) ** 0.1 / 1.3 if positive.size < values.size else None
-    axes.set_yscale("log")
-    axes.set_ylim((floor_ or low) / 1.08, high * 1.15)
-    log_ticks(axes.yaxis, low, high)
-    if floor_:
-        axes.spines["bottom"].set_visible(False)
-        axes.axhline(floor_, color=MUTED, lw=0.8)
-        axes.text(
-            -0.008, floor_, "0", transform=axes.get_yaxis_transform(), ha="right", va="center"
-        )
-    return floor_

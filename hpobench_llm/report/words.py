@@ -7,37 +7,34 @@ from hpobench_llm.comparison.spending import IN_FULL, TRIALS
 from hpobench_llm.constraints import Constraint
 from hpobench_llm.metrics import Fidelity
 from hpobench_llm.replaying.budget import SECONDS, TOKENS
+from hpobench_llm.wording import label, number, words
+
+__all__ = [
+    "bound",
+    "count",
+    "counted",
+    "identity",
+    "interval",
+    "label",
+    "listed",
+    "number",
+    "overall",
+    "p_value",
+    "percent",
+    "rank_interval",
+    "reached",
+    "some",
+    "with_unit",
+    "words",
+]
 
 MANY = 8  # names that a sentence still lists
 MANY_AMOUNTS = 12
-_SPELLED = {"val": "validation", "lr": "learning rate"}
-
-
-def words(name: str) -> str:
-    """Return a column's name in words: `val_loss` is "validation loss"."""
-    if name.startswith("score_"):
-        return f"{name.removeprefix('score_').replace('_', ' ')} score"
-    return " ".join(_SPELLED.get(part, part) for part in name.split("_"))
-
-
-def label(name: str, unit: str) -> str:
-    """Return a column's name in words with its unit; the unit "1" is none."""
-    return words(name) if unit in ("", "1") else f"{words(name)} ({unit})"
 
 
 def with_unit(text: str, unit: str) -> str:
     """Return a number followed by its unit; the unit "1" is none."""
     return text if unit in ("", "1") else f"{text} {unit}"
-
-
-def number(value: object) -> str:
-    """Return a number with three significant digits, without leading zeros in its exponent."""
-    if not isinstance(value, int | float):
-        return str(value)
-    if value and abs(value) < 1e-3:
-        digits, _, exponent = f"{value:.2e}".partition("e")
-        return f"{float(digits):g}e{int(exponent)}"
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def interval(estimate: Interval) -> str:

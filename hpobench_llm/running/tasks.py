@@ -37,8 +37,12 @@ class Answer(Generic[T, R]):
     seconds: float = 0.0
 
 
-def attempt(handle: Callable[[T], R], task: T) -> Answer[T, R]:
-    """Run a task; whatever it raises is an answer, `SystemExit` as well."""
+def attempt(
+    handle: Callable[[T], R],
+    task: T,
+    caught: tuple[type[BaseException], ...] = (BaseException,),
+) -> Answer[T, R]:
+    """Run a task; whatever it raises of the kinds `caught` is an answer: `SystemExit` as well."""
     started = time.perf_counter()
     try:
         value = handle(task)
@@ -46,7 +50,7 @@ def attempt(handle: Callable[[T], R], task: T) -> Answer[T, R]:
         cause = error.__cause__
         failure = _one_line(str(error)) + (f" {_place(cause)}" if cause else "")
         return Answer(task=task, failure=failure, refused=cause is None)
-    except BaseException as error:
+    except caught as error:
         failure = f"{_one_line(f'{type(error).__name__}: {error}')} {_place(error)}"
         return Answer(task=task, failure=failure)
     return Answer(task=task, value=value, seconds=time.perf_counter() - started)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 
 from hpobench_llm.benchmarks.base import Benchmark
@@ -11,34 +12,61 @@ from hpobench_llm.metrics import select
 from hpobench_llm.optimizers.registry import check_name, entry
 from hpobench_llm.replaying.budget import TOKENS, Budget
 from hpobench_llm.replaying.design import initial_design
+from hpobench_llm.running.here import here
 from hpobench_llm.running.processes import in_processes
 from hpobench_llm.space import Categorical, Configuration
 from hpobench_llm.spec import parse_spec, read_toml
-from hpobench_llm.studies.runner import Runner
-from hpobench_llm.studies.study import Study, StudySpec, kind_of, load_as
+from hpobench_llm.studies.runner import Runner, reach
+from hpobench_llm.studies.study import OpenStudy, StudySpec, kind_of, load_as
 from hpobench_llm.studies.suites import expanded
 
 SECONDS_TO_BUILD = 120.0
 
 
-def read_study(path: Path) -> Study:
-    """Read a study, open its benchmarks, and check all that can be known without a replay.
+def read_study(path: Path) -> OpenStudy:
+    """Read a study's file and check it: see `checked`.
 
-    Each optimizer is built once for each benchmark, in another process. One that raises an
-    unforeseen error there, or hangs, is left to its replays, which will name it.
+    A module of an optimizer, `module:Class`, is looked for beside the file too.
 
     Raises:
         SpecError: naming file, key, value and what to do.
         UnknownNameError: a benchmark, an optimizer or an objective does not exist.
     """
     spec = parse_spec(expanded(read_toml(path), path), StudySpec, file=path)
+    return checked(spec, path, str(path.resolve().parent))
+
+
+def checked(spec: StudySpec, path: object, modules: str = "") -> OpenStudy:
+    """Open a study's benchmarks, and check all that can be known without a replay.
+
+    Each optimizer is built once for each benchmark, in another process. One that raises an
+    unforeseen error there, or hangs, is left to its replays, which will name it.
+
+    Args:
+        spec: the study.
+        path: its file, or what else names it.
+        modules: the folder that modules of optimizers are looked for in last; empty: none.
+
+    Raises:
+        SpecError: naming the study, key, value and what to do.
+        UnknownNameError: a benchmark, an optimizer or an objective does not exist.
+    """
+    reach(modules)
     for name in spec.optimizers:
-        check_name(name, f"{path}: `optimizers`")
+        try:
+            check_name(name, f"{path}: `optimizers`")
+        except ConfigurationError as error:
+            raise SpecError(path, "optimizers", str(error)) from None
     loaded: dict[str, Benchmark] = {}
     for name in spec.benchmarks:
         benchmark = _load(spec, name, path, "benchmarks")
         if benchmark.name in (other.name for other in loaded.values()):
-            raise SpecError(path, "benchmarks", f"two benchmarks are called {benchmark.name!r}")
+            raise SpecError(
+                path,
+                "benchmarks",
+                f"two benchmarks are called {benchmark.name!r}; a surrogate beside its table is "
+                f'"surrogate:{benchmark.name}"',
+            )
         loaded[name] = benchmark
         key = "objective" if name in spec.objective else "objectives"
         select(benchmark.metrics, spec.objectives_of(name), f"{path}: `{key}`: {benchmark.name}")
@@ -53,11 +81,11 @@ def read_study(path: Path) -> Study:
             _fits(spec, optimizer, name, benchmark, path)
     _check_columns(loaded.values(), path)
     related = {name: _load(spec, name, path, "sources") for name in spec.related()}
-    _build(spec, path)
-    return Study(spec, loaded | related)
+    _build(spec, path, modules)
+    return OpenStudy(spec, loaded | related, modules)
 
 
-def _load(spec: StudySpec, name: str, path: Path, key: str) -> Benchmark:
+def _load(spec: StudySpec, name: str, path: object, key: str) -> Benchmark:
     benchmark = load_as(name, spec.kind, f"{path}: `{key}`", allow_poor=spec.allow_poor)
     try:
         return benchmark.constrained(spec.constraints)
@@ -77,7 +105,7 @@ def _check_answers(
         )
 
 
-def _check_columns(benchmarks: Iterable[Benchmark], path: Path) -> None:
+def _check_columns(benchmarks: Iterable[Benchmark], path: object) -> None:
     """Refuse axes of one name that could not be one column of the trajectories."""
     found: dict[str, tuple[str, str]] = {}
     for benchmark in benchmarks:
@@ -93,7 +121,7 @@ def _check_columns(benchmarks: Iterable[Benchmark], path: Path) -> None:
                 )
 
 
-def _fits(spec: StudySpec, optimizer: str, name: str, benchmark: Benchmark, path: Path) -> None:
+def _fits(spec: StudySpec, optimizer: str, name: str, benchmark: Benchmark, path: object) -> None:
     """Refuse what a listing of the optimizer already says that it cannot do."""
     known = entry(optimizer)
     if known.fidelity and not benchmark.fidelities:
@@ -119,11 +147,14 @@ def _fits(spec: StudySpec, optimizer: str, name: str, benchmark: Benchmark, path
         )
 
 
-def _build(spec: StudySpec, path: Path) -> None:
+def _build(spec: StudySpec, path: object, modules: str) -> None:
     cells = [cell for cell in spec.cells() if cell.seed == 0]
-    built = in_processes(cells, Runner(spec).build, count=1, timeout=lambda _: SECONDS_TO_BUILD)
+    own, other = Runner(spec, modules=modules), Runner(spec, modules=modules)
+    typed = here((cell for cell in cells if cell.optimizer in spec.typed), own.build)
+    rest = (cell for cell in cells if cell.optimizer not in spec.typed)
+    built = in_processes(rest, other.build, count=1, timeout=lambda _: SECONDS_TO_BUILD)
     with closing(built):
-        for answer in built:
+        for answer in chain(typed, built):
             if answer.refused:
                 optimizer, benchmark = answer.task.optimizer, answer.task.benchmark
                 raise SpecError(

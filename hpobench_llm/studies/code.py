@@ -3,29 +3,46 @@
 Nothing is imported to find out: an optimizer may need a library that takes seconds to load.
 """
 
+import ast
+import linecache
+import sysconfig
+from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from types import FunctionType
 
 from hpobench_llm.artefacts import canonical_json, sha256_of_bytes, sha256_of_text
+from hpobench_llm.errors import ConfigurationError
+from hpobench_llm.optimizers.base import Optimizer
 from hpobench_llm.optimizers.catalogue import ENTRIES
+from hpobench_llm.optimizers.references import MAIN, class_at, is_reference, module_of
 from hpobench_llm.optimizers.registry import entry
 
 _PACKAGE = Path(__file__).parents[1]
-_NO_MATTER = ("adapters", "cli", "comparison", "report", "testing")  # no replay runs through these
+# No replay runs through these.
+_NO_MATTER = ("adapters", "cli", "comparison", "drawing", "report", "study.py", "testing")
 
 
 def code_of(optimizer: str) -> str:
     """Return the sum of the source that replays of an optimizer run through.
 
-    That is this package's, and of a plug-in the whole package that its class lies in.
+    That is this package's, and of a plug-in the whole package that its class lies in. Of a class
+    that a reference names it is its package, or its file and what that imports from its own
+    folder; of one that was typed in, the text that was typed with it.
+
+    Raises:
+        ConfigurationError: the text of a class that was typed in is not to be had.
     """
     own = _sum(_PACKAGE, _NO_MATTER)
     name, *_ = optimizer.split("+")
     if name in ENTRIES:
         return own
-    module, *_ = entry(name).target.partition(":")
-    return sha256_of_text(canonical_json([own, *(_sum(place) for place in _places(module))]))
+    if is_reference(name) and module_of(name) == MAIN:
+        return sha256_of_text(canonical_json([own, *_typed(class_at(name), name)]))
+    module = module_of(name if is_reference(name) else entry(name).target)
+    files = [path for place in _places(module) for path in _with_neighbours(place)]
+    return sha256_of_text(canonical_json([own, *map(_sum_now, files)]))
 
 
 def _places(module: str) -> list[Path]:
@@ -43,9 +60,64 @@ def _places(module: str) -> list[Path]:
     return folders
 
 
+def _with_neighbours(place: Path) -> list[Path]:
+    """Return a folder, or a file and what it imports from its own folder, and so on.
+
+    Libraries that are installed are known by their versions.
+    """
+    installed = {Path(sysconfig.get_path(kind)) for kind in ("purelib", "platlib", "stdlib")}
+    if place.is_dir() or place.parent in installed:
+        return [place]
+    files, waiting = [place], [place]
+    while waiting:
+        for name in _imported(waiting.pop()):
+            for path in (place.parent / f"{name}.py", place.parent / name):
+                if path.exists() and path not in files:
+                    files.append(path)
+                    waiting += [path] if path.is_file() else []
+    return sorted(files)
+
+
+def _imported(path: Path) -> Iterator[str]:
+    """Yield the first part of every name that a file imports."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, ValueError, SyntaxError):  # whoever imports it is told why
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.partition(".")[0]
+
+
+def _typed(cls: type[Optimizer], name: str) -> list[str]:
+    """Return all text that the methods of a class were typed with: of a notebook, its cells."""
+    functions = [
+        value
+        for base in cls.__mro__
+        if base.__module__ == MAIN
+        for value in vars(base).values()
+        if isinstance(value, FunctionType)
+    ]
+    files = sorted({function.__code__.co_filename for function in functions})
+    texts = ["".join(linecache.getlines(file)) for file in files]
+    if not texts or not all(texts):
+        raise ConfigurationError(
+            f"{name}: its text is not to be had here, by which its results would be known from "
+            "those of other code; write the class into a file and import it"
+        )
+    return sorted(texts)
+
+
 @cache
 def _sum(place: Path, without: tuple[str, ...] = ()) -> str:
     """Return the sum of a Python file, or of all that lie in a folder; read once a process."""
+    return _sum_now(place, without)
+
+
+def _sum_now(place: Path, without: tuple[str, ...] = ()) -> str:
+    """Return the same as it is now: what others write may change while this process runs."""
     files = sorted(place.rglob("*.py")) if place.is_dir() else [place]
     names = {path.relative_to(place).as_posix(): path for path in files}
     return sha256_of_text(

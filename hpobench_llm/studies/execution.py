@@ -5,16 +5,18 @@ import os
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
-from hpobench_llm.errors import HpobenchError, MissingDependencyError
+from hpobench_llm.errors import HpobenchError, IntegrityError, MissingDependencyError
+from hpobench_llm.running.here import here
 from hpobench_llm.running.processes import in_processes
 from hpobench_llm.running.tasks import Answer
 from hpobench_llm.studies.folder import Folder
 from hpobench_llm.studies.results import FAILURES, TRAJECTORIES
 from hpobench_llm.studies.runner import Runner
-from hpobench_llm.studies.study import Cell, Study, StudySpec
+from hpobench_llm.studies.study import Cell, OpenStudy, StudySpec
 
 HANGS = 2  # so often may an optimizer hang on a benchmark before its other seeds are left out
 
@@ -49,7 +51,7 @@ class Outcome:
 
 
 def run_study(
-    study: Study,
+    study: OpenStudy,
     out: Path,
     *,
     processes: int | None = None,
@@ -61,7 +63,8 @@ def run_study(
 
     A replay that raises, hangs or ends its process does not stop the others: it is listed in
     `failures.json`, and tried again when the study is run again. An optimizer that hangs for
-    two seeds of a benchmark is not tried with more of them.
+    two seeds of a benchmark is not tried with more of them. Optimizers that were typed in, in a
+    notebook, run in this process, as no other can import them.
 
     Args:
         study: the study; what it has open is not opened again.
@@ -69,10 +72,11 @@ def run_study(
         processes: how many replays run at a time; None: one a core, here or of the cluster.
         ray_address: run on the Ray cluster there, `auto`: on this machine's; None: in processes.
         on_done: told how many replays are done, of how many, and which one was last.
-        on_note: told, in a line each, what in `out` is damaged or of other code, and runs again.
+        on_note: told, in a line each, what is there, and what in `out` is damaged or of other code
+            and runs again.
 
     Raises:
-        SpecError: `out` holds another study, or this one against another table.
+        SpecError: `out` holds a study that this one does not go on from; names the key.
         HpobenchError: another process runs a study in `out`; there is no cluster.
         MissingDependencyError: Ray is not installed.
     """
@@ -81,35 +85,57 @@ def run_study(
     with _alone_in(out):
         folder = Folder(out, study, on_note)
         total, missing = len(spec.cells()), folder.missing()
+        if 0 < len(missing) < total:
+            on_note(f"{total - len(missing)} of {total} replays are there; {len(missing)} run now")
         done, failed, hangs = total - len(missing), dict[Cell, str](), Counter[tuple[str, str]]()
 
-        def pending() -> Iterator[Cell]:
-            for cell in missing:
+        def pending(cells: list[Cell]) -> Iterator[Cell]:
+            for cell in cells:
                 if hangs[cell.benchmark, cell.optimizer] < HANGS:
                     yield cell
                 else:
                     failed[cell] = f"not run: it hung for {HANGS} other seeds"
 
-        runner = Runner(spec, folder.identity)
-        count = max(1, min(processes or os.cpu_count() or 1, len(missing)))
-        answers = (
-            in_processes(pending(), runner.replay, count=count, timeout=spec.timeout)
-            if ray_address is None
-            else _on_ray(pending(), runner, spec, processes, ray_address)
+        own = Runner(spec, folder.identity, study.modules)
+        imported = tuple(name for name in spec.optimizers if name not in spec.typed)
+        runner = Runner(  # that other processes have, who know nothing else
+            replace(spec, optimizers=imported or spec.optimizers), folder.identity, study.modules
         )
-        with closing(answers):
-            for answer in answers:
-                cell = answer.task
+        count = max(1, min(processes or os.cpu_count() or 1, len(missing)))
+        elsewhere = pending([cell for cell in missing if cell.optimizer not in spec.typed])
+        answers = (
+            in_processes(elsewhere, runner.replay, count=count, timeout=spec.timeout)
+            if ray_address is None
+            else _on_ray(elsewhere, runner, spec, processes, ray_address)
+        )
+        typed = here([cell for cell in missing if cell.optimizer in spec.typed], own.replay)
+        if spec.typed and missing:
+            on_note(
+                f"{', '.join(spec.typed)}: no other process can import what was typed in, so its "
+                "replays run in this one, at the end and one after another"
+            )
+        with closing(answers), closing(typed):
+            for answer in chain(answers, typed):
+                cell, failure = answer.task, answer.failure
                 if answer.value is not None:
-                    folder.keep(cell, answer.value)
-                else:
-                    failed[cell] = answer.failure
+                    failure = _kept(folder, cell, answer.value)
+                if failure:
+                    failed[cell] = failure
                     hangs[cell.benchmark, cell.optimizer] += answer.hung
                 done += 1
                 on_done(done, total, f"{cell.optimizer} seed {cell.seed}")
         in_order = {cell: failed[cell] for cell in missing if cell in failed}
         folder.merge(in_order)
     return Outcome(len(missing) - len(failed), in_order)
+
+
+def _kept(folder: Folder, cell: Cell, trials: bytes) -> str:
+    """Keep a replay's trials; return why they cannot be, if so."""
+    try:
+        folder.keep(cell, trials)
+    except IntegrityError as error:
+        return str(error)
+    return ""
 
 
 def _on_ray(

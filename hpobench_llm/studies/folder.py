@@ -7,12 +7,14 @@ any; as long as it does, `parts/` stays, so that another start has to run those 
 these files stand in `study.json`.
 
 Whatever does not fit its sum, or is another study's, is set aside as `<name>.damaged` and made
-anew. A replay of an optimizer whose code has changed since runs again.
+anew. A replay of an optimizer whose code has changed since runs again. A study may grow: what is
+there stays (see `joining`), and a replay with a larger budget has to begin as the one that is.
 """
 
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -23,12 +25,14 @@ import pyarrow.parquet as pq
 from hpobench_llm.artefacts import sha256_of_file, write_json
 from hpobench_llm.errors import IntegrityError, SpecError
 from hpobench_llm.provenance import git_revision
+from hpobench_llm.replaying.columns import CONFIG, FIDELITY, KINDS, METRIC
 from hpobench_llm.replaying.trajectory import MEASURED, save_trials, trials_to_parquet
 from hpobench_llm.studies.header import FORMAT, STUDY, Header
-from hpobench_llm.studies.parts import OtherCodeError, Parts
+from hpobench_llm.studies.joining import amount_of, hindrance, origin
+from hpobench_llm.studies.parts import BeginningError, OtherCodeError, Parts
 from hpobench_llm.studies.results import FAILURES, SECONDS, TRAJECTORIES
 from hpobench_llm.studies.runner import identity
-from hpobench_llm.studies.study import Cell, Study
+from hpobench_llm.studies.study import Cell, OpenStudy, StudySpec
 
 
 class Folder:
@@ -40,16 +44,15 @@ class Folder:
         on_note: told, in a line each, what was damaged, and which optimizers have other code.
 
     Raises:
-        SpecError: the folder holds another study, or this one against another table, surrogate or
-            campaign, or with other libraries.
+        SpecError: the folder holds a study that this one does not go on from: names the key.
     """
 
     def __init__(
-        self, path: Path, study: Study, on_note: Callable[[str], None] = lambda _: None
+        self, path: Path, study: OpenStudy, on_note: Callable[[str], None] = lambda _: None
     ) -> None:
         spec = study.spec
         self.path, self.spec, self._note = path, spec, on_note
-        benchmarks = {name: study.benchmark(name) for name in spec.benchmarks}
+        self._benchmarks = benchmarks = {n: study.benchmark(n) for n in spec.benchmarks}
         self._names = {name: benchmark.name for name, benchmark in benchmarks.items()}
         related = [study.benchmark(name) for name in spec.related()]
         self.identity = identity(spec, [*benchmarks.values(), *related])
@@ -62,7 +65,10 @@ class Folder:
             code=git_revision(),
         )
         self._parts = Parts(
-            path / "parts", spec, self._header.fingerprint, self._header.optimizers
+            path / "parts",
+            cache(lambda cell: origin(study, cell, self._header.versions)),
+            amount_of(spec),
+            self._header.optimizers,
         )
         self._clean()
         self._complete = self._open()
@@ -73,7 +79,17 @@ class Folder:
         return list(self._missing)
 
     def keep(self, cell: Cell, trajectory: bytes) -> None:
-        """Write the trajectory of a replay that is done."""
+        """Write the trajectory of a replay that is done.
+
+        Raises:
+            IntegrityError: the folder has it with a smaller budget, and it does not begin so.
+        """
+        before = self._parts.beginning(cell)
+        if before is not None and (column := _changed(before, trajectory)):
+            raise IntegrityError(
+                f"`budget`: it begins otherwise than with the smaller budget, of which the folder "
+                f"holds it (column `{column}`); give another --out"
+            )
         self._parts.write(cell, trajectory)
 
     def merge(self, failed: dict[Cell, str]) -> None:
@@ -136,16 +152,19 @@ class Folder:
                 sound.add(name)
             elif path.exists():
                 self._set_aside(path, f"{path}: changed: it does not fit its sum in {STUDY}")
+        grown = len(known.study.cells()) < len(self.spec.cells()) or (
+            amount_of(known.study) != amount_of(self.spec)
+        )
         if TRAJECTORIES not in sound or FAILURES in known.results:
+            if grown:
+                self._header.write(self.path / STUDY)
             return False
-        changed = {
-            name
-            for name, code in self._header.optimizers.items()
-            if known.optimizers[name] != code
-        }
-        if changed:
-            self._reopen(changed if SECONDS in sound else set(self.spec.optimizers), changed)
-        return not changed
+        now = self._header.optimizers
+        changed = {name for name, code in known.optimizers.items() if now[name] != code}
+        if changed or grown:
+            again = changed if SECONDS in sound else set(known.study.optimizers)
+            self._reopen(known.study, again, changed)
+        return not (changed or grown)
 
     def _known(self) -> Header | None:
         """Return the header that is there, None if there is none or it is damaged."""
@@ -163,26 +182,35 @@ class Folder:
                 "format",
                 f"{known.format}, this version writes {FORMAT}; give another --out",
             )
-        difference = known.differs(self._header)
-        if difference:
+        if difference := hindrance(known, self._header):
             key, what = difference
-            raise SpecError(path, key, f"{what}; give another --out")
+            raise SpecError(path, key, f"{what}; or give another --out")
         return known
 
-    def _reopen(self, again: set[str], changed: set[str]) -> None:
-        """Take a complete study apart, as some optimizers have other code, and say so."""
-        kept = [cell for cell in self.spec.cells() if cell.optimizer not in again]
+    def _reopen(self, known: StudySpec, again: set[str], changed: set[str]) -> None:
+        """Take a complete study apart, as it has grown or some optimizers have other code."""
+        kept = [cell for cell in known.cells() if cell.optimizer not in again]
         frame = pd.read_parquet(self.path / TRAJECTORIES)
         if kept:
             frame[MEASURED] = pd.read_parquet(self.path / SECONDS)[MEASURED]
         grouped = dict(iter(frame.groupby(["benchmark", "optimizer", "seed"], sort=False)))
         for cell in kept:
             rows = grouped[self._names[cell.benchmark], cell.optimizer, cell.seed]
-            self._parts.write(cell, trials_to_parquet(rows))
+            own = rows[self._columns(cell.benchmark, rows)]
+            self._parts.write(cell, trials_to_parquet(own), amount_of(known))
         self._header.write(self.path / STUDY)
         for name in (TRAJECTORIES, SECONDS):
             (self.path / name).unlink(missing_ok=True)
-        self._say_changed(changed, len(self.spec.cells()) - len(kept))
+        if changed:
+            self._say_changed(changed, len(known.cells()) - len(kept))
+
+    def _columns(self, name: str, rows: pd.DataFrame) -> list[str]:
+        """Return the columns that trials on a benchmark have, without those of other ones."""
+        benchmark = self._benchmarks[name]
+        own = {f"{CONFIG}{axis}" for axis in benchmark.space.names}
+        own |= {f"{FIDELITY}{axis.name}" for axis in benchmark.fidelities}
+        own |= {f"{METRIC}{metric}" for metric in self.spec.objectives_of(name)}
+        return [c for c in map(str, rows.columns) if c in own or not c.startswith(KINDS)]
 
     def _lacking(self) -> list[Cell]:
         """Return the replays that have no part to be used, and say why of those that have one."""
@@ -195,6 +223,8 @@ class Folder:
                     continue
             except OtherCodeError:
                 other_code[cell.optimizer] += 1
+            except BeginningError:
+                pass  # it stays until the longer one is there
             except IntegrityError as error:
                 self._set_aside(path, f"{error}; its replay runs again")
             missing.append(cell)
@@ -205,7 +235,8 @@ class Folder:
         return missing
 
     def _say_changed(self, optimizers: Iterable[str], count: int) -> None:
-        names = ", ".join(name for name in self.spec.optimizers if name in set(optimizers))
+        other = set(optimizers)
+        names = ", ".join(name for name in self.spec.optimizers if name in other)
         self._note(f"the code of {names} has changed since: {count} replays run again")
 
     def _set_aside(self, path: Path, reason: str) -> None:
@@ -216,3 +247,22 @@ class Folder:
 
 def _table(content: bytes) -> pa.Table:
     return pq.ParquetFile(BytesIO(content)).read(use_threads=False)
+
+
+def _changed(before: bytes, after: bytes) -> str | None:
+    """Return a column in which trials of a replay are not those of a longer one; None: none is.
+
+    Whether a trial is a duplicate depends on the trials that finish before it, and what the
+    optimizer took was measured: neither is compared.
+    """
+    short, long = (_table(trials).to_pandas().set_index("trial") for trials in (before, after))
+    if not short.index.isin(long.index).all():
+        return "trial"
+    long = long.loc[short.index]
+    for name in short.columns.drop(["duplicate", MEASURED]):
+        if name not in long.columns:
+            return str(name)
+        one, other = short[name], long[name]
+        if not ((one == other) | (one.isna() & other.isna())).fillna(False).all():
+            return str(name)
+    return None

@@ -14,12 +14,6 @@ from hpobench_llm.studies.study import StudySpec
 
 STUDY = "study.json"
 FORMAT, OLD_FORMAT = 3, 2
-NO_MATTER = ("title", "timeout_seconds")  # keys that change no trajectory
-_DIFFERS = {
-    "study": "the folder holds another study, of other {}",
-    "tables": "{} changed since the study began, or was fitted again",
-    "versions": "the study began with other versions of {}",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,25 +77,6 @@ class Header:
     def with_results(self, results: dict[str, str]) -> "Header":
         """Return the header of the same study with these results."""
         return replace(self, results=results)
-
-    def differs(self, other: "Header") -> tuple[str, str] | None:
-        """Return in which key another header is not of this study, and how; None: it is."""
-        for key, what in _DIFFERS.items():
-            mine, others = _essence(self, key), _essence(other, key)
-            names = [name for name in {**mine, **others} if mine.get(name) != others.get(name)]
-            if names:
-                return key, what.format(", ".join(names))
-        return None
-
-    @property
-    def fingerprint(self) -> str:
-        """The sum of all that the replays follow from, beside the optimizers' own code."""
-        return _sum({key: _essence(self, key) for key in _DIFFERS})
-
-
-def _essence(header: Header, key: str) -> dict[str, Any]:
-    value = header.study.plain() if key == "study" else getattr(header, key)
-    return {name: value[name] for name in value if name not in NO_MATTER}
 
 
 def _sum(body: object) -> str:

@@ -1,20 +1,27 @@
 """The parts of a study that runs: one file for each replay that is done, which knows its own sum.
 
-A part's first line says, as JSON, of which study, replay and code it is, and the sum of that and
-of all that follows: the trials as Parquet. So a part that was cut, emptied or changed, or is
-another study's, is known before anything in it is used.
+A part's first line says, as JSON, what the replay follows from, its budget and its optimizer's
+code, and the sum of that and of all that follows: the trials as Parquet. So a part that was cut,
+emptied or changed, or is another study's, is known before anything in it is used.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from urllib.parse import quote
 
-from hpobench_llm.artefacts import canonical_json, read_file, sha256_of_bytes, write_atomically
+from hpobench_llm.artefacts import (
+    canonical_json,
+    read_file,
+    sha256_of_bytes,
+    sha256_of_text,
+    write_atomically,
+)
 from hpobench_llm.errors import IntegrityError
-from hpobench_llm.studies.study import Cell, StudySpec
+from hpobench_llm.replaying.budget import Budget
+from hpobench_llm.studies.study import Cell
 
-FORMAT = 1
+FORMAT = 2
 LONGEST_LINE = 4096  # bytes
 
 
@@ -23,28 +30,28 @@ class Parts:
 
     Args:
         folder: where they lie; it is made with the first.
-        spec: the study.
-        fingerprint: what all of its replays follow from, as a sum.
+        origin: gives the sum of what a replay follows from, beside the next two.
+        budget: of each replay.
         code: the sum of each optimizer's code.
     """
 
     def __init__(
-        self, folder: Path, spec: StudySpec, fingerprint: str, code: dict[str, str]
+        self, folder: Path, origin: Callable[[Cell], str], budget: Budget, code: dict[str, str]
     ) -> None:
-        self.folder, self._spec = folder, spec
-        self._fingerprint, self._code = fingerprint, code
+        self.folder, self._origin, self._budget, self._code = folder, origin, budget, code
 
     def path(self, cell: Cell) -> Path:
-        """Return the file of a replay; a benchmark may be a path, so its number stands for it."""
-        number = self._spec.benchmarks.index(cell.benchmark)
-        return self.folder / f"{number}-{quote(cell.optimizer, safe='')}-{cell.seed}.part"
+        """Return the file of a replay; a benchmark may be a path, so a sum stands for it."""
+        benchmark = sha256_of_text(cell.benchmark)[:8]
+        return self.folder / f"{benchmark}-{quote(cell.optimizer, safe='')}-{cell.seed}.part"
 
-    def write(self, cell: Cell, trials: bytes) -> None:
-        """Write a replay's trials."""
+    def write(self, cell: Cell, trials: bytes, budget: Budget | None = None) -> None:
+        """Write a replay's trials; `budget` is another one that it had."""
+        had = budget or self._budget
         head = {
             "format": FORMAT,
-            "study": self._fingerprint,
-            "replay": [cell.benchmark, cell.optimizer, cell.seed],
+            "origin": self._origin(cell),
+            "budget": [had.unit, had.amount],
             "code": self._code[cell.optimizer],
         }
         line = canonical_json({**head, "sha256": _sum(head, trials)})
@@ -56,24 +63,39 @@ class Parts:
         Raises:
             IntegrityError: the part is missing, damaged, or another study's; says what it is.
             OtherCodeError: it is whole, but the optimizer's code has changed since.
+            BeginningError: it is whole, but of a smaller budget, and holds its trials.
         """
         path = self.path(cell)
         try:
             line, _, trials = read_file(path).partition(b"\n")
             head = json.loads(line[:LONGEST_LINE])
             fits = head.pop("sha256") == _sum(head, trials) and head["format"] == FORMAT
-            origin = (head["study"], head["replay"])
+            origin, (unit, amount), code = head["origin"], head["budget"], head["code"]
+            shorter = bool(amount < self._budget.amount)
         except OSError as error:
             raise IntegrityError(f"{path}: cannot be read: {error.strerror}") from None
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise IntegrityError(f"{path}: empty, cut short or garbled") from None
         if not fits:
             raise IntegrityError(f"{path}: changed: it does not fit its sum")
-        if origin != (self._fingerprint, [cell.benchmark, cell.optimizer, cell.seed]):
+        same = amount == self._budget.amount
+        if origin != self._origin(cell) or unit != self._budget.unit or not (same or shorter):
             raise IntegrityError(f"{path}: of another study")
-        if head["code"] != self._code[cell.optimizer]:
+        if code != self._code[cell.optimizer]:
             raise OtherCodeError(f"{path}: {cell.optimizer}'s code has changed since")
+        if shorter:
+            raise BeginningError(trials)
         return trials
+
+    def beginning(self, cell: Cell) -> bytes | None:
+        """Return the trials of a replay with a smaller budget, None where there are none."""
+        try:
+            self.read(cell)
+        except BeginningError as error:
+            return error.trials
+        except IntegrityError:
+            pass
+        return None
 
     def strangers(self, cells: Iterable[Cell]) -> list[Path]:
         """Return the files that are the part of none of these replays."""
@@ -83,6 +105,14 @@ class Parts:
 
 class OtherCodeError(IntegrityError):
     """A replay that is whole, but of an optimizer whose code was another one."""
+
+
+class BeginningError(IntegrityError):
+    """A replay that is whole, but had a smaller budget: its `trials` are how it begins."""
+
+    def __init__(self, trials: bytes) -> None:
+        self.trials = trials
+        super().__init__("had a smaller budget")
 
 
 def _sum(head: dict[str, object], trials: bytes) -> str:

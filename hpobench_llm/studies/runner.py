@@ -1,5 +1,6 @@
 """Run a cell of a study: what a process or a node of a cluster does, again and again."""
 
+import sys
 from dataclasses import dataclass, field
 
 from hpobench_llm.benchmarks.base import Benchmark
@@ -11,7 +12,7 @@ from hpobench_llm.replaying.budget import Budget
 from hpobench_llm.replaying.design import initial_design
 from hpobench_llm.replaying.replay import replay
 from hpobench_llm.replaying.sources import sources_of
-from hpobench_llm.replaying.trajectory import trials_to_parquet
+from hpobench_llm.replaying.trajectory import Trajectory, trials_to_parquet
 from hpobench_llm.studies.code import code_of
 from hpobench_llm.studies.study import NONE, Cell, StudySpec, kind_of
 
@@ -30,16 +31,24 @@ def identity(spec: StudySpec, benchmarks: list[Benchmark]) -> dict[str, dict[str
     }
 
 
+def reach(modules: str) -> None:
+    """Let modules in a folder be imported by this process, where no other one has their name."""
+    if modules and modules not in sys.path:
+        sys.path.append(modules)
+
+
 @dataclass(slots=True)
 class Runner:
     """Replays cells of one study; a benchmark is opened once, a live one for every replay.
 
     `expected` is the `identity` that the study began with: another table, library or code in the
-    process that runs a cell, on another machine perhaps, is an error.
+    process that runs a cell, on another machine perhaps, is an error. `modules` is the folder that
+    modules of optimizers are looked for in last: see `reach`.
     """
 
     spec: StudySpec
     expected: dict[str, dict[str, str]] | None = None
+    modules: str = ""
     _opened: dict[str, Benchmark] = field(default_factory=dict)
 
     def replay(self, cell: Cell) -> bytes:
@@ -49,9 +58,12 @@ class Runner:
             IntegrityError: a table, a library or code is another one than `expected`.
             HpobenchError: as `replay`.
         """
+        return trials_to_parquet(self._replay(cell).frame)
+
+    def _replay(self, cell: Cell) -> Trajectory:
         spec, benchmark = self.spec, self._open(cell.benchmark)
         checkpoint = spec.checkpoint_seconds
-        trajectory = replay(
+        return replay(
             benchmark,
             cell.optimizer,
             budget=spec.budget,
@@ -64,7 +76,13 @@ class Runner:
             checkpoint_seconds=None if checkpoint == NONE else checkpoint,
             count_optimizer_seconds=spec.count_optimizer_seconds,
         )
-        return trials_to_parquet(trajectory.frame)
+
+    def in_full(self, cell: Cell) -> float:
+        """Return what a cell's trials come to, in runs in full, as far as checkpoints are kept."""
+        spec, benchmark = self.spec, self._open(cell.benchmark)
+        return self._replay(cell).in_full(
+            benchmark.fidelities, checkpoints=spec.checkpoint_seconds != NONE
+        )
 
     def build(self, cell: Cell) -> None:
         """Build a cell's optimizer and nothing else: does it take the benchmark's space?
@@ -92,6 +110,7 @@ class Runner:
         return [self._open(name) for name in self.spec.sources_of(cell.benchmark)]
 
     def _open(self, name: str) -> Benchmark:
+        reach(self.modules)
         if name in self._opened:
             return self._opened[name]
         benchmark = self.spec.load(name)

@@ -1,4 +1,8 @@
-"""What a study is: optimizers times benchmarks times seeds, and the rules for all of them."""
+"""What a study is: optimizers times benchmarks times seeds, and the rules for all of them.
+
+A benchmark may be named with its kind, `surrogate:lora-nano`, so that a table and the surrogate on
+it can be two benchmarks of one study: that is then its name in all results.
+"""
 
 import dataclasses
 import math
@@ -9,6 +13,7 @@ from typing import Any, Final, Literal, cast
 from hpobench_llm.benchmarks.base import Benchmark
 from hpobench_llm.benchmarks.catalogue import KINDS, Kind, load
 from hpobench_llm.errors import UnknownNameError, nearest
+from hpobench_llm.optimizers.references import MAIN
 
 TIMEOUT_SECONDS = 3600.0
 NONE: Final = "none"
@@ -32,8 +37,8 @@ class StudySpec:
     Args:
         name: the study's name.
         title: the heading of its report.
-        benchmarks: the names of benchmarks.
-        optimizers: the names of optimizers.
+        benchmarks: the names of benchmarks, as they are or with a kind: `surrogate:lora-nano`.
+        optimizers: the names of optimizers, or where a class of your own lies: `module:Class`.
         seeds: how many replays of each optimizer on each benchmark.
         budget: of each replay: how many trials, or one unit and its amount. See `Budget`.
         objectives: the metrics to optimize.
@@ -111,6 +116,8 @@ class StudySpec:
                     raise ValueError(
                         f"`{key}.{name}`: no such benchmark{nearest(name, self.benchmarks)}"
                     )
+                if key == "kind" and _said(name)[0]:
+                    raise ValueError(f"`kind.{name}`: the name says its kind itself")
         if self.sources == EARLIER and len(self.benchmarks) == 1:
             raise ValueError('`sources` = "earlier" needs two `benchmarks` or more, oldest first')
         if self.objective and len(self.objectives) > 1:
@@ -133,6 +140,11 @@ class StudySpec:
     def optimized(self) -> tuple[str, ...]:
         """The benchmarks that are optimized; of a series the first is learnt from alone."""
         return self.benchmarks[1:] if self.sources == EARLIER else self.benchmarks
+
+    @property
+    def typed(self) -> tuple[str, ...]:
+        """The optimizers that this process alone knows: their classes were typed in."""
+        return tuple(name for name in self.optimizers if name.startswith(f"{MAIN}:"))
 
     def cells(self) -> list[Cell]:
         """Return all replays, a seed of every optimizer after the other."""
@@ -157,10 +169,13 @@ class StudySpec:
 
     def sources_of(self, benchmark: str) -> list[str]:
         """Return the benchmarks that may be learnt from when `benchmark` is optimized."""
+        listed: tuple[str, ...]
         if self.sources == EARLIER:
-            return list(self.benchmarks[: self.benchmarks.index(benchmark)])
-        listed = self.benchmarks if self.sources == OTHERS else self.sources
-        return [name for name in listed if name != benchmark]
+            listed = self.benchmarks[: self.benchmarks.index(benchmark)]
+        else:
+            listed = self.benchmarks if self.sources == OTHERS else self.sources
+        searched = _said(benchmark)[1]  # a surrogate of its own table would give it away
+        return [name for name in listed if _said(name)[1] != searched]
 
     def timeout(self, cell: Cell) -> float | None:
         """Return after how many wall seconds a replay counts as hung; None: never."""
@@ -170,16 +185,18 @@ class StudySpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Study:
+class OpenStudy:
     """A study in this process: what it is, and its benchmarks, each of which is opened once.
 
     Args:
         spec: what it is.
         opened: the benchmarks that are open, by the name that the study gives them.
+        modules: the folder that modules of optimizers are looked for in last; empty: none.
     """
 
     spec: StudySpec
     opened: dict[str, Benchmark] = field(default_factory=dict)
+    modules: str = ""
 
     def benchmark(self, name: str) -> Benchmark:
         """Return a benchmark, which is opened if it is not open yet. See `StudySpec.load`."""
@@ -189,15 +206,24 @@ class Study:
 
 
 def kind_of(name: str, kind: str | dict[str, str]) -> Kind:
-    """Return the kind that a study's `kind` gives a benchmark."""
-    return cast("Kind", kind.get(name, "table") if isinstance(kind, dict) else kind)
+    """Return the kind that a benchmark's name, or else a study's `kind`, gives it."""
+    said, _ = _said(name)
+    return said or cast("Kind", kind.get(name, "table") if isinstance(kind, dict) else kind)
 
 
 def load_as(
     name: str, kind: str | dict[str, str], where: str = "", *, allow_poor: bool = False
 ) -> Benchmark:
-    """Return a benchmark of the kind that a study's `kind` gives it."""
+    """Return a benchmark of the kind that a study gives it, called as the study calls it."""
+    said, plain = _said(name)
     try:
-        return load(name, kind_of(name, kind), allow_poor=allow_poor)
+        benchmark = load(plain, kind_of(name, kind), allow_poor=allow_poor)
     except UnknownNameError as error:
         raise error.at(where) from None
+    return benchmark.called(f"{said}:{benchmark.name}") if said else benchmark
+
+
+def _said(name: str) -> tuple[Kind | None, str]:
+    """Return the kind that a benchmark's name begins with, if any, and the rest."""
+    kind, colon, plain = name.partition(":")
+    return (kind, plain) if colon and kind in KINDS else (None, name)

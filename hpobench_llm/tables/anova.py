@@ -4,19 +4,57 @@ Hutter, Hoos and Leyton-Brown (2014), An efficient approach for assessing hyperp
 importance, take such shares from a forest; on a full grid they are exact (Sobol 1993).
 """
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from hpobench_llm.space import Categorical, Space
+from hpobench_llm.factors import Lattice
+from hpobench_llm.space import Categorical, Configuration, Space
 
 STARTS, POLISHED = 400, 4
 GROUPS = 12  # of an axis of many values
 WINDOW, LEAST_WINDOW = 16, 3  # neighbours on either side that predict a value: one in so many
 
 FloatArray = NDArray[np.float64]
+
+
+def full_grid(
+    space: Space, configs: Sequence[Configuration], losses: FloatArray
+) -> tuple[list[str], FloatArray] | None:
+    """Return the names of a space's axes, and losses as an array with a dimension for each.
+
+    A simplex of levels is one axis, under its own name. None: not all of the grid is there.
+    """
+    factors = space.factors
+    sizes = [len(factor.points or ()) for factor in factors]
+    if len(configs) != math.prod(sizes):
+        return None
+    order = np.lexsort(_levels(space, configs)[:, ::-1].T)
+    names = [f.name if isinstance(f, Lattice) else f.names[0] for f in factors]
+    return names, losses[order].reshape(sizes)
+
+
+def _levels(space: Space, configs: Sequence[Configuration]) -> FloatArray:
+    """Return `(n, factors)`: the number of each value on its axis or simplex."""
+    places = [
+        (factor.names, {point: number for number, point in enumerate(factor.points or ())})
+        for factor in space.factors
+    ]
+    rows = [[place[tuple(c[n] for n in names)] for names, place in places] for c in configs]
+    return np.array(rows, dtype=np.float64)
+
+
+def shares_alone(grid: FloatArray) -> FloatArray:
+    """Return each axis's share of the variance by itself: that of its values' means."""
+    whole = grid.var()
+    if not whole:
+        return np.zeros(grid.ndim)
+    others = [tuple(other for other in range(grid.ndim) if other != a) for a in range(grid.ndim)]
+    return np.array([grid.mean(axis=rest).var() / whole for rest in others])
 
 
 def total_shares(grid: FloatArray) -> FloatArray:

@@ -3,19 +3,17 @@
 What may be read off it: which axes matter, and what people and random draws are expected to lose.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from hpobench_llm.factors import Lattice
 from hpobench_llm.measured import DENSE
 from hpobench_llm.metrics import Metric, objective_of
 from hpobench_llm.practice import default_configuration, strong_configuration, swept_axis
 from hpobench_llm.seeds import Noise
 from hpobench_llm.space import Configuration, Space, config_id
-from hpobench_llm.tables.anova import FloatArray, between_share, total_shares
+from hpobench_llm.tables.anova import FloatArray, between_share, full_grid, total_shares
 from hpobench_llm.tables.difficulty import random_search_regret
 from hpobench_llm.tables.table import Table
 from hpobench_llm.tables.worth import answers, density_of, judged
@@ -90,13 +88,10 @@ class Surface:
         """
         if not self.dense:
             return None
-        order = np.lexsort(_levels(self.space, self.configs)[:, ::-1].T)
-        factors = self.space.factors
-        sizes = [len(factor.points or ()) for factor in factors]
-        if len(order) != math.prod(sizes):
+        whole = full_grid(self.space, self.configs, self.losses)
+        if whole is None:
             return None
-        names = [f.name if isinstance(f, Lattice) else f.names[0] for f in factors]
-        grid = self.losses[order].reshape(sizes)
+        names, grid = whole
         return dict(zip(names, total_shares(grid).tolist(), strict=True))
 
     def alone(self) -> dict[str, float]:
@@ -158,13 +153,3 @@ class Surface:
         """Return what random search is expected to lose after so many trials, exactly."""
         found = random_search_regret(self.told, self.worth, trials)
         return dict(zip(trials, found, strict=True))
-
-
-def _levels(space: Space, configs: Sequence[Configuration]) -> FloatArray:
-    """Return `(n, factors)`: the number of each value on its axis or simplex."""
-    places = [
-        (factor.names, {point: number for number, point in enumerate(factor.points or ())})
-        for factor in space.factors
-    ]
-    rows = [[place[tuple(c[n] for n in names)] for names, place in places] for c in configs]
-    return np.array(rows, dtype=np.float64)

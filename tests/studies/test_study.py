@@ -86,8 +86,8 @@ def test_six_runs_give_one_file_whatever_the_number_of_processes(tmp_path):
 @pytest.mark.slow
 def test_another_study_in_the_folder_is_refused(spec_file, tmp_path):
     run_study(read_study(spec_file), tmp_path / "out", processes=2)
-    spec_file.write_text(SPEC.replace("budget = 6", "budget = 7"))
-    with pytest.raises(SpecError, match="holds another study"):
+    spec_file.write_text(SPEC.replace("budget = 6", "budget = 5"))
+    with pytest.raises(SpecError, match="`budget`: the folder holds replays of 6 eval"):
         run_study(read_study(spec_file), tmp_path / "out")
 
 

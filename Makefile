@@ -19,7 +19,7 @@ OUT := out
 
 .venv/tested: .venv/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt \
-		--editable '.[configspace,dehb,gguf,import,lm-eval,ray]' \
+		--editable '.[configspace,dehb,gguf,import,lm-eval,optunahub,ray]' \
 		--group test --group lint
 	touch $@
 

@@ -19,7 +19,7 @@ OUT := out
 
 .venv/tested: .venv/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt \
-		--editable '.[configspace,dehb,gguf,hub,import,lm-eval,publish,ray]' \
+		--editable '.[configspace,dehb,gguf,hub,import,lm-eval,optunahub,publish,ray]' \
 		--group test --group lint
 	touch $@
 

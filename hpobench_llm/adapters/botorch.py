@@ -9,11 +9,14 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from hpobench_llm.benchmarks.base import Benchmark
 from hpobench_llm.errors import ConfigurationError, MissingDependencyError
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.factors import Lattice, Ranges
 from hpobench_llm.metrics import Metric, objective_of, select
+from hpobench_llm.pareto import hypervolume
 from hpobench_llm.space import (
     Categorical,
     Configuration,
@@ -146,7 +149,8 @@ class BotorchProblem(_Problem, BaseTestProblem):  # type: ignore[misc]
     def __init__(self, benchmark: Benchmark, metric: Metric, fidelity: bool, **options: Any):
         self._set_up(benchmark, (metric,), fidelity)
         super().__init__(**options)
-        best = benchmark.optimum(metric.name)[1] if benchmark.optimum_known else None
+        known = benchmark.optimum_known and not _trains(benchmark)
+        best = benchmark.optimum(metric.name)[1] if known else None
         self.optimal_value = None if best is None else metric.to_loss(best)
 
     def _evaluate_true(self, X: torch.Tensor) -> torch.Tensor:
@@ -162,10 +166,23 @@ class BotorchProblems(_Problem, MultiObjectiveTestProblem):  # type: ignore[misc
         self._set_up(benchmark, metrics, fidelity)
         self.num_objectives = len(metrics)
         self._ref_point = [metric.to_loss(metric.worst) for metric in metrics]
+        listed = benchmark.space.finite or benchmark.kind == "table"
+        if listed and not _trains(benchmark):
+            names = [metric.name for metric in metrics]
+            point = benchmark.reference_point(names)
+            front = benchmark.pareto_front(names)
+            losses = np.column_stack([m.losses(front[m.name].to_numpy()) for m in metrics])
+            self._ref_point = [metric.to_loss(point[metric.name]) for metric in metrics]
+            self._max_hv = hypervolume(losses, np.array(self._ref_point))
         super().__init__(**options)
 
     def _evaluate_true(self, X: torch.Tensor) -> torch.Tensor:
         return self._losses(X)
+
+
+def _trains(benchmark: Benchmark) -> bool:
+    """Whether to look for an optimum would be to train all of a grid."""
+    return benchmark.kind == "live"
 
 
 def to_botorch(
@@ -186,7 +203,9 @@ def to_botorch(
     Args:
         benchmark: what to query.
         metrics: the objectives; the benchmark's own where none is named. Several make a
-            `MultiObjectiveTestProblem`, whose reference point is the worst of each metric.
+            `MultiObjectiveTestProblem`. Where all can be listed, its reference point is the
+            benchmark's, a tenth of the front's range beyond it, and `max_hv` is known; otherwise
+            the point is the worst of each metric.
         fidelity: add a coordinate for each fidelity axis, the number of its level; the full ones
             are `target_fidelities`. `problem.cost(X)` is in seconds.
         noise: add the benchmark's noise between seeds to what is observed.

@@ -6,12 +6,13 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("botorch")
 
 from botorch.test_functions.base import BaseTestProblem, MultiObjectiveTestProblem  # noqa: E402
+from botorch.utils.multi_objective.hypervolume import Hypervolume  # noqa: E402
 from botorch.utils.sampling import get_polytope_samples  # noqa: E402
 
 from hpobench_llm.adapters import to_botorch  # noqa: E402
 from hpobench_llm.benchmarks.tabular import TabularBenchmark  # noqa: E402
 from hpobench_llm.errors import ConfigurationError  # noqa: E402
-from hpobench_llm.testing.problems import mixed, mixture, shares  # noqa: E402
+from hpobench_llm.testing.problems import ToyProblem, mixed, mixture, shares  # noqa: E402
 from tests.problems import FINITE, table  # noqa: E402
 
 
@@ -63,6 +64,7 @@ def test_a_fidelity_is_a_coordinate_with_a_price(bench):
     assert problem.cost(points[:1]).item() == bench.query(config).cost_seconds
 
 
+@pytest.mark.slow
 def test_several_objectives_are_losses_with_a_reference_point(bench):
     problem = to_botorch(bench, ["val_loss", "score_toy"])
     assert isinstance(problem, MultiObjectiveTestProblem)
@@ -71,7 +73,33 @@ def test_several_objectives_are_losses_with_a_reference_point(bench):
     assert losses.shape == (3, 2)
     score = bench.query(problem.configuration(points[0])).metrics["score_toy"]
     assert losses[0, 1].item() == bench.metrics["score_toy"].to_loss(score)
-    assert (losses <= problem.ref_point).all()
+    names = ["val_loss", "score_toy"]
+    point = bench.reference_point(names)
+    assert problem.ref_point.tolist() == [bench.metrics[n].to_loss(point[n]) for n in names]
+    front = bench.pareto_front(names)
+    every = [
+        [bench.metrics[n].to_loss(v) for n, v in zip(names, row, strict=True)]
+        for row in front[names].to_numpy()
+    ]
+    negated = to_botorch(bench, names, negate=True)
+    volume = Hypervolume(negated.ref_point).compute(-torch.tensor(every, dtype=torch.double))
+    assert problem.max_hv == pytest.approx(volume)
+    endless = to_botorch(mixed(), names)  # nothing is listed there
+    worst = [mixed().metrics[n] for n in names]
+    assert endless.ref_point.tolist() == pytest.approx([m.to_loss(m.worst) for m in worst])
+
+
+class Training(ToyProblem):
+    kind = "live"
+
+    def query(self, config, **kwargs):
+        raise AssertionError("it trains")
+
+
+@pytest.mark.parametrize("metrics", ["val_loss", ["val_loss", "far"]])
+def test_nothing_is_trained_to_know_an_optimum(metrics):
+    problem = to_botorch(Training("grid", FINITE), metrics)
+    assert problem.dim == len(FINITE)
 
 
 def test_noise_is_that_between_seeds_or_refused(bench, tmp_path):

@@ -4,6 +4,10 @@ Hutter, Hoos and Leyton-Brown, "Sequential model-based optimization for general 
 configuration", LION 2011; Lindauer et al., "SMAC3: a versatile Bayesian optimization package for
 hyperparameter optimization", JMLR 23, 2022. The settings are those of version 2.4's
 `HyperparameterOptimizationFacade`.
+
+The library itself is not among the optimizers: smac 2.4.1 installs beside all others, but its
+trials follow the order of Python's sets. With equal seeds it asks for other configurations where
+`PYTHONHASHSEED` is another, from the first trials of its forest on, so that no replay repeats.
 """
 
 from typing import ClassVar

@@ -23,9 +23,10 @@ WHERE = "Study"  # what an error names where there is no file
 class Study:
     """Optimizers times benchmarks times seeds, as in a study's file.
 
-        study = Study(["toy-bowl"], ["random", "sobol"], seeds=3, budget=10)
-        result = study.run("out/first")
-        result.ranking
+        >>> study = Study(["toy-bowl"], ["random", "sobol"], seeds=3, budget=10)
+        >>> result = study.run("out/first", processes=1, progress=False)
+        >>> len(result.to_frame())
+        60
 
     Everything is checked here, before the first replay.
 

@@ -43,6 +43,14 @@ def compare(
     `Problem.of`. The optimizers that are `mine` are marked in the report; None: those that this
     package does not bring.
 
+    Example:
+        >>> from hpobench_llm import Study
+        >>> study = Study(["toy-bowl"], ["random", "sobol"], seeds=3, budget=10)
+        >>> study.run("study", processes=1, progress=False).report.name
+        'report.html'
+        >>> sorted(compare("study").ranking.index)
+        ['random', 'sobol']
+
     Raises:
         ConfigurationError: `folder` is no path.
         IntegrityError: the study is not complete, or a table has changed since.

@@ -1,7 +1,6 @@
 """A table as a benchmark: exact rows, the seeds that all have, nothing interpolated."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from math import isfinite
 from types import MappingProxyType
 
@@ -18,12 +17,13 @@ from hpobench_llm.benchmarks.cells import (
     Level,
     Page,
 )
+from hpobench_llm.benchmarks.judged import AllRuns
 from hpobench_llm.benchmarks.lookup import Lookup
 from hpobench_llm.errors import ConfigurationError, NotInTableError, NotMeasuredError
 from hpobench_llm.evaluation import STATUSES, Evaluation
 from hpobench_llm.measured import DENSE, MeasuredSpace, density
 from hpobench_llm.metrics import select
-from hpobench_llm.seeds import NOTHING_REPEATED, Noise, SeedEffects, seed_effects
+from hpobench_llm.seeds import Noise
 from hpobench_llm.space import Configuration, Space
 from hpobench_llm.tables.table import Table
 
@@ -75,6 +75,7 @@ class TabularBenchmark(Benchmark):
         self._answers = pd.Index([*self.metrics, COST, TOKENS])
         self._columns = {name: number for number, name in enumerate(self.metrics)}
         self._full = tuple(axis.full for axis in self.fidelities)
+        self._all_runs = AllRuns(self._cells, self.metrics, self._full)
         self._read: Callable[[Level, int | None], Page] = self._cells.page
         self.density = density(self.space, len(configs))
         if not self.density.startswith(DENSE):
@@ -178,7 +179,7 @@ class TabularBenchmark(Benchmark):
     def noise(self, metric: str) -> Noise:
         """Return the noise of a good run in full in two parts, own units. See `seed_effects`."""
         select(self.metrics, (metric,), self.name)
-        return self._effects[metric].noise
+        return self._all_runs.effects[metric].noise
 
     def judge(self) -> "TabularBenchmark":
         """Return this table as runs in full are judged: by all of their seeds.
@@ -189,38 +190,8 @@ class TabularBenchmark(Benchmark):
         status is that of the worst run. All else is as in the table.
         """
         judge = self._other()
-        judge._read = self._judged
+        judge._read = self._all_runs.read
         return judge
-
-    def _judged(self, level: Level, seed: int | None) -> Page:
-        if level != self._full or seed is not None:
-            return self._cells.page(level, seed)
-        return self._page_of_all_runs
-
-    @cached_property
-    def _page_of_all_runs(self) -> Page:
-        _, seeds, _ = self._cells.runs(self._full)
-        offsets = np.zeros((len(seeds), len(self._cells.columns)))
-        for name, metric in self.metrics.items():
-            effects = metric.sign * self._effects[name].of(seeds)
-            offsets[:, self._columns[name]] = effects
-        return self._cells.of_all_runs(self._full, offsets)
-
-    @cached_property
-    def _effects(self) -> dict[str, SeedEffects]:
-        """The two-way model of each metric, from configurations whose runs in full are all ok."""
-        if self._full not in self._cells.levels:
-            return dict.fromkeys(self.metrics, NOTHING_REPEATED)
-        configs, seeds, status = self._cells.runs(self._full)
-        ok = ~np.isin(configs, configs[status != _OK])
-        return {
-            name: seed_effects(
-                configs[ok],
-                seeds[ok],
-                metric.sign * self._cells.column(name, self._full)[ok],
-            )
-            for name, metric in self.metrics.items()
-        }
 
     def snap(
         self,

@@ -109,10 +109,8 @@ class Ordinal:
             raise ValueError(f"`{self.name}`: the list of values is empty")
         if not all(map(_finite, self.values)):
             raise ValueError(f"`{self.name}`: values must be finite: {list(self.values)}")
-        floats = [
-            float(value) for value in self.values
-        ]  # whole numbers from 2^53 up may share one
-        if any(a >= b for a, b in zip(floats, floats[1:], strict=False)):
+        # As floats, which whole numbers from 2^53 up may share.
+        if any(float(a) >= float(b) for a, b in zip(self.values, self.values[1:], strict=False)):
             raise ValueError(f"`{self.name}`: values must increase as floats: {list(self.values)}")
         if self.log and self.values[0] <= 0:
             raise ValueError(f"`{self.name}`: log needs positive values, got {self.values[0]}")

@@ -158,7 +158,8 @@ class Benchmark(ABC):
                 raise UnknownNameError("quantity to bound", name, known, self.name)
             if not is_finite(bound):
                 raise ConfigurationError(
-                    f"{self.name}: constraint `{name}`: a finite number is expected, got {shown(bound)}"
+                    f"{self.name}: constraint `{name}`: a finite number is expected, got "
+                    f"{shown(bound)}"
                 )
             direction = self.metrics[name].direction if name in self.metrics else "minimize"
             kept[name] = Constraint(

@@ -297,8 +297,9 @@ class TabularBenchmark(Benchmark):
         if seed not in self.seeds:
             near = min(self.seeds, key=lambda known: abs(known - seed))
             raise NotInTableError(
-                f"{self.name}: seed {shown(seed)} was not measured; measured: {listed(self.seeds)}, "
-                f"nearest: {near}, or None for those that all configurations have"
+                f"{self.name}: seed {shown(seed)} was not measured; measured: "
+                f"{listed(self.seeds)}, nearest: {near}, or None for those that all "
+                "configurations have"
             )
         return seed
 

@@ -164,7 +164,7 @@ def _read(raw: Mapping[str, Any]) -> RunRecord:
         origin.seconds,
     )
     texts = {"device": origin.device, "commit": origin.commit or "", **origin.versions}
-    kinds: list[tuple[Callable[[object], bool], Mapping[str, object]]] = [
+    kinds: list[tuple[Callable[[object], bool], Mapping[Any, object]]] = [
         *((is_finite, values) for values in numbers),
         *((is_finite, dict(enumerate(values))) for values in items.values()),
         *((_is_plain, raw[name]) for name in ("config", "settings", "constants")),

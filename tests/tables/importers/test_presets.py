@@ -127,10 +127,12 @@ def test_an_optuna_study_of_two_objectives_and_one_of_several(bring, tmp_path, o
 
 
 def test_what_is_no_optuna_storage(bring, tmp_path, optuna):
-    with pytest.raises(DataError, match="no such file"):
-        bring(optuna=str(tmp_path / "absent.db"))
+    for absent in (str(tmp_path / "absent.db"), f"sqlite:///{tmp_path}/absent.db?timeout=5"):
+        with pytest.raises(DataError, match="no such file"):
+            bring(optuna=absent)
+    assert not (tmp_path / "absent.db").exists()
     (tmp_path / "text").write_text("no journal")
-    for source in (tmp_path / "text", f"sqlite:///{tmp_path}/none/x.db", "nosuch://x"):
+    for source in (tmp_path / "text", f"sqlite:///{tmp_path}/text", "nosuch://x"):
         with pytest.raises(DataError, match=r"cannot be read as an Optuna storage|holds no study"):
             bring(optuna=str(source))
 

@@ -242,6 +242,24 @@ def test_mlflow_s_database_and_folders(bring, tmp_path, make):
     )
 
 
+def test_a_name_with_a_new_line_stays_a_name(bring, tmp_path):
+    folders(tmp_path / "mlruns")
+    for run in (tmp_path / "mlruns/77").glob("r*"):
+        (run / 'params/x\nlicence = "MIT"').write_text("1")
+    (table,), notes = bring(mlflow=tmp_path / "mlruns")
+    assert 'Parameters that never vary are left out: x\nlicence = "MIT".' in notes
+    assert table.metadata.licence == "not stated"
+
+
+def test_a_damaged_text_of_a_database_is_one_line(bring, tmp_path):
+    database(tmp_path / "mlflow.db")
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as base:
+        base.execute("UPDATE params SET value = CAST(X'ff' AS TEXT)")
+        base.commit()
+    with pytest.raises(DataError, match="cannot be read as MLflow's database"):
+        bring(mlflow=tmp_path / "mlflow.db")
+
+
 def test_what_is_no_mlflow(bring, tmp_path):
     (tmp_path / "empty").mkdir()
     with closing(sqlite3.connect(tmp_path / "other.db")) as base:

@@ -10,6 +10,7 @@ from hpobench_llm.errors import ConfigurationError, nearest, shown
 
 Value = int | float | str
 _NUMBERS = (int, float, np.integer, np.floating)
+_WHOLE = 2**53  # up to here floats tell whole numbers apart
 _ROUNDING = 2.0**-24  # the relative error of a number that was once stored in 32 bits
 
 
@@ -34,12 +35,12 @@ class Float:
     def canonical(self, value: object) -> float:
         """Return the value as a float inside the bounds."""
         if type(value) is float and self.low <= value <= self.high:  # the common case, at once
-            return value
+            return value + 0.0  # and -0.0 becomes 0.0: equal values have one id
         number = _number(self.name, value)
         inside = min(max(number, self.low), self.high)
         if not math.isclose(number, inside, rel_tol=_ROUNDING):
             raise _outside(self.name, value, f"[{self.low}, {self.high}]")
-        return float(inside)
+        return float(inside) + 0.0
 
     @property
     def levels(self) -> None:
@@ -72,6 +73,11 @@ class Integer:
 
     def __post_init__(self) -> None:
         _check_bounds(self.name, self.low, self.high, log=self.log)
+        if max(abs(self.low), abs(self.high)) > _WHOLE:
+            raise ValueError(
+                f"`{self.name}`: bounds within -2^53 and 2^53 are expected, where a float tells "
+                f"whole numbers apart; got [{self.low}, {self.high}]"
+            )
 
     def canonical(self, value: object) -> int:
         """Return the value as an int inside the bounds."""
@@ -118,8 +124,9 @@ class Ordinal:
             raise ValueError(f"`{self.name}`: the list of values is empty")
         if not all(map(_finite, self.values)):
             raise ValueError(f"`{self.name}`: values must be finite: {list(self.values)}")
-        if any(a >= b for a, b in zip(self.values, self.values[1:], strict=False)):
-            raise ValueError(f"`{self.name}`: values must increase: {list(self.values)}")
+        # As floats, which whole numbers from 2^53 up may share.
+        if any(float(a) >= float(b) for a, b in zip(self.values, self.values[1:], strict=False)):
+            raise ValueError(f"`{self.name}`: values must increase as floats: {list(self.values)}")
         if self.log and self.values[0] <= 0:
             raise ValueError(f"`{self.name}`: log needs positive values, got {self.values[0]}")
 
@@ -209,6 +216,11 @@ Dimension = Float | Integer | Ordinal | Categorical
 def is_number(value: object) -> TypeGuard[int | float]:
     """Whether a value is a number of Python or numpy; a truth value is none."""
     return isinstance(value, _NUMBERS) and not isinstance(value, bool)
+
+
+def is_finite(value: object) -> TypeGuard[int | float]:
+    """Whether a value is a number that a float can hold, and is neither infinite nor NaN."""
+    return is_number(value) and _finite(value)
 
 
 def check_seed(seed: object, name: str = "seed") -> int:

@@ -28,6 +28,7 @@ from hpobench_llm.dimensions import (
     Ordinal,
     Value,
     check_seed,
+    is_finite,
     is_number,
 )
 from hpobench_llm.errors import ConfigurationError, nearest, shown
@@ -46,6 +47,7 @@ __all__ = [
     "Value",
     "check_seed",
     "config_id",
+    "is_finite",
     "is_number",
 ]
 
@@ -154,7 +156,7 @@ class Space:
         return canonical
 
     def canonical_rows(self, columns: Mapping[str, Sequence[Value]]) -> list[Configuration]:
-        """Return the canonical form of `n` configurations that are given as columns of values.
+        """Return the canonical form of `n` configurations, given as columns of one type each.
 
         The same as `canonical` of each row, but a value that stands in many rows of its column is
         looked at once.

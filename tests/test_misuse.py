@@ -1,10 +1,13 @@
 """The Python interface, misused: one clear line of ours for each, whatever was handed in."""
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import hpobench_llm
 from hpobench_llm.errors import ConfigurationError, HpobenchError, UnknownNameError
 
+HUGE = 10**400  # no float holds it
 NAMES = ["val_loss", "score_toy"]
 
 
@@ -13,7 +16,12 @@ def bench(table_folder):
     return hpobench_llm.load(str(table_folder))
 
 
-@pytest.mark.parametrize("config", [None, 5, "x", [1, 2], {"rank": 1}])
+VOID = np.zeros(1, dtype=[("rank", "i4")])[0]
+
+
+@pytest.mark.parametrize(
+    "config", [None, 5, "x", [1, 2], {"rank": 1}, np.arange(2), VOID, pd.Index(["rank"]), type]
+)
 def test_what_is_no_configuration_is_said(bench, config):
     for ask in (bench.query, lambda c: bench.query_many([c])):
         with pytest.raises(ConfigurationError, match=r"configuration|missing") as caught:
@@ -26,6 +34,14 @@ def test_what_is_no_configuration_is_said(bench, config):
     [
         lambda b: b.query_many(None),
         lambda b: b.query_many(7),
+        lambda b: b.query_many(type),
+        lambda b: b.query_many("x"),
+        lambda b: b.query_many(pd.concat([b.configurations(), b.configurations()], axis=1)),
+        lambda b: b.query(b.configurations().iloc[0], fidelity=HUGE),
+        lambda b: b.query(b.configurations().iloc[0], fidelity={"step": HUGE}),
+        lambda b: b.query(b.configurations().iloc[0], seed=HUGE),
+        lambda b: b.query(b.configurations().iloc[0], seed=np.int8(-100)),
+        lambda b: b.constrained({"val_loss": HUGE}),
         lambda b: b.optimum(["val_loss"]),
         lambda b: b.optimum(None),
         lambda b: b.constrained(["val_loss"]),

@@ -219,3 +219,17 @@ def test_a_missing_value_is_named():
 def test_a_broken_space_is_refused(build):
     with pytest.raises(ValueError, match=r"\w"):
         build()
+
+
+def test_equal_values_have_one_id():
+    space = Space((Float("x", -1.0, 1.0),))
+    assert space.config_id({"x": -0.0}) == space.config_id({"x": 0.0})
+
+
+def test_whole_numbers_that_share_a_float_are_no_two_values():
+    """Ids and tables hold floats, so they would be one configuration."""
+    with pytest.raises(ValueError, match="`n`: values must increase as floats"):
+        Ordinal("n", (2**53, 2**53 + 1))
+    with pytest.raises(ValueError, match=r"`n`: bounds within -2\^53 and 2\^53 are expected"):
+        Integer("n", 0, 2**53 + 1)
+    assert Ordinal("n", (1, 2**60)).canonical(2**60) == 2**60

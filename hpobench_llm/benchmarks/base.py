@@ -1,7 +1,6 @@
 """The contract of every benchmark: pure queries, known metrics, fidelities and optimum."""
 
 import copy
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -20,7 +19,7 @@ from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import Metric, select
 from hpobench_llm.pareto import Scale, nondominated
 from hpobench_llm.seeds import Noise
-from hpobench_llm.space import Configuration, is_number
+from hpobench_llm.space import Configuration, is_finite, is_number
 from hpobench_llm.sticks import StickSpace
 
 FidelityValues = Mapping[str, int | float] | int | float
@@ -35,15 +34,27 @@ def as_rows(
 
     A frame may hold `config_id` beside the hyperparameters, as `configurations()` does.
     """
-    if isinstance(configs, Mapping) or not hasattr(configs, "__len__"):
-        raise ConfigurationError(
-            f"a sequence of configurations, or a frame, is expected, got {shown(configs)}"
-        )
+    check_many(configs)
     if not isinstance(configs, pd.DataFrame):
         return configs
     frame = configs.drop(columns="config_id", errors="ignore")
     names = [str(name) for name in frame.columns]
     return [dict(zip(names, row, strict=True)) for row in frame.itertuples(index=False, name=None)]
+
+
+def check_many(configs: object) -> None:
+    """Refuse what is neither a sequence of configurations nor a frame with one column a name.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    if isinstance(configs, pd.DataFrame):
+        for name in configs.columns[configs.columns.duplicated()]:
+            raise ConfigurationError(f"a frame of configurations has two columns {shown(name)}")
+    elif not isinstance(configs, Sequence) or isinstance(configs, str | bytes):
+        raise ConfigurationError(
+            f"a sequence of configurations, or a frame, is expected, got {shown(configs)}"
+        )
 
 
 class Benchmark(Pictured, ABC):
@@ -171,9 +182,10 @@ class Benchmark(Pictured, ABC):
         for name, bound in bounds.items():
             if name not in known:
                 raise UnknownNameError("quantity to bound", name, known, self.name)
-            if not is_number(bound) or not math.isfinite(bound):
+            if not is_finite(bound):
                 raise ConfigurationError(
-                    f"{self.name}: constraint `{name}`: a finite number is expected, got {bound!r}"
+                    f"{self.name}: constraint `{name}`: a finite number is expected, got "
+                    f"{shown(bound)}"
                 )
             direction = self.metrics[name].direction if name in self.metrics else "minimize"
             kept[name] = Constraint(
@@ -343,9 +355,10 @@ class Benchmark(Pictured, ABC):
         for name, value in (fidelity or {}).items():
             if name not in names:
                 raise UnknownNameError("fidelity", name, names, self.name)
-            if not is_number(value) or not math.isfinite(value):
+            if not is_finite(value):
                 raise ConfigurationError(
-                    f"{self.name}: fidelity `{name}`: a finite number is expected, got {value!r}"
+                    f"{self.name}: fidelity `{name}`: a finite number is expected, got "
+                    f"{shown(value)}"
                 )
             given[name] = value.item() if isinstance(value, np.generic) else value
         return tuple(given.get(axis.name, axis.full) for axis in self.fidelities)

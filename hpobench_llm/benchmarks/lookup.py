@@ -10,14 +10,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hpobench_llm.benchmarks.base import as_rows
-from hpobench_llm.errors import ConfigurationError, nearest, shown
+from hpobench_llm.benchmarks.base import as_rows, check_many
+from hpobench_llm.errors import ConfigurationError, nearest
 from hpobench_llm.space import Categorical, Configuration, Space
 
 Positions = NDArray[np.intp]
 # Values of these types are equal to a table's only if they mean the same: of the others `True` is
 # equal to 1 too. They are looked at one by one.
 _PLAIN = frozenset({int, float, str})
+# What is raised by reading a value by name of a thing that is no mapping, whatever it is.
+_UNREADABLE = (LookupError, TypeError, ValueError)
 
 
 class Lookup:
@@ -57,7 +59,7 @@ class Lookup:
             key = self._read(config)
             if len(config) == len(key) and _PLAIN.issuperset(map(type, key)):
                 return self._index[key]
-        except (KeyError, TypeError):
+        except _UNREADABLE:
             pass  # another spelling, or an error that `canonical` words
         return self._index.get(tuple(self.space.canonical(config).values()), -1)
 
@@ -69,19 +71,16 @@ class Lookup:
         Raises:
             ConfigurationError: one does not lie in the space.
         """
-        if isinstance(configs, pd.DataFrame):
-            return self._find_frame(configs)
         if isinstance(configs, np.ndarray):
             return self._check_positions(configs)
-        if not isinstance(configs, Sequence):
-            raise ConfigurationError(
-                f"a sequence of configurations, or a frame, is expected, got {shown(configs)}"
-            )
+        check_many(configs)
+        if isinstance(configs, pd.DataFrame):
+            return self._find_frame(configs)
         try:
             keys = list(map(self._read, configs))
-        except (KeyError, TypeError):
-            keys = []
-        same = {*map(len, configs)} == {len(self.space)} if keys else not len(configs)
+            same = {*map(len, configs)} == {len(self.space)} if keys else not len(configs)
+        except _UNREADABLE:
+            same = False
         if same and _PLAIN.issuperset(map(type, chain.from_iterable(keys))):
             found = np.fromiter(map(self._index.get, keys, repeat(-1)), np.intp, len(keys))
             for row in np.flatnonzero(found < 0).tolist():

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hpobench_llm.artefacts import canonical_json, sha256_of_text
-from hpobench_llm.benchmarks.base import CONSTRAINT, Benchmark, FidelityValues
+from hpobench_llm.benchmarks.base import CONSTRAINT, Benchmark, FidelityValues, check_many
 from hpobench_llm.benchmarks.cells import COST, STATUS_NAMES, TOKENS
 from hpobench_llm.benchmarks.reference import best_known
 from hpobench_llm.constraints import Constraint
@@ -92,6 +92,7 @@ class SurrogateBenchmark(Benchmark):
     ) -> pd.DataFrame:
         """Predict many configurations at once. See `Benchmark.query_many`."""
         level = self.fidelity_levels(fidelity)
+        check_many(configs)
         numbers = self._surface.encoder.numbers_of_many(configs)
         answers = self._surface.ask(numbers, level, _checked(seed, self.name))
         values = answers.values

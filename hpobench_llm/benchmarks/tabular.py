@@ -19,7 +19,7 @@ from hpobench_llm.benchmarks.cells import (
 )
 from hpobench_llm.benchmarks.judged import AllRuns
 from hpobench_llm.benchmarks.lookup import Lookup
-from hpobench_llm.errors import ConfigurationError, NotInTableError, NotMeasuredError
+from hpobench_llm.errors import ConfigurationError, NotInTableError, NotMeasuredError, shown
 from hpobench_llm.evaluation import STATUSES, Evaluation
 from hpobench_llm.measured import DENSE, MeasuredSpace, density
 from hpobench_llm.metrics import select
@@ -262,15 +262,17 @@ class TabularBenchmark(Benchmark):
     def _seed(self, seed: int) -> int:
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
             raise ConfigurationError(
-                f"{self.name}: seed: a whole number or None is expected, got {seed!r}"
+                f"{self.name}: seed: a whole number or None is expected, got {shown(seed)}"
             )
+        seed = int(seed)  # a short integer of numpy overflows below
         if seed not in self.seeds:
             near = min(self.seeds, key=lambda known: abs(known - seed))
             raise NotInTableError(
-                f"{self.name}: seed {seed} was not measured; measured: {listed(self.seeds)}, "
-                f"nearest: {near}, or None for those that all configurations have"
+                f"{self.name}: seed {shown(seed)} was not measured; measured: "
+                f"{listed(self.seeds)}, nearest: {near}, or None for those that all "
+                "configurations have"
             )
-        return int(seed)
+        return seed
 
     def _wanted(self, metrics: Sequence[str]) -> dict[str, int]:
         return {m.name: self._columns[m.name] for m in select(self.metrics, metrics, self.name)}

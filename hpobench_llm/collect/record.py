@@ -8,12 +8,13 @@ Format 3. A ledger of format 2 is read too: there the rows of a checkpoint were 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hpobench_llm.errors import shown
 from hpobench_llm.evaluation import STATUSES, Status
-from hpobench_llm.space import Configuration, Value, config_id
+from hpobench_llm.space import Configuration, Value, config_id, is_finite
 
 FORMAT = 3
 READABLE = (2, FORMAT)
@@ -136,10 +137,11 @@ class RunRecord:
         """
         try:
             record = _read(raw if version == FORMAT else _from_format_2(raw))
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"no record of a run: {error!r}") from None
-        if record.run_id != raw["run_id"]:
-            raise ValueError(f"run {raw['run_id']!r} holds the configuration of {record.run_id!r}")
+            named, run_id = raw["run_id"], record.run_id
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
+            raise ValueError(f"no record of a run: {shown(error)}") from None
+        if run_id != named:
+            raise ValueError(f"run {shown(named)} holds the configuration of {run_id!r}")
         return record
 
 
@@ -151,16 +153,45 @@ def finite(values: Mapping[str, Number | None]) -> dict[str, Number]:
 def _read(raw: Mapping[str, Any]) -> RunRecord:
     checkpoints = tuple(Checkpoint(**checkpoint) for checkpoint in raw["checkpoints"])
     if not checkpoints or any(checkpoint.status not in STATUSES for checkpoint in checkpoints):
-        raise ValueError(f"run {raw['run_id']!r} has no checkpoints, or one of unknown status")
+        raise ValueError(
+            f"run {shown(raw['run_id'])} has no checkpoints, or one of unknown status"
+        )
+    origin = Provenance(**raw["provenance"])
+    items = {name: tuple(values) for name, values in raw.get("items", {}).items()}
+    numbers = (
+        *(c.fidelity for c in checkpoints),
+        *(c.values for c in checkpoints),
+        origin.seconds,
+    )
+    texts = {"device": origin.device, "commit": origin.commit or "", **origin.versions}
+    kinds: list[tuple[Callable[[object], bool], Mapping[Any, object]]] = [
+        *((is_finite, values) for values in numbers),
+        *((is_finite, dict(enumerate(values))) for values in items.values()),
+        *((_is_plain, raw[name]) for name in ("config", "settings", "constants")),
+        (lambda value: isinstance(value, str), texts),
+        (_is_whole, {"seed": raw["seed"], "threads": origin.threads}),
+    ]
+    for holds, values in kinds:
+        for name, value in values.items():
+            if not holds(value):
+                raise ValueError(f"run {shown(raw['run_id'])}: `{name}` is {shown(value)}")
     return RunRecord(
         config=dict(raw["config"]),
         seed=raw["seed"],
         settings=raw["settings"],
         constants=raw["constants"],
         checkpoints=checkpoints,
-        provenance=Provenance(**raw["provenance"]),
-        items={name: tuple(values) for name, values in raw.get("items", {}).items()},
+        provenance=origin,
+        items=items,
     )
+
+
+def _is_plain(value: object) -> bool:
+    return value is None or isinstance(value, str | bool) or is_finite(value)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _from_format_2(raw: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from hpobench_llm.collect.ledger.header import Header
 from hpobench_llm.collect.ledger.ledger import Ledger
 from hpobench_llm.collect.record import RunRecord
 from hpobench_llm.collect.sealable import check_sealable
-from hpobench_llm.errors import LedgerError
+from hpobench_llm.errors import LedgerError, shown
 from hpobench_llm.tables.draft import Draft
 from hpobench_llm.tables.publication import DATA_NOTES, PUBLICATION, RETRAINING
 from hpobench_llm.tables.table import ITEM_COLUMNS, Table
@@ -48,13 +48,26 @@ def seal(campaign: Campaign, ledger: Ledger, folder: Path, *, partial: bool = Fa
             f"({', '.join(missing[:1]) or 'and campaign.json'}); the table cannot be sealed yet"
         )
     check_sealable(campaign, ledger.place, header.untrained)
-    family = family_of(campaign)
     records = [ledger.records[run.run_id] for run in present]
+    try:
+        draft = _draft(campaign, ledger, header, records, missing=len(missing))
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+        raise LedgerError(
+            f"{ledger.place}: a run, or campaign.json, fits its sum and holds what no collector "
+            f"of this kind of campaign writes: {shown(error)}"
+        ) from error
+    return _without_silent_scores(draft).checked().seal(folder)
+
+
+def _draft(
+    campaign: Campaign, ledger: Ledger, header: Header, records: list[RunRecord], *, missing: int
+) -> Draft:
+    family = family_of(campaign)
     columns = (*family.columns(campaign, header.untrained), *PROVENANCE)
     frame = _frame(records, columns, family.priced(ledger.solo), ledger.place)
-    draft = Draft(
+    return Draft(
         name=campaign.name,
-        version=f"{campaign.version}+partial.{len(present)}" if missing else campaign.version,
+        version=f"{campaign.version}+partial.{len(records)}" if missing else campaign.version,
         description=campaign.description,
         context=campaign.context,
         licence=campaign.licence,
@@ -64,12 +77,11 @@ def seal(campaign: Campaign, ledger: Ledger, folder: Path, *, partial: bool = Fa
         rows=frame,
         columns={column.name: column.described() for column in columns},
         untrained=header.untrained,
-        provenance=_provenance(campaign, header, records, frame) | {"missing_runs": len(missing)},
+        provenance=_provenance(campaign, header, records, frame) | {"missing_runs": missing},
         examples=_examples(records, header, ledger.place) if campaign.per_example_runs else None,
         family=campaign.family,
         task=campaign.task,
     )
-    return _without_silent_scores(draft).checked().seal(folder)
 
 
 def _without_silent_scores(draft: Draft) -> Draft:

@@ -5,7 +5,6 @@ never sees a benchmark or a table. A method writes `suggest` and `learn`; number
 initial design and what runs are kept here, in the same way for all.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ from hpobench_llm.errors import ConfigurationError, HpobenchError, OptimizerErro
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import Fidelity, Metric
 from hpobench_llm.optimizers.entry import Entry
-from hpobench_llm.space import Configuration, Space, is_number
+from hpobench_llm.space import Configuration, Space, is_finite
 from hpobench_llm.sticks import StickSpace
 
 FidelityLevel = dict[str, int | float]
@@ -247,7 +246,7 @@ class Optimizer(ABC):
             if name not in axes:
                 return f"no fidelity axis {_shown(name)}; known: {', '.join(axes) or 'none'}"
             low, full = axes[name].values[0], axes[name].full
-            if not (is_number(value) and math.isfinite(value) and low <= value <= full):
+            if not (is_finite(value) and low <= value <= full):
                 return f"fidelity `{name}`: {_shown(value)} is not within [{low}, {full}]"
         return ""
 

@@ -126,11 +126,11 @@ class Encoder:
             flat = list(chain.from_iterable(map(self._values, configs)))
             for i, known in self._names.items():
                 flat[i::width] = [known[name] for name in flat[i::width]]
-        except (KeyError, TypeError):
+            if not set(map(type, flat)) <= _PLAIN or set(map(len, configs)) - {width}:
+                return None
+            return np.fromiter(flat, np.float64, len(flat)).reshape(-1, width)
+        except (LookupError, TypeError, ValueError, OverflowError):  # no mapping, a huge integer
             return None
-        if not set(map(type, flat)) <= _PLAIN or set(map(len, configs)) - {width}:
-            return None
-        return np.fromiter(flat, np.float64, len(flat)).reshape(-1, width)
 
     def _usual_frame(self, frame: pd.DataFrame) -> FloatArray | None:
         """Return a frame as numbers if it has the right columns and all of them are numeric."""

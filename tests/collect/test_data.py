@@ -215,6 +215,7 @@ def test_padding_is_never_a_label(tokenizer):
         ("\n\n", "is empty"),
         ('{"prompt": "a"}\n{broken\n', "line 2: not valid JSON"),
         ("[1, 2", "not valid JSON"),
+        ('{"prompt": "a"}\n{"prompt": "\\ud800"}\n', "line 2: not valid JSON: .* surrogates"),
     ],
 )
 def test_a_broken_file_is_named(tmp_path, content, words):

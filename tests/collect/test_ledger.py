@@ -144,6 +144,47 @@ def test_bytes_that_are_no_text_are_damage(tmp_path):
     assert list(reread(tmp_path).damaged) == ["x.json"]
 
 
+STRANGE = (None, True, -1, 10**400, "", "x", [], {}, [[]], {"a": {}}, "\ud800")
+
+
+def places(value, path=()):
+    """Yield the path of every value inside a JSON value."""
+    if path:
+        yield path
+    if isinstance(value, dict | list):
+        for key, one in list(value.items() if isinstance(value, dict) else enumerate(value)):
+            yield from places(one, (*path, key))
+
+
+def test_a_file_that_fits_its_sum_and_holds_anything_is_read_or_damaged(tmp_path, records):
+    """What is read has the types that a seal counts on."""
+    opened(tmp_path).append(task(1), records(task(1), items={"val_loss": (0.1, 0.2)}))
+    path = tmp_path / "ledger" / f"{task(1).task_id}.json"
+    whole, damaged = json.loads(path.read_text()), 0
+    for place in places(whole["body"]):
+        for strange in (*STRANGE, ...):
+            entry = json.loads(json.dumps(whole))
+            *above, last = place
+            inner = entry["body"]
+            for key in above:
+                inner = inner[key]
+            if strange is ...:
+                del inner[last]
+            else:
+                inner[last] = strange
+            entry["sha256"] = sha256_of_text(canonical_json(entry["body"]))
+            path.write_text(json.dumps(entry))
+            ledger = reread(tmp_path)
+            damaged += len(ledger.damaged)
+            for record in ledger.records.values():
+                assert isinstance(record.seed, int)
+                rows = record.rows()
+                assert all(
+                    type(v) in (int, float) for row in rows for v in row.values() if v != "ok"
+                )
+    assert damaged > 150
+
+
 def test_a_file_of_another_recipe_is_not_used(tmp_path, records):
     other = reread(tmp_path, Identity("c", "2"))
     other.open(HEADER)

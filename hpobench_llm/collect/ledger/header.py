@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from hpobench_llm.dimensions import is_finite
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemSet:
@@ -61,13 +63,17 @@ class Header:
             }
             if "val_rows" in raw:
                 items = {"val_loss": _from_format_2(raw["val_rows"])}
-            return Header(
+            header = Header(
                 sources=dict(raw["sources"]),
                 untrained=dict(raw["untrained"]),
                 items=items,
                 pack_size=int(raw.get("pack_size", 1)),
             )
-        except (KeyError, TypeError, AttributeError) as error:
+            tokens = [count for entry in items.values() for count in entry.tokens]
+            if not all(map(is_finite, [*header.untrained.values(), *tokens])):
+                raise TypeError("a score of the base, or a count of tokens, is no number")
+            return header
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"no header of a collection: {error!r}") from None
 
 

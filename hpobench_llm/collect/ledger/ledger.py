@@ -59,7 +59,7 @@ class Ledger:
     def _written_header(self) -> Header | None:
         where = f"{self.place}/{HEADER}"
         try:
-            raw = json.loads(self.storage.read(HEADER))
+            raw = _loaded(self.storage.read(HEADER))
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -105,7 +105,9 @@ class Ledger:
         if self._written_header() is None:
             body = self._identity.to_json() | self._header.to_json()
             entry = {"format": FORMAT, "sha256": _sum(body), "body": body}
-            self._write(HEADER, json.dumps(entry, indent=2, allow_nan=False) + "\n")
+            # In the order of the other files, that a table is the same whichever it is read from.
+            text = json.dumps(entry, indent=2, sort_keys=True, allow_nan=False)
+            self._write(HEADER, f"{text}\n")
         self.storage.clean()
 
     def refresh(self) -> None:
@@ -131,7 +133,7 @@ class Ledger:
     def _body(self, content: bytes) -> tuple[dict[str, Any], int]:
         """Return what a file says and its format; raises ValueError with what is wrong."""
         try:
-            entry = json.loads(content)
+            entry = _loaded(content)
             body, version = entry["body"], entry["format"]
             fits = entry["sha256"] == _sum(body)
         except (ValueError, KeyError, TypeError, RecursionError):
@@ -145,17 +147,19 @@ class Ledger:
         return dict(body), version
 
     def _take(self, name: str, body: Mapping[str, Any], version: int) -> None:
-        read = [RunRecord.from_json(raw, version=version) for raw in body["records"]]
-        records = self.solo if body["kind"] == "solo" else self.records
-        files = self._files[body["kind"]]
+        kind, listed = body.get("kind"), body.get("records")
+        if kind not in tuple(self._files) or not isinstance(listed, list):
+            raise ValueError("its kind, or its records, are none of a ledger's")
+        read = [RunRecord.from_json(raw, version=version) for raw in listed]
+        header = Header.from_json(body["header"]) if "header" in body else None
+        records = self.solo if kind == "solo" else self.records
+        files = self._files[kind]
         for record in read:
             run_id = record.run_id
             if run_id not in files or name < files[run_id]:
                 files[run_id], records[run_id] = name, record
-        if "header" in body:
-            header = Header.from_json(body["header"])
-            if self._header is None or len(header.items) > len(self._header.items):
-                self._header = header
+        if header and (not self._header or len(header.items) > len(self._header.items)):
+            self._header = header
         self._read.add(name)
 
     def damage(self) -> str:
@@ -210,6 +214,14 @@ class Ledger:
                 f"{self.place}/{name}: cannot be written: {error.strerror or error}; what was "
                 "finished before is kept: make room and start again"
             ) from None
+
+
+def _loaded(content: bytes) -> Any:
+    """Return the JSON value; raises ValueError, RecursionError where there is none."""
+    value = json.loads(content)
+    if b"\\ud" in content.lower():  # perhaps half of a letter, which no table can hold
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
 
 
 def _sum(body: object) -> str:

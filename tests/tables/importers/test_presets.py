@@ -127,10 +127,12 @@ def test_an_optuna_study_of_two_objectives_and_one_of_several(bring, tmp_path, o
 
 
 def test_what_is_no_optuna_storage(bring, tmp_path, optuna):
-    with pytest.raises(DataError, match="no such file"):
-        bring(optuna=str(tmp_path / "absent.db"))
+    for absent in (str(tmp_path / "absent.db"), f"sqlite:///{tmp_path}/absent.db?timeout=5"):
+        with pytest.raises(DataError, match="no such file"):
+            bring(optuna=absent)
+    assert not (tmp_path / "absent.db").exists()
     (tmp_path / "text").write_text("no journal")
-    for source in (tmp_path / "text", f"sqlite:///{tmp_path}/none/x.db", "nosuch://x"):
+    for source in (tmp_path / "text", f"sqlite:///{tmp_path}/text", "nosuch://x"):
         with pytest.raises(DataError, match=r"cannot be read as an Optuna storage|holds no study"):
             bring(optuna=str(source))
 
@@ -238,6 +240,24 @@ def test_mlflow_s_database_and_folders(bring, tmp_path, make):
             ["0.3", "1", "5", "failed", "nan", "1.5"],
         ],
     )
+
+
+def test_a_name_with_a_new_line_stays_a_name(bring, tmp_path):
+    folders(tmp_path / "mlruns")
+    for run in (tmp_path / "mlruns/77").glob("r*"):
+        (run / 'params/x\nlicence = "MIT"').write_text("1")
+    (table,), notes = bring(mlflow=tmp_path / "mlruns")
+    assert 'Parameters that never vary are left out: x\nlicence = "MIT".' in notes
+    assert table.metadata.licence == "not stated"
+
+
+def test_a_damaged_text_of_a_database_is_one_line(bring, tmp_path):
+    database(tmp_path / "mlflow.db")
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as base:
+        base.execute("UPDATE params SET value = CAST(X'ff' AS TEXT)")
+        base.commit()
+    with pytest.raises(DataError, match="cannot be read as MLflow's database"):
+        bring(mlflow=tmp_path / "mlflow.db")
 
 
 def test_what_is_no_mlflow(bring, tmp_path):

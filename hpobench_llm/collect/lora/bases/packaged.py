@@ -20,7 +20,7 @@ from transformers import (
 
 from hpobench_llm.artefacts import sha256_of_file
 from hpobench_llm.collect.lora.recipe import Base
-from hpobench_llm.errors import MissingDependencyError, SpecError
+from hpobench_llm.errors import DataError, MissingDependencyError, SpecError
 
 
 def load_packaged(
@@ -49,11 +49,16 @@ def load_packaged(
     where, options = str(path.parent), {"gguf_file": path.name, "local_files_only": True}
     try:
         tokenizer = AutoTokenizer.from_pretrained(where, **options)
-        quantised = AutoModelForCausalLM.from_pretrained(where, dtype=torch.float32, **options)
+        quantised, report = AutoModelForCausalLM.from_pretrained(
+            where, dtype=torch.float32, output_loading_info=True, **options
+        )
+        lacking = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))
+        if lacking:  # transformers would draw them at random
+            raise DataError(f"it lacks {len(lacking)} weights of its own model, as {lacking[0]}")
+        model = _plain(quantised)
     except Exception as error:  # a damaged file breaks its reader in every way there is
         reason = " ".join(str(error).split())[:300]
         raise SpecError(file, "base.file", f"{path.name} cannot be read: {reason}") from None
-    model = _plain(quantised)
     source = {
         "package": base.package,
         "version": metadata.version(base.package),

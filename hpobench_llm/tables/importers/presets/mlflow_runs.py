@@ -143,7 +143,7 @@ def _of_database(path: Path) -> list[Run]:
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
             return _of_tables(database)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, ValueError, TypeError) as error:  # a text or a number is none
         raise DataError(f"{path}: cannot be read as MLflow's database: {error}") from None
 
 

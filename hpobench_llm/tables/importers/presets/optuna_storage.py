@@ -15,6 +15,7 @@ from hpobench_llm.tables.importers.presets.proposal import (
     refuse_without,
 )
 
+_SQLITE = "sqlite:///"
 _PREFIX, _VALUES = "params.", "values."
 _STATES = {
     "COMPLETE": "ok",
@@ -57,6 +58,9 @@ def propose_optuna(storage: str, study_name: str = "") -> Proposal:
 
 def _open(optuna: Any, storage: str) -> Any:
     if "://" in storage:
+        local, _, _ = storage.removeprefix(_SQLITE).partition("?")
+        if storage.startswith(_SQLITE) and not Path(local).is_file():  # it would be made
+            raise DataError(f"{storage}: no such file as {local}")
         return storage
     path = Path(storage)
     if not path.is_file():

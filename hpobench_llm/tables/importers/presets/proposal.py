@@ -70,12 +70,12 @@ class Proposal:
 
     def _text(self, top: Mapping[str, Any]) -> str:
         lines = ["# Proposed, for a person to edit: what each column is was guessed."]
-        lines += [f"# {note}" for note in self.notes]
+        lines += map(_comment, self.notes)
         lines += ['# licence = "..."   # without it the table says: not stated']
         lines += [f"{key} = {_toml(value)}" for key, value in top.items()]
         for section in self.sections:
             lines += ["", f"[{'.'.join(map(_key, section.key))}]"]
-            lines += [f"# {section.comment}"] if section.comment else []
+            lines += [_comment(section.comment)] if section.comment else []
             lines += [f"{_key(key)} = {_toml(value)}" for key, value in section.values.items()]
         return "\n".join(lines) + "\n"
 
@@ -85,6 +85,11 @@ def _check(content: str, spec_file: Path) -> None:
     import tomllib
 
     parse_spec(tomllib.loads(content), ImportSpec, file=spec_file)
+
+
+def _comment(text: str) -> str:
+    """Return a comment, of which no foreign name can break out."""
+    return "# " + "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _key(name: str) -> str:

@@ -12,13 +12,31 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from hpobench_llm.errors import IntegrityError
+from hpobench_llm.errors import HpobenchError, IntegrityError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LARGEST = 1 << 30  # bytes of a file that is read whole
 LARGEST_JSON = 1 << 28
+
+
+def make_folder(folder: Path, option: str) -> None:
+    """Make a folder, and see that files can be written into it, before any work is done for it.
+
+    Raises:
+        HpobenchError: saying so of what was given as `option`.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except FileExistsError:
+        raise HpobenchError(f"{option} {folder}: is a file; a folder is expected") from None
+    except OSError as error:
+        raise HpobenchError(
+            f"{option} {folder}: no folder that can be written: {error.strerror}"
+        ) from None
 
 
 def sha256_of_file(path: Path) -> str:

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import hpobench_llm
+from hpobench_llm.cli import main
 from hpobench_llm.errors import ConfigurationError, HpobenchError, UnknownNameError
 
 HUGE = 10**400  # no float holds it
@@ -87,3 +88,20 @@ def test_what_is_no_name_of_a_benchmark(name):
 def test_what_is_no_folder_of_a_study(folder):
     with pytest.raises(ConfigurationError, match="the folder of a study is expected, got"):
         hpobench_llm.compare(folder)
+
+
+def test_a_study_is_a_folder(tmp_path, capsys):
+    (tmp_path / "s.toml").write_text(
+        'name = "s"\ntitle = "S"\nseeds = 1\nbudget = 1\n'
+        'benchmarks = ["toy-bowl"]\noptimizers = ["random"]\n'
+    )
+    (tmp_path / "file").write_text("")
+    said = {}
+    for words in (["replay", "s.toml", "--out", "file"], ["compare", "file"], ["compare", "gone"]):
+        command = [words[0], *(str(tmp_path / w) if w[0] != "-" else w for w in words[1:])]
+        assert main(command) == 2
+        said[words[-1], words[0]] = capsys.readouterr().err
+    (line,) = said["file", "replay"].splitlines()  # before anything runs
+    assert line.endswith("file: is a file; a folder is expected")
+    assert "file: no folder; expected is that of a study" in said["file", "compare"]
+    assert "gone: no such folder; expected is that of a study" in said["gone", "compare"]

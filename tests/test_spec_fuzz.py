@@ -218,7 +218,7 @@ def meaning(content):
 @pytest.fixture
 def kinds(tmp_path, project_root, monkeypatch):
     """Return a sound spec of each kind, and how its file is read."""
-    monkeypatch.setattr(checks, "_build", lambda spec, path: None)  # a process for each spec
+    monkeypatch.setattr(checks, "_build", lambda *_: None)  # a process for each spec
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs.csv").write_text("\n".join(runs()))
     base = str(project_root / "collect" / "bases" / "tiny")

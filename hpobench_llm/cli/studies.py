@@ -3,8 +3,8 @@
 import argparse
 import json
 from pathlib import Path
-from tempfile import TemporaryFile
 
+from hpobench_llm.artefacts import make_folder
 from hpobench_llm.console import say
 from hpobench_llm.errors import HpobenchError
 from hpobench_llm.progress import Progress
@@ -66,6 +66,7 @@ def _replay(options: argparse.Namespace) -> int:
     if options.address is not None and options.executor != "ray":
         raise HpobenchError(f"--address {options.address} needs --executor ray")
     study = read_study(options.study)
+    make_folder(options.out, "--out")
     total = len(study.spec.cells())
     for line in outlook(study):
         say(f"replay: {line}")
@@ -87,7 +88,7 @@ def _compare(options: argparse.Namespace) -> int:
     from hpobench_llm.report.web.vega import library
 
     if options.figures is not None:  # before the minutes that a large study takes
-        _make(options.figures)
+        make_folder(options.figures, "--figures")
     result = compare(options.folder, reference=options.reference, mine=options.mine)
     if not library():
         say("compare: the report's figures are drawings; they answer with the extra `page`")
@@ -98,15 +99,3 @@ def _compare(options: argparse.Namespace) -> int:
         say(f"compare: {len(files)} figures in {options.figures}")
     print(json.dumps(result.comparison.to_json(), indent=2) if options.json else result.summary())
     return 0
-
-
-def _make(folder: Path) -> None:
-    """Make a folder, and see that files can be written into it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise HpobenchError(
-            f"--figures {folder}: no folder that can be written: {error.strerror}"
-        ) from None

@@ -61,6 +61,12 @@ def compare(
     if not isinstance(folder, str | PathLike):
         raise ConfigurationError(f"the folder of a study is expected, got {shown(folder)}")
     folder = Path(folder)
+    if not folder.is_dir():
+        what = "no folder" if folder.exists() else "no such folder"
+        raise IntegrityError(
+            f"{folder}: {what}; expected is that of a study, which "
+            "`hpobench-llm replay STUDY --out DIR` writes"
+        )
     header, frame = read_trajectories(folder)
     study = header.study
     opened = {name: _open(header, name, folder) for name in study.benchmarks}

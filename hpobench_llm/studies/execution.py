@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
+from hpobench_llm.artefacts import make_folder
 from hpobench_llm.errors import HpobenchError, IntegrityError, MissingDependencyError
 from hpobench_llm.running.here import here
 from hpobench_llm.running.processes import in_processes
@@ -77,11 +78,12 @@ def run_study(
 
     Raises:
         SpecError: `out` holds a study that this one does not go on from; names the key.
-        HpobenchError: another process runs a study in `out`; there is no cluster.
+        HpobenchError: `out` is no folder that can be written, another process runs a study in
+            it, or there is no cluster.
         MissingDependencyError: Ray is not installed.
     """
     spec = study.spec
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out, "out")
     with _alone_in(out):
         folder = Folder(out, study, on_note)
         total, missing = len(spec.cells()), folder.missing()

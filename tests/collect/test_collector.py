@@ -106,7 +106,7 @@ def test_a_ledger_elsewhere_gives_the_same_table(write_campaign, collect, tmp_pa
     _, out, _ = collect(file, "--ledger", ledger, "--engine", "peft")
     assert "4 of 4 trainings, 2 of them now" in out
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["CARD.md", "table.json", "table.parquet"]
+    assert names == ["CARD.md", "croissant.json", "table.json", "table.parquet"]
     status, _, err = collect(file, "--engine", "peft")
     assert status == 2
     assert "holds a sealed table without its ledger" in err

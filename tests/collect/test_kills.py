@@ -21,7 +21,7 @@ from hpobench_llm.collect.lora.engines.workbench import prepare
 from hpobench_llm.tables.table import Table
 
 KILLS, STARTS = 90, 300
-FILES = ("table.parquet", "table.json", "CARD.md")
+FILES = ("table.parquet", "table.json", "CARD.md", "croissant.json")
 
 
 def untrained_records(bench, runs, on_step):
@@ -80,7 +80,7 @@ def test_no_kill_loses_or_changes_anything(start, tmp_path):
         now = {path.name: path.read_bytes() for path in (out / "ledger").glob("*.json")}
         assert {name: now[name] for name in finished} == finished
         finished = now
-        if kills >= KILLS or (out / "CARD.md").exists():
+        if kills >= KILLS or (out / FILES[-1]).exists():
             assert ended(start(out)) == 0
             assert {name: (out / name).read_bytes() for name in FILES} == expected
             assert len(Table.load(out).frame) == 20 * 3

@@ -156,8 +156,11 @@ def test_figures_hold_their_fonts_and_are_the_same_again(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_one_line_before_anything_is_read(tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    for folder in (tmp_path / "file", tmp_path / "file" / "in"):
+    problems = ("is a file; a folder is expected", "no folder that can be written: Not a dir")
+    for folder, problem in zip(
+        (tmp_path / "file", tmp_path / "file" / "in"), problems, strict=True
+    ):
         assert main(["compare", str(tmp_path / "none"), "--figures", str(folder)]) == 2
         said = capsys.readouterr().err
         assert said.count("\n") == 1
-        assert f"error: --figures {folder}: no folder that can be written: " in said
+        assert f"error: --figures {folder}: {problem}" in said

@@ -6,7 +6,13 @@ from typing import Any, Protocol
 
 from hpobench_llm.artefacts import remove_strays, write_atomically
 from hpobench_llm.errors import LedgerError, MissingDependencyError
-from hpobench_llm.tables.schema import CARD_FILE, EXAMPLES_FILE, METADATA_FILE, TABLE_FILE
+from hpobench_llm.tables.schema import (
+    CARD_FILE,
+    CROISSANT_FILE,
+    EXAMPLES_FILE,
+    METADATA_FILE,
+    TABLE_FILE,
+)
 
 
 class Storage(Protocol):
@@ -76,7 +82,8 @@ class Folder:
 
     def clean(self) -> None:
         """Remove the temporary files of dead writers, those of a seal in the same folder too."""
-        for name in ("campaign.json", TABLE_FILE, METADATA_FILE, CARD_FILE, EXAMPLES_FILE):
+        sealed = TABLE_FILE, METADATA_FILE, EXAMPLES_FILE, CARD_FILE, CROISSANT_FILE
+        for name in ("campaign.json", *sealed):
             remove_strays(self._root, name)
         remove_strays(self._root / "ledger", "*.json")
 

@@ -49,6 +49,8 @@ def check_many(configs: object) -> None:
         ConfigurationError: it is not.
     """
     if isinstance(configs, pd.DataFrame):
+        if configs.columns.is_unique:
+            return
         for name in configs.columns[configs.columns.duplicated()]:
             raise ConfigurationError(f"a frame of configurations has two columns {shown(name)}")
     elif not isinstance(configs, Sequence) or isinstance(configs, str | bytes):

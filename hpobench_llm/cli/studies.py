@@ -85,12 +85,12 @@ def _replay(options: argparse.Namespace) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     from hpobench_llm.report.compare import compare
-    from hpobench_llm.report.web.vega import library
+    from hpobench_llm.report.web.vega import bundle
 
     if options.figures is not None:  # before the minutes that a large study takes
         make_folder(options.figures, "--figures")
     result = compare(options.folder, reference=options.reference, mine=options.mine)
-    if not library():
+    if not bundle():
         say("compare: the report's figures are drawings; they answer with the extra `page`")
     if options.figures is not None:
         from hpobench_llm.report.figures import write_figures

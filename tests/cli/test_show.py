@@ -169,7 +169,7 @@ ODD = {
 
 @pytest.mark.parametrize("shape", ODD)
 def test_tables_of_any_shape_are_shown(shape, tmp_path, monkeypatch):
-    monkeypatch.setattr("hpobench_llm.report.web.document.library", lambda: "0;")
+    monkeypatch.setattr("hpobench_llm.report.web.document.bundle", lambda: "0;")
     space, configs, more = ODD[shape]
     view = overview(table(tmp_path / "t", space, configs, **more).folder)
     text = lines(view)
@@ -192,7 +192,7 @@ def test_long_and_nasty_names_stay_inside(tmp_path, capsys):
 def test_a_page_is_written_whole_or_the_reason_is_said(
     table_folder, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr("hpobench_llm.report.web.document.library", lambda: "0;")
+    monkeypatch.setattr("hpobench_llm.report.web.document.bundle", lambda: "0;")
     page = tmp_path / "new" / "page.html"
     assert shown(capsys, table_folder, "--html", page) == f"{page}\n"
     headings = ["".join(h.itertext()) for h in parse(page.read_text()).iter("h2")]

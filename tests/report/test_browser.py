@@ -19,7 +19,7 @@ from hpobench_llm.pareto import Scale
 from hpobench_llm.report.overview import overview
 from hpobench_llm.report.page import BenchmarkFacts, write_report
 from hpobench_llm.report.table_page import write_table_page
-from hpobench_llm.report.web.vega import library
+from hpobench_llm.report.web.vega import bundle
 from hpobench_llm.space import Categorical, Ordinal, Space
 from tests.report.browser import Browser, axe, chromium
 
@@ -132,8 +132,8 @@ def axe_source() -> str:
 
 
 def test_the_library_can_stand_inside_a_page():
-    assert "</script" not in library().lower()
-    assert "<!--" not in library()
+    assert "</script" not in bundle().lower()
+    assert "<!--" not in bundle()
 
 
 @pytest.mark.parametrize(("width", "dark"), WINDOWS)

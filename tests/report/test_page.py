@@ -108,13 +108,13 @@ def charts_of(page: str) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def no_vega(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hpobench_llm.report.web.document.library", lambda: "")
+    monkeypatch.setattr("hpobench_llm.report.web.document.bundle", lambda: "")
 
 
 @pytest.fixture(autouse=True)
 def vega(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let something short stand for the library; `test_browser.py` has the real one."""
-    monkeypatch.setattr("hpobench_llm.report.web.document.library", lambda: "let vega = 1 < 2;")
+    monkeypatch.setattr("hpobench_llm.report.web.document.bundle", lambda: "let vega = 1 < 2;")
 
 
 class Links(HTMLParser):

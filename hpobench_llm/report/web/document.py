@@ -21,7 +21,7 @@ from hpobench_llm.report import words
 from hpobench_llm.report.canvas import Picture
 from hpobench_llm.report.looks import PALETTE, numbers, pattern_of
 from hpobench_llm.report.web.theme import themed, variables
-from hpobench_llm.report.web.vega import library
+from hpobench_llm.report.web.vega import bundle
 
 SCRIPTS = ("charts.js", "page.js")
 
@@ -72,7 +72,7 @@ def document(
         mine: those of them that are marked as the reader's own.
         values: what the template shows.
     """
-    vega = library()
+    vega = bundle()
     ours = "\n".join(_text(name) for name in SCRIPTS)
     scripts = [vega, ours] if vega else []
     return (

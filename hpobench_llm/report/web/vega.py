@@ -21,7 +21,7 @@ SNIPPET = "window.vegaEmbed=vegaEmbed;"
 
 
 @cache
-def library() -> str:
+def bundle() -> str:
     """Return Vega's JavaScript, which sets `window.vegaEmbed`; empty: it is not installed."""
     try:
         import vl_convert

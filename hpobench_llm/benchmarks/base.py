@@ -3,7 +3,6 @@
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from types import MappingProxyType
 from typing import ClassVar, Self
 
@@ -11,13 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hpobench_llm.benchmarks.fronts import Fronts
 from hpobench_llm.benchmarks.pictured import Pictured
-from hpobench_llm.benchmarks.points import Points, point_array
 from hpobench_llm.constraints import Constraint
 from hpobench_llm.errors import ConfigurationError, NotMeasuredError, UnknownNameError, shown
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import Metric, select
-from hpobench_llm.pareto import Scale, nondominated
 from hpobench_llm.seeds import Noise
 from hpobench_llm.space import Configuration, is_finite, is_number
 from hpobench_llm.sticks import StickSpace
@@ -59,7 +57,7 @@ def check_many(configs: object) -> None:
         )
 
 
-class Benchmark(Pictured, ABC):
+class Benchmark(Pictured, Fronts, ABC):
     """A named function from configurations to evaluations.
 
     Equal arguments give equal answers in any process: no hidden randomness, no sleeping.
@@ -237,75 +235,6 @@ class Benchmark(Pictured, ABC):
         best = int(np.argmin(losses[:, 0]))
         return dict(configs[best]), chosen.from_loss(float(losses[best, 0]))
 
-    def pareto_front(self, metrics: Sequence[str]) -> pd.DataFrame:
-        """Return the configurations that no other beats in all metrics in full.
-
-        A configuration whose run failed or breaks a constraint is none of them. Of a space that
-        cannot be listed it is the front of 20,000 uniform draws. Columns: `config_id`, the
-        hyperparameters, the metrics in their own units.
-
-        Example:
-            >>> from hpobench_llm import load
-            >>> benchmark = load("lora-nano")
-            >>> len(benchmark.pareto_front(["val_loss", "score_blimp_margin"]))
-            9
-
-        Raises:
-            UnknownNameError, NotMeasuredError: as `optimum`.
-        """
-        chosen = select(self.metrics, metrics, self.name)
-        if not chosen:
-            raise ConfigurationError(f"{self.name}: a front of at least one metric is expected")
-        configs, losses = self._sound(chosen)
-        front = np.flatnonzero(nondominated(losses))
-        found = self._frame([configs[index] for index in front])
-        for column, metric in enumerate(chosen):
-            found[metric.name] = [metric.from_loss(float(v)) for v in losses[front, column]]
-        return found
-
-    def reference_point(self, metrics: Sequence[str]) -> dict[str, float]:
-        """Return the hypervolume's reference point in own units: see `pareto.Scale`."""
-        chosen = select(self.metrics, metrics, self.name)
-        point = self._scale(chosen).reference
-        return {m.name: m.from_loss(float(v)) for m, v in zip(chosen, point, strict=True)}
-
-    def hypervolume(
-        self,
-        metrics: Sequence[str],
-        points: Points,
-        *,
-        reference: Mapping[str, float] | None = None,
-    ) -> float:
-        """Return what points dominate up to a reference point, each metric in ranges of the front.
-
-        Args:
-            metrics: the objectives.
-            points: their values in own units: a frame (such as `pareto_front` gives) or mappings
-                by name, or an array `(n_points, n_metrics)`. A point with NaN adds nothing.
-            reference: the point in own units; None: `reference_point(metrics)`.
-
-        Example:
-            >>> from hpobench_llm import load
-            >>> benchmark = load("lora-nano")
-            >>> both = ["val_loss", "score_blimp_margin"]
-            >>> round(benchmark.hypervolume(both, benchmark.pareto_front(both)), 3)
-            0.661
-
-        Raises:
-            UnknownNameError: there is no such metric, or the points have none of that name.
-            NotMeasuredError: as `pareto_front`.
-        """
-        chosen = select(self.metrics, metrics, self.name)
-        names = [metric.name for metric in chosen]
-        values = point_array(points, names, self.name)
-        scale = self._scale(chosen)
-        if reference is not None:
-            for name in names:
-                if name not in reference:
-                    raise UnknownNameError("metric of `reference`", name, reference, self.name)
-            scale = scale.up_to([m.to_loss(float(reference[m.name])) for m in chosen])
-        return scale.hypervolume(values * np.array([metric.sign for metric in chosen]))
-
     def noise(self, metric: str) -> Noise:
         """Return the noise between seeds of a good run in full, in two parts; NaN: unknown.
 
@@ -392,20 +321,6 @@ class Benchmark(Pictured, ABC):
         made = copy.copy(self)
         made.__dict__.pop("_scales", None)
         return made
-
-    @cached_property
-    def _scales(self) -> dict[tuple[str, ...], Scale]:
-        return {}
-
-    def _scale(self, metrics: Sequence[Metric]) -> Scale:
-        """Return the scale of the metrics' front, which is looked for once."""
-        names = tuple(metric.name for metric in metrics)
-        if names not in self._scales:
-            front = self.pareto_front(names)
-            losses = [m.losses(front[m.name].to_numpy(dtype=np.float64)) for m in metrics]
-            worst = [m.to_loss(m.worst) for m in metrics]
-            self._scales[names] = Scale.of(np.column_stack(losses), worst)
-        return self._scales[names]
 
     def _sound(self, metrics: Sequence[Metric]) -> tuple[list[Configuration], NDArray[np.float64]]:
         """Return the candidates that end ok and keep the constraints, and their losses."""

@@ -1,6 +1,7 @@
 """A published emulator as a benchmark: what its authors' network answers, and their noise."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -51,7 +52,7 @@ class EmulatorBenchmark(Benchmark):
         (row,) = self._values([self.space.canonical(config)], level, seed).tolist()
         values = dict(zip(self._names, row, strict=True))
         return Evaluation(
-            metrics={metric.name: values[metric.name] for metric in wanted},
+            metrics=MappingProxyType({m.name: values[m.name] for m in wanted}),
             cost_seconds=_UNMEASURED,
             tokens=self._tokens(level),
             constraints=self._excesses(values),

@@ -1,4 +1,4 @@
-# make demo: the whole pipeline on this machine, about five minutes after the install.
+# make demo: the whole pipeline on this machine, a few minutes after the install.
 # make test: everything that is tested.
 # make quick: the tests that take less than a second each, after every change.
 # make docs: the documentation, into out/docs.

@@ -41,6 +41,8 @@ html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_show_copyright = False
+html_use_index = False
+html_domain_indices = False
 html_theme_options = {"footer_icons": []}
 
 

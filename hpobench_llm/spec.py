@@ -196,7 +196,10 @@ def resolve_path(text: str, *, file: str | Path, key: str) -> Path:
         path = Path(file).parent / Path(Template(text).substitute(os.environ)).expanduser()
         path.stat()
     except KeyError as error:
-        problem = f"the environment variable {error.args[0]} is not set"
+        problem = (
+            f"the environment variable {error.args[0]} is not set; it names a folder, and "
+            "`hpobench-llm build-data` makes the files of the campaigns that come with the library"
+        )
         raise SpecError(file, key, f"{shown(text)}: {problem}") from None
     except FileNotFoundError:
         raise SpecError(file, key, f"no such file or folder: {path}") from None

@@ -33,9 +33,9 @@ def test_a_study_runs_as_it_stands(here, capsys):
 def test_a_campaign_runs_as_it_stands(here, capsys):
     pytest.importorskip("torch")
     assert main(["init", "campaign"]) == 0
-    assert collect_grid(["campaign.toml", "--out", "out", "--dry-run"]) == 0
+    assert collect_grid(["campaign.toml", "--dry-run"]) == 0
     said = capsys.readouterr().out
-    assert "runs       4 (4 configurations x 1 seeds)" in said
+    assert "runs       4 (4 configurations x 1 seeds), 0 of them in out/campaign" in said
     assert "untrained  val_loss" in said
 
 

@@ -140,15 +140,12 @@ def words(hint: Any) -> str:
             "tables" if dataclasses.is_dataclass(inside) else f"list of {_plural(words(inside))}"
         )
     if origin is dict:
-        inside = arguments[1]
-        return (
-            "tables by name" if dataclasses.is_dataclass(inside) else f"by name: {words(inside)}"
-        )
+        return f"table of {_plural(words(arguments[1]))}"
     return "table" if dataclasses.is_dataclass(hint) else _WORDS[hint]
 
 
 def _plural(said: str) -> str:
-    return re.sub(r"\b(text|number|list)\b", r"\1s", said)
+    return re.sub(r"\b(text|number|list|table)\b", r"\1s", said)
 
 
 def _default(field: "dataclasses.Field[Any]") -> str:

@@ -21,6 +21,7 @@ PROGRAM = "collect-grid"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `collect-grid`."""
     options = parser().parse_args(arguments)
+    options.out = options.out or Path("out", options.campaign.stem)
     return run_command(PROGRAM, lambda: _until_stopped(options))
 
 
@@ -36,7 +37,12 @@ def parser() -> argparse.ArgumentParser:
     add = made.add_argument
     add("--version", action="version", version=f"{PROGRAM} {__version__}")
     add("campaign", type=Path, metavar="CAMPAIGN.toml")
-    add("--out", type=Path, required=True, metavar="DIR", help="gets the table and the ledger")
+    add(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="gets the table and the ledger; default: out/ and the campaign file's name",
+    )
     add("--ledger", metavar="PLACE", help="another folder, or URL (s3://...), for the ledger")
     add("--dry-run", action="store_true", help="say what would run, train nothing")
     add("--engine", default="auto", metavar="NAME", help="packed or peft (lora); auto: packed")

@@ -22,9 +22,10 @@ def outlook(study: OpenStudy) -> list[str]:
     """
     spec, budget = study.spec, amount_of(study.spec)
     what = "trials" if budget.unit == EVALUATIONS else budget.unit
+    at_a_time = "one trial" if spec.workers == 1 else f"{spec.workers} trials"
     lines = [
         f"{_some(spec.optimizers)} on {_some(spec.optimized)}: {len(spec.cells())} replays of up "
-        f"to {budget.amount:g} {what} each, {spec.workers} at a time"
+        f"to {budget.amount:g} {what} each, {at_a_time} at a time"
     ]
     in_part = [name for name in spec.optimizers if entry(name).fidelity]
     if budget.unit == EVALUATIONS and in_part and len(in_part) < len(spec.optimizers):

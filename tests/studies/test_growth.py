@@ -220,7 +220,7 @@ def test_before_it_starts_a_study_says_what_will_be_compared():
         return outlook(OpenStudy(replace(SPEC, **changes)))
 
     assert said(optimizers=("random", "sobol")) == [
-        "random, sobol on toy-bowl: 4 replays of up to 6 trials each, 1 at a time"
+        "random, sobol on toy-bowl: 4 replays of up to 6 trials each, one trial at a time"
     ]
     first, second = said(budget=50)
     assert "4 replays of up to 50 trials each" in first

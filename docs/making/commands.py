@@ -46,4 +46,5 @@ def _option(action: argparse.Action) -> str:
         metavar = "|".join(map(str, action.choices))
     shown = [f"{name} {metavar}".strip() for name in action.option_strings] or [str(metavar)]
     said = (action.help or "").replace("%(default)s", str(action.default)).replace("%%", "%")
-    return f"{', '.join(f'`{each}`' for each in shown)}\n: {said or ('one of these' if action.choices else 'required')}"
+    said = said or ("one of these" if action.choices else "required")
+    return f"{', '.join(f'`{each}`' for each in shown)}\n: {said}"

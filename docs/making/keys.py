@@ -134,13 +134,11 @@ def words(hint: Any) -> str:
         if float in members:
             members = [member for member in members if member is not int]
         return " or ".join(dict.fromkeys(map(words, members)))
-    if origin is tuple:
-        inside = arguments[0]
-        return (
-            "tables" if dataclasses.is_dataclass(inside) else f"list of {_plural(words(inside))}"
-        )
-    if origin is dict:
-        return f"table of {_plural(words(arguments[1]))}"
+    if origin in (tuple, dict):
+        inside, shape = arguments[origin is dict], "list" if origin is tuple else "table"
+        if dataclasses.is_dataclass(inside):
+            return "tables" if origin is tuple else "tables by name"
+        return f"{shape} of {_plural(words(inside))}"
     return "table" if dataclasses.is_dataclass(hint) else _WORDS[hint]
 
 

@@ -48,8 +48,9 @@ lint: .venv/tested
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# -E: a page is made anew although its file is as it was, since the code may not be.
 docs: .venv/tested
-	$(BIN)/python -m sphinx -b html -W --keep-going -q -d $(OUT)/docs-trees docs $(OUT)/docs
+	$(BIN)/python -m sphinx -b html -W --keep-going -q -E -d $(OUT)/docs-trees docs $(OUT)/docs
 
 bench: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/queries.py

@@ -16,6 +16,7 @@ MADE = {
     "base": keys.base,
     "commands": commands.all_commands,
     "optimizers": catalogue.optimizers,
+    "overview": catalogue.overview,
     "wrappers": catalogue.wrappers,
 }
 _MADE = re.compile(r"^<!-- made: (.+) -->$", re.MULTILINE)

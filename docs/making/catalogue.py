@@ -42,6 +42,21 @@ def optimizers() -> str:
     return "\n\n".join(parts)
 
 
+def overview() -> str:
+    """Return a table of all optimizers, each linked to where it is described."""
+    rows = [
+        "| name | what | library | several objectives | trains in part | constraints | transfer |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, entry in ENTRIES.items():
+        several = entry.objectives == "several"
+        holds = (several, entry.fidelity, entry.constraints, entry.transfer)
+        marks = " | ".join("yes" if each else "" for each in holds)
+        library = entry.distribution or "our own"
+        rows.append(f"| [`{name}`](#{name}) | {entry.summary} | {library} | {marks} |")
+    return "\n".join(rows)
+
+
 def wrappers() -> str:
     """Return what can be put around an optimizer."""
     return "\n\n".join(

@@ -123,8 +123,11 @@ def test_every_extra_is_listed_and_no_other():
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_to_pages_that_are_there(page):
     text = re.sub(r"^```.*?^```$", "", filled(page), flags=re.MULTILINE | re.DOTALL)
+    headings = {title.strip("`") for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
-        if not re.match(r"[a-z]+:", target):
+        if target.startswith("#"):
+            assert target[1:] in headings
+        elif not re.match(r"[a-z]+:", target):
             path = posixpath.normpath(posixpath.join(posixpath.dirname(page), target))
             assert (DOCS / path).is_file(), target
 

@@ -16,11 +16,8 @@ author = "The HPOBench-LLM authors"
 version = release = hpobench_llm.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["making"]
-suppress_warnings = ["config.cache"]
-nitpicky = True
-nitpick_ignore_regex = [(r"py:.*", r".*")]  # types of signatures; pages' own links are checked
 
-myst_enable_extensions = ["colon_fence", "deflist"]
+myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 
 default_role = "code"  # what stands in backticks in a docstring

@@ -1,13 +1,14 @@
 # make demo: the whole pipeline on this machine, a few minutes after the install.
 # make test: everything that is tested.
 # make quick: the tests that take less than a second each, after every change.
+# make docs: the documentation, into out/docs.
 # make bench: how fast queries, studies and engines are, three quarters of an hour.
 # All make .venv first and work again when run again.
 PYTHON ?= python3
 BIN := .venv/bin
 OUT := out
 
-.PHONY: demo test quick lint bench clean
+.PHONY: demo test quick lint docs bench clean
 
 # torch first and alone: with its version pinned no other package pulls a larger build in.
 .venv/installed: pyproject.toml constraints.txt
@@ -20,7 +21,7 @@ OUT := out
 .venv/tested: .venv/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt \
 		--editable '.[configspace,dehb,gguf,hub,import,lm-eval,optunahub,publish,ray]' \
-		--group test --group lint
+		--group test --group lint --group docs
 	touch $@
 
 demo: .venv/installed
@@ -46,6 +47,10 @@ lint: .venv/tested
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# -E: a page is made anew although its file is as it was, since the code may not be.
+docs: .venv/tested
+	$(BIN)/python -m sphinx -b html -W --keep-going -q -E -d $(OUT)/docs-trees docs $(OUT)/docs
 
 bench: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/queries.py

@@ -12,7 +12,7 @@ import pytest
 
 from hpobench_llm.cli import main
 from hpobench_llm.cli.collect import main as collect_grid
-from hpobench_llm.collect.lora.bases.base_model import BaseSpec
+from hpobench_llm.collect.lora.bases.spec import BaseSpec
 from hpobench_llm.console import run_command
 from hpobench_llm.spec import read_spec
 from hpobench_llm.studies import checks

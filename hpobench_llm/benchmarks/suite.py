@@ -38,7 +38,14 @@ class Member:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
-    """What `suites/<name>.toml` says; iterating opens the benchmarks, their sums verified."""
+    """What `suites/<name>.toml` says; iterating opens the benchmarks, their sums verified.
+
+    Args:
+        name: that of the file.
+        version: of the list; a verdict speaks of it.
+        description: what its problems have in common.
+        problems: distinct tables, at least one.
+    """
 
     name: str
     version: str

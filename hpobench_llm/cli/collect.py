@@ -20,20 +20,21 @@ PROGRAM = "collect-grid"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `collect-grid`."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     options.out = options.out or Path("out", options.campaign.stem)
     return run_command(PROGRAM, lambda: _until_stopped(options))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of `collect-grid`."""
+    made = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Train every (configuration, seed) of a campaign and seal the table. "
         "Started again, it continues; nothing is trained twice. Several may share one folder.",
         epilog="Exit status: 0 done, or the rest is for others; 2 an error; 75 ended by SIGTERM; "
         "130 by Ctrl-C.",
     )
-    add = parser.add_argument
+    add = made.add_argument
     add("--version", action="version", version=f"{PROGRAM} {__version__}")
     add("campaign", type=Path, metavar="CAMPAIGN.toml")
     add(
@@ -63,20 +64,20 @@ def _parser() -> argparse.ArgumentParser:
         help="default: the cluster that this machine belongs to, or a new one on it",
     )
     add("--gpus-per-worker", type=float, default=1.0, metavar="SHARE", help="with Ray; 0.25, 1")
-    add_trust(parser)
+    add_trust(made)
     add(
         "--seal-now",
         action="store_true",
         help="make a table of the runs that are there, however many are missing; train nothing",
     )
-    assumed = parser.add_argument_group("assumed by --dry-run's estimate (0: by the device)")
+    assumed = made.add_argument_group("assumed by --dry-run's estimate (0: by the device)")
     assumed.add_argument("--assume-tflops", type=float, default=0.0, help="peak of one device")
     assumed.add_argument("--assume-utilisation", type=float, default=0.0, help="share of the peak")
     assumed.add_argument("--assume-devices", type=int, default=1, help="working side by side")
     assumed.add_argument(
         "--assume-row-fill", type=float, default=0.7, help="mean / max row tokens"
     )
-    return parser
+    return made
 
 
 def _until_stopped(options: argparse.Namespace) -> int:

@@ -37,34 +37,40 @@ class StudySpec:
     Args:
         name: the study's name.
         title: the heading of its report.
-        benchmarks: the names of benchmarks, as they are or with a kind: `surrogate:lora-nano`.
-        optimizers: the names of optimizers, or where a class of your own lies: `module:Class`.
-        seeds: how many replays of each optimizer on each benchmark.
-        budget: of each replay: how many trials, or one unit and its amount. See `Budget`.
-        objectives: the metrics to optimize.
+        benchmarks: names of tables, surrogates, campaigns or toys, as they are or with a kind,
+            `surrogate:lora-nano`, so that a table and its surrogate are two benchmarks of one
+            study. `suite:lora` stands for the problems of a suite and their objectives.
+        optimizers: names, as `hpobench-llm ls optimizers` has them, and `my_module:MyClass`: a
+            class in a module beside the file, or anywhere that Python imports from.
+        seeds: how many replays of each optimizer on each benchmark, with the seeds 0, 1, ...
+        budget: of each replay: so many trials, or one unit and its amount: `{seconds = 3600}` on
+            the simulated clock, `{tokens = 1e6}`, `{step = 4096}` of a fidelity axis.
+        objectives: the metrics that optimizers are told, `["val_loss", "score_blimp"]`.
         objective: the short form of `objectives` for one metric; `val_loss` if neither is given.
-            It is `{}` from then on. Or the one metric by name of some benchmarks, where those of
-            the others are the `objectives`.
+            It is `{}` from then on. Or the one metric by name of some benchmarks,
+            `{lora-nano = "test_loss"}`, where those of the others are the `objectives`.
         workers: how many trials run at a time on the simulated clock.
         kind: that of all benchmarks (`table`, `surrogate` or `live`), or by name of some, where
             the others are tables. A live benchmark is loaded, and so trained, anew for every
             replay.
         allow_poor: take a surrogate too that did not pass its ranking check.
-        constraints: bounds by name. See `Benchmark.constrained`.
-        initial: so many configurations are drawn for each benchmark and seed, and are the first
-            trials of every optimizer.
+        constraints: bounds on what was measured, `{peak_memory_bytes = 2e9}`. See
+            `Benchmark.constrained`.
+        initial: so many distinct configurations are drawn for each benchmark and seed, and are
+            the first trials of every optimizer; they count.
         sources: the benchmarks that methods which transfer learn from, the one that is optimized
             always left out; `others`: all of the study; `earlier`: those that stand before it in
             `benchmarks`, of which the first is then learnt from alone.
         table_seed: each trial answers with the run of this seed of its benchmark; left out, with
             the mean over the seeds that all configurations have.
         checkpoint_seconds: what it takes to resume a trial; `none`: it begins anew.
-        count_optimizer_seconds: let the optimizers' own time pass on the clock.
+        count_optimizer_seconds: let the optimizers' own time pass on the clock too; no two runs
+            of the study are equal then.
         timeout_seconds: a replay that takes longer, in wall seconds, counts as hung and is ended;
             `none`: it may take as long as it likes. Left out, it is an hour, and `none` for a
             live benchmark.
         suite: name and version of the suite that the benchmarks are of; empty if they are listed.
-            See `suites.expanded`, which writes it.
+            `suites.expanded` writes it: say `suite:lora` in `benchmarks` instead.
     """
 
     name: str

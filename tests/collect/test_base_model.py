@@ -11,8 +11,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from hpobench_llm.artefacts import sha256_of_file
-from hpobench_llm.collect.lora.bases.architecture import Architecture, untrained
+from hpobench_llm.collect.lora.bases.architecture import untrained
 from hpobench_llm.collect.lora.bases.base_model import CHECKPOINT, make_base
+from hpobench_llm.collect.lora.bases.spec import Architecture
 from hpobench_llm.collect.training.synthetic import FAMILIES, instructions, sentences
 from hpobench_llm.errors import DataError, SpecError
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from hpobench_llm.collect.families import read_campaign
-from hpobench_llm.collect.lora.bases.architecture import Architecture, untrained
+from hpobench_llm.collect.lora.bases.architecture import untrained
 from hpobench_llm.collect.lora.bases.model import adapted, load_base
+from hpobench_llm.collect.lora.bases.spec import Architecture
 from hpobench_llm.collect.lora.hyperparameters import Hyperparameters
 from hpobench_llm.errors import SpecError
 

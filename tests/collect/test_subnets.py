@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from hpobench_llm.collect.lora.bases.architecture import Architecture, untrained
+from hpobench_llm.collect.lora.bases.architecture import untrained
+from hpobench_llm.collect.lora.bases.spec import Architecture
 from hpobench_llm.collect.lora.data.encoding import IGNORED, Tokens
 from hpobench_llm.collect.lora.shape import Shape
 from hpobench_llm.collect.subnets.importance import (

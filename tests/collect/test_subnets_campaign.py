@@ -13,7 +13,8 @@ import pytest
 import hpobench_llm
 from hpobench_llm.cli.collect import main
 from hpobench_llm.collect.families import read_campaign
-from hpobench_llm.collect.lora.bases.architecture import Architecture, untrained
+from hpobench_llm.collect.lora.bases.architecture import untrained
+from hpobench_llm.collect.lora.bases.spec import Architecture
 from hpobench_llm.collect.subnets.findings import findings
 from hpobench_llm.collect.subnets.sampling import bins_of
 from hpobench_llm.collect.subnets.subnet import parameters, subnet_of

@@ -6,13 +6,9 @@ import os
 import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
-
-from hpobench_llm.optimizers.catalogue import ENTRIES
-from hpobench_llm.optimizers.registry import check_name, list_wrappers
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -79,30 +75,6 @@ def test_every_command_of_the_command_lines_works(demo, tmp_path):
         assert done.returncode == 0, f"{command}\n{done.stderr}"
 
 
-def column(heading):
-    """Return the first cells of the rows of every table whose first heading is this one."""
-    tables = re.findall(rf"\| {heading} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", TEXT)
-    return [row.split(" | ")[0] for table in tables for row in table.splitlines()]
-
-
-def names(heading):
-    return {name for cell in column(heading) for name in re.findall(r"`([^`]+)`", cell)}
-
-
-def test_every_optimizer_and_wrapper_is_listed_and_no_other():
-    shipped = set(ENTRIES)
-    wrapped = {name for name in names("name") if "+" in name}
-    assert names("name") - wrapped == shipped
-    assert {name.partition("+")[2].partition(":")[0] for name in wrapped} == set(list_wrappers())
-    for name in wrapped:
-        check_name(name.replace("NAME", "random"))
-
-
-def test_every_extra_is_listed_and_no_other():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert names("extra") == set(project["optional-dependencies"])
-
-
 @pytest.mark.slow
 def test_make_demo_does_it_all(demo):
     done, out = demo
@@ -112,10 +84,3 @@ def test_make_demo_does_it_all(demo):
     page = (out / "nomad-vs-tpe" / "report.html").read_text(encoding="utf-8")
     assert page.count("<svg") >= 4
     assert not re.search(r"""(?:src|href)\s*=\s*["']?(?:https?:)?//""", page)
-
-
-def test_contributing_names_files_that_exist():
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    paths = re.findall(r"`((?:hpobench_llm|tests|benchmarks|collect)/[\w./-]*)`", text)
-    assert len(paths) > 15
-    assert [path for path in paths if not (ROOT / path).exists()] == []

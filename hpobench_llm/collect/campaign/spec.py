@@ -14,7 +14,13 @@ from hpobench_llm.tables.schema import LICENCE_NOT_STATED
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repeat:
-    """More seeds for a part of the grid: the `first` configurations of its order, or a list."""
+    """More seeds for a part of the grid.
+
+    Args:
+        seeds: the further seeds, from 0 up.
+        first: of the first so many configurations of the order; this or `configs`.
+        configs: of these configurations, each with all axes of the grid.
+    """
 
     seeds: tuple[int, ...]
     first: int = 0
@@ -29,10 +35,22 @@ class Repeat:
 class Campaign:
     """What every campaign says; a family's own class adds its grid and its recipe.
 
-    `kind` names the family (see `collect/family.py`). Every configuration is run with all of
-    `seeds`, some with more (`repeat`). The first `per_example_runs` runs keep the values of single
-    items. Campaigns of one `family` measure the same space on related tasks; `task` says what this
-    one's is, `publication` whose the table is and what it is for.
+    Every configuration is run with all of `seeds`, some with more (`repeat`).
+
+    Args:
+        name: the campaign's name, and that of its table.
+        version: that of the table, `0.1.0`.
+        description: a sentence on what is trained, for lists and the card.
+        seeds: distinct whole numbers from 0 up; every configuration is run with each.
+        kind: the family, which says what is trained. See `collect/family.py`.
+        repeat: further seeds for a part of the grid.
+        per_example_runs: the first so many runs keep the values of single items: the loss of
+            every validation row, the margin of every item of a score.
+        context: what a reader of the card must know beside the description.
+        family: campaigns of one family measure the same space on related tasks; this is its name.
+        task: what this campaign's task is among those of its family, in words and numbers.
+        licence: that of the table, as an SPDX name (`CC-BY-4.0`) where it is to be passed on.
+        publication: whose the table is and what it is for.
     """
 
     name: str

@@ -12,14 +12,27 @@ from hpobench_llm.collect.lora.targets import ALL_LINEAR
 class Hyperparameters:
     """Everything that can be varied in a run; an axis of the grid overrides a default.
 
-    `alpha_ratio` is LoRA's alpha divided by its rank; the adapter's output is scaled by it, or
-    with `scaling = "rslora"` by alpha divided by the root of the rank (Kalajdzievski 2023). `lr`
-    is the peak learning rate of AdamW, reached after `warmup_fraction` of the updates and then
-    decayed to zero by a cosine. `batch_rows` rows make one update. `clip_norm` is the largest
-    gradient norm. `target_modules` is `all-linear`, or `attention`, `mlp` and names of modules,
-    as a list or joined by commas (which they are afterwards, without spaces). `layer_fraction`
-    is the share of the layers that carry adapters, the last ones: below the first of them
-    nothing is propagated back. `train_fraction` is the share of the training rows that is used.
+    Args:
+        rank: LoRA's rank, at least 1.
+        alpha_ratio: LoRA's alpha divided by its rank, above 0; what the adapter's output is
+            scaled by.
+        dropout: that of LoRA's input, from 0 to 1.
+        lr: the peak learning rate of AdamW, above 0, reached after the warm-up and then decayed
+            to zero by a cosine.
+        batch_rows: rows that make one update, a multiple of `step_rows`.
+        train_fraction: the share of the training rows that is used, above 0, at most 1.
+        warmup_fraction: the share of the updates over which the rate rises, below 1.
+        weight_decay: AdamW's, 0 or more.
+        clip_norm: the largest norm of a gradient, above 0.
+        beta1: AdamW's, from 0 to below 1.
+        beta2: AdamW's, from 0 to below 1.
+        epsilon: AdamW's, above 0.
+        scaling: with `rslora` the adapter's output is scaled by alpha divided by the root of the
+            rank (Kalajdzievski 2023).
+        target_modules: the modules with adapters: `all-linear`, or `attention`, `mlp` and names of
+            modules, as a list or joined by commas (which they are afterwards, without spaces).
+        layer_fraction: the share of the layers that carry adapters, the last ones, above 0, at
+            most 1: below the first of them nothing is propagated back.
     """
 
     rank: int = 8
@@ -94,8 +107,12 @@ def module_names(names: str | Sequence[str]) -> str:
 class Range:
     """An axis whose values are not listed: the numbers from `low` to `high`, both included.
 
-    They are whole where the hyperparameter is. `log` spaces them by their logarithm; left out, it
-    is as for a list of the hyperparameter's values.
+    They are whole where the hyperparameter is.
+
+    Args:
+        low: the least value.
+        high: the largest value.
+        log: whether it is spaced by its logarithm; left out, as for a list of its values.
     """
 
     low: int | float

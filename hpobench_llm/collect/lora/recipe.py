@@ -13,12 +13,18 @@ OF_TEST_ROWS = ("exact-match", "answer-choice")  # scores of the campaign's own 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Base:
-    """The frozen model: a local folder, a hub id with its revision, or a file of a package.
+    """The frozen model: one of a local folder, a hub id and a file of a package.
 
-    A `package` of Python's index is not run, only its `file` read where it is installed: GGUF
-    weights, which are taken out of their quantisation.
-    `precision` is that of its weights in memory; the adapters are always float32. `shape` is for
-    estimates alone, where the model itself is not at hand.
+    Args:
+        path: a folder with safetensors, relative to the file.
+        hub: the id of a model on a hub; it needs `revision`.
+        revision: the hub's commit, so that the table can be repeated.
+        package: a distribution of Python's index that carries the weights. It is not run, only
+            its `file` read where it is installed.
+        file: the GGUF file inside the package, whose weights are taken out of their quantisation.
+        sha256: the sum of that file.
+        precision: that of the weights in memory; the adapters are always float32.
+        shape: the model's sizes, for estimates where the model itself is not at hand.
     """
 
     path: str = ""
@@ -41,14 +47,26 @@ class Base:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Instruction data: a JSON or JSONL file (.gz too), a hub dataset, or generated tasks.
+    """Instruction data: exactly one of a file, a hub dataset and generated tasks.
 
-    At most `rows` rows are taken, in an order set by their hash; 0 takes all. `where` keeps the
-    rows whose fields have one of the values, `{task = ["a", "b_*"]}`, in which `*` stands for
-    anything. `group` names the field that tells the tasks of a source apart, for scores that
-    compare answers of one task. `question` and `answer` name the fields of a format of one's own.
-    `strip_suffix` is taken off the end of every answer: an end marker in the text is no part of
-    the answer. `note` says what a reader of the table must know of the rows.
+    Args:
+        name: the source's name, distinct.
+        path: a JSON or JSONL file (.gz too), relative to the file; `$NAME` is expanded.
+        sha256: the sum of that file, which is then checked.
+        hub: the id of a hub dataset; it needs `revision`.
+        revision: the hub's commit, so that the table can be repeated.
+        split: which part of the hub dataset.
+        generated_tasks: so many tasks that the project makes, with exact answers.
+        rows: at most so many rows are taken, in an order set by their hash; 0: all.
+        strip_suffix: taken off the end of every answer: an end marker in the text is no part of
+            it.
+        where: keeps the rows whose fields have one of the values, `{task = ["a", "b_*"]}`, in
+            which `*` stands for anything.
+        group: the field that tells the tasks of a source apart, for scores that compare answers
+            of one task.
+        question: the field of the question in a format of one's own; with `answer`.
+        answer: the field of the answer in a format of one's own; with `question`.
+        note: what a reader of the table must know of the rows.
     """
 
     name: str
@@ -81,15 +99,26 @@ class Source:
 class Data:
     """What is learned, and how the rows are split.
 
-    With `chat_template` the prompt is made by the tokenizer's own template, else by `template`,
-    whose special tokens are text unless `special_tokens` says that they are meant.
-    With `group_words` above 0, rows whose questions share a run of so many words that few other
-    rows have are renderings of one source row and go into one split (see `grouping`); with
-    `group_answers` the answers are compared too.
-    `val_subsets` are sizes of smaller validation sets, each the beginning of the next larger one;
-    the loss on each becomes a column. `leaked_rows` training rows serve as validation rows that
-    have leaked into training: the loss on them shows what leakage does. At checkpoints before the
-    last, losses are those of the first `interim_rows` validation and test rows (0: of all).
+    Args:
+        source: where the rows come from, at least one.
+        max_tokens: a longer row is left out and counted; at least 2.
+        val_rows: so many validation rows, at least 1.
+        test_rows: so many test rows, at least 1.
+        train_rows: so many training rows; 0: all that are left.
+        val_fraction: the share of questions whose hash makes them validation rows, above 0.
+        test_fraction: that of test rows, above 0; both together stay below 1.
+        template: what the prompt is made of a question by, with `{instruction}` once.
+        group_words: above 0, rows whose questions share a run of so many words that few other rows
+            have are renderings of one source row and go into one split. See `grouping`.
+        val_subsets: sizes of smaller validation sets, increasing, each the beginning of the next;
+            the loss on each becomes a column.
+        leaked_rows: so many training rows serve as validation rows that have leaked: the loss on
+            them shows what leakage does.
+        interim_rows: before the last checkpoint losses are those of the first so many validation
+            and test rows; 0: of all.
+        chat_template: the prompt is made by the tokenizer's own template instead.
+        special_tokens: special tokens in `template` are meant; else they are text.
+        group_answers: the answers are compared too; it needs `group_words`.
     """
 
     source: tuple[Source, ...]
@@ -144,14 +173,21 @@ class Data:
 class Score:
     """A benchmark score, measured at some of the checkpoints.
 
-    `exact-match`: share of test rows whose greedy answer is right to the token. `answer-choice`:
-    share of test rows whose answer is likelier than (up to three) others of its task.
-    `minimal-pairs`:
-    a JSONL file of `good` and `bad` sentences; share of pairs in which the good one is likelier.
-    `multiple-choice`: a JSONL file of `query`, `choices`, `gold`. The last two have a margin too.
-    `lm-eval`: a task of EleutherAI's lm-eval, one of those shipped with the package (`task`, by
-    name) or the path of a task file; its data are read from the file or folder `path`.
-    At most `items` items are used (0: all), spread evenly over the file.
+    Args:
+        name: the score's name; its column is `score_<name>`.
+        kind: `exact-match`: the share of test rows whose greedy answer is right to the token.
+            `answer-choice`: the share of test rows whose answer is likelier than (up to three)
+            others of its task. `minimal-pairs`: of a JSONL file of `good` and `bad` sentences the
+            share of pairs in which the good one is likelier. `multiple-choice`: a JSONL file of
+            `query`, `choices`, `gold`. `lm-eval`: a task of EleutherAI's harness. All but the
+            first have a margin where answers are compared by likelihood.
+        checkpoints: when it is measured, some of the campaign's.
+        path: the file, or the file or folder of the task's data; of all kinds but those of test
+            rows.
+        sha256: the sum of that file, which is then checked.
+        items: at most so many items, spread evenly over the file; 0: all.
+        task: of `lm-eval` alone: one that is shipped, by name, or the path of a task file.
+        fewshot: so many solved examples stand before each item; of `lm-eval` alone.
     """
 
     name: str

@@ -19,10 +19,18 @@ _BLOCKS = {"llama": "model.layers", "qwen3": "model.layers", "gpt2": "transforme
 class Shape:
     """What estimates need to know of a decoder-only transformer, in transformers' words.
 
-    `family` says how its layers are called and built: `llama` (also Mistral and the like),
-    `qwen3`, `gpt2`. `key_value_heads` 0 means as many as `heads`, `head_size` 0 means
-    `hidden_size / heads`. `positions` counts learned ones (GPT-2). `parameters` 0 means those
-    that follow from the rest.
+    Args:
+        hidden_size: the width of the residual stream, at least 1.
+        intermediate_size: units of an MLP, at least 1.
+        layers: at least 1.
+        heads: attention heads of a layer, at least 1.
+        vocabulary: tokens, at least 1.
+        key_value_heads: 0: as many as `heads`.
+        head_size: 0: `hidden_size / heads`.
+        positions: learned ones (GPT-2), else 0.
+        tied_head: whether head and embedding are one matrix.
+        parameters: all of them; 0: those that follow from the rest.
+        family: how its layers are called and built; `llama` is also Mistral and the like.
     """
 
     hidden_size: int

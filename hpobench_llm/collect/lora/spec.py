@@ -29,22 +29,30 @@ from hpobench_llm.space import Categorical, Dimension, Float, Integer, Ordinal, 
 class LoraCampaign(Campaign):
     """A grid of real fine-tunes. A run is one configuration and one seed.
 
-    An axis of `grid` lists its values, or is a `Range`; only lists can be collected as a grid, a
-    range is for tuning on the campaign itself (`benchmarks/live.py`).
+    A run is `diverged` from where a loss is not finite, or at the end if its validation loss
+    exceeds `diverged_factor` times that of the untrained base.
 
-    A step is one forward and backward pass over `step_rows` rows; a configuration updates its
-    weights every `batch_rows / step_rows` steps, so that all see the same rows at a step. With
-    `steps_are = "updates"` it is an update, made of so many passes: larger batches cost more.
-    `checkpoints` are the steps at which losses are recorded: 0 (the untrained base) first, the
-    last step last. A run is `diverged` from where a loss is not finite, or at the end if its
-    validation loss exceeds `diverged_factor` times that of the untrained base.
-
-    With a `mixture` the shares of the sources among the `data.train_rows` rows of a run are axes
-    too, `share_<source>`: levels of each, and all combinations that sum to one. Validation and
-    test rows are then equal parts of the sources.
-
-    The first `per_example_runs` runs keep the loss of every validation row. With the packed engine
-    `solo_runs` runs a class of equal cost are trained once more alone, to know their true seconds.
+    Args:
+        base: the frozen model.
+        data: what is learned.
+        grid: the axes, each a hyperparameter and the list of its values, of which every
+            combination is run; or a `Range`, with which a campaign cannot be collected but tuned
+            on as it is (`benchmarks/live.py`). Values of `target_modules` may be lists.
+        checkpoints: the steps at which losses are recorded, increasing: 0 (the untrained base)
+            first, the last step last. Every one ends a whole number of batches.
+        mixture: levels of the share of each source, by its name: axes too, `share_<source>`, in
+            all combinations that sum to one. It needs `data.train_rows`, of which they are shares;
+            validation and test rows are then equal parts of the sources.
+        step_rows: rows of one forward and backward pass, at least 1. With `passes` a configuration
+            updates its weights every `batch_rows / step_rows` steps, so that all have seen the
+            same rows at a step.
+        steps_are: with `updates` a step is an update, made of so many passes: larger batches see
+            more rows and cost more.
+        defaults: the hyperparameters that are no axis.
+        score: benchmark scores beside the losses.
+        diverged_factor: above 0; see above.
+        solo_runs: with the packed engine so many runs of each class of equal cost are trained once
+            more alone, to know their true seconds.
     """
 
     base: Base

@@ -26,11 +26,23 @@ STEP = "step"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
-    """How weights are trained: `finetune_steps` of the whole network, then the super-network.
+    """How weights are trained: the whole network first, then the super-network.
 
-    A step of the super-network sums the gradients of the whole, `random_subnets` random ones and
-    the smallest; all but the whole learn from its answers at `temperature`. With `weights =
-    "lora"` only adapters of all linear modules of the layers are trained, of `rank`.
+    A step of the super-network sums the gradients of the whole, of random sub-networks and of the
+    smallest; all but the whole learn from its answers.
+
+    Args:
+        finetune_steps: steps of the whole network before, 0 or more.
+        batch_rows: rows of a step, at least 1.
+        lr: the peak learning rate of AdamW, above 0.
+        warmup_fraction: the share of the steps over which it rises, from 0 to 1.
+        weight_decay: AdamW's, 0 or more.
+        clip_norm: the largest norm of a gradient, above 0.
+        temperature: that of the whole's answers as they are learned, above 0.
+        random_subnets: random sub-networks of a step, 0 or more.
+        weights: with `lora` only adapters of all linear modules of the layers are trained.
+        rank: that of these adapters, at least 1.
+        alpha_ratio: alpha divided by the rank, above 0.
     """
 
     finetune_steps: int = 0
@@ -60,7 +72,12 @@ class Training:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """The rows on which the importance of parts is measured: training rows, or other sources'."""
+    """The rows on which the importance of parts is measured.
+
+    Args:
+        rows: how many, at least 1.
+        source: where they come from; left out, they are training rows.
+    """
 
     rows: int = 64
     source: tuple[Source, ...] = ()
@@ -74,15 +91,23 @@ class Calibration:
 class SubnetsCampaign(Campaign):
     """Sub-networks of a super-network. A run is one of them and one super-network's seed.
 
-    The axes of `grid` are those of one space: `layers`, `heads`, `units` (SMALL); `layer_0`,
-    `layer_1`, ... of 0 or 1 (LAYER); `width`, `heads`, `mlp_ratio`, `depth` (joint). `sample`
-    takes so many configurations by `bins` of parameter counts; 0 takes all.
-
-    `checkpoints` are the steps of the super-network's training at which sub-networks are
-    measured; 0 is the fine-tuned network, cut by importance alone. `importance` says by what its
-    parts are ordered. The first `alone` configurations are trained alone too, as many steps, from
-    the fine-tuned weights. `latency_rows` rows make a pass whose time is measured
-    `latency_repeats` times.
+    Args:
+        base: the model that is cut, a LLaMA without biases; `shape` is needed.
+        data: what is learned.
+        grid: the axes of one space: `layers`, `heads`, `units` (SMALL); `layer_0`, `layer_1`, ...
+            of 0 or 1 (LAYER); `width`, `heads`, `mlp_ratio`, `depth` (joint).
+        checkpoints: the steps of the super-network's training at which sub-networks are measured,
+            increasing; 0 is the fine-tuned network, cut by importance alone.
+        training: how the super-network is trained.
+        calibration: the rows by which importance is measured.
+        importance: by what the parts of the base are ordered.
+        score: benchmark scores beside the losses.
+        sample: so many configurations, by `bins` of parameter counts; 0: all.
+        bins: how many bins, at least 1.
+        alone: the first so many configurations are trained alone too, as many steps, from the
+            fine-tuned weights.
+        latency_rows: rows of a pass whose time is measured, at least 1.
+        latency_repeats: passes whose time is measured, at least 1.
     """
 
     base: Base

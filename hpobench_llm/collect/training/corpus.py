@@ -18,7 +18,12 @@ from hpobench_llm.spec import resolve_path
 class Corpus:
     """One source of text: a (possibly .xz) file of blank-line separated paragraphs, or generated.
 
-    Paragraphs shorter than `min_characters` are left out; `skip_bytes` leaves out the beginning.
+    Args:
+        path: the file, relative to the spec; `$NAME` is expanded.
+        sha256: the sum of that file, which is then checked.
+        skip_bytes: so many bytes of its beginning are left out.
+        min_characters: shorter paragraphs are left out.
+        generated_sentences: so many sentences that the project makes, in place of a file.
     """
 
     path: str = ""

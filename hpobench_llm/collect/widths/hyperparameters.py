@@ -9,11 +9,21 @@ from typing import Literal
 class Hyperparameters:
     """Everything that can be varied in a run; an axis of the grid overrides a default.
 
-    `parametrisation` is `sp` (standard) or `mup`, see the module of that name. `init_std` is the
-    standard deviation of the embedding's first weights, and of the hidden ones at the base width.
-    `shrink` is the factor on the smaller model's weights in a warm start; 0 is a cold start.
-    `lr` is the peak learning rate of Adam, reached after `warmup_fraction` of the updates and then
-    decayed to zero by a cosine. `batch_rows` rows make one update.
+    Args:
+        width: that of the residual stream, a whole number of heads.
+        parametrisation: `sp` (standard) or `mup`, see the module of that name.
+        lr: the peak learning rate of Adam, above 0, reached after the warm-up and then decayed to
+            zero by a cosine.
+        init_std: the standard deviation of the embedding's first weights, and of the hidden ones
+            at the base width, above 0.
+        shrink: the factor on the smaller model's weights in a warm start, at most 1; 0 is a cold
+            start.
+        batch_rows: rows that make one update, at least 1.
+        warmup_fraction: the share of the updates over which the rate rises, below 1.
+        clip_norm: the largest norm of a gradient, above 0.
+        beta1: Adam's, from 0 to below 1.
+        beta2: Adam's, from 0 to below 1.
+        epsilon: Adam's, above 0.
     """
 
     width: int = 32

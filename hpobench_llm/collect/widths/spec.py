@@ -26,8 +26,12 @@ EQUAL_ODDS = math.log(VOCABULARY)  # nats a byte, the loss of equal odds for eac
 class Model:
     """What models of all widths share: LLaMA's architecture, heads of one size, tied embedding.
 
-    A model of width `d` has `d / head_size` heads and `mlp_ratio * d` units in its gated MLP.
-    `base_width` is the width at which muP's multiplier is 1.
+    Args:
+        layers: at least 1.
+        head_size: even, at least 2; a model of width `d` has `d / head_size` heads.
+        mlp_ratio: its gated MLP has `mlp_ratio * d` units, at least 1.
+        context_tokens: bytes of a row, at least 2.
+        base_width: the width at which muP's multiplier is 1.
     """
 
     layers: int = 2
@@ -59,7 +63,13 @@ class Model:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
-    """How many rows of `model.context_tokens` bytes are trained and measured on, all disjoint."""
+    """How many rows of `model.context_tokens` bytes are trained and measured on, all disjoint.
+
+    Args:
+        train_rows: training rows, at least 1.
+        val_rows: validation rows, at least 1.
+        test_rows: test rows, at least 1.
+    """
 
     train_rows: int
     val_rows: int = 64
@@ -75,13 +85,20 @@ class Text:
 class WidthsCampaign(Campaign):
     """A grid of models trained from their first step. A run is one configuration and one seed.
 
-    `warm_from` names for each width of the grid the smaller one that its warm starts grow from:
-    the same configuration and seed at that width from a cold start, trained to its end. It may be
-    a width outside the grid, and is left out where no run starts warm.
+    A run is `diverged` from where a loss is not finite, or at the end if its validation loss
+    exceeds `diverged_factor` times that of equal odds for every byte.
 
-    `checkpoints` are the updates at which losses are recorded, 0 first. A run is `diverged` from
-    where a loss is not finite, or at the end if its validation loss exceeds `diverged_factor`
-    times that of equal odds for every byte.
+    Args:
+        corpus: the text, at least one source.
+        text: how many rows of it.
+        grid: the axes, each a hyperparameter and the list of its values; every combination is run.
+        checkpoints: the updates at which losses are recorded, increasing, 0 first.
+        model: what models of all widths share.
+        warm_from: for each width of the grid the smaller one that its warm starts grow from: the
+            same configuration and seed at that width from a cold start, trained to its end. It
+            may be a width outside the grid, and is left out where no run starts warm.
+        defaults: the hyperparameters that are no axis.
+        diverged_factor: above 0; see above.
     """
 
     corpus: tuple[Corpus, ...]

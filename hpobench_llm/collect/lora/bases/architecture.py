@@ -1,8 +1,5 @@
 """The shapes of the bases we pretrain, and the untrained model of each (transformers' classes)."""
 
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
 from transformers import (
     GPT2Config,
@@ -14,37 +11,9 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-Family = Literal["llama", "gpt2", "qwen3"]
+from hpobench_llm.collect.lora.bases.spec import Architecture
+
 BEGIN_ID, END_ID, PAD_ID = 0, 1, 2  # of our tokenizers, see `token_rows.train_tokenizer`
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Architecture:
-    """Shape of a base; the embedding is tied to the head, all heads have keys of their own.
-
-    `llama`: rotary positions, RMSNorm, gated SiLU. `qwen3`: the same with a norm on queries and
-    keys. `gpt2`: learned positions, LayerNorm, biases, GELU without a gate, and `Conv1D` layers
-    (weights stored transposed, query, key and value in one).
-    """
-
-    vocabulary: int
-    hidden_size: int
-    layers: int
-    heads: int
-    intermediate_size: int
-    context_tokens: int
-    family: Family = "llama"
-
-    def __post_init__(self) -> None:
-        for name in ("hidden_size", "layers", "heads", "intermediate_size", "context_tokens"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.hidden_size % (2 * self.heads):
-            raise ValueError(
-                f"hidden_size {self.hidden_size} must be an even multiple of heads {self.heads}"
-            )
-        if self.vocabulary < 300:
-            raise ValueError(f"vocabulary {self.vocabulary} must hold 256 bytes and 3 specials")
 
 
 def untrained(shape: Architecture, seed: int) -> PreTrainedModel:

@@ -7,7 +7,6 @@ the text, the sums of the files and the validation loss.
 
 import dataclasses
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,43 +20,23 @@ from hpobench_llm.artefacts import (
     sha256_of_text,
     write_json,
 )
-from hpobench_llm.collect.lora.bases.architecture import Architecture, untrained
+from hpobench_llm.collect.lora.bases.architecture import untrained
 from hpobench_llm.collect.lora.bases.pretrain import (
     CHECKPOINT_SECONDS,
     Checkpoints,
     Outcome,
-    Pretraining,
     Progress,
     pretrain,
 )
+from hpobench_llm.collect.lora.bases.spec import BaseSpec
 from hpobench_llm.collect.lora.bases.token_rows import token_rows, train_tokenizer
-from hpobench_llm.collect.training.corpus import Corpus, read_corpora
+from hpobench_llm.collect.training.corpus import read_corpora
 from hpobench_llm.collect.training.device import choose_device
 from hpobench_llm.errors import DataError, SpecError
 from hpobench_llm.provenance import git_revision, processor, versions
 from hpobench_llm.spec import read_spec
 
 CHECKPOINT = "checkpoint.safetensors"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BaseSpec:
-    """The recipe of a base model, as `collect/bases/<name>.toml` holds it."""
-
-    name: str
-    seed: int
-    architecture: Architecture
-    corpus: tuple[Corpus, ...]
-    training: Pretraining
-
-    def __post_init__(self) -> None:
-        if not self.corpus:
-            raise ValueError("`corpus` is empty")
-        if self.training.row_tokens > self.architecture.context_tokens:
-            raise ValueError(
-                f"training.row_tokens = {self.training.row_tokens} exceeds "
-                f"architecture.context_tokens = {self.architecture.context_tokens}"
-            )
 
 
 def make_base(

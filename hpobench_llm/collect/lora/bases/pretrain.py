@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
 from hpobench_llm.artefacts import write_atomically
+from hpobench_llm.collect.lora.bases.spec import Pretraining
 from hpobench_llm.collect.lora.bases.token_rows import Rows
 from hpobench_llm.errors import DataError
 
@@ -32,31 +33,6 @@ _VALIDATION_ROWS = 32
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 Progress = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pretraining:
-    """AdamW with linear warm-up and cosine decay to a tenth of the peak rate."""
-
-    steps: int
-    batch_rows: int
-    row_tokens: int
-    peak_lr: float
-    warmup_steps: int = 100
-    weight_decay: float = 0.1
-    precision: Literal["float32", "bfloat16"] = "bfloat16"
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch_rows", "warmup_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.row_tokens < 2 or not self.peak_lr > 0:
-            raise ValueError("row_tokens must be at least 2 and peak_lr above 0")
-
-    @property
-    def tokens(self) -> int:
-        """How many tokens are seen, repeated ones included."""
-        return self.steps * self.batch_rows * self.row_tokens
 
 
 @dataclass(frozen=True, slots=True)

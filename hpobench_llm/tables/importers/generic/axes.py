@@ -18,7 +18,7 @@ from hpobench_llm.tables.importers.generic.cells import (
     short,
     text,
 )
-from hpobench_llm.tables.importers.generic.spec import Cell, HyperparameterSpec
+from hpobench_llm.tables.importers.generic.column_specs import Cell, HyperparameterSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from hpobench_llm.tables.importers.generic.cells import (
     numbers,
     text,
 )
+from hpobench_llm.tables.importers.generic.column_specs import MetricSpec
 from hpobench_llm.tables.importers.generic.curves import ROW, checkpoints
 from hpobench_llm.tables.importers.generic.filters import Dropped, leave_out, statuses
 from hpobench_llm.tables.importers.generic.outcomes import outcomes
@@ -34,7 +35,6 @@ from hpobench_llm.tables.importers.generic.spec import (
     HIDDEN,
     SOURCE_FILE,
     ImportSpec,
-    MetricSpec,
     source_column,
 )
 from hpobench_llm.tables.importers.imported import ImportedDraft

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpobench_llm.errors import DataError, nearest
-from hpobench_llm.tables.importers.generic.spec import Cell, ImportSpec, Limits
+from hpobench_llm.tables.importers.generic.column_specs import Cell
+from hpobench_llm.tables.importers.generic.spec import ImportSpec, Limits
 
 _SHOWN, _SHOWN_WIDTH = 40, 60  # names of columns in an error message, and their letters
 

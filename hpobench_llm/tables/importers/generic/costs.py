@@ -13,7 +13,7 @@ from hpobench_llm.tables.importers.generic.cells import (
     number,
     short,
 )
-from hpobench_llm.tables.importers.generic.spec import CostSpec
+from hpobench_llm.tables.importers.generic.column_specs import CostSpec
 
 _N = r"(\d+(?:\.\d+)?)"
 _DURATIONS = (  # groups: days, hours, minutes, seconds

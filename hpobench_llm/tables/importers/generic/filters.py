@@ -5,7 +5,8 @@ from typing import Any
 
 from hpobench_llm.errors import DataError
 from hpobench_llm.tables.importers.generic.cells import Records, is_missing, short, text
-from hpobench_llm.tables.importers.generic.spec import FilterSpec, ImportSpec, StatusSpec
+from hpobench_llm.tables.importers.generic.column_specs import FilterSpec, StatusSpec
+from hpobench_llm.tables.importers.generic.spec import ImportSpec
 from hpobench_llm.tables.importers.imported import noted
 
 Dropped = list[dict[str, Any]]

@@ -6,9 +6,10 @@ from pathlib import Path
 from hpobench_llm.errors import DataError, SpecError
 from hpobench_llm.spec import resolve_path
 from hpobench_llm.tables.importers.generic.cells import Records
+from hpobench_llm.tables.importers.generic.column_specs import Cell
 from hpobench_llm.tables.importers.generic.columns import Block, Collector, Counts
 from hpobench_llm.tables.importers.generic.parquet_file import read_parquet
-from hpobench_llm.tables.importers.generic.spec import SOURCE_FILE, Cell, ImportSpec
+from hpobench_llm.tables.importers.generic.spec import SOURCE_FILE, ImportSpec
 from hpobench_llm.tables.importers.generic.text_files import read_text
 from hpobench_llm.tables.parquet import one_line
 

@@ -168,9 +168,7 @@ hpobench_llm.replay("toy-bowl", optimizer, budget=25, seed=4, workers=2).save(pa
 """
 
 
-# That each optimizer repeats its trials elsewhere is its contract; here it is the replay that does:
-# trials in full and in part, of a stopped search, and two objectives' front of several libraries.
-@pytest.mark.slow
+# That every optimizer repeats its trials elsewhere is its contract; here the replays of some do.
 @pytest.mark.parametrize("name", ["random", "nomad", "asha-stopping", "moasha", "tpe-optuna"])
 def test_equal_arguments_give_equal_bytes_in_another_process(tmp_path, name):
     here = replay("toy-bowl", name, budget=25, seed=4, workers=2)

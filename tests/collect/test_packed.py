@@ -60,9 +60,9 @@ def open_bench(write_campaign, tmp_path, project_root):
     def build(*pairs, architecture=None):
         torch.set_num_threads(1)
         tiny = project_root / "collect" / "bases" / "tiny"
-        steps = ("checkpoints = [0, 2, 4]", "checkpoints = [0, 16, 32, 48]\nstep_rows = 4")
+        steps = ("checkpoints = [0, 2, 4]", "checkpoints = [0, 8, 16, 24]\nstep_rows = 4")
         rows = ("val_rows = 8", "val_rows = 8\nval_subsets = [4]\nleaked_rows = 8")
-        scored = ("checkpoints = [0, 4]", "checkpoints = [0, 48]")
+        scored = ("checkpoints = [0, 4]", "checkpoints = [0, 24]")
         changes = [steps, rows, scored, ("[grid]", "[defaults]\nbatch_rows = 4\n[grid]")]
         if architecture:
             torch.manual_seed(0)
@@ -149,8 +149,8 @@ def test_where_steps_are_updates_a_larger_batch_sees_more_rows(open_bench):
             for name in LOSSES:
                 assert row[name] == pytest.approx(expected[name], abs=1e-5)
         last = ours.rows()[-1]
-        assert last["step"] == 48
-        assert last["tokens_seen"] / 48 / rows == pytest.approx(20, abs=5)
+        assert last["step"] == 24
+        assert last["tokens_seen"] / 24 / rows == pytest.approx(20, abs=5)
     assert bench.campaign.fidelity.unit == "updates"
     packs = plan(dataclasses.replace(bench.campaign, grid={"batch_rows": (4, 8)}), "packed", 4)
     assert [len(task.runs) for task in packs if task.kind == "runs"] == [1, 1, 1, 1]
@@ -230,8 +230,8 @@ def test_small_steps_add_up_to_a_large_batch(open_bench):
     four = open_bench(large)
     once = open_bench(
         ("step_rows = 4", "step_rows = 16"),
-        ("[0, 16, 32, 48]", "[0, 4, 8, 12]"),
-        ("[0, 48]", "[0, 12]"),
+        ("[0, 8, 16, 24]", "[0, 2, 4, 6]"),
+        ("[0, 24]", "[0, 6]"),
         large,
     )
     run = [Run({"rank": 4, "lr": 1e-3}, 0)]

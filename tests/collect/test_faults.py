@@ -274,6 +274,7 @@ def alive(pid):
         return False
 
 
+@pytest.mark.slow
 def test_workers_end_with_the_process_that_started_them(file, out, mends):
     """First by a SIGTERM, then by a kill, which they notice themselves."""
     for number, status in ((signal.SIGTERM, 75), (signal.SIGKILL, -9)):
@@ -295,6 +296,7 @@ def test_workers_end_with_the_process_that_started_them(file, out, mends):
     mends()
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_ends_the_others_with_one_line(file, out, mends):
     running = start_whole(file, out, "--workers", "2")
     wait_until(lambda: count(file, out) > 0)
@@ -342,6 +344,7 @@ def can_mount():
     return shutil.which("unshare") and not subprocess.run(command, capture_output=True).returncode
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("half_collected")
 def test_a_full_disk_loses_nothing(file, out, tmp_path, mends):
     if not can_mount():

@@ -1,5 +1,6 @@
 """Shared builders: a small table with known values, and a study-sized copy of it on disk."""
 
+import gc
 import resource
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +29,15 @@ def cpu_seconds() -> float:
     """Return the CPU time of this process and of those that it started and waited for."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def pytest_collection_finish() -> None:
+    """Exempt libraries and tests, which stay to the end, from the collections of garbage.
+
+    Each run that is trained begins with one, which takes a quarter of a second where torch is.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -3,7 +3,6 @@
 Ten more, in the midst of real training, are those of `test_faults`.
 """
 
-import gc
 import os
 import random
 import signal
@@ -47,8 +46,6 @@ def start(write_campaign, monkeypatch):
     monkeypatch.setattr(opening, "open_bench", lambda *_: bench)
     monkeypatch.setattr(registry, "engine", lambda _: untrained_records)
 
-    gc.freeze()  # a collection of garbage in a child would copy all that it shares with this one
-
     def begin(out):
         child = os.fork()
         if child == 0:
@@ -58,8 +55,7 @@ def start(write_campaign, monkeypatch):
             os._exit(main([str(file), "--out", str(out), "--pack-size", "2"]))
         return child
 
-    yield begin
-    gc.unfreeze()
+    return begin
 
 
 def ended(child):

@@ -1,5 +1,6 @@
 """Shared builders: a small table with known values, and a study-sized copy of it on disk."""
 
+import gc
 import resource
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +29,15 @@ def cpu_seconds() -> float:
     """Return the CPU time of this process and of those that it started and waited for."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def pytest_collection_finish() -> None:
+    """Exempt libraries and tests, which stay to the end, from the collections of garbage.
+
+    Each run that is trained begins with one, which takes a quarter of a second where torch is.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -154,31 +164,15 @@ def language_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn
 
 
 @pytest.fixture
-def short_climbs(request, monkeypatch):
-    """Let ehvi, gps and turbo draw and climb less; another process would not know of it."""
-    test = request.node.nodeid
-    if "another_process" in test:
-        return
-    if "gps" in test:
-        from hpobench_llm.optimizers.model_based.optuna_gp import Gps, GPSampler
+def short_climbs(monkeypatch):
+    """Let gps, turbo and ehvi draw and climb less, by these names; not in another process."""
+    from tests.optimizers.shorter import SHORTER
 
-        def sampler(self: Gps) -> GPSampler:
-            quick = GPSampler(seed=self.seed)
-            quick._n_preliminary_samples, quick._n_local_search = 256, 3
-            quick._n_qmc_samples_qei = quick._n_qmc_samples_ehvi = 32
-            return quick
-
-        monkeypatch.setattr(Gps, "sampler", sampler)
-    if "turbo" in test:
-        from hpobench_llm.optimizers.model_based.turbo import Turbo
-
-        monkeypatch.setattr(Turbo, "candidates", 100)
-    if "ehvi" in test:
-        from hpobench_llm.optimizers.model_based.ehvi import Ehvi
-
-        less = {"draws": 100, "near": 30, "samples": 32, "starts": 1, "steps": 6}
-        for name, value in less.items():
-            monkeypatch.setattr(Ehvi, name, value)
+    for shorter in SHORTER.values():
+        (method,) = shorter.__bases__
+        for name, value in vars(shorter).items():
+            if name != "entry" and not name.startswith("__"):
+                monkeypatch.setattr(method, name, value)
 
 
 @pytest.fixture

@@ -98,6 +98,7 @@ def test_a_bad_campaign(campaign, tmp_path, old, new, words):
     complains(run(COLLECT, path, "--out", tmp_path / "out"), *words)
 
 
+@pytest.mark.slow
 def test_bad_options_of_collect(campaign, tmp_path):
     path, out = campaign(), tmp_path / "out"
     complains(run(COLLECT, path, "--out", out, "--shard", "2/2"), "--shard 2/2", "0 <= K < N")
@@ -172,6 +173,7 @@ def test_an_error_in_a_worker_process_is_told_once(campaign, tmp_path):
     complains(done, "`data.source[0].path`", "no.json")
 
 
+@pytest.mark.slow
 def test_another_campaign_in_the_folder_loses_nothing(campaign, tmp_path):
     out = tmp_path / "out"
     assert run(COLLECT, campaign(), "--out", out).returncode == 0

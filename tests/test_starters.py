@@ -20,6 +20,7 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_study_runs_as_it_stands(here, capsys):
     assert main(["init", "study", "mine.toml"]) == 0
     said = capsys.readouterr()

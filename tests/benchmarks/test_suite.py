@@ -62,6 +62,7 @@ def test_every_shipped_suite_fits_its_tables():
         assert len(hpobench_llm.suite(name))
 
 
+@pytest.mark.slow
 def test_a_study_of_a_suite_optimizes_what_the_suite_says(pair, tmp_path):
     opened = read_study(study(tmp_path, 'benchmarks = "suite:pair"\n'))
     assert opened.spec.suite == "pair 1.0"

@@ -65,6 +65,7 @@ def test_a_program_that_waits_is_cut():
     assert time.monotonic() - started < 10
 
 
+@pytest.mark.slow
 def test_a_program_that_computes_for_ever_is_cut(monkeypatch):
     monkeypatch.setitem(code_execution.LIMITS, "RLIMIT_CPU", 1)
     started = time.monotonic()

@@ -26,6 +26,7 @@ from hpobench_llm.collect.ledger.storage import open_storage
 from hpobench_llm.collect.lora.packs import plan
 from hpobench_llm.tables.table import Table
 
+pytestmark = pytest.mark.slow  # each starts collectors that train
 # Four packs of two runs, and two runs that are timed alone.
 TRAININGS = 10
 LONGER = (
@@ -37,7 +38,7 @@ PATIENCE_SECONDS = 120
 
 # Starts collectors as forks of one process, so that torch is loaded once and not each time.
 NURSERY = """
-import json, os, resource, sys
+import gc, json, os, resource, sys
 import peft, transformers
 from transformers.models.llama import modeling_llama
 from hpobench_llm.collect import seal
@@ -45,6 +46,7 @@ from hpobench_llm.collect.lora import opening
 from hpobench_llm.collect.lora.engines import registry
 from hpobench_llm.cli.collect import main
 
+gc.freeze()
 for line in sys.stdin:
     order = json.loads(line)
     if "wait" in order:
@@ -204,7 +206,6 @@ def mends(collect, file, out, undisturbed):
     return check
 
 
-@pytest.mark.slow
 def test_killed_at_any_moment(start, file, out, mends):
     rng = random.Random(20250101)
     for number in range(10):
@@ -221,7 +222,6 @@ def test_killed_at_any_moment(start, file, out, mends):
     mends()
 
 
-@pytest.mark.slow
 def test_sigterm_and_sigint_drop_the_pack_and_say_how_to_go_on(start, file, out, mends):
     for number, status in ((signal.SIGTERM, 75), (signal.SIGINT, 130)):
         before = count(file, out)
@@ -249,7 +249,6 @@ def catches(process, number):
     return False
 
 
-@pytest.mark.slow
 def test_sigterm_while_loading_ends_at_once(file, out):
     running = start_whole(file, out)
     wait_until(lambda: catches(running, signal.SIGTERM))

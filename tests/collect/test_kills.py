@@ -1,4 +1,4 @@
-"""Ninety kills of collectors whose training takes no time, so that most hit a write or the seal.
+"""Forty kills of collectors whose training takes no time, so that most hit a write or the seal.
 
 Ten more, in the midst of real training, are those of `test_faults`.
 """
@@ -20,7 +20,7 @@ from hpobench_llm.collect.lora.engines.record import Recorder
 from hpobench_llm.collect.lora.engines.workbench import prepare
 from hpobench_llm.tables.table import Table
 
-KILLS, STARTS = 90, 300
+KILLS, STARTS = 40, 140
 FILES = ("table.parquet", "table.json", "CARD.md", "croissant.json")
 
 
@@ -62,6 +62,7 @@ def ended(child):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+@pytest.mark.slow
 def test_no_kill_loses_or_changes_anything(start, tmp_path):
     whole = tmp_path / "whole"
     started = time.monotonic()

@@ -31,6 +31,7 @@ def file(write_campaign):
     return write_campaign(('version = "0.0.1"', 'version = "0.0.1"\nsolo_runs = 0'))
 
 
+@pytest.mark.slow
 def test_it_answers_as_the_table_that_is_collected(file, write_campaign, tmp_path):
     assert collect_grid([str(file), "--out", str(tmp_path / "t"), "--engine", "peft"]) == 0
     table = TabularBenchmark(Table.load(tmp_path / "t"))
@@ -56,6 +57,7 @@ def test_it_answers_as_the_table_that_is_collected(file, write_campaign, tmp_pat
     assert live.sha256 != LiveBenchmark(other, device="cpu").sha256
 
 
+@pytest.mark.slow
 def test_a_run_is_trained_once_and_its_cost_grows_along_it(file, monkeypatch):
     live = LiveBenchmark(file, device="cpu")
     trained = []
@@ -102,6 +104,7 @@ def test_it_is_found_by_name_or_by_file(file, monkeypatch):
         load("mni", kind="live")
 
 
+@pytest.mark.slow
 def test_without_peft_the_extra_is_named(file):
     program = (
         "import sys; sys.modules['peft'] = None\n"
@@ -122,6 +125,7 @@ def test_the_module_alone_loads_no_torch():
 RANGES = ("lr = [1e-3, 1e-2]", "lr = {low = 1e-4, high = 1e-1, log = true}")
 
 
+@pytest.mark.slow
 def test_ranges_make_it_a_benchmark_to_tune_on(write_campaign):
     file = write_campaign(
         RANGES, ("rank = [2, 4]", "rank = {low = 1, high = 8}\ndropout = {low = 0, high = 0.5}")

@@ -437,6 +437,7 @@ print(bench.untrained["score_blimp"], bench.sources["scores"]["blimp"]["items"])
 """
 
 
+@pytest.mark.slow
 def test_a_campaign_needs_no_network_and_no_cache(write_campaign, pairs, tmp_path):
     file = write_campaign((EXACT, "checkpoints = [0]\n" + entry("blimp", pairs, items=10)))
     home = tmp_path / "home"

@@ -60,9 +60,9 @@ def open_bench(write_campaign, tmp_path, project_root):
     def build(*pairs, architecture=None):
         torch.set_num_threads(1)
         tiny = project_root / "collect" / "bases" / "tiny"
-        steps = ("checkpoints = [0, 2, 4]", "checkpoints = [0, 16, 32, 48]\nstep_rows = 4")
+        steps = ("checkpoints = [0, 2, 4]", "checkpoints = [0, 8, 16, 24]\nstep_rows = 4")
         rows = ("val_rows = 8", "val_rows = 8\nval_subsets = [4]\nleaked_rows = 8")
-        scored = ("checkpoints = [0, 4]", "checkpoints = [0, 48]")
+        scored = ("checkpoints = [0, 4]", "checkpoints = [0, 24]")
         changes = [steps, rows, scored, ("[grid]", "[defaults]\nbatch_rows = 4\n[grid]")]
         if architecture:
             torch.manual_seed(0)
@@ -85,6 +85,7 @@ def runs_of(configs):
     return [Run(config, seed % 2) for seed, config in enumerate(configs)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
 def test_every_run_of_a_pack_has_the_losses_that_peft_alone_gives(open_bench, architecture):
     """Ranks, scales, dropout, clipping, batch sizes, decay, seeds and rows differ in one pack."""
@@ -137,6 +138,7 @@ def test_layers_below_the_adapted_ones_stay_as_they_are(open_bench):
     assert {name.split(".")[2] for name in names} == {"1"}
 
 
+@pytest.mark.slow
 def test_where_steps_are_updates_a_larger_batch_sees_more_rows(open_bench):
     bench = open_bench(
         ("step_rows = 4", 'step_rows = 4\nsteps_are = "updates"'), architecture="llama"
@@ -149,8 +151,8 @@ def test_where_steps_are_updates_a_larger_batch_sees_more_rows(open_bench):
             for name in LOSSES:
                 assert row[name] == pytest.approx(expected[name], abs=1e-5)
         last = ours.rows()[-1]
-        assert last["step"] == 48
-        assert last["tokens_seen"] / 48 / rows == pytest.approx(20, abs=5)
+        assert last["step"] == 24
+        assert last["tokens_seen"] / 24 / rows == pytest.approx(20, abs=5)
     assert bench.campaign.fidelity.unit == "updates"
     packs = plan(dataclasses.replace(bench.campaign, grid={"batch_rows": (4, 8)}), "packed", 4)
     assert [len(task.runs) for task in packs if task.kind == "runs"] == [1, 1, 1, 1]
@@ -188,6 +190,7 @@ def test_what_pads_a_small_rank_stays_zero(open_bench, monkeypatch):
         assert layer.b[0, :, :2].any()
 
 
+@pytest.mark.slow
 def test_what_a_run_gives_does_not_follow_from_its_company(open_bench):
     bench = open_bench()
     config = {"rank": 3, "lr": 3e-2, "dropout": 0.1}  # chaotic: one ulp would show
@@ -197,6 +200,7 @@ def test_what_a_run_gives_does_not_follow_from_its_company(open_bench):
     assert without_measured(among) == without_measured(alone)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lr", [1e18, 1e30])
 def test_a_run_that_breaks_leaves_the_others_as_they_are_to_the_bit(open_bench, lr):
     bench = open_bench()
@@ -212,6 +216,7 @@ def test_a_run_that_breaks_leaves_the_others_as_they_are_to_the_bit(open_bench, 
         assert ours.rows()[-1]["status"] == "ok"
 
 
+@pytest.mark.slow
 def test_a_pack_repeats_and_leaves_the_base_as_it_was(open_bench):
     bench = open_bench()
     before = {name: p.clone() for name, p in bench.base.named_parameters()}
@@ -224,14 +229,15 @@ def test_a_pack_repeats_and_leaves_the_base_as_it_was(open_bench):
     assert not any(p.requires_grad for p in after.values())
 
 
+@pytest.mark.slow
 def test_small_steps_add_up_to_a_large_batch(open_bench):
     """16 rows in four steps of 4 give the update that 16 rows at once give."""
     large = ("batch_rows = 4", "batch_rows = 16")
     four = open_bench(large)
     once = open_bench(
         ("step_rows = 4", "step_rows = 16"),
-        ("[0, 16, 32, 48]", "[0, 4, 8, 12]"),
-        ("[0, 48]", "[0, 12]"),
+        ("[0, 8, 16, 24]", "[0, 2, 4, 6]"),
+        ("[0, 24]", "[0, 6]"),
         large,
     )
     run = [Run({"rank": 4, "lr": 1e-3}, 0)]
@@ -242,6 +248,7 @@ def test_small_steps_add_up_to_a_large_batch(open_bench):
             assert row["val_loss"] == pytest.approx(expected["val_loss"], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_bf16_base_is_trained_and_its_adapter_not_rounded(open_bench):
     bench = open_bench()
     runs = [Run({"rank": 4, "lr": 1e-3}, 0)]
@@ -253,6 +260,7 @@ def test_a_bf16_base_is_trained_and_its_adapter_not_rounded(open_bench):
     assert all(a["val_loss"] > b["val_loss"] for a, b in pairwise(rounded[1:]))
 
 
+@pytest.mark.slow
 def test_a_pack_that_does_not_fit_is_halved(open_bench, monkeypatch):
     bench = open_bench()
     runs = runs_of([{"rank": 4, "lr": lr} for lr in (1e-3, 2e-3, 3e-3)])
@@ -305,6 +313,7 @@ ERRORS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", sorted(PLACES))
 def test_a_lack_of_memory_is_an_outcome_wherever_it_happens(open_bench, monkeypatch, place):
     """The call that fails is the first large one, or one in the midst of wrapping or merging."""
@@ -333,6 +342,7 @@ def test_a_lack_of_memory_is_an_outcome_wherever_it_happens(open_bench, monkeypa
     assert without_measured(train(bench, run)[0]) == whole
 
 
+@pytest.mark.slow
 def test_a_rank_beyond_the_memory_ends_as_an_outcome(open_bench):
     """Under a true limit of address space, in a fork: what is measured is the system's refusal."""
     bench = open_bench()
@@ -365,6 +375,7 @@ def test_an_evaluation_too_large_for_the_memory_ends_its_run(open_bench, monkeyp
     assert record.rows()[2]["tokens_seen"] == record.rows()[3]["tokens_seen"]
 
 
+@pytest.mark.slow
 def test_a_pack_whose_evaluation_does_not_fit_is_halved(open_bench, monkeypatch):
     bench, real, calls = open_bench(), Workbench.evaluate, []
 

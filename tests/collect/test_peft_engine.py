@@ -44,6 +44,7 @@ def without_measured(record):
     return [{k: v for k, v in row.items() if k not in MEASURED} for row in record.rows()]
 
 
+@pytest.mark.slow
 def test_a_run_repeats_and_leaves_the_base_as_it_was(bench):
     before = {name: p.clone() for name, p in bench.base.named_parameters()}
     run = Run({"rank": 4, "lr": 1e-2}, 0)
@@ -96,6 +97,7 @@ def test_the_loss_is_that_of_transformers(bench):
     assert row_losses(bench.base, rows, bench.pad).numpy() == pytest.approx(alone, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_exact_match_is_what_greedy_decoding_gives(open_bench):
     bench = open_bench(
         ("checkpoints = [0, 2, 4]", "checkpoints = [0, 60]"),
@@ -131,6 +133,7 @@ def test_exact_match_is_what_greedy_decoding_gives(open_bench):
     assert list(ours == 1.0) == right
 
 
+@pytest.mark.slow
 def test_a_run_that_breaks_is_a_row_with_its_cost(open_bench):
     bench = open_bench(("lr = [1e-3, 1e-2]", "lr = [1e-3, 1e30]"))
     rows = train_run(bench, Run({"rank": 4, "lr": 1e30}, 0)).rows()
@@ -185,6 +188,7 @@ def test_losses_on_parts_of_the_rows_are_those_of_the_parts(open_bench):
     assert untrained["leaked_val_loss"] == pytest.approx(leaked, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_leaked_rows_are_learned_faster_than_held_out_ones(open_bench):
     bench = open_bench(
         ("val_rows = 8", "val_rows = 40\nleaked_rows = 16"),
@@ -196,6 +200,7 @@ def test_leaked_rows_are_learned_faster_than_held_out_ones(open_bench):
     assert last["leaked_val_loss"] < last["val_loss"] - 0.5
 
 
+@pytest.mark.slow
 def test_the_first_runs_keep_the_loss_of_every_validation_row(open_bench):
     bench = open_bench(('version = "0.0.1"', 'version = "0.0.1"\nper_example_runs = 1'))
     first, second = bench.campaign.runs()[:2]

@@ -62,6 +62,7 @@ def comparable(out):
     return frame_to_parquet(frame.drop(columns=measured + checkout))
 
 
+@pytest.mark.slow
 def test_a_node_that_is_killed_costs_its_task_alone(cluster, write_campaign, tmp_path):
     nodes, lost = cluster
     file, out = write_campaign(*LONGER), tmp_path / "ray"
@@ -128,6 +129,7 @@ for table in ("tcp", "tcp6"):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="listening sockets: Linux alone")
 def test_a_cluster_that_is_started_is_this_machine_s_alone():
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # sockets: short paths

@@ -223,6 +223,7 @@ def test_distillation_is_zero_for_the_teacher_itself():
     assert distillation(logits, logits.flip(0), 4.0) > 0
 
 
+@pytest.mark.slow
 def test_training_lowers_the_losses_and_follows_from_its_seed(base):
     training = Training(batch_rows=4, lr=3e-3, temperature=1.0)
     trainer = Trainer(Skeletons(base), WHOLE, training, rows_of(8), 2)

@@ -60,6 +60,7 @@ def alter(folder, change):
     Table.write(folder, dataclasses.replace(table.metadata, table_sha256=digest), frame)
 
 
+@pytest.mark.slow
 def test_a_table_agrees_with_itself_and_a_changed_one_is_caught(collect, verify, monkeypatch):
     file, folder = collect("peft")
     status, out, err = verify(folder, "--campaign", file, "--rows", 9, "--json")
@@ -100,6 +101,7 @@ def test_a_table_agrees_with_itself_and_a_changed_one_is_caught(collect, verify,
     assert verdict.count("; ") == 1
 
 
+@pytest.mark.slow
 def test_packed_runs_are_trained_packed(collect, verify):
     file, folder = collect("packed", ("lr = [1e-3, 1e-2]", "lr = [1e-2]"))
     status, out, _ = verify(folder, "--campaign", file, "--rows", 2, "--json", "--seed", 3)
@@ -237,6 +239,7 @@ def test_a_campaign_is_found_from_any_folder(tmp_path, monkeypatch):
         find_campaign("lora-nan")
 
 
+@pytest.mark.slow
 def test_without_torch_the_extra_is_named(collect):
     file, folder = collect("peft", ("lr = [1e-3, 1e-2]", "lr = [1e-2]"))
     program = (

@@ -150,6 +150,7 @@ def test_an_objective_that_is_missing_somewhere_is_named(fitted, monkeypatch):
     assert found["verdict"] == "the check cannot be made: t: val_loss was not measured"
 
 
+@pytest.mark.slow
 def test_the_check_alone_is_made_again_and_the_models_stay(fitted, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(module, "OPTIMIZERS", ("random", "sobol"))
     table, surrogate = fitted
@@ -278,6 +279,7 @@ def noise_after_a_curve():
     return make_table(pd.DataFrame(rows), space, fidelities=(axis,))
 
 
+@pytest.mark.slow
 def test_a_common_curve_is_no_knowledge_of_configurations(quick):
     surrogate = fit(noise_after_a_curve(), folds=4, extrapolate=False)
     assert surrogate.quality["targets"]["val_loss"]["all"]["r2"] > 0.95

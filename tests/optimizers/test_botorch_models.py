@@ -119,6 +119,7 @@ def test_a_running_trial_is_known_as_far_as_its_noise_allows():
     assert _conditioned(covariance, 1, 1e9) == pytest.approx(np.array([[1.0]]), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_every_fifth_trial_is_in_full_and_the_others_mostly_not():
     problem = toy_sphere()
     best = []

@@ -40,6 +40,7 @@ def valley(x):
     return float((100 * (y[1:] - y[:-1] ** 2) ** 2 + (1 - y[:-1]) ** 2).sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", [bowl, valley])
 def test_differential_evolution_is_as_good_as_scipy_s(function):
     budget, seeds = 600, range(40)

@@ -120,6 +120,7 @@ def measure(out, *arguments):
     return [line.partition(":")[0] for line in done.stdout.splitlines()]
 
 
+@pytest.mark.slow
 def test_the_script_measures_what_it_is_told_and_keeps_the_rest(tmp_path):
     out = tmp_path / "seconds.json"
     assert measure(out, "--only", "random", "asha", "--seeds", "2") == ["random", "asha"]

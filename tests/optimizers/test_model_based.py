@@ -369,6 +369,7 @@ def corner(config):
     return told(x**2 + y**2, memory=0.8 - x - y)
 
 
+@pytest.mark.slow
 def test_cei_ends_at_the_best_feasible_point():
     found = []
     for seed in range(3):
@@ -385,6 +386,7 @@ def test_cei_ends_at_the_best_feasible_point():
     assert min(found) >= 0.32
 
 
+@pytest.mark.slow
 def test_cei_is_better_than_gp_behind_a_barrier():
     def regret(name):
         best = []

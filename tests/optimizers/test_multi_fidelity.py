@@ -1,6 +1,7 @@
 """Methods along a fidelity axis: their rungs, who is promoted, and what they save."""
 
 import math
+from functools import cache
 from statistics import fmean
 
 import numpy as np
@@ -23,6 +24,11 @@ from hpobench_llm.space import Float, Space
 METHODS = tuple(name for name, entry in list_optimizers().items() if entry.fidelity)
 SPACE = Space((Float("x", 0.0, 1.0),))
 NINE = (Fidelity(name="epoch", unit="epochs", values=(1, 3, 9)),)
+
+
+def slow(*names):
+    """Return the names of all methods, of which some are marked `slow`."""
+    return [pytest.param(n, marks=pytest.mark.slow) if n in names else n for n in METHODS]
 
 
 def made(name, fidelities=NINE, budget=1000, seed=0):
@@ -128,7 +134,7 @@ def test_asha_by_stopping_goes_on_up_to_the_quantile_of_the_rung(seed):
     assert len(rungs[9]) > 5
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", slow("mf-kg"))
 def test_what_failed_is_never_trained_on(name):
     method = made(name)
     asked = [method.ask() for _ in range(9)]
@@ -177,23 +183,25 @@ def test_synchronous_methods_wait_for_the_last_trials_of_a_rung():
     assert method.ask().resumes == 0
 
 
-@pytest.mark.parametrize("name", METHODS)
-@pytest.mark.parametrize("workers", [1, 4])
-def test_more_configurations_are_tried_for_the_same_steps(name, workers):
+@cache
+def regret(name, workers, seeds):
     budget = {"step": 8 * 30}
     problem = ToyBenchmark("s", toy_sphere().space)
     optimum = problem.optimum("val_loss")[1]
+    regrets = []
+    for seed in range(seeds):
+        frame = replay(problem, name, budget=budget, seed=seed, workers=workers).to_frame()
+        assert frame["step"].sum() >= 8 * 30 - 100
+        regrets.append(frame.loc[frame["step"] == 8, "val_loss"].min() - optimum)
+    return fmean(regrets)
 
-    def regret(method):
-        found = []
-        for seed in range(3 if name in ("mf-kg", "asha-cqr") else 10):  # these take long
-            frame = replay(problem, method, budget=budget, seed=seed, workers=workers).to_frame()
-            assert frame["step"].sum() >= 8 * 30 - 100
-            found.append(frame.loc[frame["step"] == 8, "val_loss"].min() - optimum)
-        return fmean(found)
 
+@pytest.mark.parametrize("name", slow("mf-kg", "asha-cqr", "asha-bore", "moasha"))
+@pytest.mark.parametrize("workers", [1, 4])
+def test_more_configurations_are_tried_for_the_same_steps(name, workers):
     # 1/step is the same for all configurations: the lowest rung ranks as the full one does.
-    assert regret(name) < regret("random")
+    seeds = {"mf-kg": 2, "asha-cqr": 3, "asha-bore": 4}.get(name, 10)  # a model takes long
+    assert regret(name, workers, seeds) < regret("random", workers, seeds)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -203,7 +211,7 @@ def test_a_benchmark_without_fidelities_is_refused(name):
             made(name, fidelities)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", slow("mf-kg", "asha-cqr"))
 def test_every_step_is_paid_once(name):
     frame = replay("toy-sphere", name, budget={"step": 400}, seed=1, workers=3).to_frame()
     resumed = frame.dropna(subset="resumes")
@@ -236,6 +244,7 @@ def test_the_model_learns_the_last_value_of_a_configuration_whatever_its_rung(na
     assert asha.history.losses.tolist() == [0.3, 0.1, 0.9, 0.9]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["asha-bore", "asha-cqr", "bohb"])
 def test_a_model_asks_for_better_configurations_than_chance(name):
     pytest.importorskip("lightgbm")

@@ -70,6 +70,7 @@ REPLAY = """
 """
 
 
+@pytest.mark.slow
 def test_a_plug_in_is_listed_replayed_and_studied_like_any_other(tmp_path):
     install(tmp_path, "my-dist", {"mine": "mine:Mine"}, mine=GOOD)
     (tmp_path / "s.toml").write_text(
@@ -137,6 +138,7 @@ def test_nothing_is_imported_before_it_is_asked_for(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_a_broken_plug_in_breaks_nothing_else(tmp_path):
     modules = {
         "raises": "raise RuntimeError('no licence')",
@@ -273,6 +275,7 @@ def test_what_a_plug_in_does_to_what_it_is_told_changes_no_record(tmp_path):
     assert out == "True Mine\n"
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_beside_a_plug_in_that_fails_late(tmp_path):
     body = "    def learn(self, trial, e): self.told = 1 / (3 - trial.number)\n"
     text = f"{textwrap.dedent(GOOD)}\n{body}"

@@ -206,6 +206,7 @@ def test_normal_scores_are_those_of_ranks_whatever_the_scale():
     )
 
 
+@pytest.mark.slow
 def test_quantile_transfer_draws_by_what_the_sources_say():
     rising = [source(n, [x * s for x in range(10)]) for n, s in (("a", 1.0), ("b", 1000.0))]
     first = [asked("quantile-transfer", rising, 1, seed=s)[0] for s in range(40)]

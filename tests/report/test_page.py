@@ -191,6 +191,7 @@ def test_names_are_escaped_everywhere() -> None:
     assert charts_of(page)[0]["rows"][0]["name"] in (NASTY, "nomad")
 
 
+@pytest.mark.slow
 def test_equal_inputs_give_equal_bytes(tmp_path: Path) -> None:
     written = [
         write_report(
@@ -420,6 +421,7 @@ def test_the_contents_lead_to_every_part() -> None:
     assert links == [f"#{heading}" for heading in headings]
 
 
+@pytest.mark.slow
 def test_the_critical_difference_picture_stands_first() -> None:
     for benchmarks in (("toy",), ("toy", "second")):
         page = page_of(benchmarks=benchmarks)

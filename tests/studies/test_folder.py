@@ -427,6 +427,7 @@ def spoilt(rng, frame):
     )
 
 
+@pytest.mark.slow
 def test_what_a_stranger_writes_with_fitting_sums_is_read_or_named(tmp_path, monkeypatch):
     rng = random.Random(6)
     out = write(tmp_path / "out")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from hpobench_llm.collect.executors.garbage import spared
 from hpobench_llm.collect.executors.signals import StopSignals
 from hpobench_llm.collect.executors.work import Job, check_shards, claimed
 from hpobench_llm.collect.families import family_of
@@ -35,7 +36,7 @@ def collect_here(
         on_step(number)
 
     trained = 0
-    with stop.deferred(), Claims(job.ledger.storage.lock_file) as claims:
+    with spared(), stop.deferred(), Claims(job.ledger.storage.lock_file) as claims:
         job.ledger.open(bench.header(job.pack_size))
         check_shards(job)
         for task in claimed(job.tasks, job.ledger, claims):

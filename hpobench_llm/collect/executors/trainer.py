@@ -3,6 +3,7 @@
 A worker hands its records back: the process that deals out the tasks alone writes the ledger.
 """
 
+import gc
 from typing import TypeVar, cast
 
 from hpobench_llm.collect.campaign.plan import Task
@@ -30,6 +31,7 @@ class Trainer:
         """Load everything; returns what `campaign.json` says of it."""
         family = family_of(self._campaign)
         self._bench = family.open(self._campaign, self._file, self._device, self._trust)
+        gc.freeze()  # this process is ours, and none of that is garbage before it ends
         return self._bench.header(self._pack_size)
 
     def train(self, task: Task) -> list[RunRecord]:

@@ -83,6 +83,7 @@ def finished(out):
     return len(list((out / "ledger").glob("*.json")))
 
 
+@pytest.mark.slow
 def test_a_campaign_of_widths_is_killed_continued_and_used(write, tmp_path, capsys):
     file, out = write(), tmp_path / "out"
     command = [sys.executable, "-m", "hpobench_llm.cli.collect", str(file), "--out", str(out)]

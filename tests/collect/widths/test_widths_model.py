@@ -188,6 +188,7 @@ def test_the_first_update_moves_hidden_weights_by_their_own_rate():
         assert float(moved) == pytest.approx(rate, rel=1e-3), name
 
 
+@pytest.mark.slow
 def test_activations_are_flat_over_the_width_under_mup_and_grow_without():
     """The coordinate check of Yang et al.: sizes after a few updates, over 16 times the width."""
     shape = Model(layers=1, head_size=8, mlp_ratio=2, context_tokens=12, base_width=16)

@@ -1,0 +1,35 @@
+"""The methods whose search for a trial takes longest, with shorter ones: for tests of the rest."""
+
+from hpobench_llm.optimizers.catalogue import ENTRIES
+from hpobench_llm.optimizers.model_based.ehvi import Ehvi
+from hpobench_llm.optimizers.model_based.optuna_gp import Gps, GPSampler
+from hpobench_llm.optimizers.model_based.turbo import Turbo
+
+
+class ShorterGps(Gps):
+    """Climbs from 3 of 256 points."""
+
+    entry = ENTRIES["gps"]
+
+    def sampler(self) -> GPSampler:
+        shorter = GPSampler(seed=self.seed)
+        shorter._n_preliminary_samples, shorter._n_local_search = 256, 3
+        shorter._n_qmc_samples_qei = shorter._n_qmc_samples_ehvi = 32
+        return shorter
+
+
+class ShorterTurbo(Turbo):
+    """Draws a fifth of the candidates."""
+
+    entry = ENTRIES["turbo"]
+    candidates = 100
+
+
+class ShorterEhvi(Ehvi):
+    """Draws less, and climbs once, by 6 steps."""
+
+    entry = ENTRIES["ehvi"]
+    draws, near, samples, starts, steps = 100, 30, 32, 1, 6
+
+
+SHORTER = {"gps": ShorterGps, "turbo": ShorterTurbo, "ehvi": ShorterEhvi}

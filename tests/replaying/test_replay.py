@@ -168,8 +168,8 @@ hpobench_llm.replay("toy-bowl", optimizer, budget=25, seed=4, workers=2).save(pa
 """
 
 
-# That each optimizer repeats its trials elsewhere is its contract; here the replays of some do, and
-# those of three whose contract is tested on shorter searches.
+# That each optimizer repeats its trials elsewhere is its contract; here some replays do, and those
+# of three whose contract is tested on shorter searches.
 COSTLY = [pytest.param(name, marks=pytest.mark.slow) for name in ("ehvi", "gps", "turbo")]
 SOME = ["random", "nomad", "asha-stopping", "moasha", "tpe-optuna", *COSTLY]
 

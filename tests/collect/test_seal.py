@@ -1,5 +1,6 @@
 """From a ledger to a table: costs of runs alone, losses of rows, seeds that differ, and gaps."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -23,17 +24,35 @@ CHANGES = (
 )
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Return a function that trains a campaign, once: its bench, and the folder of its ledger."""
+    first = []
+
+    def once(campaign, file):
+        if not first:
+            torch.set_num_threads(1)
+            out = tmp_path_factory.mktemp("trained")
+            bench = prepare(campaign, file, torch.device("cpu"))
+            ledger = Ledger(open_storage(out), campaign.identity())
+            ledger.open(bench.header())
+            for task in plan(campaign, "packed", 4):
+                ledger.append(task, engine(task.engine)(bench, task.runs, lambda _: None))
+            first.extend((bench, out))
+        return first
+
+    return once
+
+
 @pytest.fixture
-def collected(write_campaign, tmp_path):
+def collected(write_campaign, tmp_path, trained):
     """A ledger of all tasks of a campaign in which one configuration has three seeds."""
-    torch.set_num_threads(1)
     file = write_campaign(*CHANGES)
     campaign = read_campaign(file)
-    bench = prepare(campaign, file, torch.device("cpu"))
+    bench, folder = trained(campaign, file)
+    shutil.copytree(folder, tmp_path / "out")
     ledger = Ledger(open_storage(tmp_path / "out"), campaign.identity())
     ledger.open(bench.header())
-    for task in plan(campaign, "packed", 4):
-        ledger.append(task, engine(task.engine)(bench, task.runs, lambda _: None))
     ledger.refresh()
     return campaign, ledger, bench
 

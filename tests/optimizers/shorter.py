@@ -1,8 +1,10 @@
 """The methods whose search for a trial takes longest, with shorter ones: for tests of the rest."""
 
+from optuna.samplers import GPSampler
+
 from hpobench_llm.optimizers.catalogue import ENTRIES
 from hpobench_llm.optimizers.model_based.ehvi import Ehvi
-from hpobench_llm.optimizers.model_based.optuna_gp import Gps, GPSampler
+from hpobench_llm.optimizers.model_based.optuna_gp import Gps
 from hpobench_llm.optimizers.model_based.turbo import Turbo
 
 

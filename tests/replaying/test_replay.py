@@ -168,8 +168,13 @@ hpobench_llm.replay("toy-bowl", optimizer, budget=25, seed=4, workers=2).save(pa
 """
 
 
-# That every optimizer repeats its trials elsewhere is its contract; here the replays of some do.
-@pytest.mark.parametrize("name", ["random", "nomad", "asha-stopping", "moasha", "tpe-optuna"])
+# That each optimizer repeats its trials elsewhere is its contract; here some replays do, and those
+# of three whose contract is tested on shorter searches.
+COSTLY = [pytest.param(name, marks=pytest.mark.slow) for name in ("ehvi", "gps", "turbo")]
+SOME = ["random", "nomad", "asha-stopping", "moasha", "tpe-optuna", *COSTLY]
+
+
+@pytest.mark.parametrize("name", SOME)
 def test_equal_arguments_give_equal_bytes_in_another_process(tmp_path, name):
     here = replay("toy-bowl", name, budget=25, seed=4, workers=2)
     one = here.save(tmp_path / "one.parquet").read_bytes()

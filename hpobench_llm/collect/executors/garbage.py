@@ -9,8 +9,8 @@ from contextlib import contextmanager
 def spared() -> Iterator[None]:
     """Exempt what is there from collections of garbage inside: libraries, the base, the data.
 
-    A run begins with one, for the sake of its peak of memory, and torch alone makes it take a
-    quarter of a second. Nothing changes where something is exempt already.
+    A run begins with one, for the sake of its peak of memory; with torch, transformers and peft
+    loaded it takes 0.4 s. Nothing changes where something is exempt already.
     """
     if gc.get_freeze_count():
         yield

@@ -1,5 +1,6 @@
 """Trials of a live study as TensorBoard's events: a folder a replay, its trials as steps."""
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
@@ -47,7 +48,8 @@ class TensorBoard:
             return
         try:
             if name not in self._writers:
-                self._writers[name] = self._make(str(self._folder / name))
+                place, suffix = str(self._folder / name), f".{time.time_ns()}"
+                self._writers[name] = self._make(place, filename_suffix=suffix)
             writer = self._writers[name]
             for key, value in scalars.items():
                 writer.add_scalar(key, value, step)

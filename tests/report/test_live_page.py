@@ -68,6 +68,7 @@ def test_a_tracker_that_is_not_installed_names_its_extra(
     assert not (tmp_path / "t").exists()
 
 
+@pytest.mark.slow
 def test_tensorboard_has_every_trial_once(tmp_path):
     pytest.importorskip("tensorboardX")
     for start in range(2):

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from hpobench_llm.artefacts import write_atomically
 from hpobench_llm.metrics import Metric
@@ -66,12 +68,13 @@ def write_live_page(
     shown = []
     for number, problem in enumerate(problems):
         mine = [row for row in rows if row["benchmark"] == problem.name]
+        best = best_of(problem, mine)
         shown.append(
             Shown(
                 problem,
                 f"benchmark-{number}",
-                mine[::-1],
-                best_of(problem, mine),
+                [*map(_short, mine[::-1])],
+                best and _short(best),
                 figures.of(_curves(problem, mine), None),
             )
         )
@@ -96,6 +99,15 @@ def best_of(problem: Problem, rows: Sequence[Row]) -> Row | None:
         key=lambda row: problem.metric.to_loss(float(row[problem.metric.name])),
         default=None,
     )
+
+
+def _short(row: Row) -> Row:
+    """Return a row whose fractions have four digits."""
+    shortened = dict(row)
+    for name, text in row.items():
+        with suppress(ValueError):
+            shortened[name] = text if text.isdecimal() else f"{float(text):.4g}"
+    return shortened
 
 
 def _curves(problem: Problem, rows: Sequence[Row]) -> Picture | None:
@@ -125,6 +137,7 @@ def _curves(problem: Problem, rows: Sequence[Row]) -> Picture | None:
                 label=None if optimizer in named else optimizer,
             )
             named.add(optimizer)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set(xlabel="trials that have ended", ylabel=label(name, problem.metric.unit))
         axes.legend()
         caption = f"{title}, a line a replay ({len(lines)})."

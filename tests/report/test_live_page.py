@@ -23,7 +23,7 @@ def row(trial: int, value: str, status: str = "ok", best: str = "") -> dict[str,
         "lr": "0.001",
         "status": status,
         "score_toy": value,
-        "cost_seconds": "1.5",
+        "cost_seconds": "1.23456789",
         "best": best,
     }
 
@@ -39,9 +39,10 @@ def test_a_page_has_the_best_by_its_direction_and_loads_itself_while_it_runs(tmp
     assert "<dd>0.5 share of items</dd>" in page
     assert 'http-equiv="refresh"' in page
     assert "<svg" in page
+    assert ">1.235<" in page
     assert "<b>" not in page
     assert "<script" not in page
-    assert page.index(rows[2]["time"]) < page.index(rows[0]["time"])
+    assert page.index("2026-01-01 00:00:02") < page.index("2026-01-01 00:00:00")
     write_live_page(path, "Own", [problem], rows[:1], trials=float("nan"), running=False)
     page = path.read_text()
     assert "1 trials have ended." in page

@@ -20,7 +20,7 @@ OUT := out
 
 .venv/tested: .venv/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt \
-		--editable '.[configspace,dehb,gguf,hub,import,lm-eval,optunahub,publish,ray]' \
+		--editable '.[configspace,dehb,gguf,hub,import,lm-eval,optunahub,publish,ray,tensorboard]' \
 		--group test --group lint --group docs
 	touch $@
 

@@ -18,15 +18,17 @@ SECONDS_BETWEEN_LINES = 60.0
 
 
 class Progress:
-    """Counts to `total`; use as a context manager."""
+    """Counts to `total` from what was done `before`; use as a context manager."""
 
-    def __init__(self, total: int, label: str) -> None:
-        self.total, self.label, self.done = total, label, 0
+    def __init__(self, total: int, label: str, before: int = 0) -> None:
+        self.total, self.label, self.done = total, label, before
         self._started = self._last_line = time.monotonic()
         self._bar: Any = None
         with self._giving_up():
             if sys.stderr is not None and sys.stderr.isatty():
-                self._bar = tqdm(total=total, desc=label, file=sys.stderr, leave=True)
+                self._bar = tqdm(
+                    total=total, initial=before, desc=label, file=sys.stderr, leave=True
+                )
 
     def advance_to(self, done: int, text: str = "", total: int | None = None) -> None:
         """Show that `done` of `total` are finished, with a short text; `total` may change."""

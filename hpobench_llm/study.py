@@ -1,6 +1,7 @@
 """A study in Python: who competes on what, run into a folder, and what came of it."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from hpobench_llm.optimizers.base import Optimizer
 from hpobench_llm.optimizers.registry import name_of
 from hpobench_llm.progress import Progress
 from hpobench_llm.report.compare import Result, compare
+from hpobench_llm.report.live_study import LiveStudy
 from hpobench_llm.spec import parse_spec
 from hpobench_llm.studies.checks import checked, read_study
 from hpobench_llm.studies.execution import run_study
@@ -100,8 +102,10 @@ class Study:
 
         Args:
             out: the folder.
-            processes: how many replays run at a time; None: one a core.
-            progress: tell on stderr what will be compared, and how far it is.
+            processes: how many replays run at a time; None: one a core, of a study that trains
+                one.
+            progress: tell on stderr what will be compared, and how far it is; of a study that
+                trains on its page too.
 
         Raises:
             SpecError: the folder holds a study that this one does not go on from.
@@ -127,15 +131,18 @@ class Study:
 
 def _run_and_tell(study: OpenStudy, out: Path, processes: int | None) -> None:
     total = len(study.spec.cells())
-    with Progress(total, study.spec.name) as shown_progress:
+    with ExitStack() as stack:
+        live = stack.enter_context(LiveStudy(study, out)) if study.spec.trains else None
+        shown_progress = stack.enter_context(Progress(total, study.spec.name))
         outcome = run_study(
             study,
             out,
             processes=processes,
             on_done=lambda done, _, text: shown_progress.advance_to(done, text),
             on_note=say,
+            on_wait=live.look if live else lambda: None,
         )
-    for line in outcome.lines(total, out)[1:]:
+    for line in [*outcome.lines(total, out)[1:], *(live.lines() if live else [])]:
         say(line)
 
 

@@ -80,3 +80,31 @@ def test_the_version(capsys):
     with pytest.raises(SystemExit, match="0"):
         collect_grid(["--version"])
     assert capsys.readouterr().out == f"collect-grid {__version__}\n"
+
+
+@pytest.mark.slow
+def test_a_live_study_runs_as_it_stands_on_data_of_ones_own(here, capsys):
+    pytest.importorskip("torch")
+    rows = [f'{{"prompt": "{n} and 1?", "completion": "{n + 1}"}}\n' for n in range(600)]
+    (here / 'rows "1".jsonl').write_text("".join(rows))
+    assert main(["init", "live", "own.toml", "--data", 'rows "1".jsonl']) == 0
+    said = capsys.readouterr()
+    assert said.out.split() == ["own-model.toml", "own.toml"]
+    assert "then: hpobench-llm replay own.toml --out own" in said.err
+    text = (here / "own.toml").read_text()
+    (here / "own.toml").write_text(text.replace("budget = 20", "budget = 2"))
+    assert main(["replay", "own.toml", "--out", "own"]) == 0
+    for name in ("trials.csv", "progress.html", "live/own-model/best/adapter_config.json"):
+        assert (here / "own" / name).is_file()
+    assert main(["replay", "own.toml", "--out", "own", "--tensorboard", "own.toml"]) == 2
+    for option, words in (("--base", "no such folder"), ("--data", "no such file")):
+        assert main(["init", "live", "other.toml", option, "none"]) == 2
+        assert f"{option} none: {words}" in capsys.readouterr().err
+    assert main(["init", "live", "own.toml"]) == 2
+    assert not (here / "other-model.toml").exists()
+
+
+def test_what_follows_a_live_study_is_refused_on_a_table(here, capsys):
+    assert main(["init", "study", "mine.toml"]) == 0
+    assert main(["replay", "mine.toml", "--out", "mine", "--tensorboard", "tb"]) == 2
+    assert "follow a study with a live benchmark" in capsys.readouterr().err

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -14,9 +15,11 @@ import pandas as pd
 from hpobench_llm.artefacts import canonical_json, sha256_of_text
 from hpobench_llm.benchmarks.base import Benchmark, FidelityValues
 from hpobench_llm.benchmarks.cells import COST, TOKENS, Cells
-from hpobench_llm.collect.campaign.plan import Task
+from hpobench_llm.benchmarks.live_crew import LiveCrew
+from hpobench_llm.benchmarks.live_runs import LiveRuns, Source
 from hpobench_llm.collect.campaign.spec import Run
 from hpobench_llm.collect.families import family_of, read_campaign
+from hpobench_llm.collect.record import RunRecord
 from hpobench_llm.collect.trust import Trust
 from hpobench_llm.errors import (
     ConfigurationError,
@@ -25,8 +28,9 @@ from hpobench_llm.errors import (
     UnknownNameError,
 )
 from hpobench_llm.evaluation import STATUSES, Evaluation
-from hpobench_llm.metrics import select
+from hpobench_llm.metrics import objective_of, select
 from hpobench_llm.space import Configuration
+from hpobench_llm.tables.columns import COSTS
 
 
 class LiveBenchmark(Benchmark):
@@ -36,7 +40,7 @@ class LiveBenchmark(Benchmark):
     integer from 0 up is the one seed to train with, whether the campaign names it or not. A run
     is trained to its end whichever fidelity is asked for, since its learning rate follows from
     the last step; its cost is that up to the fidelity. Runs are trained one at a time, so that
-    what else was asked for changes no number.
+    what else was asked for changes no number. `kept_in` keeps them, and the best adapter.
 
     The metrics are pure: on one device with one set of library versions, equal arguments train
     equal runs. The costs are measured, so another process finds other ones.
@@ -79,6 +83,8 @@ class LiveBenchmark(Benchmark):
                 error.distribution, error.extra, "a live benchmark"
             ) from None
         recipe = self.campaign.identity().recipe_sha256
+        self._source = Source(self.campaign, file, self._engine, device, trust)
+        self._runs = LiveRuns(self._source, self._bench)
         made_of = [recipe, self._bench.sources, self.seeds]
         self.sha256 = sha256_of_text(canonical_json(made_of))
         untrained = pd.DataFrame([self._bench.untrained])
@@ -87,7 +93,40 @@ class LiveBenchmark(Benchmark):
         named = family.columns(self.campaign, self._bench.untrained)
         columns = {column.name: column.described() for column in named}
         self._measures = {name: c.unit for name, c in columns.items() if c.measure}
-        self._runs: dict[str, pd.DataFrame] = {}
+
+    def kept_in(self, folder: str | Path, objective: str = "") -> Self:
+        """Return this benchmark with its runs kept in a folder, where other processes find them.
+
+        A run is there as soon as it has ended, and is never trained again. `best/` has the adapter
+        of the best one, in PEFT's format, and `best.json`, which says what it is.
+
+        Args:
+            folder: it is made, or holds runs of this campaign.
+            objective: the metric by which the best is chosen, at the last checkpoint; by default
+                the campaign's own.
+
+        Raises:
+            LedgerError: the folder holds another campaign's runs, or cannot be used.
+            UnknownNameError: there is no such metric.
+        """
+        (metric,) = select(self.metrics, [objective or objective_of(self.metrics).name], self.name)
+        made = self._other()
+        made._runs = LiveRuns(self._source, self._bench, Path(folder), metric, made._is_feasible)
+        return made
+
+    @property
+    def kept(self) -> bool:
+        """Whether its runs are kept in a folder."""
+        return self._runs.folder is not None
+
+    def crew(self, count: int) -> LiveCrew:
+        """Return processes that train the trials of one replay at the same time."""
+        return LiveCrew(self._runs, count)
+
+    def runs_of(self, config: Mapping[str, object], seed: int | None) -> list[Run]:
+        """Return the runs that an answer is made of."""
+        canonical = self.space.canonical(config)
+        return [Run(canonical, s) for s in self._seeds(seed)]
 
     def query(
         self,
@@ -99,9 +138,8 @@ class LiveBenchmark(Benchmark):
     ) -> Evaluation:
         """Train one configuration. See `Benchmark.query`."""
         wanted = select(self.metrics, metrics or self.metrics, self.name)
-        canonical = self.space.canonical(config)
         level = self._level(fidelity)
-        rows = pd.concat([self._rows(Run(canonical, s)) for s in self._seeds(seed)])
+        rows = pd.concat([self._rows(run) for run in self.runs_of(config, seed)])
         positions = np.zeros(len(rows), dtype=np.intp)
         columns = list(self.metrics), list(self._measures)
         cells = Cells(rows, positions, 1, self.fidelities, *columns)
@@ -133,12 +171,16 @@ class LiveBenchmark(Benchmark):
         )
 
     def _rows(self, run: Run) -> pd.DataFrame:
-        if run.run_id not in self._runs:
-            (record,) = self._bench.run(Task("runs", self._engine, (run,)), lambda _: None)
-            rows = pd.DataFrame(record.rows()).assign(seed=run.seed, **record.constants)
-            absent = [n for n in (*self.metrics, *self._measures) if n not in rows.columns]
-            self._runs[run.run_id] = rows.assign(**dict.fromkeys(absent, np.nan))
-        return self._runs[run.run_id]
+        record = self._runs.record(run)
+        rows = pd.DataFrame(record.rows()).assign(seed=run.seed, **record.constants)
+        absent = [n for n in (*self.metrics, *self._measures) if n not in rows.columns]
+        return rows.assign(**dict.fromkeys(absent, np.nan))
+
+    def _is_feasible(self, record: RunRecord) -> bool:
+        last = {**record.constants, **record.checkpoints[-1].values}
+        last[COST] = sum(float(last.get(name, 0.0) or 0.0) for name in COSTS)
+        measured = {name: float(last.get(name, math.nan)) for name in self.measures()}
+        return all(excess <= 0 for excess in self._excesses(measured).values())
 
     def _seeds(self, seed: int | None) -> tuple[int, ...]:
         if seed is None:

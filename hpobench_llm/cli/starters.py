@@ -12,7 +12,9 @@ from hpobench_llm.locate import shipped
 NEXT = {
     "study": "hpobench-llm replay {file} --out {stem}",
     "campaign": "collect-grid {file} --out {stem} --dry-run",
+    "live": "hpobench-llm replay {file} --out {stem}",
 }
+MODEL = "{stem}-model"  # the campaign beside a live study
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -20,14 +22,27 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     init = commands.add_parser(
         "init",
         help="write a commented file to start from",
-        description="Write a commented file to start from: a study, a campaign, or the spec of an "
-        "import, which is proposed from a CSV file of yours.",
+        description="Write a commented file to start from: a study, a campaign, a study that "
+        "tunes a model of your own, or the spec of an import, which is proposed from a CSV file "
+        "of yours.",
     )
-    kinds = init.add_subparsers(dest="kind", required=True, metavar="study|campaign|import")
-    for kind in NEXT:
-        one = kinds.add_parser(kind, help=f"a {kind} that runs as it stands")
+    kinds = init.add_subparsers(dest="kind", required=True, metavar="study|campaign|live|import")
+    for kind, what in (("study", "a study"), ("campaign", "a campaign")):
+        one = kinds.add_parser(kind, help=f"{what} that runs as it stands")
         one.add_argument("file", type=Path, nargs="?", metavar="FILE.toml", help=f"{kind}.toml")
         one.set_defaults(run=_start)
+    live = kinds.add_parser(
+        "live",
+        help="tune a model of your own",
+        description="Write a study that tunes LoRA's settings on a model and data of your own, "
+        "and beside it the campaign that says what is trained. Both run as they stand.",
+    )
+    live.add_argument("file", type=Path, nargs="?", metavar="FILE.toml", help="live.toml")
+    live.add_argument(
+        "--base", type=Path, metavar="DIR", help="the model: config.json, *.safetensors, tokenizer"
+    )
+    live.add_argument("--data", type=Path, metavar="ROWS.jsonl", help="what it is to learn")
+    live.set_defaults(run=_start_live)
     bring = kinds.add_parser("import", help="a spec for a CSV file of tuning results")
     bring.add_argument("csv", type=Path, metavar="RUNS.csv")
     bring.add_argument("file", type=Path, nargs="?", metavar="FILE.toml", help="beside the CSV")
@@ -37,16 +52,46 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _start(options: argparse.Namespace) -> int:
     """Write a study or a campaign, with its own name in it."""
     file: Path = options.file or Path(f"{options.kind}.toml")
-    if file.exists():
-        raise HpobenchError(f"{file}: exists and is not overwritten; name another file")
-    template = resources.files("hpobench_llm") / "starters" / f"{options.kind}.toml"
-    content = template.read_text(encoding="utf-8")
-    words = {"file": str(file), "stem": file.stem, "base": str(shipped("collect/bases/tiny"))}
-    for word, text in words.items():
-        content = content.replace(f"{{{word}}}", text.replace("\\", "\\\\").replace('"', '\\"'))
+    _write(file, options.kind, {"base": str(shipped("collect/bases/tiny"))})
+    return _say_next(options.kind, file)
+
+
+def _start_live(options: argparse.Namespace) -> int:
+    """Write a live study, and the campaign that it trains."""
+    file: Path = options.file or Path("live.toml")
+    campaign = file.with_name(f"{MODEL.format(stem=file.stem)}.toml")
+    base: Path = options.base or shipped("collect/bases/tiny")
+    if not base.is_dir():
+        raise HpobenchError(f"--base {base}: no such folder")
+    if options.data is not None and not options.data.is_file():
+        raise HpobenchError(f"--data {options.data}: no such file")
+    source = "generated_tasks = 800" if options.data is None else 'path = "{data}"'
+    words = {"base": str(base.resolve()), "data": str(Path(options.data or "").resolve())}
+    for path in (file, campaign):
+        _refuse_if_there(path)
+    _write(campaign, "live-model", words, source=source)
+    _write(file, "live", {"campaign": str(campaign)})
+    return _say_next("live", file)
+
+
+def _write(file: Path, template: str, words: dict[str, str], source: str = "") -> None:
+    """Write a file from its template, in which `words` are texts; `source` is TOML itself."""
+    _refuse_if_there(file)
+    text = resources.files("hpobench_llm") / "starters" / f"{template}.toml"
+    content = text.read_text(encoding="utf-8").replace("{source}", source)
+    for word, value in {"file": str(file), "stem": file.stem, **words}.items():
+        content = content.replace(f"{{{word}}}", value.replace("\\", "\\\\").replace('"', '\\"'))
     write_atomically(file, content)
     print(file)
-    say(f"Edit it, then: {NEXT[options.kind].format(file=file, stem=file.stem)}")
+
+
+def _refuse_if_there(file: Path) -> None:
+    if file.exists():
+        raise HpobenchError(f"{file}: exists and is not overwritten; name another file")
+
+
+def _say_next(kind: str, file: Path) -> int:
+    say(f"Edit it, then: {NEXT[kind].format(file=file, stem=file.stem)}")
     return 0
 
 

@@ -2,12 +2,18 @@
 
 import argparse
 import json
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hpobench_llm.artefacts import make_folder
 from hpobench_llm.console import say
 from hpobench_llm.errors import HpobenchError
 from hpobench_llm.progress import Progress
+
+if TYPE_CHECKING:
+    from hpobench_llm.report.live_study import LiveStudy
+    from hpobench_llm.studies.study import OpenStudy
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -22,13 +28,23 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     replay.add_argument("study", type=Path, metavar="STUDY.toml")
     replay.add_argument("--out", type=Path, required=True, metavar="DIR")
     replay.add_argument(
-        "--processes", type=int, metavar="N", help="replays at a time; default: one a core"
+        "--processes",
+        type=int,
+        metavar="N",
+        help="replays at a time; default: one a core, of a study that trains one",
     )
     replay.add_argument("--executor", choices=("local", "ray"), default="local")
     replay.add_argument(
         "--address",
         metavar="HOST:PORT",
         help="of a Ray cluster; default: this machine's, or one that is started",
+    )
+    live = replay.add_argument_group("of a study that trains (a live benchmark)")
+    live.add_argument(
+        "--tensorboard", type=Path, metavar="DIR", help="tell TensorBoard of each trial"
+    )
+    live.add_argument(
+        "--wandb", metavar="PROJECT", help="tell Weights & Biases; WANDB_MODE=offline works"
     )
     replay.set_defaults(run=_replay)
 
@@ -67,10 +83,23 @@ def _replay(options: argparse.Namespace) -> int:
         raise HpobenchError(f"--address {options.address} needs --executor ray")
     study = read_study(options.study)
     make_folder(options.out, "--out")
+    follows = study.spec.trains and options.executor == "local"
+    if not follows and (options.tensorboard or options.wandb):
+        raise HpobenchError(
+            "--tensorboard and --wandb follow a study with a live benchmark on this machine"
+        )
     total = len(study.spec.cells())
     for line in outlook(study):
         say(f"replay: {line}")
-    with Progress(total, f"replay {study.spec.name}") as progress:
+    with ExitStack() as stack:
+        live = stack.enter_context(_followed(study, options)) if follows else None
+        progress = stack.enter_context(Progress(total, f"replay {study.spec.name}"))
+
+        def look() -> None:
+            if live is not None:
+                live.look()
+                progress.advance_to(progress.done, live.best())
+
         outcome = run_study(
             study,
             options.out,
@@ -78,9 +107,30 @@ def _replay(options: argparse.Namespace) -> int:
             ray_address=(options.address or "auto") if options.executor == "ray" else None,
             on_done=lambda done, _, text: progress.advance_to(done, text),
             on_note=lambda text: say(f"replay: {text}"),
+            on_wait=look,
         )
     print("\n".join(outcome.lines(total, options.out)))
+    if live is not None:
+        print("\n".join(live.lines()))
     return 1 if outcome.failed else 0
+
+
+def _followed(study: "OpenStudy", options: argparse.Namespace) -> "LiveStudy":
+    """Return what follows a live study, with the trackers that were asked for."""
+    from hpobench_llm.report.live_study import LiveStudy, Tracker
+
+    trackers: list[Tracker] = []
+    if options.tensorboard is not None:
+        from hpobench_llm.adapters.tensorboard import TensorBoard
+
+        trackers.append(TensorBoard(options.tensorboard))
+    if options.wandb is not None:
+        from hpobench_llm.adapters.wandb import WeightsAndBiases
+
+        trackers.append(WeightsAndBiases(options.wandb, options.out))
+    live = LiveStudy(study, options.out, trackers)
+    say(f"replay: it trains; trials.csv and {live.page} grow while it runs")
+    return live
 
 
 def _compare(options: argparse.Namespace) -> int:

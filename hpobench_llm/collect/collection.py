@@ -274,11 +274,16 @@ class Collection:
     def _train(self, job: Job, stop: StopSignals, losses: list[str]) -> int:
         """Train the job's tasks with the executor that was chosen; returns how many runs."""
         options = self.options
-        with Progress(runs_of(self.tasks), f"collect {self.campaign.name}") as progress:
+        total, there = runs_of(job.tasks), runs_done(job.tasks, self.ledger)
+        if there:
+            self._note(f"{there} of {total} trainings are there, {total - there} are left")
+        with Progress(total, f"collect {self.campaign.name}", there) as progress:
 
             def on_look(text: str = "") -> None:
                 self.ledger.refresh()
-                progress.advance_to(runs_done(self.tasks, self.ledger), text)
+                best = _best(self.ledger)
+                text = ", ".join(filter(None, [text, best]))
+                progress.advance_to(runs_done(job.tasks, self.ledger), text)
 
             def on_task(records: list[RunRecord]) -> None:
                 on_look(_outcome(records[-1]))
@@ -326,11 +331,24 @@ class Collection:
 
 def _outcome(record: RunRecord) -> str:
     """Return how a run ended, with a loss, of validation rows where there is one."""
-    last = record.checkpoints[-1]
-    losses = sorted(
-        (name for name in last.values if "loss" in name), key=lambda name: "val" not in name
-    )
-    return last.status + "".join(f", {name} {last.values[name]:.3f}" for name in losses[:1])
+    return record.status + "".join(f", {name} {loss:.3f}" for name, loss in _loss(record))
+
+
+def _best(ledger: Ledger) -> str:
+    """Return the lowest such loss of the runs that ended ok; empty where there is none."""
+    sound = [record for record in ledger.records.values() if record.status == "ok"]
+    losses = [(loss, name) for record in sound for name, loss in _loss(record)]
+    if not losses:
+        return ""
+    loss, name = min(losses)
+    return f"best {name} {loss:.3f}"
+
+
+def _loss(record: RunRecord) -> list[tuple[str, float]]:
+    """Return the name and value of a run's loss in the end, of validation rows if it has one."""
+    last = record.checkpoints[-1].values
+    names = sorted((name for name in last if "loss" in name), key=lambda name: "val" not in name)
+    return [(name, last[name]) for name in names[:1]]
 
 
 def _check_out(out: Path) -> None:

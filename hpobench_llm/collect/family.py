@@ -7,7 +7,7 @@ A family is a module that holds `FAMILY`. It is found by the `kind` of a campaig
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 import pandas as pd
 
@@ -47,6 +47,18 @@ class Bench(Protocol):
         """Make the runs of a task; returns a record each, in their order.
 
         `on_step` is called often with any number; what it raises must end the task.
+        """
+
+
+@runtime_checkable
+class KeepingBench(Bench, Protocol):
+    """A bench whose runs learn something that can be kept and used."""
+
+    def run_and_keep(self, task: Task, on_step: OnStep, folder: Path) -> list[RunRecord]:
+        """Make the runs of a task, as `run`.
+
+        What a run that did not fail has learned is written to `folder/<run id>`, in a form that
+        others read, before this returns.
         """
 
 

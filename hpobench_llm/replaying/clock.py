@@ -9,7 +9,7 @@ without columns of seconds) takes one unit of time.
 import heapq
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -73,7 +73,9 @@ class Clock:
         objectives: Sequence[Metric],
         budget: Budget,
         rules: Rules,
+        on_done: Callable[[Run], None] = lambda _: None,
     ) -> None:
+        self._on_done = on_done
         self._benchmark, self._optimizer, self._rules = benchmark, optimizer, rules
         self._names = [metric.name for metric in objectives]
         self._budget, self._spent = budget, 0.0
@@ -105,24 +107,50 @@ class Clock:
             done = heapq.heappop(self._running)
             if self._budget.unit == SECONDS and done.finished > self._budget.amount:
                 break  # time is up for all that still runs: it would finish later still
-            self._now = done.finished
-            heapq.heappush(self._idle, done.worker)
-            self._done[done.trial.number] = done
-            started = time.perf_counter()
-            self._optimizer.tell(done.trial, done.evaluation)
-            done.optimizer_seconds += time.perf_counter() - started
+            self._tell(done)
+        return self._all_done()
+
+    def _tell(self, done: Run) -> None:
+        """Let the clock go to the end of a trial, and the optimizer learn of it."""
+        self._now = done.finished
+        heapq.heappush(self._idle, done.worker)
+        self._done[done.trial.number] = done
+        started = time.perf_counter()
+        self._optimizer.tell(done.trial, done.evaluation)
+        done.optimizer_seconds += time.perf_counter() - started
+        self._on_done(done)
+
+    def _all_done(self) -> list[Run]:
         if self._done:  # what it thought of before it ended belongs to the trial told last
             next(reversed(self._done.values())).optimizer_seconds += self._in_vain
         return list(self._done.values())
 
     def _begin(self) -> bool:
         """Begin the next trial; False if there is none now."""
+        suggestion = self._suggestion()
+        if suggestion is None:
+            return False
+        trial, before, seconds = suggestion
+        run = self._price(trial, self._answer(trial), before, seconds)
+        if self._overruns(run, before):
+            self._ended = True
+            return False
+        self._tried.append(trial.config)
+        run.worker = heapq.heappop(self._idle)
+        heapq.heappush(self._running, run)
+        return True
+
+    def _suggestion(self) -> tuple[Trial, Run | None, float] | None:
+        """Ask for a trial; returns what is to be run, what it resumes, and the asking's seconds.
+
+        None: the optimizer waits, or asks for no more.
+        """
         started = time.perf_counter()
         asked = self._optimizer.ask()
         seconds = time.perf_counter() - started
         if asked is None:
             self._in_vain += seconds
-            return False
+            return None
         if self._rules.count_optimizer_seconds:
             self._now += seconds
         config = self._benchmark.snap(
@@ -135,28 +163,21 @@ class Clock:
         if before is not None and before.trial.config != config:
             before = None  # it was not measured that far: the nearest one that was begins anew
         resumes = None if before is None else before.trial.number
-        trial = Trial(asked.number, config, asked.fidelity, resumes)
-        evaluation = self._benchmark.query(
-            config, fidelity=trial.fidelity, seed=self._rules.table_seed, metrics=self._names
+        seconds, self._in_vain = seconds + self._in_vain, 0.0
+        return Trial(asked.number, config, asked.fidelity, resumes), before, seconds
+
+    def _answer(self, trial: Trial) -> Evaluation:
+        return self._benchmark.query(
+            trial.config,
+            fidelity=trial.fidelity,
+            seed=self._rules.table_seed,
+            metrics=self._names,
         )
-        run = self._price(trial, evaluation, before, seconds + self._in_vain)
-        self._in_vain = 0.0
-        if self._overruns(run, before):
-            self._ended = True
-            return False
-        self._tried.append(config)
-        run.worker = heapq.heappop(self._idle)
-        heapq.heappush(self._running, run)
-        return True
 
     def _price(
         self, trial: Trial, evaluation: Evaluation, before: Run | None, seconds: float
     ) -> Run:
-        cost, tokens = evaluation.cost_seconds, evaluation.tokens
-        if before is not None and self._rules.checkpoint_seconds is not None:
-            added = np.maximum(0.0, cost - before.evaluation.cost_seconds)  # NaN stays NaN
-            cost = float(added) + self._rules.checkpoint_seconds
-            tokens = float(np.maximum(0.0, tokens - before.evaluation.tokens))
+        cost, tokens = self._cost(evaluation, before)
         return Run(
             finished=self._now + (UNKNOWN_COST if math.isnan(cost) else cost),
             order=len(self._asked),
@@ -169,6 +190,15 @@ class Clock:
             tokens=tokens,
             optimizer_seconds=seconds,
         )
+
+    def _cost(self, evaluation: Evaluation, before: Run | None) -> tuple[float, float]:
+        """Return the seconds and tokens of a trial, less what it resumes."""
+        cost, tokens = evaluation.cost_seconds, evaluation.tokens
+        if before is not None and self._rules.checkpoint_seconds is not None:
+            added = np.maximum(0.0, cost - before.evaluation.cost_seconds)  # NaN stays NaN
+            cost = float(added) + self._rules.checkpoint_seconds
+            tokens = float(np.maximum(0.0, tokens - before.evaluation.tokens))
+        return cost, tokens
 
     def _overruns(self, run: Run, before: Run | None) -> bool:
         unit = self._budget.unit

@@ -1,16 +1,18 @@
 """Replay an optimizer against a benchmark on the simulated clock."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from hpobench_llm.benchmarks.base import Benchmark
 from hpobench_llm.benchmarks.catalogue import load
+from hpobench_llm.benchmarks.live import LiveBenchmark
 from hpobench_llm.errors import ConfigurationError, OptimizerError
 from hpobench_llm.metrics import objective_of, select
 from hpobench_llm.optimizers.base import Optimizer
 from hpobench_llm.optimizers.registry import build, entry
 from hpobench_llm.replaying.budget import Budget
-from hpobench_llm.replaying.clock import Clock, Rules
+from hpobench_llm.replaying.clock import Clock, Rules, Run
+from hpobench_llm.replaying.live_clock import LiveClock
 from hpobench_llm.replaying.sources import sources_of
 from hpobench_llm.replaying.trajectory import Trajectory
 from hpobench_llm.space import Configuration, check_seed, is_number
@@ -29,6 +31,8 @@ def replay(
     table_seed: int | None = None,
     checkpoint_seconds: float | None = 0.0,
     count_optimizer_seconds: bool = False,
+    on_trial: Callable[[Trajectory], None] | None = None,
+    order: Sequence[int] = (),
 ) -> Trajectory:
     """Run one optimizer until its budget is spent and return its trajectory.
 
@@ -45,7 +49,8 @@ def replay(
         budget: how many trials, or an amount of another unit: `{"seconds": 3600}` of the simulated
             clock, `{"tokens": 1e6}`, or steps of a fidelity axis, `{"step": 4096}`. See `Budget`.
         seed: the optimizer's only source of randomness.
-        workers: how many trials run at a time on the simulated clock.
+        workers: how many trials run at a time on the simulated clock; on a live benchmark that
+            keeps its runs (`kept_in`) so many processes train at the same time.
         objectives: the metrics that the optimizer is told; the benchmark's own where none is
             named.
         initial: configurations that every optimizer has to try first, in full; they count.
@@ -57,6 +62,9 @@ def replay(
             draw, of a live benchmark a run that is trained with it.
         checkpoint_seconds: what it takes to resume a trial; None: it begins anew.
         count_optimizer_seconds: let the optimizer's own time pass on the clock.
+        on_trial: given each trial when it has ended, as a trajectory of one.
+        order: the trials that ended first, when this replay with several processes was begun
+            before: see `LiveClock`.
 
     Example:
         >>> trajectory = replay("lora-nano", "random", budget=20, seed=0)
@@ -101,11 +109,19 @@ def replay(
         sources=sources_of(benchmark, sources, chosen),
         constraints=benchmark.constraints,
     )
+    name = optimizer if isinstance(optimizer, str) else optimizer.__name__
+
+    def done(run: Run) -> None:
+        if on_trial is not None:
+            on_trial(Trajectory.of(benchmark, name, entry(optimizer), instance, [run]))
+
     try:
-        runs = Clock(benchmark, instance, chosen, allowed, rules).run()
+        if isinstance(benchmark, LiveBenchmark) and benchmark.kept and workers > 1:
+            runs = LiveClock(benchmark, instance, chosen, allowed, rules, done, order).run()
+        else:
+            runs = Clock(benchmark, instance, chosen, allowed, rules, done).run()
     finally:
         instance.close()
-    name = optimizer if isinstance(optimizer, str) else optimizer.__name__
     if not runs:
         raise OptimizerError(f"{name}: no trial was finished within the budget of {budget}")
     return Trajectory.of(benchmark, name, entry(optimizer), instance, runs)

@@ -15,6 +15,7 @@ from hpobench_llm.running.here import here
 from hpobench_llm.running.processes import in_processes
 from hpobench_llm.running.tasks import Answer
 from hpobench_llm.studies.folder import Folder
+from hpobench_llm.studies.live_folder import LiveFolder
 from hpobench_llm.studies.results import FAILURES, TRAJECTORIES
 from hpobench_llm.studies.runner import Runner
 from hpobench_llm.studies.study import Cell, OpenStudy, StudySpec
@@ -59,6 +60,7 @@ def run_study(
     ray_address: str | None = None,
     on_done: Callable[[int, int, str], None] = lambda *_: None,
     on_note: Callable[[str], None] = lambda _: None,
+    on_wait: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Run every replay that `out` does not hold yet, and merge all that are there.
 
@@ -70,11 +72,13 @@ def run_study(
     Args:
         study: the study; what it has open is not opened again.
         out: its folder. See `folder`.
-        processes: how many replays run at a time; None: one a core, here or of the cluster.
+        processes: how many replays run at a time; None: one a core, here or of the cluster, and
+            of a study that trains one in all.
         ray_address: run on the Ray cluster there, `auto`: on this machine's; None: in processes.
         on_done: told how many replays are done, of how many, and which one was last.
         on_note: told, in a line each, what is there, and what in `out` is damaged or of other code
             and runs again.
+        on_wait: called about twice a second while replays run here; what it raises ends all.
 
     Raises:
         SpecError: `out` holds a study that this one does not go on from; names the key.
@@ -98,15 +102,24 @@ def run_study(
                 else:
                     failed[cell] = f"not run: it hung for {HANGS} other seeds"
 
-        own = Runner(spec, folder.identity, study.modules)
+        live = None if ray_address is not None else LiveFolder.of(study, out)
+        if live is not None and missing and (problem := live.begin()):
+            on_note(problem)
+        own = Runner(spec, folder.identity, study.modules, live)
         imported = tuple(name for name in spec.optimizers if name not in spec.typed)
         runner = Runner(  # that other processes have, who know nothing else
-            replace(spec, optimizers=imported or spec.optimizers), folder.identity, study.modules
+            replace(spec, optimizers=imported or spec.optimizers),
+            folder.identity,
+            study.modules,
+            live,
         )
-        count = max(1, min(processes or os.cpu_count() or 1, len(missing)))
+        at_a_time = processes or (1 if spec.trains else os.cpu_count()) or 1
+        count = max(1, min(at_a_time, len(missing)))
         elsewhere = pending([cell for cell in missing if cell.optimizer not in spec.typed])
         answers = (
-            in_processes(elsewhere, runner.replay, count=count, timeout=spec.timeout)
+            in_processes(
+                elsewhere, runner.replay, count=count, timeout=spec.timeout, on_wait=on_wait
+            )
             if ray_address is None
             else _on_ray(elsewhere, runner, spec, processes, ray_address)
         )
@@ -125,6 +138,7 @@ def run_study(
                     failed[cell] = failure
                     hangs[cell.benchmark, cell.optimizer] += answer.hung
                 done += 1
+                on_wait()
                 on_done(done, total, f"{cell.optimizer} seed {cell.seed}")
         in_order = {cell: failed[cell] for cell in missing if cell in failed}
         folder.merge(in_order)

@@ -120,8 +120,6 @@ def _of_budgets(old: StudySpec, new: StudySpec) -> Iterator[tuple[str, str]]:
             f"{', '.join(planners)} plans with its number of trials, so its replays of "
             f"{mine.amount:g} are not how those of {others.amount:g} begin",
         )
-    if live := [name for name in old.benchmarks if kind_of(name, old.kind) == "live"]:
-        yield "budget", f"what the folder holds of {', '.join(live)} would be trained again"
     if old.count_optimizer_seconds:
         yield "budget", "with `count_optimizer_seconds` no replay is how a longer one begins"
 

@@ -4,6 +4,7 @@ import sys
 from dataclasses import dataclass, field
 
 from hpobench_llm.benchmarks.base import Benchmark
+from hpobench_llm.benchmarks.live import LiveBenchmark
 from hpobench_llm.errors import IntegrityError
 from hpobench_llm.metrics import select
 from hpobench_llm.optimizers.registry import build, entry
@@ -14,7 +15,8 @@ from hpobench_llm.replaying.replay import replay
 from hpobench_llm.replaying.sources import sources_of
 from hpobench_llm.replaying.trajectory import Trajectory, trials_to_parquet
 from hpobench_llm.studies.code import code_of
-from hpobench_llm.studies.study import NONE, Cell, StudySpec, kind_of
+from hpobench_llm.studies.live_folder import LiveFolder
+from hpobench_llm.studies.study import NONE, Cell, StudySpec
 
 
 def identity(spec: StudySpec, benchmarks: list[Benchmark]) -> dict[str, dict[str, str]]:
@@ -39,16 +41,18 @@ def reach(modules: str) -> None:
 
 @dataclass(slots=True)
 class Runner:
-    """Replays cells of one study; a benchmark is opened once, a live one for every replay.
+    """Replays cells of one study; a benchmark is opened once.
 
     `expected` is the `identity` that the study began with: another table, library or code in the
     process that runs a cell, on another machine perhaps, is an error. `modules` is the folder that
-    modules of optimizers are looked for in last: see `reach`.
+    modules of optimizers are looked for in last: see `reach`. `live` is where the runs and
+    trials of live benchmarks are kept.
     """
 
     spec: StudySpec
     expected: dict[str, dict[str, str]] | None = None
     modules: str = ""
+    live: LiveFolder | None = None
     _opened: dict[str, Benchmark] = field(default_factory=dict)
 
     def replay(self, cell: Cell) -> bytes:
@@ -63,6 +67,9 @@ class Runner:
     def _replay(self, cell: Cell) -> Trajectory:
         spec, benchmark = self.spec, self._open(cell.benchmark)
         checkpoint = spec.checkpoint_seconds
+        trials = None
+        if self.live is not None and isinstance(benchmark, LiveBenchmark):
+            trials = self.live.trials_of(cell, benchmark, spec.objectives_of(cell.benchmark)[0])
         return replay(
             benchmark,
             cell.optimizer,
@@ -75,6 +82,8 @@ class Runner:
             table_seed=spec.table_seed,
             checkpoint_seconds=None if checkpoint == NONE else checkpoint,
             count_optimizer_seconds=spec.count_optimizer_seconds,
+            on_trial=trials.add if trials else None,
+            order=trials.order if trials else (),
         )
 
     def in_full(self, cell: Cell) -> float:
@@ -116,8 +125,9 @@ class Runner:
         benchmark = self.spec.load(name)
         if self.expected is not None:
             self._compare(benchmark)
-        if kind_of(name, self.spec.kind) != "live":
-            self._opened[name] = benchmark
+        if self.live is not None and isinstance(benchmark, LiveBenchmark):
+            benchmark = self.live.keeping(benchmark, self.spec.objectives_of(name)[0])
+        self._opened[name] = benchmark
         return benchmark
 
     def _compare(self, benchmark: Benchmark) -> None:

@@ -49,10 +49,11 @@ class StudySpec:
         objective: the short form of `objectives` for one metric; `val_loss` if neither is given.
             It is `{}` from then on. Or the one metric by name of some benchmarks,
             `{lora-nano = "test_loss"}`, where those of the others are the `objectives`.
-        workers: how many trials run at a time on the simulated clock.
+        workers: how many trials run at a time, on the simulated clock; on a live benchmark in so
+            many processes.
         kind: that of all benchmarks (`table`, `surrogate` or `live`), or by name of some, where
-            the others are tables. A live benchmark is loaded, and so trained, anew for every
-            replay.
+            the others are tables. What a live benchmark trains is kept in the study's folder,
+            and no run is trained twice.
         allow_poor: take a surrogate too that did not pass its ranking check.
         constraints: bounds on what was measured, `{peak_memory_bytes = 2e9}`. See
             `Benchmark.constrained`.
@@ -151,6 +152,11 @@ class StudySpec:
     def typed(self) -> tuple[str, ...]:
         """The optimizers that this process alone knows: their classes were typed in."""
         return tuple(name for name in self.optimizers if name.startswith(f"{MAIN}:"))
+
+    @property
+    def trains(self) -> bool:
+        """Whether a benchmark is a live one."""
+        return any(kind_of(name, self.kind) == "live" for name in self.benchmarks)
 
     def cells(self) -> list[Cell]:
         """Return all replays, a seed of every optimizer after the other."""

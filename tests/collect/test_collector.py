@@ -8,7 +8,7 @@ import uuid
 
 import pytest
 
-from hpobench_llm import collect_grid
+from hpobench_llm import collect_grid, progress
 from hpobench_llm.cli.collect import main
 from hpobench_llm.collect.collection import Options, dry_run
 from hpobench_llm.collect.executors.work import claimed, runs_done
@@ -73,7 +73,7 @@ def test_collecting_is_a_function(write_campaign, tmp_path):
     rest = collect_grid(file, out, whole, on_note=told.append)
     assert (rest.done, rest.trained, rest.claimed) == (4, 2, 0)
     assert Table.load(out).metadata.table_sha256 == rest.table.metadata.table_sha256
-    assert told == []
+    assert told == ["2 of 4 trainings are there, 2 are left"]
 
 
 def test_options_that_cannot_be():
@@ -88,13 +88,18 @@ def test_options_that_cannot_be():
 
 
 @pytest.mark.slow
-def test_a_growing_grid_keeps_what_is_there(write_campaign, collect):
+def test_a_growing_grid_keeps_what_is_there(write_campaign, collect, tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
     small = ("rank = [2, 4]", "rank = [2]")
     _, out, _ = collect(write_campaign(small, *SMALL))
     assert "2 of 2 trainings, 2 of them now" in out
     # The packs are other ones now, but no run that is there is trained again.
-    _, out, _ = collect(write_campaign(*SMALL))
+    _, out, err = collect(write_campaign(*SMALL))
     assert "4 of 4 trainings, 2 of them now" in out
+    assert "2 of 4 trainings are there, 2 are left" in err
+    assert "collect mini: 2/4" in err
+    frame = Table.load(tmp_path / "out").frame.query("step == 4")
+    assert f"best val_loss {frame['val_loss'].min():.3f}" in err
 
 
 @pytest.mark.slow

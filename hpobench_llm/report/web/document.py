@@ -60,6 +60,7 @@ def document(
     contents: Sequence[tuple[str, str]],
     optimizers: Sequence[str] = (),
     mine: Collection[str] = (),
+    still: bool = False,
     **values: object,
 ) -> str:
     """Return a page.
@@ -70,9 +71,10 @@ def document(
         contents: id and text of what its list of contents leads to.
         optimizers: those that have a look of their own in its figures and tables.
         mine: those of them that are marked as the reader's own.
+        still: without scripts: its figures are drawings.
         values: what the template shows.
     """
-    vega = bundle()
+    vega = None if still else bundle()
     ours = "\n".join(_text(name) for name in SCRIPTS)
     scripts = [vega, ours] if vega else []
     return (

@@ -8,6 +8,7 @@ import torch
 from hpobench_llm.collect.campaign.spec import Run
 from hpobench_llm.collect.lora.bases.model import parameters_per_rank
 from hpobench_llm.collect.lora.data.batches import step_batches
+from hpobench_llm.collect.lora.engines.adapter import OnAdapter
 from hpobench_llm.collect.lora.engines.packed_adamw import PackedAdamW
 from hpobench_llm.collect.lora.engines.packed_lora import Pack
 from hpobench_llm.collect.lora.engines.record import Recorder, Tally
@@ -24,15 +25,19 @@ OnStep = Callable[[int], None]
 
 
 def train_pack(
-    bench: Workbench[LoraCampaign], runs: Sequence[Run], on_step: OnStep = lambda _: None
+    bench: Workbench[LoraCampaign],
+    runs: Sequence[Run],
+    on_step: OnStep = lambda _: None,
+    on_adapter: OnAdapter = lambda *_: None,
 ) -> list[RunRecord]:
     """Fine-tune runs together; returns a ledger record each, in their order.
 
+    `on_adapter` is given what each run that did not fail has learned in the end.
     Where the memory does not suffice the pack is halved, down to one run, which is then an
     outcome: `out_of_memory`.
     """
     try:
-        return _train(bench, runs, on_step)
+        return _train(bench, runs, on_step, on_adapter)
     except (RuntimeError, MemoryError) as error:
         if len(runs) == 1 or not is_out_of_memory(error):
             raise
@@ -42,12 +47,15 @@ def train_pack(
     return [
         record
         for part in (runs[:half], runs[half:])
-        for record in train_pack(bench, part, on_step)
+        for record in train_pack(bench, part, on_step, on_adapter)
     ]
 
 
 def _train(
-    bench: Workbench[LoraCampaign], runs: Sequence[Run], on_step: OnStep
+    bench: Workbench[LoraCampaign],
+    runs: Sequence[Run],
+    on_step: OnStep,
+    on_adapter: OnAdapter,
 ) -> list[RunRecord]:
     """Fine-tune runs together; of one run alone a lack of memory is the outcome, of more an error.
 
@@ -77,6 +85,7 @@ def _train(
                 if not exhausted(error):
                     raise
                 failure = "out_of_memory"
+            last = checkpoint == bench.campaign.checkpoints[-1]
             for recorder, k, trained in zip(
                 recorders, range(len(runs)), tally.read(), strict=True
             ):
@@ -86,6 +95,8 @@ def _train(
                     try:
                         with pack.only(k):
                             recorder.checkpoint(checkpoint, base, row)
+                        if last and not recorder.failure:
+                            on_adapter(runs[k], pack.adapter(k))
                         continue
                     except (RuntimeError, MemoryError) as error:
                         if not exhausted(error):

@@ -15,6 +15,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from hpobench_llm.collect.lora.bases.model import features, target_names
+from hpobench_llm.collect.lora.engines.adapter import named
 from hpobench_llm.collect.lora.hyperparameters import Hyperparameters
 from hpobench_llm.collect.lora.packs import rank_class
 from hpobench_llm.errors import SpecError
@@ -122,6 +123,17 @@ class Pack:
             if merge:
                 for layer, weight in zip(self.layers, kept, strict=True):
                     layer.base.weight, layer.merged = weight, False
+
+    def adapter(self, k: int) -> dict[str, torch.Tensor]:
+        """Return A and B of configuration `k`, of its own rank, by PEFT's names."""
+        rank = self.hypers[k].rank
+        return {
+            name: value
+            for (parent, child), layer in zip(self._places, self.layers, strict=True)
+            for name, value in named(
+                f"{parent}.{child}", layer.a[k, :rank], layer.b[k, :, :rank]
+            ).items()
+        }
 
     def dropped(self, x: torch.Tensor) -> torch.Tensor:
         """Return `(K, positions, features)` inputs with each configuration's own dropout."""

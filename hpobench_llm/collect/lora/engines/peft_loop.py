@@ -4,10 +4,12 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 
 import torch
+from peft import get_peft_model_state_dict
 
 from hpobench_llm.collect.campaign.spec import Run
 from hpobench_llm.collect.lora.bases.model import adapted, parameters_per_rank
 from hpobench_llm.collect.lora.data.batches import step_batches
+from hpobench_llm.collect.lora.engines.adapter import OnAdapter
 from hpobench_llm.collect.lora.engines.record import Recorder, Tally
 from hpobench_llm.collect.lora.engines.workbench import Workbench
 from hpobench_llm.collect.lora.mixture import shares_of
@@ -23,12 +25,21 @@ def train_runs(
     bench: Workbench[LoraCampaign],
     runs: Sequence[Run],
     on_step: Callable[[int], None] = lambda _: None,
+    on_adapter: OnAdapter = lambda *_: None,
 ) -> list[RunRecord]:
-    """Fine-tune runs one by one; returns a ledger record each."""
-    return [_train(bench, run, on_step) for run in runs]
+    """Fine-tune runs one by one; returns a ledger record each.
+
+    `on_adapter` is given what each run that did not fail has learned in the end.
+    """
+    return [_train(bench, run, on_step, on_adapter) for run in runs]
 
 
-def _train(bench: Workbench[LoraCampaign], run: Run, on_step: Callable[[int], None]) -> RunRecord:
+def _train(
+    bench: Workbench[LoraCampaign],
+    run: Run,
+    on_step: Callable[[int], None],
+    on_adapter: OnAdapter,
+) -> RunRecord:
     """Fine-tune a run; wherever its memory does not suffice, that is its outcome."""
     device, hyper = bench.device, bench.campaign.hyperparameters(run.config)
     trainable = hyper.rank * parameters_per_rank(bench.base, hyper)
@@ -48,6 +59,8 @@ def _train(bench: Workbench[LoraCampaign], run: Run, on_step: Callable[[int], No
                 on_step(checkpoint)  # an evaluation takes long: a signal is looked for before it
             trained = tally.read()[0] | meter.cost()
             recorder.checkpoint(checkpoint, model, trained, failure=failure)
+            if checkpoint == bench.campaign.checkpoints[-1] and not recorder.failure:
+                on_adapter(run, get_peft_model_state_dict(model))
     return recorder.record()
 
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 from hpobench_llm.collect.campaign.plan import Task
 from hpobench_llm.collect.campaign.spec import Run
 from hpobench_llm.collect.ledger.header import Header
+from hpobench_llm.collect.lora.engines.adapter import Adapter, OnAdapter, copied, write_adapter
 from hpobench_llm.collect.lora.engines.packed import train_pack
 from hpobench_llm.collect.lora.engines.peft_loop import train_runs
 from hpobench_llm.collect.lora.engines.workbench import Workbench
@@ -15,7 +17,7 @@ from hpobench_llm.collect.lora.spec import LoraCampaign
 from hpobench_llm.collect.record import Provenance, RunRecord
 
 OnStep = Callable[[int], None]
-Engine = Callable[[Workbench[LoraCampaign], Sequence[Run], OnStep], list[RunRecord]]
+Engine = Callable[[Workbench[LoraCampaign], Sequence[Run], OnStep, OnAdapter], list[RunRecord]]
 
 
 def engine(name: EngineName) -> Engine:
@@ -50,4 +52,18 @@ class LoraBench:
 
     def run(self, task: Task, on_step: OnStep) -> list[RunRecord]:
         """Train the runs of a task with its engine."""
-        return engine(cast("EngineName", task.engine))(self.workbench, task.runs, on_step)
+        return self._train(task, on_step, lambda *_: None)
+
+    def run_and_keep(self, task: Task, on_step: OnStep, folder: Path) -> list[RunRecord]:
+        """Train the runs, and write the adapter of each that did not fail to its own folder."""
+        learned: list[tuple[Run, Adapter]] = []
+        records = self._train(task, on_step, lambda run, a: learned.append((run, copied(a))))
+        bench = self.workbench
+        for run, adapter in learned:  # now that the base is as it was
+            hyper = bench.campaign.hyperparameters(run.config)
+            write_adapter(folder / run.run_id, bench.base, hyper, adapter)
+        return records
+
+    def _train(self, task: Task, on_step: OnStep, on_adapter: OnAdapter) -> list[RunRecord]:
+        train = engine(cast("EngineName", task.engine))
+        return train(self.workbench, task.runs, on_step, on_adapter)

@@ -1,0 +1,182 @@
+"""The runs of a live benchmark: each is trained once, and kept where a folder is given.
+
+In the folder lies a ledger, as of a collection, with the record of every run that has ended, and
+in `best/` what the best of them has learned. A process that is killed loses the runs that it was
+training. Processes may share the folder: what one trains, the others wait for.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpobench_llm.benchmarks.best_run import BestRun
+from hpobench_llm.collect.campaign.plan import Task
+from hpobench_llm.collect.campaign.spec import Campaign, Run
+from hpobench_llm.collect.executors.trainer import Trainer
+from hpobench_llm.collect.executors.work import Job
+from hpobench_llm.collect.family import Bench, KeepingBench
+from hpobench_llm.collect.ledger.claims import Claims
+from hpobench_llm.collect.ledger.ledger import Ledger
+from hpobench_llm.collect.ledger.storage import Folder
+from hpobench_llm.collect.record import RunRecord
+from hpobench_llm.collect.trust import Trust
+from hpobench_llm.console import say
+from hpobench_llm.errors import LedgerError
+from hpobench_llm.metrics import Metric
+
+LEARNED = "learned"  # the folder of adapters that are not judged yet
+SECONDS_BETWEEN_LOOKS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What runs are trained from: the campaign that `file` holds, by an engine, on a device."""
+
+    campaign: Campaign
+    file: Path
+    engine: str
+    device: str
+    trust: Trust
+
+
+class LiveRuns:
+    """The runs of one campaign.
+
+    Args:
+        source: what they are trained from.
+        bench: all that they share, ready in this process.
+        folder: where they are kept; None: in this process alone.
+        metric: by which the best is chosen.
+        feasible: whether a run may be the best.
+
+    Raises:
+        LedgerError: the folder holds another campaign's runs, or cannot be used.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        bench: Bench,
+        folder: Path | None = None,
+        metric: Metric | None = None,
+        feasible: Callable[[RunRecord], bool] = lambda _: True,
+    ) -> None:
+        self.source, self.folder = source, folder
+        self._bench, self._feasible = bench, feasible
+        self._records: dict[str, RunRecord] = {}
+        self._ledger: Ledger | None = None
+        self._best: BestRun | None = None
+        if folder is not None:
+            self._ledger = Ledger(Folder(folder), source.campaign.identity())
+            self._ledger.refresh()
+            if self._ledger.damaged:
+                say(f"{self._ledger.damage()}; their runs are trained again")
+            self._ledger.open(bench.header())
+            self._records = self._ledger.records
+            if metric is not None and isinstance(bench, KeepingBench):
+                self._best = BestRun(folder, metric)
+                self._judge_rest()
+
+    def task(self, run: Run) -> Task:
+        """Return the task that makes a run: runs are trained one at a time."""
+        return Task("runs", self.source.engine, (run,))
+
+    def known(self, run: Run) -> RunRecord | None:
+        """Return the record of a run that has ended, here or where the folder is shared."""
+        if run.run_id not in self._records and self._ledger is not None:
+            self._ledger.refresh()
+        return self._records.get(run.run_id)
+
+    def record(self, run: Run) -> RunRecord:
+        """Return the record of a run, which is trained if nobody has or does.
+
+        Raises:
+            LedgerError: it cannot be kept; what was finished before is.
+        """
+        while (record := self.known(run)) is None:
+            if self._ledger is None:
+                self.keep(self.task(run), train(self._bench, self.task(run), None))
+                continue
+            with Claims(self._ledger.storage.lock_file) as claims:
+                if claims.take(self.task(run)):
+                    if self.known(run) is None:  # it may have ended just before
+                        records = train(self._bench, self.task(run), self.folder)
+                        self.keep(self.task(run), records)
+                else:
+                    time.sleep(SECONDS_BETWEEN_LOOKS)
+        return record
+
+    def keep(self, task: Task, records: list[RunRecord]) -> None:
+        """Keep the records of a finished task, and what the run has learned if it is the best."""
+        if self._ledger is None:
+            self._records |= {record.run_id: record for record in records}
+            return
+        self._ledger.refresh()
+        if self._ledger.missing(task) is not None:  # the first that ended counts
+            self._ledger.append(task, records)
+        for record in records:
+            self._judge(record)
+
+    def trainer(self) -> "RunTrainer":
+        """Return what trains these runs in another process."""
+        if self._ledger is None:
+            raise LedgerError("runs that several processes train need a folder to be kept in")
+        source = self.source
+        job = Job(
+            campaign=source.campaign,
+            file=source.file,
+            tasks=(),
+            ledger=self._ledger,
+            device=source.device,
+            trust=source.trust,
+            pack_size=1,
+        )
+        return RunTrainer(job, source.device, self.folder)
+
+    def _judge_rest(self) -> None:
+        """Judge what runs have learned whose process was killed before it could."""
+        assert self.folder is not None
+        for path in sorted((self.folder / LEARNED).glob("*")):
+            if path.name in self._records:
+                self._judge(self._records[path.name])
+
+    def _judge(self, record: RunRecord) -> None:
+        if self._best is not None and self.folder is not None:
+            learned = self.folder / LEARNED / record.run_id
+            self._best.judge(record, learned, feasible=self._feasible(record))
+
+
+class RunTrainer(Trainer):
+    """Trains tasks in a process of its own, and writes what they learn into the folder."""
+
+    def __init__(self, job: Job, device: str, folder: Path | None) -> None:
+        super().__init__(job, device)
+        self._folder = folder
+
+    def train(self, task: Task) -> list[RunRecord]:
+        """Return the records of a task's runs; one without runs is a moment's rest."""
+        if not task.runs:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+            return []
+        assert self._bench is not None  # every worker opens before its first task
+        return train(self._bench, task, self._folder)
+
+
+def train(bench: Bench, task: Task, folder: Path | None) -> list[RunRecord]:
+    """Train a task's runs; what they learn goes into a folder, where there is one and they can.
+
+    Raises:
+        LedgerError: it cannot be written.
+    """
+    if folder is None or not isinstance(bench, KeepingBench):
+        return bench.run(task, lambda _: None)
+    try:
+        return bench.run_and_keep(task, lambda _: None, folder / LEARNED)
+    except OSError as error:
+        reason = error.strerror or (os.strerror(error.errno) if error.errno else str(error))
+        raise LedgerError(
+            f"{folder / LEARNED}: cannot be written: {reason}; what was finished before is kept: "
+            "make room and start again"
+        ) from None

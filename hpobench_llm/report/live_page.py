@@ -1,0 +1,144 @@
+"""The page of a live study while it runs: the best so far, and every trial."""
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from hpobench_llm.artefacts import write_atomically
+from hpobench_llm.metrics import Metric
+from hpobench_llm.report.canvas import WIDTH_INCHES, Picture, house_style, svg_of
+from hpobench_llm.report.looks import looks
+from hpobench_llm.report.web.document import Figures, document
+from hpobench_llm.report.words import label, words
+
+FILE = "progress.html"
+SECONDS_TO_RELOAD = 15
+Row = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A live benchmark as the page shows it: its metric, axes, and where its best adapter lies."""
+
+    name: str
+    metric: Metric
+    axes: tuple[str, ...]
+    best: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the page says of one benchmark: `rows` are its trials, the last to end first."""
+
+    problem: Problem
+    heading: str
+    rows: Sequence[Row]
+    best: Row | None
+    figure: object
+
+
+def write_live_page(
+    path: Path,
+    title: str,
+    problems: Sequence[Problem],
+    rows: Sequence[Row],
+    *,
+    trials: float,
+    running: bool,
+) -> None:
+    """Write the page, whole or not at all.
+
+    Args:
+        path: the file.
+        title: of the study.
+        problems: its live benchmarks.
+        rows: the trials in the order in which they ended, as text by column.
+        trials: how many there are to be; NaN: the budget counts something else.
+        running: let the page load itself again.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    figures = Figures()
+    shown = []
+    for number, problem in enumerate(problems):
+        mine = [row for row in rows if row["benchmark"] == problem.name]
+        best = best_of(problem, mine)
+        shown.append(
+            Shown(
+                problem,
+                f"benchmark-{number}",
+                [*map(_short, mine[::-1])],
+                best and _short(best),
+                figures.of(_curves(problem, mine), None),
+            )
+        )
+    text = document(
+        "live.html",
+        title=title,
+        contents=[(one.heading, one.problem.name) for one in shown],
+        still=True,
+        shown=shown,
+        done=len(rows),
+        trials=None if math.isnan(trials) else round(trials),
+        seconds=SECONDS_TO_RELOAD if running else 0,
+    )
+    write_atomically(path, text)
+
+
+def best_of(problem: Problem, rows: Sequence[Row]) -> Row | None:
+    """Return the trial with the best metric, None where none is ok."""
+    sound = [row for row in rows if row["status"] == "ok" and row[problem.metric.name]]
+    return min(
+        sound,
+        key=lambda row: problem.metric.to_loss(float(row[problem.metric.name])),
+        default=None,
+    )
+
+
+def _short(row: Row) -> Row:
+    """Return a row whose fractions have four digits."""
+    shortened = dict(row)
+    for name, text in row.items():
+        with suppress(ValueError):
+            shortened[name] = text if text.isdecimal() else f"{float(text):.4g}"
+    return shortened
+
+
+def _curves(problem: Problem, rows: Sequence[Row]) -> Picture | None:
+    """Draw the best so far of every replay over its trials."""
+    lines: dict[tuple[str, str], list[float]] = {}
+    for row in rows:
+        line = lines.setdefault((row["optimizer"], row["seed"]), [])
+        line.append(float(row["best"]) if row["best"] else math.nan)
+    if not any(math.isfinite(value) for line in lines.values() for value in line):
+        return None
+    name = words(problem.metric.name)
+    title = f"Best {name} so far on {problem.name}"
+    styles = looks(sorted({optimizer for optimizer, _ in lines}))
+    with house_style(title):
+        figure = Figure(figsize=(WIDTH_INCHES, 3.4))
+        axes = figure.add_axes((0.085, 0.14, 0.89, 0.83))
+        named: set[str] = set()
+        for (optimizer, _), line in lines.items():
+            colour, dashes = styles[optimizer]
+            axes.step(
+                range(1, len(line) + 1),
+                line,
+                where="post",
+                marker=".",
+                color=colour,
+                linestyle=dashes,
+                label=None if optimizer in named else optimizer,
+            )
+            named.add(optimizer)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set(xlabel="trials that have ended", ylabel=label(name, problem.metric.unit))
+        axes.legend()
+        caption = f"{title}, a line a replay ({len(lines)})."
+        return Picture(svg_of(figure, title), caption)

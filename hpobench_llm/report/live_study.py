@@ -1,0 +1,171 @@
+"""Follow a live study while it runs: its page, and what else is told of each trial."""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from hpobench_llm.benchmarks.live import LiveBenchmark
+from hpobench_llm.errors import HpobenchError
+from hpobench_llm.replaying.budget import EVALUATIONS
+from hpobench_llm.report.live_page import FILE, Problem, best_of, write_live_page
+from hpobench_llm.report.words import number
+from hpobench_llm.studies.joining import amount_of
+from hpobench_llm.studies.live_folder import LiveFolder
+from hpobench_llm.studies.study import OpenStudy
+from hpobench_llm.studies.trials_file import Row, read_rows
+
+SECONDS_BETWEEN_PAGES = 10.0
+
+
+class Tracker(Protocol):
+    """What is told of each trial, such as TensorBoard."""
+
+    def add(
+        self,
+        replay: str,
+        step: int,
+        hyperparameters: Mapping[str, float | str],
+        scalars: Mapping[str, float],
+        *,
+        is_new: bool,
+    ) -> None:
+        """Take the `step`-th trial of a replay to end, which `is_new` since this start."""
+
+    def close(self) -> None:
+        """Take no more."""
+
+
+class LiveStudy:
+    """Follows the trials that a study's processes write; use as a context manager.
+
+    Args:
+        study: a study with a live benchmark.
+        out: its folder.
+        trackers: told of each trial.
+    """
+
+    def __init__(self, study: OpenStudy, out: Path, trackers: Sequence[Tracker] = ()) -> None:
+        folder = LiveFolder.of(study, out)
+        if folder is None:
+            raise HpobenchError(f"{study.spec.name}: no benchmark is live; see `kind`")
+        spec = study.spec
+        self.page = out / FILE
+        self._file, self._title, self._trackers = folder.trials.path, spec.title, trackers
+        self._problems: dict[str, Problem] = {}
+        for name in spec.optimized:
+            benchmark = study.benchmark(name)
+            if isinstance(benchmark, LiveBenchmark):
+                metric = benchmark.metrics[spec.objectives_of(name)[0]]
+                axes = tuple(benchmark.space.names)
+                best = folder.place(benchmark.name) / "best"
+                self._problems[benchmark.name] = Problem(benchmark.name, metric, axes, best)
+        budget, replays = amount_of(spec), len(spec.optimizers) * spec.seeds
+        counts = budget.unit == EVALUATIONS
+        self._trials = budget.amount * replays * len(self._problems) if counts else math.nan
+        self._rows: list[Row] = []
+        self._size, self._drawn = -1, -math.inf
+        self._steps: Counter[str] = Counter()
+        self._told: set[tuple[str, ...]] = set()
+
+    def __enter__(self) -> "LiveStudy":
+        self._read(is_new=False)
+        self._draw(running=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._read(is_new=True)
+            self._draw(running=False)
+        finally:
+            for tracker in self._trackers:
+                tracker.close()
+
+    def look(self) -> None:
+        """Take what is new, and draw the page if the last one is old enough.
+
+        Raises:
+            HpobenchError: the page, or what a tracker writes, cannot be written.
+        """
+        self._read(is_new=True)
+        if len(self._rows) and time.monotonic() - self._drawn >= SECONDS_BETWEEN_PAGES:
+            self._draw(running=True)
+
+    def best(self) -> str:
+        """Return the best so far in a few words, of one benchmark; empty where none is."""
+        if len(self._problems) > 1:
+            return ""
+        (problem,) = self._problems.values()
+        best = best_of(problem, self._rows)
+        if best is None:
+            return f"{len(self._rows)} trials"
+        name = problem.metric.name
+        return f"{len(self._rows)} trials, best {name} {number(float(best[name]))}"
+
+    def lines(self) -> list[str]:
+        """Return where page, trials and the best adapters are, for people."""
+        adapters = [problem.best for problem in self._problems.values() if problem.best.is_dir()]
+        return [
+            f"trials: {self._file}",
+            f"page: {self.page}",
+            *(f"best adapter: {folder}" for folder in adapters),
+        ]
+
+    def _read(self, *, is_new: bool) -> None:
+        try:
+            size = self._file.stat().st_size
+        except OSError:
+            return  # no trial yet
+        if size == self._size:
+            return
+        try:
+            rows = read_rows(self._file)
+        except ValueError:  # the start sets it aside
+            return
+        self._size, self._rows = size, rows
+        for row in rows:
+            key = tuple(row.values())
+            if key not in self._told and row["benchmark"] in self._problems:
+                self._told.add(key)
+                self._tell(row, is_new=is_new)
+
+    def _tell(self, row: Row, *, is_new: bool) -> None:
+        problem = self._problems[row["benchmark"]]
+        replay = f"{row['benchmark']}-{row['optimizer']}-{row['seed']}"
+        step = self._steps[replay]
+        self._steps[replay] += 1
+        scalars = {
+            name: float(row[name])
+            for name in (problem.metric.name, "best", "cost_seconds")
+            if row[name]
+        }
+        hyperparameters = {axis: _plain(row[axis]) for axis in problem.axes}
+        for tracker in self._trackers:
+            tracker.add(replay, step, hyperparameters, scalars, is_new=is_new)
+
+    def _draw(self, *, running: bool) -> None:
+        self._drawn = time.monotonic()
+        rows = [row for row in self._rows if row["benchmark"] in self._problems]
+        try:
+            write_live_page(
+                self.page,
+                self._title,
+                [*self._problems.values()],
+                rows,
+                trials=self._trials,
+                running=running,
+            )
+        except OSError as error:
+            raise HpobenchError(
+                f"{self.page}: cannot be written: {error.strerror}; runs that have ended are "
+                "kept: make room and start again"
+            ) from None
+
+
+def _plain(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text

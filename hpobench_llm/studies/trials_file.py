@@ -1,0 +1,193 @@
+"""`trials.csv`: the trials on live benchmarks, a row each, written as soon as the trial has ended.
+
+A line is appended and flushed to disk at once; one that was cut short by a kill is taken off by
+the next start. A replay that begins again does not write its trials twice.
+"""
+
+import csv
+import math
+import os
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from io import StringIO
+from pathlib import Path
+
+from hpobench_llm.artefacts import write_atomically
+from hpobench_llm.errors import HpobenchError, SpecError
+from hpobench_llm.evaluation import STATUSES
+from hpobench_llm.metrics import Metric
+from hpobench_llm.replaying.columns import CONFIG, FIDELITY, METRIC
+from hpobench_llm.replaying.trajectory import Trajectory
+from hpobench_llm.studies.study import Cell
+
+FILE = "trials.csv"
+KEYS = ("benchmark", "optimizer", "seed", "trial")
+BEST = "best"  # of the first objective, in this replay, so far
+_BEFORE = ("time", *KEYS)
+_AFTER = ("cost_seconds", "finished_seconds", BEST)
+Row = dict[str, str]
+
+
+class TrialsFile:
+    """The trials of a study; several processes append to it.
+
+    Args:
+        path: the file.
+        columns: its columns, see `columns_of`.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        self.path, self.columns = path, list(columns)
+
+    def begin(self) -> str:
+        """Make the file, or go on with it, before anybody appends; returns what was wrong with it.
+
+        What is no such file is set aside as `trials.csv.damaged`. Columns may be added.
+
+        Raises:
+            HpobenchError: it cannot be written.
+        """
+        problem = ""
+        try:
+            rows: list[Row] = []
+            if self.path.exists():
+                try:
+                    rows = read_rows(self.path)
+                except ValueError as error:
+                    aside = self.path.with_name(f"{self.path.name}.damaged")
+                    self.path.replace(aside)
+                    problem = f"{self.path}: {error}; it was set aside as {aside.name}"
+            lines = [self.columns, *([row.get(c, "") for c in self.columns] for row in rows)]
+            text = _csv(lines)
+            if not self.path.exists() or self.path.read_text(encoding="utf-8") != text:
+                write_atomically(self.path, text)
+            with self.path.open("a"):
+                pass
+        except OSError as error:
+            raise self._unwritable(error) from None
+        return problem
+
+    def append(self, row: Row) -> None:
+        """Write a row and wait until it is on disk.
+
+        Raises:
+            HpobenchError: it cannot be written.
+        """
+        line = _csv([[row.get(column, "") for column in self.columns]]).encode()
+        try:
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            try:
+                written = os.write(descriptor, line)
+                if written < len(line):  # the disk is full: half a line is none
+                    os.truncate(descriptor, os.fstat(descriptor).st_size - written)
+                    os.write(descriptor, line)  # raises why
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: OSError) -> HpobenchError:
+        return HpobenchError(
+            f"{self.path}: cannot be written: {error.strerror}; runs that have ended are kept: "
+            "make room and start again"
+        )
+
+
+class TrialsOfReplay:
+    """Writes the trials of one replay, each once, with the best so far.
+
+    `order` has the numbers of the trials that are in the file, as they ended.
+    """
+
+    def __init__(self, file: TrialsFile, cell: Cell, benchmark: str, metric: Metric) -> None:
+        self._file, self._metric = file, metric
+        self._best = math.inf
+        mine = (benchmark, cell.optimizer, str(cell.seed))
+        rows = read_rows(file.path) if file.path.exists() else []
+        self._there = {
+            row["trial"]: row for row in rows if tuple(row[key] for key in KEYS[:3]) == mine
+        }
+        self.order = [int(number) for number in self._there]
+
+    def add(self, trial: Trajectory) -> None:
+        """Write a trial that has ended, unless it is there."""
+        row = _row(trial)
+        if row["status"] == "ok" and (value := row.get(self._metric.name, "")):
+            self._best = min(self._best, self._metric.to_loss(float(value)))
+        if math.isfinite(self._best):
+            row[BEST] = repr(self._metric.from_loss(self._best))
+        row = {name: row.get(name, "") for name in self._file.columns if name != "time"}
+        there = self._there.get(row["trial"], {})
+        if any(there.get(key) != value for key, value in row.items()):
+            self._file.append({"time": datetime.now(UTC).isoformat(timespec="seconds"), **row})
+
+
+def columns_of(
+    axes: Iterable[str], fidelities: Iterable[str], metrics: Iterable[str], path: object
+) -> list[str]:
+    """Return the columns of a file for trials with these hyperparameters, fidelities and metrics.
+
+    Raises:
+        SpecError: a name would stand for two columns.
+    """
+    own = [*dict.fromkeys(axes), *dict.fromkeys(fidelities), "status", *dict.fromkeys(metrics)]
+    columns = [*_BEFORE, *own, *_AFTER]
+    if twice := [name for name in dict.fromkeys(columns) if columns.count(name) > 1]:
+        raise SpecError(path, "benchmarks", f"{FILE} would have two columns called {twice[0]!r}")
+    return columns
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Return the whole rows of a file, of a trial that was written twice the last one.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no such file.
+    """
+    text = path.read_bytes()
+    return rows_of(text[: text.rfind(b"\n") + 1])
+
+
+def rows_of(content: bytes) -> list[Row]:
+    """Return the rows of whole lines, the first of which names the columns.
+
+    Raises:
+        ValueError: they are none of ours.
+    """
+    reader = csv.reader(StringIO(content.decode("utf-8"), newline=""), strict=True)
+    try:
+        lines = list(reader)
+    except csv.Error as error:
+        raise ValueError(f"no CSV: {error}") from None
+    if not lines:
+        return []
+    columns = lines[0]
+    if not {*_BEFORE, "status", *_AFTER} <= {*columns}:
+        raise ValueError(f"its columns are not those of {FILE}")
+    rows: dict[tuple[str, ...], Row] = {}
+    for line in lines[1:]:
+        row = dict(zip(columns, line, strict=False))
+        whole = len(line) == len(columns) and row["status"] in STATUSES
+        if not (whole and row["trial"].isdecimal()):
+            raise ValueError(f"a line that is no trial: {','.join(line)[:80]!r}")
+        rows[tuple(row[key] for key in KEYS)] = row
+    return [*rows.values()]
+
+
+def _row(trial: Trajectory) -> Row:
+    """Return a trial's columns as text; what is not known is empty."""
+    row: Row = {}
+    for column, value in trial.frame.iloc[0].items():
+        kind, _, name = str(column).partition(".")
+        inside = f"{kind}." in (CONFIG, FIDELITY, METRIC) and name
+        key = name if inside else str(column)
+        if inside or key in (*KEYS, "status", *_AFTER):
+            row[key] = "" if isinstance(value, float) and math.isnan(value) else str(value)
+    return row
+
+
+def _csv(lines: Iterable[Sequence[str]]) -> str:
+    stream = StringIO(newline="")
+    csv.writer(stream, lineterminator="\n").writerows(lines)
+    return stream.getvalue()

@@ -1,0 +1,168 @@
+"""A live study loses no training: killed, it goes on; the best adapter is there to be used."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+from hpobench_llm.benchmarks.best_run import BestRun
+from hpobench_llm.benchmarks.live import LiveBenchmark
+from hpobench_llm.cli import main
+from hpobench_llm.errors import ConfigurationError, LedgerError
+from hpobench_llm.replaying.replay import replay
+from tests.collect.test_live import RANGES
+
+STUDY = """
+name = "own"
+title = "Own"
+benchmarks = ["{campaign}"]
+kind = "live"
+optimizers = ["random"]
+seeds = 1
+table_seed = 0
+budget = {budget}
+workers = {workers}
+"""
+
+
+@pytest.fixture
+def file(write_campaign):
+    return write_campaign(RANGES)
+
+
+def write_study(file, budget=4, workers=1):
+    path = file.with_name("study.toml")
+    path.write_text(STUDY.format(campaign=file, budget=budget, workers=workers))
+    return path
+
+
+def ledger(out):
+    return {path.name: path.stat().st_mtime_ns for path in out.glob("live/mini/ledger/*.json")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["packed", "peft"])
+def test_the_best_adapter_loads_in_peft_and_has_its_loss(write_campaign, tmp_path, engine):
+    from peft import PeftModel
+
+    file = write_campaign()
+    live = LiveBenchmark(file, engine=engine, device="cpu").kept_in(tmp_path / "kept")
+    losses = [live.query({"rank": 4, "lr": lr}, seed=1).metrics["val_loss"] for lr in (1e-2, 1e-3)]
+    folder = tmp_path / "kept" / "best"
+    about = json.loads((folder / "best.json").read_text())
+    assert about["value"] == min(losses) == losses[0]  # the later one is worse and not kept
+    assert about["configuration"] == {"rank": 4, "lr": 1e-2}
+    assert (about["seed"], about["step"]) == (1, 4)
+    assert not list((tmp_path / "kept" / "learned").iterdir())
+    bench = live._bench.workbench
+    model = PeftModel.from_pretrained(bench.base, folder).eval()
+    assert abs(bench.losses.measure(model)[0]["val_loss"] - about["value"]) < 1e-5
+    again = LiveBenchmark(file, engine=engine, device="cpu").kept_in(tmp_path / "kept")
+    again._bench = None  # nothing is trained
+    assert again.query({"rank": 4, "lr": 1e-2}, seed=1).metrics["val_loss"] == losses[0]
+
+
+@pytest.mark.slow
+def test_what_diverged_or_exceeds_a_bound_is_never_the_best(write_campaign, tmp_path):
+    live = LiveBenchmark(write_campaign(), device="cpu")
+    bounded = live.constrained({"trainable_parameters": 1}).kept_in(tmp_path / "bounded")
+    bounded.query({"rank": 2, "lr": 1e-3}, seed=0)
+    assert not (tmp_path / "bounded" / "best").exists()
+    assert not list((tmp_path / "bounded" / "learned").iterdir())
+    wild = write_campaign(("lr = [1e-3, 1e-2]", "lr = [1e-3, 1e20]"))
+    broken = LiveBenchmark(wild, device="cpu").kept_in(tmp_path / "broken")
+    assert broken.query({"rank": 2, "lr": 1e20}, seed=0).status == "diverged"
+    assert not (tmp_path / "broken" / "best").exists()
+
+
+def test_a_best_run_outlives_a_kill_between_two_renames(tmp_path, write_campaign):
+    (tmp_path / ".best.old").mkdir()
+    (tmp_path / ".best.old" / "best.json").write_text("{}")
+    BestRun(tmp_path, LiveBenchmark(write_campaign(), device="cpu").metrics["val_loss"])
+    assert (tmp_path / "best" / "best.json").read_text() == "{}"
+    assert not (tmp_path / ".best.old").exists()
+
+
+@pytest.mark.slow
+def test_a_study_killed_in_a_training_goes_on_and_trains_nothing_twice(file, tmp_path, capfd):
+    study, out = write_study(file, budget=4), tmp_path / "out"
+    command = [sys.executable, "-m", "hpobench_llm", "replay", str(study), "--out", str(out)]
+    running = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(ledger(out)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(running.pid, signal.SIGKILL)  # the third is being trained, or is to be
+    running.wait()
+    time.sleep(1)  # its process ends with it
+    kept = ledger(out)
+    assert 2 <= len(kept) <= 4
+    with (out / "trials.csv").open("a") as stream:
+        stream.write("2026-01-01T00:00:00+00:00,mini,rand")  # as a kill leaves a line
+    assert main(["replay", str(study), "--out", str(out)]) == 0
+    said = capfd.readouterr().out
+    assert kept.items() <= ledger(out).items()
+    assert len(ledger(out)) == 4
+    assert f"best adapter: {out}/live/mini/best" in said
+    rows = pd.read_csv(out / "trials.csv")
+    assert rows["trial"].tolist() == [0, 1, 2, 3]
+    assert rows["best"].tolist() == rows["val_loss"].cummin().tolist()
+    frame = pd.read_parquet(out / "trajectories.parquet")
+    fresh = replay(
+        LiveBenchmark(file, device="cpu"), "random", budget=4, seed=0, table_seed=0
+    ).frame
+    for column in ("config_id", "metric.val_loss", "status"):
+        assert frame[column].tolist() == fresh[column].tolist()
+    assert "4 of 4 trials have ended" in (out / "progress.html").read_text()
+    # It grows, and what it has is kept.
+    study = write_study(file, budget=5)
+    kept = ledger(out)
+    assert main(["replay", str(study), "--out", str(out)]) == 0
+    assert kept.items() <= ledger(out).items()
+    assert pd.read_csv(out / "trials.csv")["trial"].tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.slow
+def test_several_workers_train_at_once_and_the_order_is_repeated(file, tmp_path):
+    live = LiveBenchmark(file, device="cpu").kept_in(tmp_path / "kept")
+    with pytest.raises(ConfigurationError, match="count trials, seconds or steps"):
+        replay(live, "random", budget={"tokens": 9}, seed=0, workers=2)
+    order = []
+    first = replay(
+        live,
+        "random",
+        budget=4,
+        seed=0,
+        workers=2,
+        table_seed=0,
+        on_trial=lambda trial: order.append(int(trial.frame["trial"].iloc[0])),
+    ).frame
+    assert sorted(order) == [0, 1, 2, 3]
+    assert set(first["worker"]) == {0, 1}
+    assert first["finished_seconds"].is_monotonic_increasing
+    again = LiveBenchmark(file, device="cpu").kept_in(tmp_path / "kept")
+    again._runs.trainer = None  # no process is started
+    for given in (order, [*order[::-1], 77]):
+        second = replay(
+            again, "random", budget=4, seed=0, workers=2, table_seed=0, order=given
+        ).frame
+        if given is order:
+            left = first.drop(columns="optimizer_seconds")
+            assert left.equals(second.drop(columns="optimizer_seconds"))
+    alone = replay(live, "random", budget=4, seed=0, table_seed=0).frame
+    losses = [frame.set_index("trial")["metric.val_loss"].sort_index() for frame in (first, alone)]
+    assert losses[0].equals(losses[1])  # who trains beside it changes no number
+
+
+def test_runs_of_another_recipe_and_folders_that_cannot_be_are_refused(write_campaign, tmp_path):
+    LiveBenchmark(write_campaign(), device="cpu").kept_in(tmp_path / "kept")
+    other = write_campaign(("checkpoints = [0, 2, 4]", "checkpoints = [0, 1, 4]"))
+    with pytest.raises(LedgerError, match="the recipe has changed"):
+        LiveBenchmark(other, device="cpu").kept_in(tmp_path / "kept")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LedgerError, match=r"file.*cannot be"):
+        LiveBenchmark(other, device="cpu").kept_in(tmp_path / "file")

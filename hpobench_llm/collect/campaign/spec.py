@@ -1,7 +1,6 @@
 """A campaign: which runs to make, whatever kind of run it is (`collect/<name>.toml`)."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from hpobench_llm.collect.campaign.design import spread
 from hpobench_llm.collect.campaign.identity import PROSE, Identity, essence, identity_of
@@ -106,7 +105,7 @@ class Campaign:
 class Run:
     """One fine-tune: a configuration (the grid's axes) and a seed."""
 
-    config: dict[str, Any]
+    config: Configuration
     seed: int
 
     @property

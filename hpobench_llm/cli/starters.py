@@ -23,7 +23,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         description="Write a commented file to start from: a study, a campaign, or the spec of an "
         "import, which is proposed from a CSV file of yours.",
     )
-    kinds = init.add_subparsers(dest="kind", required=True, metavar="study|campaign|import")
+    kinds = init.add_subparsers(dest="kind", required=True, metavar="KIND")
     for kind in NEXT:
         one = kinds.add_parser(kind, help=f"a {kind} that runs as it stands")
         one.add_argument("file", type=Path, nargs="?", metavar="FILE.toml", help=f"{kind}.toml")

@@ -1,5 +1,6 @@
 """A campaign: which runs to make, whatever kind of run it is (`collect/<name>.toml`)."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 from hpobench_llm.collect.campaign.design import spread
@@ -25,7 +26,7 @@ class Repeat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Campaign:
+class Campaign(ABC):
     """What every campaign says; a family's own class adds its grid and its recipe.
 
     `kind` names the family (see `collect/family.py`). Every configuration is run with all of
@@ -64,14 +65,14 @@ class Campaign:
                     raise ValueError(f"`repeat[{number}].configs`: {error}") from None
 
     @property
+    @abstractmethod
     def space(self) -> Space:
         """The axes of the grid; a family says them."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def fidelity(self) -> Fidelity:
         """The axis along which runs are measured; a family says it."""
-        raise NotImplementedError
 
     def configs(self) -> list[Configuration]:
         """Return the configurations to run, in an order of which each beginning is balanced.

@@ -5,7 +5,7 @@ A family is a module that holds `FAMILY`. It is found by the `kind` of a campaig
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Generic, Protocol, TypeVar
 
@@ -130,7 +130,17 @@ class Family(ABC, Generic[C]):
         """Return lines for people on what all of it will cost, from the campaign alone."""
         return []
 
-    def examine(self, campaign: C, file: Path, device: str, trust: Trust = NONE) -> list[str]:
-        """Do all that a start does before its first step; returns lines on what was met."""
+    def examine(
+        self,
+        campaign: C,
+        file: Path,
+        device: str,
+        trust: Trust = NONE,
+        used: Collection[str] = (),
+    ) -> list[str]:
+        """Do all that a start does before its first step; returns lines on what was met.
+
+        `used` are the engines of the tasks.
+        """
         bench = self.open(campaign, file, device, trust)
         return [f"untrained  {name} {value:.4f}" for name, value in bench.untrained.items()]

@@ -1,6 +1,6 @@
 """The family `lora`: fine-tunes of a frozen language model with LoRA."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -111,10 +111,15 @@ class LoraFamily(Family[LoraCampaign]):
         return describe(campaign, file, assumptions=assumptions, pack_size=pack_size)
 
     def examine(
-        self, campaign: LoraCampaign, file: Path, device: str, trust: Trust = NONE
+        self,
+        campaign: LoraCampaign,
+        file: Path,
+        device: str,
+        trust: Trust = NONE,
+        used: Collection[str] = (),
     ) -> list[str]:
         """Read data and base. See `Family.examine`."""
-        return examine(campaign, file, device, trust)
+        return examine(campaign, file, device, trust, used)
 
 
 FAMILY = LoraFamily()

@@ -4,7 +4,7 @@ The method is that of Klein et al. (2024, arXiv 2405.02267) and Sukthanker et al
 2410.06479).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -132,7 +132,12 @@ class SubnetsFamily(Family[SubnetsCampaign]):
         ]
 
     def examine(
-        self, campaign: SubnetsCampaign, file: Path, device: str, trust: Trust = NONE
+        self,
+        campaign: SubnetsCampaign,
+        file: Path,
+        device: str,
+        trust: Trust = NONE,
+        used: Collection[str] = (),
     ) -> list[str]:
         """Read base, data and scores as a start does; nothing is trained."""
         try:

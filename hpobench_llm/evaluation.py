@@ -1,7 +1,8 @@
 """The outcome of one trial: metrics, cost and status. A failed run is a value with its cost."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal, get_args
 
 from hpobench_llm.metrics import Metric
@@ -31,6 +32,13 @@ class Evaluation:
     tokens: float = 0.0
     constraints: Mapping[str, float] = field(default_factory=dict)
 
+    def __reduce__(self) -> "tuple[Callable[..., Evaluation], tuple[object, ...]]":
+        """Pickle and copy what is read-only as well, and as read-only."""
+        maps = (self.metrics, self.constraints)
+        read_only = tuple(isinstance(values, MappingProxyType) for values in maps)
+        values = (dict(self.metrics), self.cost_seconds, self.status, self.tokens)
+        return _restored, (*values, dict(self.constraints), *read_only)
+
     @property
     def feasible(self) -> bool:
         """Whether every constraint is kept; true where there is none."""
@@ -40,3 +48,21 @@ class Evaluation:
         """Return one metric with lower as better; a run that is not `ok` counts as its worst."""
         value = self.metrics.get(metric.name) if self.status == "ok" else None
         return metric.to_loss(metric.worst if value is None else value)
+
+
+def _restored(
+    metrics: dict[str, float],
+    cost_seconds: float,
+    status: Status,
+    tokens: float,
+    constraints: dict[str, float],
+    metrics_fixed: bool,
+    constraints_fixed: bool,
+) -> Evaluation:
+    return Evaluation(
+        metrics=MappingProxyType(metrics) if metrics_fixed else metrics,
+        cost_seconds=cost_seconds,
+        status=status,
+        tokens=tokens,
+        constraints=MappingProxyType(constraints) if constraints_fixed else constraints,
+    )

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 from urllib.parse import unquote, urlsplit
 
 NAME = "hpobench-llm"
@@ -14,7 +14,7 @@ def requirement(extra: str) -> str:
 
     A checkout is `.` in its own folder, and its path elsewhere.
     """
-    origin = {} if _is_checkout(_CHECKOUT) else _origin()
+    origin: _Origin = {} if _is_checkout(_CHECKOUT) else _origin()
     url = str(origin.get("url", ""))
     source = Path(unquote(urlsplit(url).path)) if "dir_info" in origin else _CHECKOUT
     if _is_checkout(source):
@@ -28,7 +28,20 @@ def _is_checkout(folder: Path) -> bool:
     return (folder / "pyproject.toml").is_file()
 
 
-def _origin() -> dict[str, Any]:
+class _Vcs(TypedDict):
+    vcs: str
+
+
+class _Origin(TypedDict, total=False):
+    """`direct_url.json` of PEP 610."""
+
+    url: str
+    dir_info: object
+    vcs_info: _Vcs
+    archive_info: object
+
+
+def _origin() -> _Origin:
     """Return what pip noted of where it installed this package from (PEP 610), if anything."""
     from importlib import metadata
 
@@ -36,5 +49,5 @@ def _origin() -> dict[str, Any]:
         text = metadata.distribution(NAME).read_text("direct_url.json")
     except metadata.PackageNotFoundError:
         return {}
-    origin: dict[str, Any] = json.loads(text or "{}")
+    origin: _Origin = json.loads(text or "{}")
     return origin

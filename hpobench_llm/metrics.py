@@ -6,7 +6,7 @@ Which way is better, and which metric is the objective, is decided here and nowh
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, NotRequired, TypedDict, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,29 @@ from hpobench_llm.errors import UnknownNameError
 
 Direction = Literal["minimize", "maximize"]
 Role = Literal["objective", "score", "cost", "diagnostic"]
+
+
+class MetricRecord(TypedDict):
+    """A metric as plain JSON; an old table gives no `role`."""
+
+    name: str
+    unit: str
+    direction: Direction
+    worst: float
+    low: NotRequired[float]
+    high: NotRequired[float]
+    stderr: NotRequired[str]
+    role: NotRequired[Role]
+
+
+class FidelityRecord(TypedDict):
+    """A fidelity as plain JSON."""
+
+    name: str
+    unit: str
+    values: list[int | float]
+
+
 _DIAGNOSTICS = ("train_loss", "test_loss", "leaked_val_loss")
 
 
@@ -67,17 +90,18 @@ class Metric:
         """Return values of any shape with lower as better; what is not finite stays so."""
         return self.sign * values
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> MetricRecord:
         """Return plain JSON values; an infinite bound is left out."""
-        return {
+        said = {
             k: v for k, v in asdict(self).items() if not (isinstance(v, float) and math.isinf(v))
         }
+        return cast("MetricRecord", said)
 
     @staticmethod
-    def from_json(raw: dict[str, Any]) -> "Metric":
+    def from_json(raw: MetricRecord) -> "Metric":
         """Rebuild a metric from `to_json`."""
         try:
-            return Metric(**{"role": _role_of(raw["name"]), **raw})
+            return Metric(**(raw if "role" in raw else {**raw, "role": _role_of(raw["name"])}))
         except (TypeError, KeyError) as error:
             raise ValueError(f"metric {raw}: {error}") from None
 
@@ -111,15 +135,15 @@ class Fidelity:
         """The highest value: a run to its end."""
         return self.values[-1]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> FidelityRecord:
         """Return plain JSON values."""
         return {"name": self.name, "unit": self.unit, "values": list(self.values)}
 
     @staticmethod
-    def from_json(raw: dict[str, Any]) -> "Fidelity":
+    def from_json(raw: FidelityRecord) -> "Fidelity":
         """Rebuild a fidelity from `to_json`."""
         try:
-            return Fidelity(**{**raw, "values": tuple(raw["values"])})
+            return Fidelity(**{**raw, "values": tuple(raw["values"])})  # type: ignore[arg-type]
         except (TypeError, KeyError) as error:
             raise ValueError(f"fidelity {raw}: {error}") from None
 

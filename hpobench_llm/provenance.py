@@ -4,10 +4,17 @@ import platform
 import subprocess
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 
-def git_revision() -> dict[str, Any]:
+class Revision(TypedDict):
+    """A commit, None outside a checkout, and whether the package's code differs from it."""
+
+    commit: str | None
+    dirty: bool | None
+
+
+def git_revision() -> Revision:
     """Return the commit of the checkout this package runs from, and whether it was changed.
 
     Outside a checkout (an installed wheel) `commit` is None. `dirty` speaks of the package's code

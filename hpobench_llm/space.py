@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import chain, product
 from json.encoder import encode_basestring_ascii as _quoted
-from typing import Any
+from typing import Any, Required, TypedDict, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,21 @@ __all__ = [
 ]
 
 Configuration = dict[str, Value]
+
+
+class AxisRecord(TypedDict, total=False):
+    """An axis or a simplex as plain JSON: `kind` says which, and with it which keys there are."""
+
+    kind: Required[str]
+    name: Required[str]
+    unit: str
+    values: list[Value]
+    low: int | float
+    high: int | float
+    log: bool
+    axes: list[str]  # of a simplex
+
+
 ID = "config_id"  # what a configuration may hold beside its hyperparameters
 _KINDS: dict[str, type[Dimension]] = {
     kind.__name__.lower(): kind for kind in (Float, Integer, Ordinal, Categorical)
@@ -210,7 +225,7 @@ class Space:
         for values in product(*points):
             yield dict(zip(self.names, chain.from_iterable(values), strict=True))
 
-    def to_unit(self, configs: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
+    def to_unit(self, configs: Sequence[Mapping[str, Value]]) -> NDArray[np.float64]:
         """Encode canonical configurations as an array `(n, d)` in [0, 1]."""
         rows = [[d.to_unit(config[d.name]) for d in self.dimensions] for config in configs]
         return np.array(rows, dtype=np.float64).reshape(len(configs), len(self.dimensions))
@@ -246,9 +261,9 @@ class Space:
         values = chain.from_iterable(factor.draw(rng) for factor in self.factors)
         return dict(zip(self.names, values, strict=True))
 
-    def to_json(self) -> list[dict[str, Any]]:
+    def to_json(self) -> list[AxisRecord]:
         """Return the space as plain JSON values."""
-        axes = [
+        axes: list[dict[str, object]] = [
             {"kind": type(d).__name__.lower()}
             | {
                 slot: list(value) if isinstance(value := getattr(d, slot), tuple) else value
@@ -256,11 +271,13 @@ class Space:
             }
             for d in self.dimensions
         ]
-        bound = [{"kind": "simplex", "name": s.name, "axes": list(s.axes)} for s in self.simplexes]
-        return axes + bound
+        axes.extend(
+            {"kind": "simplex", "name": s.name, "axes": list(s.axes)} for s in self.simplexes
+        )
+        return cast("list[AxisRecord]", axes)
 
     @staticmethod
-    def from_json(raw: Sequence[Mapping[str, Any]]) -> "Space":
+    def from_json(raw: Sequence[AxisRecord]) -> "Space":
         """Rebuild a space from `to_json`.
 
         Raises:

@@ -9,11 +9,13 @@ import os
 import tomllib
 import types
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 from typing import Any, TypeVar
 
 from hpobench_llm.errors import SpecError, nearest, shown
+from hpobench_llm.plain import Toml
 
 T = TypeVar("T")
 EXTENDS = "extends"
@@ -40,7 +42,7 @@ def read_spec(path: str | Path, cls: type[T]) -> T:
         raise _too_deep(path) from None
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Toml]:
     """Return the keys of a TOML file, and of what it extends, as they stand there.
 
     Raises:
@@ -56,10 +58,10 @@ def _too_deep(path: Path) -> SpecError:
     return SpecError(path, "", "not valid TOML: brackets in brackets, too deep")
 
 
-def _read(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
+def _read(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Toml]:
     """Return the keys of a TOML file and of the one that it extends."""
     try:
-        raw = tomllib.loads(_text(path))
+        raw: dict[str, Toml] = tomllib.loads(_text(path))
     except ValueError as error:  # TOML's own, bytes that are not UTF-8, endless digits
         raise SpecError(path, "", f"not valid TOML: {error}") from None
     if EXTENDS not in raw:
@@ -74,13 +76,14 @@ def _read(path: Path, below: tuple[Path, ...] = ()) -> dict[str, Any]:
     return _joined(_read(other, chain), raw)
 
 
-def _joined(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    return under | {
-        key: _joined(under[key], value)
-        if isinstance(value, dict) and isinstance(under.get(key), dict)
-        else value
-        for key, value in over.items()
-    }
+def _joined(under: Mapping[str, Toml], over: Mapping[str, Toml]) -> dict[str, Toml]:
+    joined = dict(under)
+    for key, value in over.items():
+        below = under.get(key)
+        if isinstance(value, Mapping) and isinstance(below, Mapping):
+            value = _joined(below, value)
+        joined[key] = value
+    return joined
 
 
 def _text(path: Path) -> str:

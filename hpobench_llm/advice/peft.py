@@ -1,12 +1,13 @@
 """The first settings of a portfolio as Python code for PEFT and transformers, to be pasted."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hpobench_llm.advice.problem import Problem
 from hpobench_llm.advice.settings import BATCH, DROPOUT, RANK, RATE, RATIO
 from hpobench_llm.console import one_line
+from hpobench_llm.optimizers.model_based.boosting import Settings
 
 if TYPE_CHECKING:
     from hpobench_llm.advice.advise import Group
@@ -52,7 +53,7 @@ def peft_code(group: "Group") -> str:
     return "\n".join(lines)
 
 
-def _rests_on(group: "Group", origin: Problem, known: Mapping[str, Any]) -> Iterator[str]:
+def _rests_on(group: "Group", origin: Problem, known: Settings) -> Iterator[str]:
     near, count = len(group.portfolio[0].near), len(group.problems)
     yield f"# Near the best on {near} of {count} tables; measured on {origin.name}."
     yield from (f"# {line}" for line in wrap(one_line(origin.context), WIDTH))
@@ -66,7 +67,7 @@ def _rests_on(group: "Group", origin: Problem, known: Mapping[str, Any]) -> Iter
     yield "# If a batch does not fit into memory, set gradient_accumulation_steps."
 
 
-def _lora(known: Mapping[str, Any]) -> dict[str, object]:
+def _lora(known: Settings) -> dict[str, object]:
     rank = int(known[RANK])
     arguments: dict[str, object] = {"r": rank}
     if RATIO in known:
@@ -82,7 +83,7 @@ def _lora(known: Mapping[str, Any]) -> dict[str, object]:
     return arguments
 
 
-def _training(known: Mapping[str, Any]) -> dict[str, object]:
+def _training(known: Settings) -> dict[str, object]:
     arguments: dict[str, object] = {
         theirs: known[ours] for ours, theirs in _TRAINING.items() if ours in known
     }

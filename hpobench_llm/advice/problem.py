@@ -8,7 +8,6 @@ noises, where the table has repeats to know one by.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +62,7 @@ class Problem:
     regrets: Floats
     typical: float
     noise: float
-    fixed: Mapping[str, Any]
+    fixed: Mapping[str, Value]
     flagged: int
     _units: Floats = field(repr=False)
     _places: dict[tuple[Value, ...], int] = field(default_factory=dict, repr=False)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 from textwrap import wrap
-from typing import Any
+from typing import Required, TypedDict
 
 from hpobench_llm.benchmarks.catalogue import TOYS
 from hpobench_llm.errors import IntegrityError
@@ -16,9 +16,24 @@ from hpobench_llm.tables.worth import density_of
 _NAME = 16  # columns of a name; what is longer has a line of its own
 
 
-def columns() -> tuple[dict[str, dict[str, Any]], list[IntegrityError]]:
+class Listed(TypedDict, total=False):
+    """What is known of a benchmark, as plain JSON values; of a closed form its kinds alone."""
+
+    kinds: Required[list[str]]
+    version: str
+    axes: list[str]
+    configurations: int
+    density: str
+    runs: int
+    fidelities: dict[str, list[int | float]]
+    objective: str
+    metrics: list[str]
+    folder: str
+
+
+def columns() -> tuple[dict[str, Listed], list[IntegrityError]]:
     """Return what is known of each benchmark, as plain JSON values, and the tables' errors."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Listed] = {}
     errors = []
     fitted = list_artefacts("surrogates")
     for name, folder in list_artefacts("tables").items():
@@ -30,7 +45,7 @@ def columns() -> tuple[dict[str, dict[str, Any]], list[IntegrityError]]:
     return found, errors
 
 
-def _table(table: Table, folder: Path, *, surrogate: bool) -> dict[str, Any]:
+def _table(table: Table, folder: Path, *, surrogate: bool) -> Listed:
     metadata = table.metadata
     runs = table.frame.drop_duplicates(["config_id", "seed"])
     return {
@@ -47,7 +62,7 @@ def _table(table: Table, folder: Path, *, surrogate: bool) -> dict[str, Any]:
     }
 
 
-def lines(benchmarks: Mapping[str, Mapping[str, Any]], width: int) -> list[str]:
+def lines(benchmarks: Mapping[str, Listed], width: int) -> list[str]:
     """Return `columns` as text, no line wider than `width`."""
     found: list[str] = []
     for name, shown in benchmarks.items():
@@ -60,7 +75,7 @@ def lines(benchmarks: Mapping[str, Mapping[str, Any]], width: int) -> list[str]:
     return found
 
 
-def _said(shown: Mapping[str, Any]) -> str:
+def _said(shown: Listed) -> str:
     first, *others = shown["kinds"]
     if "version" not in shown:
         return str(first)

@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hpobench_llm.benchmarks.base import as_rows, check_many
-from hpobench_llm.errors import ConfigurationError, nearest
-from hpobench_llm.space import Categorical, Configuration, Space
+from hpobench_llm.errors import ConfigurationError, nearest, shown
+from hpobench_llm.space import Categorical, Configuration, Space, config_id
 
 Positions = NDArray[np.intp]
 # Values of these types are equal to a table's only if they mean the same: of the others `True` is
@@ -40,6 +40,10 @@ class Lookup:
     def _units(self) -> NDArray[np.float64]:
         """The configurations in the unit encoding, a row a dimension: faster."""
         return np.ascontiguousarray(self.space.to_unit(self.configs).T)
+
+    @cached_property
+    def _ids(self) -> list[str]:
+        return [config_id(config) for config in self.configs]
 
     @cached_property
     def _matrix(self) -> NDArray[np.float64]:
@@ -117,7 +121,20 @@ class Lookup:
         if len(strange):  # another spelling, an unknown one, or an error to be worded
             rows = as_rows(frame.iloc[strange])
             found[strange] = [self.find(row) for row in rows]
+        if "config_id" in frame.columns:
+            self._check_ids(frame["config_id"], found)
         return found
+
+    def _check_ids(self, stated: pd.Series, found: Positions) -> None:
+        """Refuse a row whose `config_id` is that of other values than it holds."""
+        ids = np.array([*self._ids, None], dtype=object)[found]
+        wrong = np.flatnonzero((found >= 0) & (stated.to_numpy(dtype=object) != ids))
+        if len(wrong):
+            row = wrong[0]
+            raise ConfigurationError(
+                f"row {stated.index[row]}: `config_id` is {shown(stated.iloc[row])}, but its "
+                f"values are configuration {ids[row]!r}; drop the column, or mend the row"
+            )
 
     def _columns(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """Return `(n, dimensions)`: numbers as they are, names as levels, NaN for what is none."""

@@ -7,7 +7,7 @@ is reached over one, and speaks of that version of it.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from hpobench_llm.artefacts import read_json
 from hpobench_llm.benchmarks.base import Benchmark
@@ -34,6 +34,14 @@ class Member:
     table: str
     sha256: str
     objective: str = "val_loss"
+
+
+class SuiteColumns(TypedDict):
+    """What a listing shows of a suite; `problems` are the objectives by table."""
+
+    version: str
+    description: str
+    problems: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +76,13 @@ class Suite:
         """What is optimized, by table."""
         return {member.table: member.objective for member in self.problems}
 
-    def columns(self) -> dict[str, Any]:
+    def columns(self) -> SuiteColumns:
         """Return what a listing shows, as plain JSON values."""
-        about = {"version": self.version, "description": self.description}
-        return about | {"problems": self.objectives}
+        return {
+            "version": self.version,
+            "description": self.description,
+            "problems": self.objectives,
+        }
 
 
 def list_suites() -> dict[str, Path]:

@@ -16,6 +16,7 @@ from hpobench_llm.cli import (
     surrogates,
     tables,
 )
+from hpobench_llm.cli.parser import Parser
 from hpobench_llm.console import run_command
 
 PROGRAM = "hpobench-llm"
@@ -23,7 +24,7 @@ PROGRAM = "hpobench-llm"
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of `hpobench-llm`."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog=PROGRAM, description="Compare hyperparameter optimizers on real LoRA fine-tunes."
     )
     made.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")

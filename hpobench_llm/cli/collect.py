@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hpobench_llm import __version__
+from hpobench_llm.cli.parser import Parser
 from hpobench_llm.cli.trust import add_trust, trust_of
 from hpobench_llm.collect.assumptions import Assumptions
 from hpobench_llm.collect.collection import Collected, Options, collect_grid, dry_run, seal_now
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of `collect-grid`."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog=PROGRAM,
         description="Train every (configuration, seed) of a campaign and seal the table. "
         "Started again, it continues; nothing is trained twice. Several may share one folder.",

@@ -5,10 +5,15 @@ import json
 import shutil
 import sys
 from textwrap import wrap
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 from hpobench_llm.console import one_line, say
 from hpobench_llm.errors import HpobenchError
+
+if TYPE_CHECKING:
+    from hpobench_llm.benchmarks import listing as benchmarks
+    from hpobench_llm.benchmarks.suite import SuiteColumns
+    from hpobench_llm.optimizers import listing as optimizers
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -19,8 +24,17 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     ls.set_defaults(run=_ls)
 
 
+class Listing(TypedDict, total=False):
+    """All that is listed, by what was asked for."""
+
+    benchmarks: dict[str, "benchmarks.Listed"]
+    suites: dict[str, "SuiteColumns"]
+    optimizers: dict[str, "optimizers.Listed"]
+    wrappers: dict[str, dict[str, str | int | float | None]]
+
+
 def _ls(options: argparse.Namespace) -> int:
-    listed: dict[str, Any] = {}
+    listed: Listing = {}
     status = 0
     if options.what in (None, "benchmarks"):
         from hpobench_llm.benchmarks import listing as benchmarks
@@ -65,10 +79,10 @@ def _ls(options: argparse.Namespace) -> int:
         print("\n".join(lines(listed["optimizers"], width if sys.stdout.isatty() else None)))
     if "wrappers" in listed:
         print("wrappers, as in NAME+WRAPPER or NAME+WRAPPER:VALUE")
-        for name, about in listed["wrappers"].items():
-            default = about["default"]
+        for name, wrapper in listed["wrappers"].items():
+            default = wrapper["default"]
             given = "must be given" if default is None else f"{default} by default"
-            text = f"{name}  {about['summary']}; {about['value']}: {given}"
+            text = f"{name}  {wrapper['summary']}; {wrapper['value']}: {given}"
             print("\n".join(_wrapped(text, width)))
     return status
 

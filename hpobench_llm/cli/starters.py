@@ -26,7 +26,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "tunes a model of your own, or the spec of an import, which is proposed from a CSV file "
         "of yours.",
     )
-    kinds = init.add_subparsers(dest="kind", required=True, metavar="study|campaign|live|import")
+    kinds = init.add_subparsers(dest="kind", required=True, metavar="KIND")
     for kind, what in (("study", "a study"), ("campaign", "a campaign")):
         one = kinds.add_parser(kind, help=f"{what} that runs as it stands")
         one.add_argument("file", type=Path, nargs="?", metavar="FILE.toml", help=f"{kind}.toml")

@@ -238,7 +238,10 @@ class Collection:
         lines = describe(self.campaign, self.tasks, self.ledger)
         lines += family.estimate(self.campaign, self.file, assumptions, self._pack_size)
         family.check_trust(self.campaign, self.file, options.trust)
-        return lines + family.examine(self.campaign, self.file, options.device, options.trust)
+        used = {task.engine for task in self.tasks}
+        return lines + family.examine(
+            self.campaign, self.file, options.device, options.trust, used
+        )
 
     def complete(self, stop: StopSignals) -> Collected:
         """Train what is missing and nobody else trains; seal the table if all is there then."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from hpobench_llm.artefacts import write_json
 from hpobench_llm.collect.campaign.identity import RECIPE
 from hpobench_llm.collect.families import read_campaign
-from hpobench_llm.collect.seal import PROSE, prose_of
+from hpobench_llm.collect.seal import with_prose
 from hpobench_llm.errors import DataError
 from hpobench_llm.tables.documents import write_documents
 from hpobench_llm.tables.schema import IMPORTED, METADATA_FILE
@@ -36,8 +36,7 @@ def describe(table: Table, campaign_file: Path) -> Table:
         description=campaign.description,
         context=campaign.context,
         licence=campaign.licence,
-        provenance={k: v for k, v in metadata.provenance.items() if k not in PROSE}
-        | prose_of(campaign),
+        provenance=with_prose(metadata.provenance, campaign),
     )
     write_json(table.folder / METADATA_FILE, described.to_json())
     again = Table.load(table.folder)

@@ -5,9 +5,9 @@ A family is a module that holds `FAMILY`. It is found by the `kind` of a campaig
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
+from typing import ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 import pandas as pd
 
@@ -16,12 +16,12 @@ from hpobench_llm.collect.campaign.plan import Task, one_by_one
 from hpobench_llm.collect.campaign.spec import Campaign, Run
 from hpobench_llm.collect.columns import RunColumn
 from hpobench_llm.collect.ledger.header import Header
-from hpobench_llm.collect.record import Provenance, RunRecord
+from hpobench_llm.collect.record import Provenance, Row, RunRecord
 from hpobench_llm.collect.trust import NONE, Trust
 from hpobench_llm.metrics import Metric
+from hpobench_llm.tables.provenance import Sources, TableProvenance
 
 OnStep = Callable[[int], None]
-Row = Mapping[str, Any]
 C = TypeVar("C", bound=Campaign)
 
 
@@ -29,7 +29,7 @@ class Bench(Protocol):
     """All that the runs of a campaign share, made ready on a device."""
 
     @property
-    def sources(self) -> dict[str, Any]:
+    def sources(self) -> Sources:
         """What the runs are made of, with sums: as in `Header`."""
 
     @property
@@ -104,11 +104,11 @@ class Family(ABC, Generic[C]):
         """Return what makes rows of a record, given the runs that were timed alone."""
         return RunRecord.rows
 
-    def provenance(self, campaign: C) -> dict[str, Any]:
+    def provenance(self, campaign: C) -> TableProvenance:
         """Return what more stands in a table's provenance."""
         return {}
 
-    def prose(self, campaign: C) -> dict[str, Any]:
+    def prose(self, campaign: C) -> TableProvenance:
         """Return what a table's provenance says for readers alone; it may be written anew.
 
         `retraining` is a paragraph on what a retrainer would otherwise have to guess, `data_notes`
@@ -142,7 +142,17 @@ class Family(ABC, Generic[C]):
         """Return lines for people on what all of it will cost, from the campaign alone."""
         return []
 
-    def examine(self, campaign: C, file: Path, device: str, trust: Trust = NONE) -> list[str]:
-        """Do all that a start does before its first step; returns lines on what was met."""
+    def examine(
+        self,
+        campaign: C,
+        file: Path,
+        device: str,
+        trust: Trust = NONE,
+        used: Collection[str] = (),
+    ) -> list[str]:
+        """Do all that a start does before its first step; returns lines on what was met.
+
+        `used` are the engines of the tasks.
+        """
         bench = self.open(campaign, file, device, trust)
         return [f"untrained  {name} {value:.4f}" for name, value in bench.untrained.items()]

@@ -10,7 +10,7 @@ Format 3. A ledger of format 2 is read too: there the rows of a checkpoint were 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NotRequired, TypedDict, cast
 
 from hpobench_llm.errors import shown
 from hpobench_llm.evaluation import STATUSES, Status
@@ -19,6 +19,40 @@ from hpobench_llm.space import Configuration, Value, config_id, is_finite
 FORMAT = 3
 READABLE = (2, FORMAT)
 Number = int | float
+Row = Mapping[str, Any]
+"""A row of a table to be: fidelities, `status` and whatever columns a family has."""
+
+
+class ProvenanceRecord(TypedDict):
+    """A `Provenance` as plain JSON."""
+
+    commit: str | None
+    dirty: bool | None
+    device: str
+    threads: int
+    versions: Mapping[str, str]
+    seconds: Mapping[str, float]
+
+
+class CheckpointRecord(TypedDict):
+    """A `Checkpoint` as plain JSON."""
+
+    fidelity: Mapping[str, Number]
+    status: Status
+    values: Mapping[str, Number]
+
+
+class RunJson(TypedDict):
+    """A `RunRecord` as plain JSON, as it stands in a file of a ledger."""
+
+    run_id: str
+    config: Configuration
+    seed: int
+    settings: Mapping[str, Value]
+    constants: Mapping[str, Value]
+    checkpoints: list[CheckpointRecord]
+    provenance: ProvenanceRecord
+    items: NotRequired[Mapping[str, list[float]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +75,7 @@ class Provenance:
         """The commit, marked where the code differed from it."""
         return f"{self.commit}{'-dirty' if self.dirty else ''}"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ProvenanceRecord:
         """Return plain JSON values."""
         return {
             "commit": self.commit,
@@ -65,11 +99,11 @@ class Checkpoint:
     status: Status
     values: Mapping[str, Number]
 
-    def row(self) -> dict[str, Any]:
+    def row(self) -> Row:
         """Return a flat row of a table: fidelities, status and values."""
         return {**self.fidelity, "status": self.status, **self.values}
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> CheckpointRecord:
         """Return plain JSON values."""
         return {
             "fidelity": dict(self.fidelity),
@@ -111,13 +145,13 @@ class RunRecord:
         """How the run ended."""
         return self.checkpoints[-1].status
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[Row]:
         """Return the checkpoints as flat rows, in their order."""
         return [checkpoint.row() for checkpoint in self.checkpoints]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> RunJson:
         """Return plain JSON values; `run_id` is there for people."""
-        raw = {
+        raw: RunJson = {
             "run_id": self.run_id,
             "config": dict(self.config),
             "seed": self.seed,
@@ -126,10 +160,12 @@ class RunRecord:
             "checkpoints": [checkpoint.to_json() for checkpoint in self.checkpoints],
             "provenance": self.provenance.to_json(),
         }
-        return raw | ({"items": {k: list(v) for k, v in self.items.items()}} if self.items else {})
+        if not self.items:
+            return raw
+        return {**raw, "items": {name: list(values) for name, values in self.items.items()}}
 
     @staticmethod
-    def from_json(raw: Mapping[str, Any], *, version: int = FORMAT) -> "RunRecord":
+    def from_json(raw: Any, *, version: int = FORMAT) -> "RunRecord":
         """Rebuild a record that `to_json` of a `version` in `READABLE` made.
 
         Raises:
@@ -150,7 +186,7 @@ def finite(values: Mapping[str, Number | None]) -> dict[str, Number]:
     return {k: v for k, v in values.items() if v is not None and math.isfinite(v)}
 
 
-def _read(raw: Mapping[str, Any]) -> RunRecord:
+def _read(raw: RunJson) -> RunRecord:
     checkpoints = tuple(Checkpoint(**checkpoint) for checkpoint in raw["checkpoints"])
     if not checkpoints or any(checkpoint.status not in STATUSES for checkpoint in checkpoints):
         raise ValueError(
@@ -194,9 +230,11 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _from_format_2(raw: Mapping[str, Any]) -> dict[str, Any]:
-    origin = dict(raw["provenance"])
-    seconds = origin.pop("untrained_eval_seconds", None)
+def _from_format_2(raw: Any) -> RunJson:
+    origin = raw["provenance"]
+    seconds = origin.get("untrained_eval_seconds")
+    same = {key: value for key, value in origin.items() if key != "untrained_eval_seconds"}
+    provenance = same | {"seconds": {} if seconds is None else {"untrained_evaluation": seconds}}
     return {
         "run_id": raw["run_id"],
         "config": raw["config"],
@@ -211,7 +249,6 @@ def _from_format_2(raw: Mapping[str, Any]) -> dict[str, Any]:
             }
             for row in raw["rows"]
         ],
-        "provenance": origin
-        | {"seconds": {} if seconds is None else {"untrained_evaluation": seconds}},
+        "provenance": cast("ProvenanceRecord", provenance),
         "items": {"val_loss": raw["val_row_losses"]} if "val_row_losses" in raw else {},
     }

@@ -1,10 +1,10 @@
 """Seal a complete ledger into a table."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import pandas as pd
 import pyarrow as pa
@@ -14,10 +14,11 @@ from hpobench_llm.collect.columns import PROVENANCE, RunColumn
 from hpobench_llm.collect.families import family_of
 from hpobench_llm.collect.ledger.header import Header
 from hpobench_llm.collect.ledger.ledger import Ledger
-from hpobench_llm.collect.record import RunRecord
+from hpobench_llm.collect.record import Row, RunRecord
 from hpobench_llm.collect.sealable import check_sealable
 from hpobench_llm.errors import LedgerError, shown
 from hpobench_llm.tables.draft import Draft
+from hpobench_llm.tables.provenance import TableProvenance
 from hpobench_llm.tables.publication import DATA_NOTES, PUBLICATION, RETRAINING
 from hpobench_llm.tables.table import ITEM_COLUMNS, Table
 from hpobench_llm.tables.worth import without_signal
@@ -77,7 +78,7 @@ def _draft(
         rows=frame,
         columns={column.name: column.described() for column in columns},
         untrained=header.untrained,
-        provenance=_provenance(campaign, header, records, frame) | {"missing_runs": missing},
+        provenance=_provenance(campaign, header, records, frame, missing),
         examples=_examples(records, header, ledger.place) if campaign.per_example_runs else None,
         family=campaign.family,
         task=campaign.task,
@@ -112,7 +113,7 @@ def lacking_items(campaign: Campaign, ledger: Ledger) -> int:
 def _frame(
     records: Sequence[RunRecord],
     columns: Sequence[RunColumn],
-    rows_of: Callable[[RunRecord], Iterable[Mapping[str, Any]]],
+    rows_of: Callable[[RunRecord], Iterable[Row]],
     place: str,
 ) -> pd.DataFrame:
     """Return a row for each checkpoint of each record, with exactly these columns.
@@ -172,25 +173,36 @@ def _examples(records: Sequence[RunRecord], header: Header, place: str) -> pd.Da
     return pd.DataFrame(rows, columns=list(ITEM_COLUMNS)).astype(_ITEM_TYPES)
 
 
-def prose_of(campaign: Campaign) -> dict[str, Any]:
+def prose_of(campaign: Campaign) -> TableProvenance:
     """Return what a table's provenance says for readers, from its campaign alone."""
-    said = {PUBLICATION: campaign.publication.to_json(), **family_of(campaign).prose(campaign)}
-    return {name: said[name] for name in PROSE if said.get(name)}
+    prose = family_of(campaign).prose(campaign)
+    said: TableProvenance = {PUBLICATION: campaign.publication.to_json(), **prose}
+    kept = {name: value for name, value in said.items() if name in PROSE and value}
+    return cast("TableProvenance", kept)
+
+
+def with_prose(provenance: TableProvenance, campaign: Campaign) -> TableProvenance:
+    """Return a provenance with what its campaign says for readers now."""
+    kept = {key: value for key, value in provenance.items() if key not in PROSE}
+    return cast("TableProvenance", {**kept, **prose_of(campaign)})
 
 
 def _provenance(
-    campaign: Campaign, header: Header, records: Sequence[RunRecord], frame: pd.DataFrame
-) -> dict[str, Any]:
+    campaign: Campaign,
+    header: Header,
+    records: Sequence[RunRecord],
+    frame: pd.DataFrame,
+    missing: int,
+) -> TableProvenance:
     family = family_of(campaign)
     notes = family.notes(campaign, frame)
     origins = [record.provenance for record in records]
-    return {
+    origin: TableProvenance = {
         "campaign": campaign.name,
         "recipe_sha256": campaign.identity().recipe_sha256,
         "sources": dict(header.sources),
         **family.provenance(campaign),
         **prose_of(campaign),
-        **({"notes": notes} if notes else {}),
         "defaults": dict(records[0].settings) | dict.fromkeys(campaign.space.names, "axis"),
         "commits": sorted({origin.revision for origin in origins}),
         "devices": sorted({origin.device for origin in origins}),
@@ -198,4 +210,6 @@ def _provenance(
             name: " or ".join(sorted({origin.versions.get(name, "none") for origin in origins}))
             for name in origins[0].versions
         },
+        "missing_runs": missing,
     }
+    return {**origin, "notes": notes} if notes else origin

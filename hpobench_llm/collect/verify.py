@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ from hpobench_llm.collect.campaign.plan import Task
 from hpobench_llm.collect.campaign.spec import Campaign, Run
 from hpobench_llm.collect.families import family_of, read_campaign
 from hpobench_llm.collect.family import Bench
+from hpobench_llm.collect.record import Row
 from hpobench_llm.collect.trust import NONE, Trust
 from hpobench_llm.collect.verification import (
     Chosen,
@@ -21,6 +22,7 @@ from hpobench_llm.collect.verification import (
 )
 from hpobench_llm.errors import IntegrityError
 from hpobench_llm.metrics import objective_of
+from hpobench_llm.tables.provenance import Sources
 from hpobench_llm.tables.schema import IMPORTED
 from hpobench_llm.tables.table import Table
 from hpobench_llm.tables.worth import in_full
@@ -122,7 +124,7 @@ def check_recipe(table: Table, campaign: Campaign, file: Path) -> None:
     raise IntegrityError(f"{file}: not the recipe of the table {meta.name} {meta.version}: {what}")
 
 
-def check_sources(table: Table, sources: Mapping[str, Any], file: Path) -> None:
+def check_sources(table: Table, sources: Sources, file: Path) -> None:
     """Check that base, rows and scores are those of the table, by their sums.
 
     Raises:
@@ -193,8 +195,8 @@ def verify(
 def compare(
     chosen: Chosen,
     engine_name: str,
-    row: Mapping[str, Any],
-    live: Mapping[str, Any],
+    row: Row,
+    live: Row,
     noise: Mapping[str, float],
     main: str,
 ) -> Verified:

@@ -1,7 +1,7 @@
 """A metric over two axes of a space: in each place the best that all others allow."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Literal, TypedDict
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -76,7 +76,12 @@ def _limit(losses: FloatArray) -> float:
     return best + (REACH * (float(np.median(losses)) - best) or 1.0)
 
 
-def _centred(shape: tuple[int, ...]) -> dict[str, Any]:
+class _Centred(TypedDict):
+    shading: Literal["nearest"]
+    rasterized: bool
+
+
+def _centred(shape: tuple[int, ...]) -> _Centred:
     return {"shading": "nearest", "rasterized": shape[0] * shape[1] > MANY_VALUES**2}
 
 

@@ -67,7 +67,7 @@ class Regression:
 
     def __init__(self, *, fidelity: bool = False) -> None:
         self._fidelity = fidelity
-        self._fitted: dict[str, Any] | None = None
+        self._fitted: dict[str, torch.Tensor] | None = None
         self._size = 0
 
     def given(self, x: Array, y: Array) -> Any:

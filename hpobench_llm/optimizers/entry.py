@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
-from typing import Literal, get_args
+from typing import Literal, TypedDict, cast, get_args
 
 from hpobench_llm.errors import OptimizerError
 
@@ -19,6 +19,25 @@ Family = Literal[
     "other",
 ]
 Objectives = Literal["one", "several"]
+
+
+class EntryColumns(TypedDict):
+    """What a listing shows of an entry, see `Entry`."""
+
+    family: Family
+    distribution: str
+    installed: str | None
+    summary: str
+    objectives: Objectives
+    fidelity: bool
+    constraints: bool
+    transfer: bool
+    sequential: bool
+    ends: bool
+    fixed: bool
+    stops: bool
+    plans: bool
+    broken: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +93,10 @@ class Entry:
         except PackageNotFoundError:
             return None
 
-    def columns(self) -> dict[str, str | bool | None]:
+    def columns(self) -> EntryColumns:
         """Return what a listing shows, as plain JSON values."""
         shown = {slot: getattr(self, slot) for slot in self.__slots__ if slot != "target"}
-        return shown | {"installed": self.installed}
+        return cast("EntryColumns", shown | {"installed": self.installed})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,15 @@
 """The optimizers as people read them: what each can do, its library and what it costs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from textwrap import wrap
-from typing import Any
+from typing import Final
 
+from hpobench_llm.optimizers.entry import EntryColumns
 from hpobench_llm.optimizers.measured import suggestion_seconds
 from hpobench_llm.optimizers.registry import list_optimizers
 
 _HEADINGS = ("", "objectives", "fidelity", "constr.", "transfer", "library", "time", "summary")
-_FLAGS = ("fidelity", "constraints", "transfer")
+_FLAGS: Final = ("fidelity", "constraints", "transfer")
 _DISPENSABLE = ("summary", "library")  # where there is no room for all
 _FOOT = (
     "objectives: 1, or 1+ for any number. constr.: takes constraints into account; to the others "
@@ -19,15 +20,21 @@ _FOOT = (
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 
 
-def columns() -> dict[str, dict[str, Any]]:
+class Listed(EntryColumns):
+    """What is known of an optimizer, as plain JSON values."""
+
+    suggestion_seconds: float | None
+
+
+def columns() -> dict[str, Listed]:
     """Return what is known of each optimizer, as plain JSON values."""
     return {
-        name: entry.columns() | {"suggestion_seconds": suggestion_seconds(name, entry)}
+        name: {**entry.columns(), "suggestion_seconds": suggestion_seconds(name, entry)}
         for name, entry in list_optimizers().items()
     }
 
 
-def lines(optimizers: dict[str, dict[str, Any]], width: int | None) -> list[str]:
+def lines(optimizers: Mapping[str, Listed], width: int | None) -> list[str]:
     """Return `columns` as text, a heading a family.
 
     Where `width` is too small, first the summaries are left out, then the libraries.
@@ -56,7 +63,7 @@ def lines(optimizers: dict[str, dict[str, Any]], width: int | None) -> list[str]
     return text
 
 
-def _cells(name: str, shown: dict[str, Any]) -> list[str]:
+def _cells(name: str, shown: Listed) -> list[str]:
     library = f"{shown['distribution']} {shown['installed'] or '(missing)'}"
     seconds = shown["suggestion_seconds"]
     return [

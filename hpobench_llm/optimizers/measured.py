@@ -7,19 +7,36 @@ they depend on. They hold for the library version that was measured, and for no 
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from hpobench_llm.optimizers.entry import Entry
 
 FILE = Path(__file__).with_name("suggestion_seconds.json")
 
 
+class Measurement(TypedDict):
+    """An entry of the file."""
+
+    seconds: float
+    most: float
+    seeds: int
+    trials: int
+    workers: int
+    threads: int
+    benchmark: str
+    objectives: int
+    sources: list[str]
+    library: dict[str, str | None]
+    versions: dict[str, str]
+    processor: str
+
+
 @cache
-def measurements() -> dict[str, dict[str, Any]]:
+def measurements() -> dict[str, Measurement]:
     """Return every measurement, by the optimizer's name; none where nothing was measured."""
     if not FILE.exists():
         return {}
-    found: dict[str, dict[str, Any]] = json.loads(FILE.read_text(encoding="utf-8"))
+    found: dict[str, Measurement] = json.loads(FILE.read_text(encoding="utf-8"))
     return found
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hpobench_llm.errors import MissingDependencyError
+from hpobench_llm.plain import Json
 from hpobench_llm.publishing.studies import PublishedStudy, Row
 from hpobench_llm.report.words import interval, percent, rank_interval
 from hpobench_llm.tables.schema import EXAMPLES_FILE
@@ -26,7 +27,7 @@ def index_page(title: str, tables: Sequence[Table], studies: Sequence[PublishedS
     return _render("index.html", "", title=title, tables=tables, studies=studies, runs=sizes)
 
 
-def table_page(title: str, table: Table, card: str, croissant: Mapping[str, Any]) -> str:
+def table_page(title: str, table: Table, card: str, croissant: Mapping[str, Json]) -> str:
     """Return the page of a table: its card, its files, and Croissant for search engines."""
     described = json.dumps(croissant).replace("<", "\\u003c")  # nothing in it may end the script
     return _render(

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from html import escape
 from io import StringIO
 from math import ceil, floor, log10
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from matplotlib import style
 from matplotlib.axis import Axis
@@ -21,7 +21,7 @@ from hpobench_llm.report.words import number
 
 WIDTH_INCHES = 8.6
 
-_STYLE: dict[str, Any] = {
+_STYLE = {
     "font.size": 8.5,
     "svg.fonttype": "none",
     "text.parse_math": False,

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -26,6 +25,7 @@ from hpobench_llm.report.study_result import Result
 from hpobench_llm.studies.header import OLD_FORMAT, Header
 from hpobench_llm.studies.results import TRAJECTORIES, read_failures, read_trajectories
 from hpobench_llm.studies.study import NONE, kind_of
+from hpobench_llm.tables.provenance import TableProvenance
 from hpobench_llm.tables.schema import IMPORTED
 
 __all__ = ["Result", "compare"]
@@ -161,7 +161,7 @@ def _facts(
     )
 
 
-def _origin(provenance: dict[str, Any]) -> dict[str, object]:
+def _origin(provenance: TableProvenance) -> dict[str, object]:
     if IMPORTED in provenance:
         imported = provenance[IMPORTED]
         files = {file["path"]: f"sha256 {file['sha256']}" for file in imported["files"]}

@@ -5,7 +5,6 @@ much of it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -31,11 +30,10 @@ def regret_curves(result: BenchmarkComparison, comparison: Comparison) -> Pictur
         floor_ = regret_scale(axes, values, result.noise_sd)
         if result.noise_sd:
             axes.axhline(result.noise_sd, color=INK, lw=0.9, ls=(0, (1, 2)))
-            place: dict[str, Any] = {
-                "xycoords": ("axes fraction", "data"),
-                "textcoords": "offset points",
-            }
-            axes.annotate("noise at one seed", (0, result.noise_sd), (4, 3), size=7.5, **place)
+            axes.annotate(
+                "noise at one seed", (0, result.noise_sd), (4, 3), size=7.5,
+                xycoords=("axes fraction", "data"), textcoords="offset points",
+            )  # fmt: skip
         _draw_bands(axes, bands, result.grid, floor_)
         axes.set(xlabel=counted(comparison.spending))
         # A product of units is long, and says little.
@@ -136,8 +134,10 @@ def attained_fronts(result: BenchmarkComparison) -> Picture | None:
         axes.plot(*line.T, "-", color=INK, lw=0.9, drawstyle="steps-post")
         axes.plot(*np.array(result.front).T, "o", color=INK, ms=3.5, label="Pareto front")
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
-        place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1.01), "ncols": 5}
-        axes.legend(**place, handletextpad=0.4, columnspacing=1.4)
+        axes.legend(
+            loc="lower left", bbox_to_anchor=(0, 1.01), ncols=5, handletextpad=0.4,
+            columnspacing=1.4,
+        )  # fmt: skip
         axes.set(xlabel=label(first.name, first.unit), ylabel=label(second.name, second.unit))
         return Picture(svg_of(figure, title), _front_caption(result))
 
@@ -175,8 +175,9 @@ def _draw_bands(
     height = axes.transAxes.transform((0, 1))[1] - axes.transAxes.transform((0, 0))[1]
     heights = [axes.transAxes.inverted().transform((0, end))[1] for end, *_ in sorted(ends)]
     for at, (_, name, colour) in zip(_apart(heights, 15 / height), sorted(ends), strict=True):
-        place: dict[str, Any] = {"transform": axes.transAxes, "va": "center", "weight": "bold"}
-        axes.text(1.012, at, name, color=colour, **place)
+        axes.text(
+            1.012, at, name, color=colour, transform=axes.transAxes, va="center", weight="bold"
+        )
 
 
 def _width(names: Iterable[str]) -> float:

@@ -19,7 +19,6 @@ from hpobench_llm.report.looks import looks
 from hpobench_llm.report.words import counted, label
 
 ROOM = 0.34  # of a row, for each bar of a critical-difference picture
-_BESIDE: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0}
 
 
 def draw_regret(axes: Axes, result: BenchmarkComparison, comparison: Comparison) -> float | None:
@@ -33,9 +32,10 @@ def draw_regret(axes: Axes, result: BenchmarkComparison, comparison: Comparison)
     if result.noise_sd:
         ink = rcParams["text.color"]
         axes.axhline(result.noise_sd, color=ink, lw=0.9, ls=(0, (1, 2)))
-        place: dict[str, Any] = {"xycoords": ("axes fraction", "data")}
-        place |= {"textcoords": "offset points", "size": "small"}
-        axes.annotate("noise at one seed", (0, result.noise_sd), (4, 3), **place)
+        axes.annotate(
+            "noise at one seed", (0, result.noise_sd), (4, 3), xycoords=("axes fraction", "data"),
+            textcoords="offset points", size="small",
+        )  # fmt: skip
     draw_bands(axes, bands, result.grid, floor)
     several = len(result.objectives) > 1  # a product of units is long, and says little
     what = "median missing hypervolume" if several else label("median simple regret", result.unit)
@@ -153,7 +153,10 @@ def _where(comparison: Comparison) -> str:
 
 def add_legend(axes: Axes, *, beside: bool) -> None:
     """Name what was drawn, beside axes that have a figure of their own, else inside them."""
-    axes.legend(**(_BESIDE if beside else {}))
+    if beside:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0)
+    else:
+        axes.legend()
 
 
 def draw_bands(
@@ -196,7 +199,8 @@ def regret_scale(axes: Axes, values: Any, noise: float | None) -> float | None:
     if floor:
         axes.spines["bottom"].set_visible(False)
         axes.axhline(floor, color=rcParams["axes.edgecolor"], lw=0.8)
-        place: dict[str, Any] = {"ha": "right", "va": "center"}
-        place["size"] = rcParams["ytick.labelsize"]
-        axes.text(-0.008, floor, "0", transform=axes.get_yaxis_transform(), **place)
+        axes.text(
+            -0.008, floor, "0", transform=axes.get_yaxis_transform(), ha="right", va="center",
+            size=rcParams["ytick.labelsize"],
+        )  # fmt: skip
     return floor

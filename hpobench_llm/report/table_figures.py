@@ -38,12 +38,10 @@ def score_against_objective(facts: BenchmarkFacts) -> Picture | None:
     coloured = bool(len(rates)) and bool((rates > 0).all())
 
     def dots(axes: Axes, px: Any, py: Any, rows: Any, **more: Any) -> Any:
-        scale: dict[str, Any] = (
-            {"cmap": "viridis", "norm": LogNorm(rates.min(), rates.max())} if coloured else {}
-        )
         return axes.scatter(
             px, py, c=rates[rows] if coloured else DOT, s=20, lw=0.35, edgecolors="white",
-            rasterized=len(x) > MANY_POINTS, **scale, **more,
+            rasterized=len(x) > MANY_POINTS, cmap="viridis" if coloured else None,
+            norm=LogNorm(rates.min(), rates.max()) if coloured else None, **more,
         )  # fmt: skip
 
     title = f"{words(facts.score.name)} against {words(facts.metric.name)} on {facts.name}"
@@ -56,13 +54,17 @@ def score_against_objective(facts: BenchmarkFacts) -> Picture | None:
         dots(axes, x[outside], y[outside], outside, marker=">", clip_on=False)
         for metric, marker, size in ((facts.metric, "o", 10), (facts.score, "D", 9)):
             row = facts.best_row(metric)
-            mark: dict[str, Any] = {"mfc": "none", "mec": INK, "mew": 1.3, "ls": "", "ms": size}
-            axes.plot(x[row], y[row], marker, label=f"best {words(metric.name)}", **mark)
+            axes.plot(
+                x[row], y[row], marker, label=f"best {words(metric.name)}", mfc="none", mec=INK,
+                mew=1.3, ls="", ms=size,
+            )  # fmt: skip
         base = [facts.base_values.get(m.name, np.nan) for m in (facts.metric, facts.score)]
         if np.isfinite(base).all():
             axes.plot(*base, "X", ms=9, color=ALARM, mec="white", ls="", label="untrained base")
-        place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1.01), "ncols": 3}
-        axes.legend(**place, handletextpad=0.2, columnspacing=1.4)
+        axes.legend(
+            loc="lower left", bbox_to_anchor=(0, 1.01), ncols=3, handletextpad=0.2,
+            columnspacing=1.4,
+        )  # fmt: skip
         axes.set(xlabel=label(facts.metric.name, facts.metric.unit))
         axes.set(ylabel=label(facts.score.name, facts.score.unit))
         if not done.all():
@@ -188,8 +190,9 @@ def _draw_axis(axes: Axes, facts: BenchmarkFacts, name: str, shown: Any, letters
         if not isinstance(dimension, Categorical) and dimension.log:
             axes.set_xscale("log")
             log_ticks(axes.xaxis, float(x.min()), float(x.max()))
-    cloud: dict[str, Any] = {"s": 6, "c": DOT, "alpha": 0.22, "lw": 0}
-    axes.scatter(x[shown], values[shown], rasterized=len(x) > MANY_POINTS, **cloud)
+    axes.scatter(
+        x[shown], values[shown], rasterized=len(x) > MANY_POINTS, s=6, c=DOT, alpha=0.22, lw=0
+    )
     done = facts.finished(facts.metric)
     sign = facts.metric.to_loss(1.0)
     rows = [np.flatnonzero(done & (groups == group)) for group in np.unique(groups[done])]
@@ -197,7 +200,9 @@ def _draw_axis(axes: Axes, facts: BenchmarkFacts, name: str, shown: Any, letters
     axes.plot(centres, [np.median(values[r]) for r in rows], "-", color=MUTED, lw=0.9)
     axes.plot(centres, [sign * np.min(sign * values[r]) for r in rows], "-o", color=INK, ms=3.5)
     if listed:
-        top: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "ha": "center"}
         for place in np.unique(x[~shown]):
-            axes.text(place, 1.02, f"{np.sum(x[~shown] == place)}", size=7, color=ALARM, **top)
+            axes.text(
+                place, 1.02, f"{np.sum(x[~shown] == place)}", size=7, color=ALARM, ha="center",
+                transform=axes.get_xaxis_transform(),
+            )  # fmt: skip
     axes.set_xlabel(label(name, dimension.unit))

@@ -102,7 +102,7 @@ def rows_of_single_runs(comparison: Comparison) -> tuple[list[str], list[dict[st
     return [_named(metric) for metric in metrics], cells
 
 
-def first_picture(comparison: Comparison) -> tuple[Picture, dict[str, Any]] | None:
+def first_picture(comparison: Comparison) -> tuple[Picture, charts.Chart] | None:
     """Return the critical-difference picture, drawn and as a chart; over tasks if there are any.
 
     None where there is nothing to compare.
@@ -166,8 +166,10 @@ def _intervals(
             colour, _ = chosen[name]
             axes.plot([rank.low, rank.high], [row, row], color=colour, lw=1.7)
             axes.plot(rank.value, row, "o", color=colour, ms=5.5)
-            place: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center"}
-            axes.text(-0.02, row, name, ha="right", weight="bold", **place)
+            axes.text(
+                -0.02, row, name, ha="right", va="center", weight="bold",
+                transform=axes.get_yaxis_transform(),
+            )  # fmt: skip
         for number, group in enumerate(groups):
             ends = [order.index(group[0]) - 0.25, order.index(group[-1]) + 0.25]
             axes.plot(

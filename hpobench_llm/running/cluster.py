@@ -6,7 +6,6 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import ray
 import ray.util
@@ -28,7 +27,7 @@ def connect(address: str, option: str) -> None:
         HpobenchError: there is no cluster at the address, or none can be started.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == "auto":
         address = os.environ.get("RAY_ADDRESS") or _started_here()
     if address == "":

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hpobench_llm.artefacts import canonical_json, read_json, sha256_of_text, write_json
 from hpobench_llm.benchmarks.base import Benchmark
 from hpobench_llm.errors import IntegrityError, SpecError
+from hpobench_llm.provenance import Revision
 from hpobench_llm.spec import parse_spec
 from hpobench_llm.studies.recorded import record, recorded
 from hpobench_llm.studies.study import StudySpec
@@ -36,7 +37,7 @@ class Header:
     versions: dict[str, str]
     optimizers: dict[str, str] = field(default_factory=dict)
     benchmarks: Mapping[str, Benchmark] = field(default_factory=dict)
-    code: dict[str, Any] = field(default_factory=dict)
+    code: Revision = field(default_factory=lambda: Revision(commit=None, dirty=None))
     results: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT
 
@@ -96,5 +97,5 @@ def _parse(raw: dict[str, Any], path: Path, number: int) -> Header:
     benchmarks = {name: recorded(one) for name, one in raw.get("benchmarks", {}).items()}
     if number == FORMAT and benchmarks.keys() != set(study.benchmarks):
         raise ValueError("`benchmarks` are not those of the study")
-    code = dict(raw["code"])
+    code = cast("Revision", dict(raw["code"]))
     return Header(study=study, benchmarks=benchmarks, code=code, format=number, **sums)

@@ -1,13 +1,13 @@
 """What a study keeps of its benchmarks: enough to read its results without opening them again."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TypedDict
 
 from hpobench_llm.benchmarks.base import Benchmark, FidelityValues
 from hpobench_llm.errors import NotMeasuredError
 from hpobench_llm.evaluation import Evaluation
-from hpobench_llm.metrics import Fidelity, Metric
-from hpobench_llm.space import Configuration, Space
+from hpobench_llm.metrics import Fidelity, FidelityRecord, Metric, MetricRecord
+from hpobench_llm.space import AxisRecord, Configuration, Space
 
 
 class RecordedBenchmark(Benchmark):
@@ -53,7 +53,17 @@ class RecordedBenchmark(Benchmark):
         raise NotMeasuredError(f"{self.name}: the best of a live benchmark is not known")
 
 
-def record(benchmark: Benchmark) -> dict[str, Any]:
+class BenchmarkRecord(TypedDict):
+    """What a study keeps of a benchmark, as plain JSON."""
+
+    name: str
+    space: list[AxisRecord]
+    fidelities: list[FidelityRecord]
+    metrics: list[MetricRecord]
+    measures: dict[str, str]
+
+
+def record(benchmark: Benchmark) -> BenchmarkRecord:
     """Return what `recorded` makes a benchmark of again, as plain JSON values."""
     return {
         "name": benchmark.name,
@@ -64,7 +74,7 @@ def record(benchmark: Benchmark) -> dict[str, Any]:
     }
 
 
-def recorded(raw: Mapping[str, Any]) -> RecordedBenchmark:
+def recorded(raw: BenchmarkRecord) -> RecordedBenchmark:
     """Return the benchmark that `record` described.
 
     Raises:

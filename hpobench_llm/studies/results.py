@@ -3,7 +3,7 @@
 from collections.abc import Container
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import pandas as pd
 import pyarrow as pa
@@ -43,7 +43,16 @@ def read_trajectories(out: Path) -> tuple[Header, pd.DataFrame]:
     return header, frame
 
 
-def read_failures(out: Path, header: Header) -> list[dict[str, Any]]:
+class FailedReplay(TypedDict):
+    """A replay that failed, as it is listed."""
+
+    benchmark: str
+    optimizer: str
+    seed: int
+    reason: str
+
+
+def read_failures(out: Path, header: Header) -> list[FailedReplay]:
     """Return the replays that failed: `benchmark`, `optimizer`, `seed` and `reason` of each.
 
     Raises:

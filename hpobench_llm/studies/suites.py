@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from hpobench_llm.benchmarks.suite import PREFIX, suite
 from hpobench_llm.errors import SpecError, UnknownNameError
+from hpobench_llm.plain import Toml
 
 
-def expanded(raw: Mapping[str, Any], path: Path) -> dict[str, Any]:
+def expanded(raw: Mapping[str, Toml], path: Path) -> dict[str, Toml]:
     """Return the keys of a study's file with the benchmarks of the suite that they name.
 
     An objective that the file gives, for all or by benchmark, goes before the suite's.

@@ -8,7 +8,7 @@ text (`model-<n>-<target>.txt`).
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 from hpobench_llm.artefacts import (
     canonical_json,
@@ -19,12 +19,14 @@ from hpobench_llm.artefacts import (
     write_json,
 )
 from hpobench_llm.errors import HpobenchError, IntegrityError, PoorSurrogateError
-from hpobench_llm.metrics import Fidelity, Metric
-from hpobench_llm.space import Space
+from hpobench_llm.metrics import Fidelity, FidelityRecord, Metric, MetricRecord
+from hpobench_llm.provenance import Revision
+from hpobench_llm.space import AxisRecord, Space
 from hpobench_llm.surrogates.card import card
 from hpobench_llm.surrogates.compare import Fitted
 from hpobench_llm.surrogates.encoding import Encoder
 from hpobench_llm.surrogates.files import (
+    ModelRecord,
     model_files,
     noise_file,
     read_models,
@@ -34,13 +36,47 @@ from hpobench_llm.surrogates.files import (
 from hpobench_llm.surrogates.gate import why_poor
 from hpobench_llm.surrogates.noise import Noise
 from hpobench_llm.surrogates.record import DrawsRecord, Quality, RankingCheck
-from hpobench_llm.surrogates.resources import Shape
-from hpobench_llm.surrogates.rows import Target, check_targets
+from hpobench_llm.surrogates.resources import Shape, ShapeRecord
+from hpobench_llm.surrogates.rows import FittedRecord, Target, check_targets
 from hpobench_llm.surrogates.spread import Spread
 
 FORMAT, READABLE = 3, (2, 3)
 SURROGATE_FILE, QUALITY_FILE, NOISE_FILE = "surrogate.json", "quality.json", "noise.npz"
 CARD_FILE = "CARD.md"
+
+
+class AnswersRecord(TypedDict):
+    """What a surrogate's answers follow from, as plain JSON."""
+
+    format: int
+    name: str
+    table: str
+    table_version: str
+    table_sha256: str
+    space: list[AxisRecord]
+    fidelities: list[FidelityRecord]
+    metrics: list[MetricRecord]
+    targets: list[FittedRecord]
+    shapes: list[ShapeRecord]
+    models: list[ModelRecord]
+    rates: list[ModelRecord]
+    sha256: dict[str, str]
+
+
+class FitProvenance(TypedDict):
+    """How a surrogate was fitted."""
+
+    seed: int
+    folds: int
+    versions: dict[str, str]
+    code: Revision
+
+
+class SurrogateRecord(AnswersRecord):
+    """`surrogate.json`, without the sum over all of it."""
+
+    quality_sha256: str
+    provenance: FitProvenance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -66,7 +102,7 @@ class Surrogate:
     spread: Spread
     noise: Noise
     quality: Quality
-    provenance: dict[str, Any]
+    provenance: FitProvenance
 
     def with_ranking_check(self, outcome: RankingCheck | None) -> "Surrogate":
         """Return the surrogate with the outcome of its ranking check in its quality."""
@@ -100,12 +136,12 @@ class Surrogate:
             write_atomically(folder / name, content)
         write_json(folder / QUALITY_FILE, self.quality)
         write_atomically(folder / CARD_FILE, card(self.name, self.metrics, self.quality))
-        body = {
+        body: SurrogateRecord = {
             **answers,
             "quality_sha256": sha256_of_text(quality),
             "provenance": self.provenance,
         }
-        write_json(folder / SURROGATE_FILE, body | {"sum": sha256_of_text(canonical_json(body))})
+        write_json(folder / SURROGATE_FILE, {**body, "sum": sha256_of_text(canonical_json(body))})
         return folder
 
     @property
@@ -114,12 +150,12 @@ class Surrogate:
         answers, _ = self._answers()
         return sha256_of_text(canonical_json(answers))
 
-    def _answers(self) -> tuple[dict[str, Any], dict[str, bytes]]:
+    def _answers(self) -> tuple[AnswersRecord, dict[str, bytes]]:
         """Return what answers follow from, as JSON, and the files that it names."""
         models, contents = model_files(self.models, 0)
         rates, more = model_files(self.rates, len(models))
         contents |= more | {NOISE_FILE: noise_file(self.spread, self.noise)}
-        answers = {
+        answers: AnswersRecord = {
             "format": FORMAT if self.noise.regions is not None else READABLE[0],
             "name": self.name,
             "table": self.table,
@@ -162,7 +198,7 @@ class Surrogate:
                 raise IntegrityError(
                     f"{QUALITY_FILE} was changed after it was written: sha256 differs"
                 )
-            return _checked(raw, quality, folder)
+            return _checked(cast("SurrogateRecord", raw), quality, folder)
         except HpobenchError as error:
             raise IntegrityError(f"{where}: {error}") from None
         except (
@@ -172,15 +208,15 @@ class Surrogate:
             raise IntegrityError(f"{where}: not complete: {error!r}") from None
 
 
-def _checked(raw: dict[str, Any], quality: Any, folder: Path) -> Surrogate:
+def _checked(raw: SurrogateRecord, quality: Any, folder: Path) -> Surrogate:
     """Return the surrogate of a body whose sums are right; any error says what is not."""
     contents = {
         name: verified(folder, name, digest, SURROGATE_FILE)
         for name, digest in raw["sha256"].items()
     }
-    names = ("name", "table", "table_version", "table_sha256")
-    if not all(isinstance(raw[key], str) for key in names):
-        raise TypeError(f"{', '.join(names)}: texts are expected")
+    texts = (raw["name"], raw["table"], raw["table_version"], raw["table_sha256"])
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("name, table, table_version, table_sha256: texts are expected")
     if not isinstance(quality, dict) or not isinstance(raw["provenance"], dict):
         raise TypeError(f"{QUALITY_FILE} and `provenance`: mappings are expected")
     space = Space.from_json(raw["space"])
@@ -202,7 +238,10 @@ def _checked(raw: dict[str, Any], quality: Any, folder: Path) -> Surrogate:
         metrics=sum(target.kind == "metric" for target in targets),
     )
     return Surrogate(
-        **{key: raw[key] for key in names},
+        name=raw["name"],
+        table=raw["table"],
+        table_version=raw["table_version"],
+        table_sha256=raw["table_sha256"],
         space=space,
         fidelities=fidelities,
         metrics=metrics,

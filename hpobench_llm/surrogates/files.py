@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -21,11 +21,23 @@ _SPREAD = ("width", "degree", "log_range", "quantiles")
 _DRAWS = ("seed_share", "mixing", "waves", "phases")
 
 
+class ModelRecord(TypedDict):
+    """One fitted model as plain JSON; `files` names its arrays by suffix."""
+
+    family: str
+    columns: list[int]
+    kept: list[int]
+    offset: list[float]
+    scale: list[float]
+    files: dict[str, str]
+
+
 def model_files(
     models: Sequence[Fitted], first: int
-) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
+) -> tuple[list[ModelRecord], dict[str, bytes]]:
     """Return a JSON entry for each model and the files that they name, numbered from `first`."""
-    entries, contents = [], {}
+    entries: list[ModelRecord] = []
+    contents: dict[str, bytes] = {}
     for number, fitted in enumerate(models, first):
         (content,) = fitted.model.files().values()
         name = f"model-{number}.npz"
@@ -78,7 +90,7 @@ def verified(folder: Path, name: str, expected: str, index: str) -> bytes:
 
 
 def read_models(
-    entries: Sequence[dict[str, Any]], contents: Mapping[str, bytes], inputs: int, columns: int
+    entries: Sequence[ModelRecord], contents: Mapping[str, bytes], inputs: int, columns: int
 ) -> tuple[Fitted, ...]:
     """Return the models that together answer `columns` quantities from `inputs` features.
 
@@ -93,7 +105,7 @@ def read_models(
     return models
 
 
-def _model(entry: dict[str, Any], contents: Mapping[str, bytes], inputs: int) -> Fitted:
+def _model(entry: ModelRecord, contents: Mapping[str, bytes], inputs: int) -> Fitted:
     files: dict[str, str] = entry["files"]
     family = FAMILIES.get(entry["family"])
     if family is None:

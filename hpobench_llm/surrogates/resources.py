@@ -7,7 +7,7 @@ positive and never fall along a fidelity, whichever family fits the rate.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,14 @@ SECONDS, TOKENS = ("train_seconds", "eval_seconds"), "tokens_seen"
 LEAST = 1e-6  # what a table calls 0 (the untrained base) is this share of a run in full
 
 _SWEEPS = 30
+
+
+class ShapeRecord(TypedDict):
+    """A `Shape` as plain JSON."""
+
+    name: str
+    levels: list[list[float]]
+    factors: list[list[float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +61,7 @@ class Shape:
             if not sound or (np.diff(rising) < 0).any() or (rising[1] <= 0).any():
                 raise ValueError(f"{self.name} does not grow along {axis.name}")
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ShapeRecord:
         """Return plain JSON values."""
         return {
             "name": self.name,
@@ -62,7 +70,7 @@ class Shape:
         }
 
     @staticmethod
-    def from_json(raw: dict[str, Any]) -> "Shape":
+    def from_json(raw: ShapeRecord) -> "Shape":
         """Rebuild a shape from `to_json`."""
         levels, factors = (
             tuple(tuple(map(float, axis)) for axis in raw[key]) for key in ("levels", "factors")

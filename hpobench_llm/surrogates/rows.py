@@ -1,8 +1,8 @@
 """What a surrogate learns from: a table's rows as features, and one target for each quantity."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,19 @@ LARGEST = 1e100  # of a fitted value, whose squares are summed
 _SAME = 1e-6  # relative: base models evaluated on two machines may differ in the last digits
 
 
+class FittedRecord(TypedDict):
+    """A `Target` as plain JSON; an infinite bound is None."""
+
+    name: str
+    kind: Kind
+    log: bool
+    low: float | None
+    high: float | None
+    measured_at: list[list[float]]
+    fixed: list[tuple[list[float], float]]
+    when_failed: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """One quantity of a run: a metric, or the probability of a status that is not `ok`.
@@ -43,26 +56,29 @@ class Target:
     fixed: dict[Level, float]
     when_failed: bool
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> FittedRecord:
         """Return plain JSON values; an infinite bound becomes None."""
-        return asdict(self) | {
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "log": self.log,
             "low": self.low if np.isfinite(self.low) else None,
             "high": self.high if np.isfinite(self.high) else None,
-            "fixed": [[list(level), value] for level, value in self.fixed.items()],
+            "measured_at": [list(level) for level in self.measured_at],
+            "fixed": [(list(level), value) for level, value in self.fixed.items()],
+            "when_failed": self.when_failed,
         }
 
     @staticmethod
-    def from_json(raw: dict[str, Any]) -> "Target":
+    def from_json(raw: FittedRecord) -> "Target":
         """Rebuild a target from `to_json`."""
-        return Target(
-            **raw
-            | {
-                "low": -np.inf if raw["low"] is None else float(raw["low"]),
-                "high": np.inf if raw["high"] is None else float(raw["high"]),
-                "measured_at": tuple(tuple(map(float, level)) for level in raw["measured_at"]),
-                "fixed": {tuple(map(float, at)): float(value) for at, value in raw["fixed"]},
-            }
-        )
+        fields = raw | {
+            "low": -np.inf if raw["low"] is None else float(raw["low"]),
+            "high": np.inf if raw["high"] is None else float(raw["high"]),
+            "measured_at": tuple(tuple(map(float, level)) for level in raw["measured_at"]),
+            "fixed": {tuple(map(float, at)): float(value) for at, value in raw["fixed"]},
+        }
+        return Target(**fields)  # type: ignore[arg-type]
 
     def answers(self, level: Level, fidelities: Sequence[Fidelity]) -> bool:
         """Say whether the target may be answered at a fidelity.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from hpobench_llm.metrics import Fidelity, Metric
 from hpobench_llm.space import Space
@@ -14,6 +14,14 @@ KEYS = {
 }
 COSTS = ("train_seconds", "eval_seconds")  # what the clock of a replay adds up
 TOKENS = "tokens_seen"
+
+
+class ColumnRecord(TypedDict):
+    """A column as plain JSON; `measure` stands there where it is true."""
+
+    unit: str
+    meaning: str
+    measure: NotRequired[bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +36,10 @@ class Column:
     meaning: str = ""
     measure: bool = False
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ColumnRecord:
         """Return plain JSON values."""
-        return {"unit": self.unit, "meaning": self.meaning} | (
-            {"measure": True} if self.measure else {}
-        )
+        said: ColumnRecord = {"unit": self.unit, "meaning": self.meaning}
+        return {**said, "measure": True} if self.measure else said
 
 
 # What a run has cost so far: columns of these names are numbers in these units in every table.

@@ -6,11 +6,12 @@ sets read it. Its sums are those of the files as they lie beside it.
 """
 
 import re
-from typing import Any
+from collections.abc import Mapping
 
 import pandas as pd
 
 from hpobench_llm.artefacts import sha256_of_file
+from hpobench_llm.plain import Json
 from hpobench_llm.tables.citation import bibtex
 from hpobench_llm.tables.datasheet import datasheet
 from hpobench_llm.tables.licences import licence_url
@@ -21,7 +22,8 @@ from hpobench_llm.tables.table import ITEM_COLUMNS, Table
 CONFORMS = ("http://mlcommons.org/croissant/1.0", "http://mlcommons.org/croissant/RAI/1.0")
 PARQUET = "application/x-parquet"
 _VERSION = re.compile(r"\d+(\.\d+){0,2}")
-_CONTEXT = {
+Node = Mapping[str, Json]  # of JSON-LD, whose shape the two specifications say
+_CONTEXT: Node = {
     "@language": "en",
     "@vocab": "https://schema.org/",
     "citeAs": "cr:citeAs",
@@ -61,7 +63,7 @@ _CONTEXT = {
 }
 
 
-def croissant(table: Table) -> dict[str, Any]:
+def croissant(table: Table) -> dict[str, Json]:
     """Return the description of a table whose files lie in its folder, as plain JSON values.
 
     Raises:
@@ -69,7 +71,7 @@ def croissant(table: Table) -> dict[str, Any]:
     """
     metadata = table.metadata
     said = Publication.of(metadata.provenance)
-    described: dict[str, Any] = {
+    described: dict[str, Json] = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "name": metadata.name,
@@ -97,7 +99,7 @@ def _keywords(table: Table) -> list[str]:
     return words + ([family] if family else [])
 
 
-def _responsible(table: Table) -> dict[str, Any]:
+def _responsible(table: Table) -> dict[str, Json]:
     """Return the fields of the responsible-AI extension; what is not stated is left out."""
     sheet = datasheet(table)
     imported = IMPORTED in table.metadata.provenance
@@ -122,7 +124,7 @@ def _responsible(table: Table) -> dict[str, Any]:
     }
 
 
-def _files(table: Table) -> list[dict[str, Any]]:
+def _files(table: Table) -> list[Node]:
     names = {TABLE_FILE: PARQUET, METADATA_FILE: "application/json"}
     names |= {EXAMPLES_FILE: PARQUET} if table.metadata.examples_sha256 else {}
     return [
@@ -139,18 +141,19 @@ def _files(table: Table) -> list[dict[str, Any]]:
     ]
 
 
-def _records(table: Table) -> list[dict[str, Any]]:
+def _records(table: Table) -> list[Node]:
     metadata = table.metadata
     fields = []
     for column in table.frame.columns:
         about = metadata.columns[str(column)]
         meaning = f"{about.meaning} ({about.unit})" if about.unit else about.meaning
         fields.append(_field("runs", str(column), meaning, table.frame[column], TABLE_FILE))
-    sets = [_record_set("runs", "A row for each configuration, seed and checkpoint.", fields)]
-    sets[0]["key"] = [
+    runs = _record_set("runs", "A row for each configuration, seed and checkpoint.", fields)
+    runs["key"] = [
         {"@id": f"runs/{name}"}
         for name in ("config_id", "seed", *(axis.name for axis in metadata.fidelities))
     ]
+    sets: list[Node] = [runs]
     if metadata.examples_sha256:
         items = table.examples()
         fields = [
@@ -161,7 +164,7 @@ def _records(table: Table) -> list[dict[str, Any]]:
     return sets
 
 
-def _record_set(name: str, description: str, fields: list[dict[str, Any]]) -> dict[str, Any]:
+def _record_set(name: str, description: str, fields: list[Node]) -> dict[str, Json]:
     return {
         "@type": "cr:RecordSet",
         "@id": name,
@@ -171,7 +174,7 @@ def _record_set(name: str, description: str, fields: list[dict[str, Any]]) -> di
     }
 
 
-def _field(records: str, name: str, meaning: str, values: pd.Series, file: str) -> dict[str, Any]:
+def _field(records: str, name: str, meaning: str, values: pd.Series, file: str) -> Node:
     return {
         "@type": "cr:Field",
         "@id": f"{records}/{name}",

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -13,6 +12,7 @@ from hpobench_llm.metrics import Fidelity, Metric
 from hpobench_llm.space import Space
 from hpobench_llm.tables.columns import MEASURES, Column, described
 from hpobench_llm.tables.documents import write_documents
+from hpobench_llm.tables.provenance import TableProvenance
 from hpobench_llm.tables.schema import Metadata
 from hpobench_llm.tables.table import Table, check_rows
 
@@ -37,7 +37,7 @@ class Draft:
     rows: pd.DataFrame
     fidelities: tuple[Fidelity, ...] = ()
     columns: Mapping[str, Column | tuple[str, str]] = field(default_factory=dict)
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    provenance: TableProvenance = field(default_factory=lambda: TableProvenance())
     untrained: Mapping[str, float] = field(default_factory=dict)
     examples: pd.DataFrame | None = None
     family: str = ""
@@ -55,9 +55,9 @@ class Draft:
         frame.insert(0, "config_id", [ids[key] for key in keys])
         return frame.sort_values([*axes, "seed", *fidelities], kind="stable", ignore_index=True)
 
-    def origin(self) -> dict[str, Any]:
+    def origin(self) -> TableProvenance:
         """Return what stands as `provenance` in `table.json`."""
-        return dict(self.provenance)
+        return self.provenance.copy()
 
     def checked(self) -> "Checked":
         """Return the table that this becomes, still in memory.

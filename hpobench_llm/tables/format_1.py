@@ -9,7 +9,7 @@ from dataclasses import replace
 import pandas as pd
 
 from hpobench_llm.metrics import Metric
-from hpobench_llm.tables.columns import MEASURES, Column, described
+from hpobench_llm.tables.columns import MEASURES, Column, ColumnRecord, described
 from hpobench_llm.tables.schema import IMPORTED, Metadata
 
 _COLUMNS = {
@@ -92,7 +92,7 @@ def examples(frame: pd.DataFrame) -> pd.DataFrame:
     return renamed
 
 
-def _imported(columns: Mapping[str, Mapping[str, str]]) -> dict[str, Column]:
+def _imported(columns: Mapping[str, ColumnRecord]) -> dict[str, Column]:
     return {
         name: Column(about["unit"], about["meaning"], name in MEASURES)
         for name, about in columns.items()

@@ -25,7 +25,7 @@ _IMPORTED_TYPES: dict[str, type] = {
 }
 
 
-def check_types(raw: dict[str, Any]) -> None:
+def check_types(raw: Any) -> None:
     """Check that the values of a `table.json` have the types that its readers rely on.
 
     Raises:

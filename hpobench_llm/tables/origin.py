@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from hpobench_llm.errors import IntegrityError
 from hpobench_llm.tables.markdown import plain
@@ -48,8 +47,10 @@ def _collected(metadata: Metadata) -> list[str]:
     ]
 
 
-def _nested(name: str, source: Mapping[str, Any], depth: int = 0) -> list[str]:
+def _nested(name: str, source: object, depth: int = 0) -> list[str]:
     """Return a source as a list: what is plain on its own line, what has parts below it."""
+    if not isinstance(source, Mapping):
+        raise TypeError(f"the source {name!r} is no mapping")
     plain = {key: value for key, value in source.items() if not isinstance(value, Mapping)}
     parts = [(key, value) for key, value in source.items() if isinstance(value, Mapping)]
     lines = [f"{'  ' * depth}- {name}: {_listed(plain)}".rstrip()]
@@ -75,7 +76,7 @@ def _imported(metadata: Metadata) -> list[str]:
     return lines
 
 
-def _listed(mapping: Mapping[str, Any]) -> str:
+def _listed(mapping: Mapping[str, object]) -> str:
     parts = [
         f"{key} ({_listed(value) or 'none'})" if isinstance(value, dict) else f"{key} {value}"
         for key, value in mapping.items()

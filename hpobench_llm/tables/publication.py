@@ -4,16 +4,33 @@ It is `[publication]` in a campaign and in the spec of an import, and stands in 
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Final, TypedDict, cast
 
-PUBLICATION = "publication"  # the key, in specs and in a table's provenance
+if TYPE_CHECKING:
+    from hpobench_llm.tables.provenance import TableProvenance
+
+PUBLICATION: Final = "publication"  # the key, in specs and in a table's provenance
 # What a family of campaigns says beside: what a retrainer must know, and what of the sources.
-RETRAINING, DATA_NOTES = "retraining", "data_notes"
+RETRAINING: Final = "retraining"
+DATA_NOTES: Final = "data_notes"
 _DOI = re.compile(r"10\.\d{4,9}/\S+")
 _URL = re.compile(r"https?://[^\s<>\"]+")
+
+
+class PublicationRecord(TypedDict, total=False):
+    """What is said of a publication, as plain JSON."""
+
+    authors: list[str]
+    url: str
+    doi: str
+    citation: str
+    date: str
+    motivation: str
+    uses: str
+    not_for: str
+    maintenance: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +72,14 @@ class Publication:
             except ValueError:
                 raise ValueError(f"`date`: YYYY-MM-DD is expected, got {self.date!r}") from None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> PublicationRecord:
         """Return what is said, as plain JSON values."""
         stated = {key: value for key, value in asdict(self).items() if value}
-        return stated | ({"authors": list(self.authors)} if self.authors else {})
+        stated |= {"authors": list(self.authors)} if self.authors else {}
+        return cast("PublicationRecord", stated)
 
     @staticmethod
-    def from_json(raw: Mapping[str, Any]) -> "Publication":
+    def from_json(raw: PublicationRecord) -> "Publication":
         """Rebuild what `to_json` returned.
 
         Raises:
@@ -73,9 +91,9 @@ class Publication:
         listed = {**raw, "authors": tuple(authors)}
         if not all(isinstance(v, str) for k, v in listed.items() if k != "authors"):
             raise TypeError(f"`{PUBLICATION}` must hold texts")
-        return Publication(**listed)
+        return Publication(**listed)  # type: ignore[arg-type]
 
     @staticmethod
-    def of(provenance: Mapping[str, Any]) -> "Publication":
+    def of(provenance: "TableProvenance") -> "Publication":
         """Return what a table's provenance holds of it."""
         return Publication.from_json(provenance.get(PUBLICATION, {}))

@@ -3,8 +3,9 @@
 Nothing is refused by them: where one cannot be met, the card says so.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -132,7 +133,8 @@ def _costs(table: Table) -> Rule:
 def _rows(table: Table, metric: Metric) -> Rule:
     """Return how many validation rows there are, and their sampling error of the best runs."""
     asked = f"{ROWS:,} validation rows or more"
-    data = table.metadata.provenance.get("sources", {}).get("data", {})
+    sources = table.metadata.provenance.get("sources", {})
+    data = cast("Mapping[str, Mapping[str, int]]", sources.get("data", {}))
     count = data.get("rows", {}).get("val")
     if count is None:
         return Rule(asked, "not known", None)

@@ -2,20 +2,21 @@
 
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, NotRequired, TypedDict
 
 from hpobench_llm.artefacts import canonical_json, sha256_of_text
 from hpobench_llm.errors import IntegrityError
-from hpobench_llm.metrics import Fidelity, Metric
-from hpobench_llm.space import Space
-from hpobench_llm.tables.columns import Column
+from hpobench_llm.metrics import Fidelity, FidelityRecord, Metric, MetricRecord
+from hpobench_llm.space import AxisRecord, Space
+from hpobench_llm.tables.columns import Column, ColumnRecord
 from hpobench_llm.tables.json_types import check_columns, check_imported, check_types
+from hpobench_llm.tables.provenance import TableProvenance
 
 FORMAT = 2
 READABLE = (1, FORMAT)
 TABLE_FILE, METADATA_FILE, CARD_FILE = "table.parquet", "table.json", "CARD.md"
 EXAMPLES_FILE, CROISSANT_FILE = "examples.parquet", "croissant.json"
-IMPORTED = "imported"  # the key of an imported table's provenance
+IMPORTED: Final = "imported"  # the key of an imported table's provenance
 LICENCE_NOT_STATED = "not stated"
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_+-]|\.(?!\.))*")
 
@@ -32,6 +33,28 @@ def check_name(name: object) -> str:
             "a letter or digit first"
         )
     return name
+
+
+class TableRecord(TypedDict):
+    """`table.json` as plain JSON; the last key is a sum over all the others."""
+
+    format: int
+    name: str
+    version: str
+    description: str
+    context: str
+    licence: str
+    space: list[AxisRecord]
+    fidelities: list[FidelityRecord]
+    metrics: list[MetricRecord]
+    columns: dict[str, ColumnRecord]
+    seeds: list[int]
+    untrained: dict[str, float]
+    provenance: TableProvenance
+    sha256: dict[str, str]
+    family: NotRequired[str]
+    task: NotRequired[dict[str, str | int | float]]
+    metadata_sha256: NotRequired[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,16 +76,16 @@ class Metadata:
     metrics: dict[str, Metric]
     seeds: tuple[int, ...]
     untrained: dict[str, float]
-    provenance: dict[str, Any]
+    provenance: TableProvenance
     table_sha256: str
     columns: dict[str, Column] = field(default_factory=dict)
     examples_sha256: str = ""
     family: str = ""
     task: dict[str, str | int | float] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> TableRecord:
         """Return plain JSON values, closed by a sum over all the others."""
-        body = {
+        body: TableRecord = {
             "format": FORMAT,
             "name": self.name,
             "version": self.version,
@@ -79,8 +102,9 @@ class Metadata:
             "sha256": {TABLE_FILE: self.table_sha256}
             | ({EXAMPLES_FILE: self.examples_sha256} if self.examples_sha256 else {}),
         }
-        body |= {"family": self.family, "task": self.task} if self.family else {}
-        return body | {"metadata_sha256": sha256_of_text(canonical_json(body))}
+        if self.family:
+            body = {**body, "family": self.family, "task": self.task}
+        return {**body, "metadata_sha256": sha256_of_text(canonical_json(body))}
 
     @staticmethod
     def from_json(raw: Any, where: object) -> "Metadata":

@@ -1,6 +1,6 @@
 """Build an optimizer for a toy problem, and run it in an order that is hard on it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +109,6 @@ def trials(optimizer: str | type[Optimizer], problem: "ToyProblem", **kwargs: An
 
 def configs(
     optimizer: str | type[Optimizer], problem: "ToyProblem", **kwargs: Any
-) -> list[Mapping[str, Any]]:
+) -> list[Configuration]:
     """Return the configurations of `trials`."""
     return [trial.config for trial in trials(optimizer, problem, **kwargs)]

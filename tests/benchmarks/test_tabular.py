@@ -17,6 +17,7 @@ from hpobench_llm.errors import (
     UnknownNameError,
 )
 from hpobench_llm.tables.table import Table
+from tests.problems import FINITE, table
 
 
 @pytest.fixture
@@ -226,3 +227,13 @@ def test_toys_and_tables_are_loaded_by_name():
     assert load("toy-bowl").optimum("val_loss")[0] == {"rank": 2, "lr": 1e-3, "dropout": 0.1}
     with pytest.raises(UnknownNameError, match="did you mean 'toy-bowl'"):
         load("toy-bawl")
+
+
+def test_a_row_whose_config_id_is_of_other_values_is_refused(tmp_path):
+    bench = TabularBenchmark(table(tmp_path, FINITE, list(FINITE.configurations())))
+    frame = bench.table.frame.drop_duplicates("config_id")[["config_id", *FINITE.names]]
+    frame = frame.set_axis([f"row-{number}" for number in range(len(frame))])
+    assert len(bench.query_many(frame)) == len(frame)
+    stale = frame.assign(rank=frame["rank"].iloc[::-1].to_numpy())
+    with pytest.raises(ConfigurationError, match=r"row row-0: `config_id` is '[0-9a-f]{16}'"):
+        bench.query_many(stale)

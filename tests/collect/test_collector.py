@@ -180,6 +180,15 @@ def test_a_dry_run_does_without_torch_and_says_so(write_campaign, tmp_path):
     assert "not read   base and data: torch is not installed" in done.stdout
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [("--dry-run",), ()])
+def test_a_dry_run_refuses_a_head_that_packs_cannot_adapt(write_campaign, collect, options):
+    file = write_campaign(("[grid]", '[defaults]\ntarget_modules = "lm_head"\n[grid]'))
+    status, _, err = collect(file, *options)
+    assert status == 2
+    assert "the packed engine cannot adapt the model's head; --engine peft can" in err
+
+
 def test_a_dry_run_reads_the_data(write_campaign, collect, tmp_path):
     file = write_campaign(
         ('name = "generated"\ngenerated_tasks = 400', 'name = "own"\npath = "own.jsonl"'),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpobench_llm.artefacts import canonical_json, sha256_of_text
+from hpobench_llm.plain import Json
 
 RECIPE = "recipe_sha256"
 # What no run's numbers depend on: which runs there are, what only adds to a record, and prose.
@@ -23,6 +24,10 @@ _LEFT_OUT = (
     "repeat",
     "per_example_runs",
 )
+
+
+Essence = dict[str, Json]
+"""What a spec says that its defaults do not, by key; nested specs likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,7 @@ class Identity:
         )
 
 
-def identity_of(name: str, recipe: Mapping[str, Any], accepted: tuple[str, ...] = ()) -> Identity:
+def identity_of(name: str, recipe: Essence, accepted: tuple[str, ...] = ()) -> Identity:
     """Return the identity of a campaign by the `essence` of it, less what no number depends on.
 
     The recipe is all that a run's numbers depend on beside its own configuration: a campaign may
@@ -60,12 +65,12 @@ def identity_of(name: str, recipe: Mapping[str, Any], accepted: tuple[str, ...] 
     return Identity(name, sha256_of_text(canonical_json(kept)), accepted)
 
 
-def essence(spec: Any) -> dict[str, Any]:
+def essence(spec: Any) -> Essence:
     """Return the fields of a dataclass that differ from their defaults, nested ones likewise.
 
     Those that are prose are left out, wherever they stand.
     """
-    kept = {}
+    kept: Essence = {}
     for field in dataclasses.fields(spec):
         if field.metadata == PROSE:
             continue
@@ -80,11 +85,12 @@ def essence(spec: Any) -> dict[str, Any]:
     return kept
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any) -> Json:
     if dataclasses.is_dataclass(value):
         return essence(value)
     if isinstance(value, tuple | list):
         return [_plain(entry) for entry in value]
     if isinstance(value, Mapping):
         return {key: _plain(entry) for key, entry in value.items()}
-    return value
+    plain: Json = value
+    return plain

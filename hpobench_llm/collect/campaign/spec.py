@@ -1,7 +1,7 @@
 """A campaign: which runs to make, whatever kind of run it is (`collect/<name>.toml`)."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any
 
 from hpobench_llm.collect.campaign.design import spread
 from hpobench_llm.collect.campaign.identity import PROSE, Identity, essence, identity_of
@@ -32,7 +32,7 @@ class Repeat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Campaign:
+class Campaign(ABC):
     """What every campaign says; a family's own class adds its grid and its recipe.
 
     Every configuration is run with all of `seeds`, some with more (`repeat`).
@@ -83,14 +83,14 @@ class Campaign:
                     raise ValueError(f"`repeat[{number}].configs`: {error}") from None
 
     @property
+    @abstractmethod
     def space(self) -> Space:
         """The axes of the grid; a family says them."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def fidelity(self) -> Fidelity:
         """The axis along which runs are measured; a family says it."""
-        raise NotImplementedError
 
     def configs(self) -> list[Configuration]:
         """Return the configurations to run, in an order of which each beginning is balanced.
@@ -124,7 +124,7 @@ class Campaign:
 class Run:
     """One fine-tune: a configuration (the grid's axes) and a seed."""
 
-    config: dict[str, Any]
+    config: Configuration
     seed: int
 
     @property

@@ -2,9 +2,26 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from hpobench_llm.dimensions import is_finite
+from hpobench_llm.tables.provenance import Sources
+
+
+class ItemSetRecord(TypedDict):
+    """An `ItemSet` as plain JSON."""
+
+    ids: list[str]
+    tokens: NotRequired[list[int]]
+
+
+class HeaderRecord(TypedDict):
+    """A `Header` as plain JSON."""
+
+    sources: Sources
+    untrained: dict[str, float]
+    items: dict[str, ItemSetRecord]
+    pack_size: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,9 +35,10 @@ class ItemSet:
     ids: tuple[str, ...]
     tokens: tuple[int, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ItemSetRecord:
         """Return plain JSON values."""
-        return {"ids": list(self.ids)} | ({"tokens": list(self.tokens)} if self.tokens else {})
+        said: ItemSetRecord = {"ids": list(self.ids)}
+        return {**said, "tokens": list(self.tokens)} if self.tokens else said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +49,7 @@ class Header:
     before any training, `items` the items by column, `pack_size` what tasks were cut by.
     """
 
-    sources: Mapping[str, Any]
+    sources: Sources
     untrained: Mapping[str, float]
     items: Mapping[str, ItemSet] = field(default_factory=dict)
     pack_size: int = 1
@@ -40,7 +58,7 @@ class Header:
         """Return what stands in a ledger file whose runs keep no items."""
         return replace(self, items={})
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> HeaderRecord:
         """Return plain JSON values."""
         return {
             "sources": dict(self.sources),
@@ -50,7 +68,7 @@ class Header:
         }
 
     @staticmethod
-    def from_json(raw: Mapping[str, Any]) -> "Header":
+    def from_json(raw: Any) -> "Header":
         """Rebuild what `to_json` made, or the header of a ledger of format 2.
 
         Raises:
@@ -77,7 +95,7 @@ class Header:
             raise ValueError(f"no header of a collection: {error!r}") from None
 
 
-def _from_format_2(rows: Sequence[Mapping[str, Any]]) -> ItemSet:
+def _from_format_2(rows: Sequence[Mapping[str, str | int]]) -> ItemSet:
     return ItemSet(
         ids=tuple(str(row["row_id"]) for row in rows),
         tokens=tuple(int(row["label_tokens"]) for row in rows),

@@ -130,7 +130,7 @@ class Ledger:
                 except (OSError, ValueError) as error:
                     self.damaged[name] = str(error)
 
-    def _body(self, content: bytes) -> tuple[dict[str, Any], int]:
+    def _body(self, content: bytes) -> tuple[Mapping[str, Any], int]:
         """Return what a file says and its format; raises ValueError with what is wrong."""
         try:
             entry = _loaded(content)

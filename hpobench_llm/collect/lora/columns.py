@@ -1,6 +1,7 @@
 """The columns and metrics of a table of LoRA fine-tunes."""
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import pandas as pd
 import pyarrow as pa
@@ -148,6 +149,7 @@ def score_metrics(scores: Sequence[Score], header: Header, frame: pd.DataFrame) 
     that was measured, or 0.
     """
     metrics = []
+    sources = cast("Mapping[str, Mapping[str, float]]", header.sources.get("scores", {}))
     for score in scores:
         name = f"score_{score.name}"
         metrics.append(
@@ -155,7 +157,7 @@ def score_metrics(scores: Sequence[Score], header: Header, frame: pd.DataFrame) 
                 name=name,
                 unit="share of items",
                 direction="maximize",
-                worst=header.sources["scores"][score.name]["chance"],
+                worst=sources[score.name]["chance"],
                 low=0.0,
                 high=1.0,
                 stderr=f"{name}_stderr",

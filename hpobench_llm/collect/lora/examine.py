@@ -1,5 +1,6 @@
 """What a dry run says of base, data and scores, which it reads as a start does."""
 
+from collections.abc import Collection
 from pathlib import Path
 from statistics import quantiles
 from typing import TYPE_CHECKING
@@ -11,7 +12,9 @@ if TYPE_CHECKING:
     from hpobench_llm.collect.lora.data.rows import Split
 
 
-def examine(campaign: LoraCampaign, file: Path, device: str, trust: Trust) -> list[str]:
+def examine(
+    campaign: LoraCampaign, file: Path, device: str, trust: Trust, used: Collection[str] = ()
+) -> list[str]:
     """Do all that a start does before its first step; returns what the data and the base are like.
 
     A base of the hub that is not on this machine is not fetched; the lines then say so.
@@ -23,6 +26,7 @@ def examine(campaign: LoraCampaign, file: Path, device: str, trust: Trust) -> li
         import torch
 
         from hpobench_llm.collect.lora.bases.model import is_here
+        from hpobench_llm.collect.lora.engines.packed_lora import packable_names
         from hpobench_llm.collect.lora.opening import open_bench
     except ImportError as error:
         return [f"not read   base and data: {error.name} is not installed"]
@@ -30,6 +34,10 @@ def examine(campaign: LoraCampaign, file: Path, device: str, trust: Trust) -> li
         return [f"not read   base and data: {campaign.base.hub} is not on this machine yet"]
     there = device if device != "cuda" or torch.cuda.is_available() else "cpu"
     bench = open_bench(campaign, file, there, trust)
+    if "packed" in used:
+        hypers = [campaign.hyperparameters(run.config) for run in campaign.runs()]
+        for hyper in {(hyper.targets, hyper.layer_fraction): hyper for hyper in hypers}.values():
+            packable_names(bench.base, hyper)
     scores = [
         f"score      {scorer.spec.name}: {scorer.items} items, "
         f"{bench.untrained[f'score_{scorer.spec.name}']:.3f} before training, chance "

@@ -1,8 +1,7 @@
 """The family `lora`: fine-tunes of a frozen language model with LoRA."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -10,7 +9,7 @@ from hpobench_llm.collect.assumptions import Assumptions
 from hpobench_llm.collect.campaign.plan import Task
 from hpobench_llm.collect.campaign.spec import Run
 from hpobench_llm.collect.columns import RunColumn
-from hpobench_llm.collect.family import Bench, Family, Row
+from hpobench_llm.collect.family import Bench, Family
 from hpobench_llm.collect.ledger.header import Header
 from hpobench_llm.collect.lora.columns import columns_of, metrics_of, split_rule
 from hpobench_llm.collect.lora.costs.estimate import describe
@@ -23,10 +22,11 @@ from hpobench_llm.collect.lora.sealable import check_sealable
 from hpobench_llm.collect.lora.solo import SoloCosts
 from hpobench_llm.collect.lora.spec import LoraCampaign
 from hpobench_llm.collect.lora.words import data_notes, retraining
-from hpobench_llm.collect.record import RunRecord
+from hpobench_llm.collect.record import Row, RunRecord
 from hpobench_llm.collect.trust import NONE, Trust
 from hpobench_llm.errors import MissingDependencyError
 from hpobench_llm.metrics import Metric
+from hpobench_llm.tables.provenance import TableProvenance
 from hpobench_llm.tables.publication import DATA_NOTES, RETRAINING
 
 
@@ -71,14 +71,14 @@ class LoraFamily(Family[LoraCampaign]):
         """Price packed runs as if they had been alone."""
         return SoloCosts(solo).priced
 
-    def provenance(self, campaign: LoraCampaign) -> dict[str, Any]:
+    def provenance(self, campaign: LoraCampaign) -> TableProvenance:
         """Return the rule of the split and that of diverged runs."""
         return {
             "split": split_rule(campaign.data, mixture=bool(campaign.mixture)),
             "diverged_factor": campaign.diverged_factor,
         }
 
-    def prose(self, campaign: LoraCampaign) -> dict[str, Any]:
+    def prose(self, campaign: LoraCampaign) -> TableProvenance:
         """Return what a retrainer must know, and what must be known of the sources."""
         return {RETRAINING: retraining(campaign), DATA_NOTES: data_notes(campaign.data)}
 
@@ -111,10 +111,15 @@ class LoraFamily(Family[LoraCampaign]):
         return describe(campaign, file, assumptions=assumptions, pack_size=pack_size)
 
     def examine(
-        self, campaign: LoraCampaign, file: Path, device: str, trust: Trust = NONE
+        self,
+        campaign: LoraCampaign,
+        file: Path,
+        device: str,
+        trust: Trust = NONE,
+        used: Collection[str] = (),
     ) -> list[str]:
         """Read data and base. See `Family.examine`."""
-        return examine(campaign, file, device, trust)
+        return examine(campaign, file, device, trust, used)
 
 
 FAMILY = LoraFamily()

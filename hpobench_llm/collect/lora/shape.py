@@ -6,7 +6,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from hpobench_llm.collect.lora.hyperparameters import Hyperparameters
 from hpobench_llm.collect.lora.targets import ALL_LINEAR, expanded
@@ -137,7 +137,7 @@ def _is_called(name: str, ends: Sequence[str]) -> bool:
     return any(name == end or name.endswith(f".{end}") for end in ends)
 
 
-def shape_of_config(config: Mapping[str, Any], parameters: int = 0) -> Shape:
+def shape_of_config(config: Mapping[str, object], parameters: int = 0) -> Shape:
     """Return the shape that a transformers `config.json` describes.
 
     An unknown `model_type` is taken for a LLaMA if it has a LLaMA's keys.
@@ -150,7 +150,7 @@ def shape_of_config(config: Mapping[str, Any], parameters: int = 0) -> Shape:
         return Shape(
             family="gpt2",
             hidden_size=hidden,
-            intermediate_size=config.get("n_inner") or 4 * hidden,
+            intermediate_size=_integer(config, "n_inner") if config.get("n_inner") else 4 * hidden,
             layers=_integer(config, "n_layer"),
             heads=_integer(config, "n_head"),
             vocabulary=_integer(config, "vocab_size"),
@@ -164,15 +164,19 @@ def shape_of_config(config: Mapping[str, Any], parameters: int = 0) -> Shape:
         intermediate_size=_integer(config, "intermediate_size"),
         layers=_integer(config, "num_hidden_layers"),
         heads=_integer(config, "num_attention_heads"),
-        key_value_heads=config.get("num_key_value_heads") or 0,
-        head_size=config.get("head_dim") or 0,
+        key_value_heads=_optional(config, "num_key_value_heads"),
+        head_size=_optional(config, "head_dim"),
         vocabulary=_integer(config, "vocab_size"),
         tied_head=bool(config.get("tie_word_embeddings", False)),
         parameters=parameters,
     )
 
 
-def _integer(config: Mapping[str, Any], key: str) -> int:
+def _optional(config: Mapping[str, object], key: str) -> int:
+    return _integer(config, key) if config.get(key) else 0
+
+
+def _integer(config: Mapping[str, object], key: str) -> int:
     value = config.get(key)
     if not isinstance(value, int) or value < 1:
         raise ValueError(f"`{key}`: a positive integer is expected, got {value!r}")

@@ -3,15 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from statistics import fmean
-from typing import Any
 
 from hpobench_llm.collect.lora.hyperparameters import NAMES, Hyperparameters
 from hpobench_llm.collect.lora.mixture import shares_of
 from hpobench_llm.collect.lora.packs import cost_class
-from hpobench_llm.collect.record import RunRecord
+from hpobench_llm.collect.record import Row, RunRecord
 
 MEASURED = ("train_seconds", "train_wall_seconds", "peak_memory_bytes")
-_Steps = dict[int, dict[str, Any]]  # a run's rows by step
+_Steps = dict[int, Row]  # a run's rows by step
 
 
 class SoloCosts:
@@ -26,7 +25,7 @@ class SoloCosts:
                 grouped[_class(record)].append(_by_step(record))
         self._classes = dict(grouped)
 
-    def priced(self, record: RunRecord) -> Iterable[dict[str, Any]]:
+    def priced(self, record: RunRecord) -> Iterable[Row]:
         """Yield a record's rows with `train_seconds` and memory as of a run alone.
 
         A packed run's own share of its pack goes into `amortised_train_seconds`; what this very
@@ -61,7 +60,7 @@ def _class(record: RunRecord) -> tuple[object, ...]:
     return *cost_class(hyper, shares), record.provenance.device, record.provenance.threads
 
 
-def _share_trained(row: Mapping[str, Any], whole: Mapping[str, Any]) -> float:
+def _share_trained(row: Row, whole: Row) -> float:
     """Return how far a run came that broke on the way: alone it would have stopped there."""
     if row["status"] == "ok" or "val_loss" in row or not whole["tokens_seen"]:
         return 1.0

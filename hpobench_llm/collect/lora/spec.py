@@ -22,7 +22,15 @@ from hpobench_llm.collect.lora.mixture import SHARE, axes_of, check_sources, sim
 from hpobench_llm.collect.lora.recipe import Base, Data, Score
 from hpobench_llm.errors import nearest
 from hpobench_llm.metrics import Fidelity
-from hpobench_llm.space import Categorical, Dimension, Float, Integer, Ordinal, Space
+from hpobench_llm.space import (
+    Categorical,
+    Configuration,
+    Dimension,
+    Float,
+    Integer,
+    Ordinal,
+    Space,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +186,7 @@ class LoraCampaign(Campaign):
     def _typed(self, name: str, value: Any) -> Any:
         return type(getattr(self.defaults, name))(value)
 
-    def hyperparameters(self, config: dict[str, Any]) -> Hyperparameters:
+    def hyperparameters(self, config: Configuration) -> Hyperparameters:
         """Return all hyperparameters of a configuration, defaults filled in."""
         typed = {
             name: self._typed(name, value)
@@ -189,8 +197,9 @@ class LoraCampaign(Campaign):
 
     def identity(self) -> Identity:
         """Return what a ledger of this campaign is known by."""
-        recipe = essence(self)
-        recipe.get("base", {}).pop("shape", None)  # only estimates read it
+        base = essence(self.base)
+        base.pop("shape", None)  # only estimates read it
+        recipe = essence(self) | {"base": base}
         recipe.pop("solo_runs", None)  # they only add to a ledger
         if self.mixture:
             recipe["mixture"] = sorted(self.mixture)  # whatever the levels, as of the grid

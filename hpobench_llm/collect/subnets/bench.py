@@ -1,10 +1,9 @@
 """A campaign of sub-networks made ready on a device, and how a run of it is made."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -27,6 +26,8 @@ from hpobench_llm.collect.training.memory import is_out_of_memory
 from hpobench_llm.collect.training.meter import seconds_on
 from hpobench_llm.collect.trust import NONE, Trust
 from hpobench_llm.errors import DataError, HpobenchError, SpecError
+from hpobench_llm.plain import Json
+from hpobench_llm.tables.provenance import Sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +36,13 @@ class SubnetsBench:
 
     workbench: Workbench[SubnetsCampaign]
     supernets: Supernets
-    calibration: dict[str, Any]
+    calibration: Mapping[str, Json]
     alone: frozenset[str]
 
     @property
-    def sources(self) -> dict[str, Any]:
+    def sources(self) -> Sources:
         """Base, data, scores and calibration rows, with their sums."""
-        return self.workbench.sources | {"calibration": self.calibration}
+        return {**self.workbench.sources, "calibration": self.calibration}
 
     @property
     def untrained(self) -> dict[str, float]:
@@ -176,11 +177,11 @@ def _check_shape(bench: Workbench[SubnetsCampaign], file: Path) -> None:
 
 def _calibration(
     bench: Workbench[SubnetsCampaign], file: Path
-) -> tuple[list[Tokens], dict[str, Any]]:
+) -> tuple[list[Tokens], Mapping[str, Json]]:
     """Return the rows on which importance is measured, and where they come from."""
     campaign = bench.campaign
     wanted, source = campaign.calibration.rows, campaign.calibration.source
-    report: dict[str, Any]
+    report: dict[str, Json]
     if not source:
         rows, report = bench.split.train, {"source": "training rows"}
     else:

@@ -4,10 +4,9 @@ The method is that of Klein et al. (2024, arXiv 2405.02267) and Sukthanker et al
 2410.06479).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -28,6 +27,7 @@ from hpobench_llm.collect.subnets.subnet import parameters, subnet_of
 from hpobench_llm.collect.trust import NONE, Trust
 from hpobench_llm.errors import MissingDependencyError
 from hpobench_llm.metrics import Metric
+from hpobench_llm.tables.provenance import TableProvenance
 from hpobench_llm.tables.publication import DATA_NOTES
 
 
@@ -60,7 +60,7 @@ class SubnetsFamily(Family[SubnetsCampaign]):
         """Return the parameter count: a larger sub-network is measured longer."""
         return parameters(subnet_of(run.config, campaign.whole), campaign.whole)
 
-    def provenance(self, campaign: SubnetsCampaign) -> dict[str, Any]:
+    def provenance(self, campaign: SubnetsCampaign) -> TableProvenance:
         """Return the rule of the split, the training, and how sub-networks were chosen."""
         chosen = f"{campaign.sample} by {campaign.bins} bins of parameter counts"
         return {
@@ -71,7 +71,7 @@ class SubnetsFamily(Family[SubnetsCampaign]):
             f"{campaign.latency_repeats} repeats",
         }
 
-    def prose(self, campaign: SubnetsCampaign) -> dict[str, Any]:
+    def prose(self, campaign: SubnetsCampaign) -> TableProvenance:
         """Return what must be known of the sources."""
         return {DATA_NOTES: data_notes(campaign.data)}
 
@@ -132,7 +132,12 @@ class SubnetsFamily(Family[SubnetsCampaign]):
         ]
 
     def examine(
-        self, campaign: SubnetsCampaign, file: Path, device: str, trust: Trust = NONE
+        self,
+        campaign: SubnetsCampaign,
+        file: Path,
+        device: str,
+        trust: Trust = NONE,
+        used: Collection[str] = (),
     ) -> list[str]:
         """Read base, data and scores as a start does; nothing is trained."""
         try:

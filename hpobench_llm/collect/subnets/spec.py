@@ -216,8 +216,9 @@ class SubnetsCampaign(Campaign):
 
         The grid belongs to it, since the super-network's random sub-networks come from it.
         """
-        recipe = essence(self)
-        recipe.get("base", {}).pop("shape", None)
+        base = essence(self.base)
+        base.pop("shape", None)  # only estimates read it
+        recipe = essence(self) | {"base": base}
         for name in ("sample", "bins", "alone"):  # which runs there are, or more to a record
             recipe.pop(name, None)
         return identity_of(self.name, recipe | {"searched": recipe["grid"]})

@@ -4,13 +4,13 @@ import lzma
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from hpobench_llm.collect.training import synthetic
 from hpobench_llm.collect.training.checksum import checked_sum
 from hpobench_llm.errors import DataError
+from hpobench_llm.plain import Json
 from hpobench_llm.spec import resolve_path
 
 
@@ -41,7 +41,7 @@ class Corpus:
 
 def read_corpora(
     corpora: tuple[Corpus, ...], spec_path: Path, seed: int
-) -> tuple[list[str], list[dict[str, Any]]]:
+) -> tuple[list[str], list[dict[str, Json]]]:
     """Return the paragraphs of all corpora in an order drawn from `seed`, and their sums.
 
     Raises:
@@ -49,7 +49,7 @@ def read_corpora(
         DataError: a file is not what its sum says, or cannot be read.
     """
     paragraphs: list[str] = []
-    sources: list[dict[str, Any]] = []
+    sources: list[dict[str, Json]] = []
     for number, corpus in enumerate(corpora):
         if corpus.generated_sentences:
             found = synthetic.sentences(corpus.generated_sentences, seed=seed)

@@ -5,7 +5,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -27,6 +26,7 @@ from hpobench_llm.collect.widths.spec import EQUAL_ODDS, STEP, WidthsCampaign
 from hpobench_llm.evaluation import Status
 from hpobench_llm.provenance import git_revision, processor, versions
 from hpobench_llm.space import Value
+from hpobench_llm.tables.provenance import Sources
 
 _CHECKED_ROWS = 8  # of the validation rows, that activations are measured on
 Values = dict[str, Number | None]
@@ -50,7 +50,7 @@ class WidthsBench:
     provenance: Provenance
 
     @property
-    def sources(self) -> dict[str, Any]:
+    def sources(self) -> Sources:
         """The text, with its sums and that of the rows made of it."""
         return self.rows.sources
 

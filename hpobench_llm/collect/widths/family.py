@@ -7,7 +7,6 @@ cold starts and from smaller models that were shrunk, padded and perturbed.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -24,6 +23,7 @@ from hpobench_llm.collect.widths.findings import findings
 from hpobench_llm.collect.widths.spec import EQUAL_ODDS, WidthsCampaign
 from hpobench_llm.errors import MissingDependencyError
 from hpobench_llm.metrics import Metric
+from hpobench_llm.tables.provenance import TableProvenance
 
 
 class WidthsFamily(Family[WidthsCampaign]):
@@ -67,7 +67,7 @@ class WidthsFamily(Family[WidthsCampaign]):
         hyper = campaign.hyperparameters(run.config)
         return hyper.width, hyper.batch_rows
 
-    def provenance(self, campaign: WidthsCampaign) -> dict[str, Any]:
+    def provenance(self, campaign: WidthsCampaign) -> TableProvenance:
         """Return the rule of the split and that of diverged runs."""
         return {
             "split": "rows of a shuffled text, cut without overlap; equal paragraphs once",

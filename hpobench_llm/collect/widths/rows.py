@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +12,8 @@ from hpobench_llm.artefacts import sha256_of_bytes
 from hpobench_llm.collect.training.corpus import read_corpora
 from hpobench_llm.collect.widths.spec import VOCABULARY, WidthsCampaign
 from hpobench_llm.errors import DataError
+from hpobench_llm.plain import Json
+from hpobench_llm.tables.provenance import Sources
 
 END = VOCABULARY - 1
 _SHUFFLE = 0  # the seed of the paragraphs' order: the same rows in every run
@@ -25,7 +26,7 @@ class Rows:
     train: torch.Tensor
     val: torch.Tensor
     test: torch.Tensor
-    sources: dict[str, Any]
+    sources: Sources
 
 
 def read_rows(campaign: WidthsCampaign, file: Path, device: torch.device) -> Rows:
@@ -45,7 +46,7 @@ def read_rows(campaign: WidthsCampaign, file: Path, device: torch.device) -> Row
         )
     ids = torch.from_numpy(rows.astype(np.int64)).to(device)
     val, test = ids[: sizes[0]], ids[sizes[0] : sizes[0] + sizes[1]]
-    made_of = {
+    made_of: dict[str, Json] = {
         "corpus": {str(n): source for n, source in enumerate(sources)},
         "rows": {"sha256": sha256_of_bytes(rows.tobytes())},
     }

@@ -15,7 +15,7 @@ from hpobench_llm.collect.widths.hyperparameters import (
 )
 from hpobench_llm.errors import nearest
 from hpobench_llm.metrics import Fidelity
-from hpobench_llm.space import Categorical, Dimension, Ordinal, Space
+from hpobench_llm.space import Categorical, Configuration, Dimension, Ordinal, Space
 
 STEP = "step"  # the fidelity's column
 VOCABULARY = 257  # the bytes, and one token that ends a paragraph
@@ -188,7 +188,7 @@ class WidthsCampaign(Campaign):
         """The axis along which runs are measured: updates."""
         return Fidelity(name=STEP, unit="updates", values=self.checkpoints)
 
-    def hyperparameters(self, config: dict[str, Any]) -> Hyperparameters:
+    def hyperparameters(self, config: Configuration) -> Hyperparameters:
         """Return all hyperparameters of a configuration, defaults filled in."""
         typed = {name: type(getattr(self.defaults, name))(v) for name, v in config.items()}
         return dataclasses.replace(self.defaults, **typed)

@@ -13,7 +13,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from hpobench_llm.optimizers.base import (
     Suggestion,
     Trial,
 )
-from hpobench_llm.optimizers.direct_search.nomad_child import Child
+from hpobench_llm.optimizers.direct_search.nomad_child import Child, Problem
 from hpobench_llm.space import (
     Categorical,
     Configuration,
@@ -182,7 +182,7 @@ class NomadOptimizer(Optimizer):
             self._process.send(self._problem())
         return self._process
 
-    def _problem(self) -> dict[str, Any]:
+    def _problem(self) -> Problem:
         kinds = [v.kind for v in self._variables]
         outputs = ["OBJ"] * len(self.objectives) + [self.barrier] * len(self.constraints)
         return {

@@ -3,14 +3,36 @@
 import json
 import os
 import sys
-from collections.abc import Mapping
 from selectors import EVENT_READ, DefaultSelector
 from signal import Signals
 from subprocess import PIPE, Popen
 from tempfile import TemporaryFile
-from typing import IO, Any, cast
+from typing import IO, TypedDict, cast
 
 from hpobench_llm.errors import OptimizerError
+
+
+class Problem(TypedDict):
+    """The first message to the child: where to start, bounds, and NOMAD's own parameters."""
+
+    start: list[float]
+    lower: list[float]
+    upper: list[float]
+    parameters: list[str]
+
+
+class Outputs(TypedDict):
+    """What was measured at the point that was asked for."""
+
+    outputs: list[float]
+
+
+class Answer(TypedDict, total=False):
+    """What the child says: the next point, or how the optimization ended."""
+
+    point: list[float]
+    end: str
+    flag: int
 
 
 class Child:
@@ -33,14 +55,14 @@ class Child:
         self._stdin = cast("IO[bytes]", self._child.stdin)  # PIPE makes both
         self._stdout = cast("IO[bytes]", self._child.stdout)
 
-    def send(self, message: Mapping[str, Any]) -> None:
+    def send(self, message: Problem | Outputs) -> None:
         """Write one message."""
         try:
             self._stdin.write(json.dumps(message).encode() + b"\n")
         except BrokenPipeError:
             raise self._death() from None
 
-    def receive(self) -> dict[str, Any]:
+    def receive(self) -> Answer:
         """Wait for one message."""
         with DefaultSelector() as selector:
             selector.register(self._stdout, EVENT_READ)
@@ -52,7 +74,7 @@ class Child:
         line = self._stdout.readline()
         if not line:
             raise self._death()
-        message: dict[str, Any] = json.loads(line)
+        message: Answer = json.loads(line)
         return message
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Mapping
 from typing import IO, Any
 
 
@@ -46,7 +47,7 @@ def main() -> None:
     _send(pipe, {"end": result["stop_reason"], "flag": result["run_flag"]})
 
 
-def _send(pipe: IO[bytes], message: dict[str, Any]) -> None:
+def _send(pipe: IO[bytes], message: Mapping[str, object]) -> None:
     pipe.write(json.dumps(message).encode() + b"\n")
 
 

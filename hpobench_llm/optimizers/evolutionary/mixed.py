@@ -87,7 +87,7 @@ class MixedSpace:
     def moved(self, solution: Any, config: Configuration) -> Any:
         """Return a solution as what was evaluated: its own, but where it was moved."""
         asked = self.config(solution)
-        fields: dict[str, Any] = {}
+        fields: dict[str, NDArray[Any]] = {}
         if self.x or self.z:
             stay = [config[d.name] == asked[d.name] for d in (*self.x, *self.z)]
             point = np.where(stay, solution._v_raw, self.mean(config))

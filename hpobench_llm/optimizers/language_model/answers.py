@@ -7,7 +7,7 @@ nothing are not kept, so that whoever tries again asks again.
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from hpobench_llm.artefacts import (
     canonical_json,
@@ -17,10 +17,19 @@ from hpobench_llm.artefacts import (
     write_json,
 )
 from hpobench_llm.errors import IntegrityError, OptimizerError, shown
-from hpobench_llm.optimizers.language_model.endpoint import MODEL, Endpoint
+from hpobench_llm.optimizers.language_model.endpoint import MODEL, Endpoint, Request
 
 FOLDER = "HPOBENCH_LLM_ANSWERS"
 FORMAT = 1
+
+
+class Answered(TypedDict):
+    """A file of the folder: what was asked of which host, and its answer."""
+
+    format: int
+    host: str
+    request: Request
+    answer: str
 
 
 class Answers:
@@ -28,7 +37,7 @@ class Answers:
 
     def __init__(self, folder: Path, model: str) -> None:
         self.folder, self.model = folder, model
-        self._fresh: dict[Path, dict[str, Any]] = {}
+        self._fresh: dict[Path, Answered] = {}
 
     @staticmethod
     def of_environment() -> "Answers":
@@ -49,7 +58,7 @@ class Answers:
             OptimizerError: the endpoint has none.
             IntegrityError: a file of the folder is not what was written there.
         """
-        body = {
+        body: Request = {
             "model": self.model,
             "messages": messages,
             "temperature": temperature,
@@ -81,7 +90,7 @@ class Answers:
         fresh, self._fresh = self._fresh, {}
         return all([self._keep(path, record) for path, record in fresh.items()])
 
-    def _keep(self, path: Path, record: dict[str, Any]) -> bool:
+    def _keep(self, path: Path, record: Answered) -> bool:
         own = path.with_suffix(f".{os.getpid()}")
         try:
             write_json(own, record)
@@ -97,7 +106,7 @@ class Answers:
         return True
 
 
-def _recorded(path: Path, body: dict[str, Any]) -> str:
+def _recorded(path: Path, body: Request) -> str:
     record = read_json(path)
     if not (isinstance(record, dict) and record.get("format") == FORMAT):
         raise IntegrityError(f"{path}: no answer of format {FORMAT}: {shown(record)}")

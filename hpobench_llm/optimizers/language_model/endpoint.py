@@ -5,7 +5,7 @@ import json
 import os
 import time
 from dataclasses import dataclass, field
-from typing import IO, Any, ClassVar
+from typing import IO, Any, ClassVar, TypedDict
 from urllib import error, request
 from urllib.parse import urlsplit
 
@@ -15,6 +15,15 @@ URL, MODEL = "HPOBENCH_LLM_ENDPOINT", "HPOBENCH_LLM_MODEL"
 KEY, TIMEOUT = "HPOBENCH_LLM_API_KEY", "HPOBENCH_LLM_TIMEOUT"
 LARGEST = 2**22  # bytes of an answer
 AGAIN = (408, 429, 500, 502, 503, 504)  # what may be gone at the next try
+
+
+class Request(TypedDict):
+    """The body of a request of `chat/completions`."""
+
+    model: str
+    messages: list[dict[str, str]]
+    temperature: float
+    seed: int
 
 
 class _NoRedirect(request.HTTPRedirectHandler):
@@ -72,7 +81,7 @@ class Endpoint:
         parts = urlsplit(self.url)
         return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
 
-    def answer(self, body: dict[str, Any]) -> str:
+    def answer(self, body: Request) -> str:
         """Return the text that answers a request of `chat/completions`.
 
         Raises:
@@ -97,7 +106,7 @@ class Endpoint:
                 time.sleep(pause)
         raise self._failed(f"{why} ({1 + len(self.pauses)} times)") from None
 
-    def _post(self, body: dict[str, Any]) -> bytes:
+    def _post(self, body: Request) -> bytes:
         headers = {"Content-Type": "application/json"}
         if self.key:
             headers["Authorization"] = f"Bearer {self.key}"

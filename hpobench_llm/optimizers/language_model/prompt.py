@@ -4,12 +4,12 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from hpobench_llm.constraints import Constraint
 from hpobench_llm.errors import ConfigurationError
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import Metric
+from hpobench_llm.plain import Json
 from hpobench_llm.space import Configuration, Space
 
 SHOWN = 30  # trials: the latest, and the best before them
@@ -86,7 +86,7 @@ def _line(trial: Known, objectives: Sequence[Metric]) -> str:
         metric.name: _short(metric.from_loss(trial.evaluation.loss(metric)))
         for metric in objectives
     }
-    line: dict[str, Any] = {
+    line: dict[str, Json] = {
         "trial": trial.number,
         "config": trial.config,
         "status": trial.evaluation.status,
@@ -115,7 +115,7 @@ def read_configuration(answer: str, space: Space) -> Configuration:
     return space.canonical({name: objects[-1][name] for name in space.names})
 
 
-def _objects(text: str) -> list[dict[str, Any]]:
+def _objects(text: str) -> list[dict[str, object]]:
     """Return the JSON objects of a text, in order; those inside of others are not looked at."""
     decoder, found, place = json.JSONDecoder(), [], text.find("{")
     while place >= 0:

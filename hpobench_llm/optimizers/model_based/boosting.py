@@ -23,9 +23,11 @@ except (ImportError, OSError) as error:  # OSError: its OpenMP runtime is not th
 Array = NDArray[np.float64]
 Predict = Callable[[Array], Array]
 
+Settings = Mapping[str, str | int | float | bool]
+"""Parameters of LightGBM."""
 # No bagging and one thread: equal rows give equal trees, so that no seed is needed. Rows are so
 # few that every value is a bin of its own.
-_ALWAYS: dict[str, Any] = {
+_ALWAYS: Settings = {
     "min_data_in_bin": 1,
     "feature_pre_filter": False,
     "num_threads": 1,
@@ -35,9 +37,7 @@ _ALWAYS: dict[str, Any] = {
 }
 
 
-def fit(
-    inputs: Array, targets: Array, settings: Sequence[Mapping[str, Any]], rounds: int
-) -> list[Predict]:
+def fit(inputs: Array, targets: Array, settings: Sequence[Settings], rounds: int) -> list[Predict]:
     """Return a predictor `(m, d) -> (m,)` for each of the `settings`.
 
     Args:
@@ -48,7 +48,7 @@ def fit(
     """
     rows = lightgbm.Dataset(inputs, targets, params=_ALWAYS, free_raw_data=False)
     boosters = [
-        lightgbm.train(_ALWAYS | dict(setting), rows, num_boost_round=rounds)
+        lightgbm.train({**_ALWAYS, **setting}, rows, num_boost_round=rounds)
         for setting in settings
     ]
     return [_predictor(booster) for booster in boosters]

@@ -4,14 +4,13 @@ Tiao, Klein, Seeger, Bonilla, Archambeau and Ramos, "BORE: Bayesian optimization
 estimation", ICML 2021.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from hpobench_llm.optimizers.encoding import columns
 from hpobench_llm.optimizers.model_based import boosting
 from hpobench_llm.optimizers.model_based.base import ModelBased
+from hpobench_llm.optimizers.model_based.boosting import Settings
 from hpobench_llm.optimizers.model_based.candidates import best_unseen, uniform
 from hpobench_llm.optimizers.model_based.history import History, Losses
 from hpobench_llm.space import Configuration, Space
@@ -20,7 +19,7 @@ GAMMA = 0.25  # the share of the good
 DRAWS = 500
 ROUNDS = 100
 # The defaults of XGBoost's classifier, as LightGBM calls them.
-CLASSIFIER: dict[str, Any] = {
+CLASSIFIER: Settings = {
     "objective": "binary",
     "learning_rate": 0.3,
     "max_depth": 6,

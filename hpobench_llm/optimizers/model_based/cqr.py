@@ -7,13 +7,13 @@ NeurIPS 2019.
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from hpobench_llm.optimizers.encoding import Points, columns
 from hpobench_llm.optimizers.model_based import boosting
 from hpobench_llm.optimizers.model_based.base import ModelBased
+from hpobench_llm.optimizers.model_based.boosting import Settings
 from hpobench_llm.optimizers.model_based.candidates import best_unseen, uniform
 from hpobench_llm.optimizers.model_based.history import History, Losses
 from hpobench_llm.space import Configuration, Space
@@ -24,7 +24,7 @@ HELD_OUT = 0.1
 DRAWS = 2000
 ROUNDS = 100
 # The defaults of scikit-learn's gradient boosting, as LightGBM calls them.
-BOOSTED: dict[str, Any] = {
+BOOSTED: Settings = {
     "objective": "quantile",
     "learning_rate": 0.1,
     "max_depth": 3,
@@ -83,7 +83,7 @@ class Quantiles:
         held = math.ceil(HELD_OUT * len(losses)) if len(losses) >= CONFORMALISED_FROM else 0
         order = rng.permutation(len(losses)) if held else np.arange(len(losses))
         kept, out = order[held:], order[:held]
-        settings = [BOOSTED | {"alpha": level} for level in LEVELS]
+        settings = [{**BOOSTED, "alpha": level} for level in LEVELS]
         # Standardised, for LightGBM's targets are in single precision.
         centre, scale = losses.mean(), losses.std() or 1.0
         fits = boosting.fit(inputs[kept], (losses[kept] - centre) / scale, settings, ROUNDS)

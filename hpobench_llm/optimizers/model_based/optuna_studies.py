@@ -16,7 +16,14 @@ from hpobench_llm.errors import MissingDependencyError, OptimizerError
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.optimizers.barrier import relative_excesses
 from hpobench_llm.optimizers.base import Optimizer, Suggestion, Trial
-from hpobench_llm.space import Categorical, Configuration, Dimension, Integer, Ordinal, Space
+from hpobench_llm.space import (
+    Categorical,
+    Configuration,
+    Dimension,
+    Integer,
+    Ordinal,
+    Space,
+)
 
 try:
     import optuna

@@ -7,7 +7,7 @@ differ from Optuna's, see `tpe_optuna`.
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpobench_llm.errors import MissingDependencyError
@@ -20,6 +20,7 @@ from hpobench_llm.space import (
     Float,
     Integer,
     Ordinal,
+    Value,
 )
 
 _FIRST_IMPORT = "nni" not in sys.modules
@@ -33,6 +34,9 @@ except ModuleNotFoundError as error:
     raise MissingDependencyError("nni", "nni", "the optimizer 'tpe-nni'") from None
 if _FIRST_IMPORT:  # NNI logs to stdout, which is for data; who imported it before may want that
     nni.silence_stdout()
+
+
+Params = Mapping[str, Any]  # what NNI suggests, by axis
 
 
 class TpeNni(SingleObjectiveOptimizer):
@@ -90,11 +94,11 @@ class TpeNni(SingleObjectiveOptimizer):
             )
         self._tuner.receive_trial_result(trial.number, None, evaluation.loss(self.objective))
 
-    def _decode(self, suggestion: Mapping[str, Any]) -> Configuration:
+    def _decode(self, suggestion: Params) -> Configuration:
         return self.space.canonical({d.name: _decode(d, suggestion) for d in self.space})
 
 
-def _search_space(dimension: Dimension) -> dict[str, Any]:
+def _search_space(dimension: Dimension) -> Mapping[str, str | Sequence[Value]]:
     match dimension:
         case Categorical():
             return {"_type": "choice", "_value": list(dimension.values)}
@@ -114,7 +118,7 @@ def _margins(first: int, last: int) -> tuple[float, float]:
     return math.nextafter(first - 0.5, math.inf), math.nextafter(last + 0.5, -math.inf)
 
 
-def _decode(dimension: Dimension, suggestion: Mapping[str, Any]) -> object:
+def _decode(dimension: Dimension, suggestion: Params) -> object:
     value = suggestion[dimension.name]
     match dimension:
         case Ordinal():

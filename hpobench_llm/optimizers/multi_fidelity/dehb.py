@@ -34,7 +34,7 @@ WORST = sys.float_info.max  # in place of infinity, which the library takes for 
 class _Solver(DEHB):  # type: ignore[misc]  # the library has no types
     """The library's solver without its log file."""
 
-    def _setup_logger(self, kwargs: dict[str, Any]) -> None:
+    def _setup_logger(self, kwargs: object) -> None:
         self.logger, self.output_path = logger, Path()
 
 
@@ -72,7 +72,7 @@ class Dehb(MultiFidelityOptimizer):
             save_freq="end",
         )
         self._rungs = dict(zip(self._solver.fidelities, self.rungs, strict=True))
-        self._jobs: dict[int, dict[str, Any]] = {}
+        self._jobs: dict[int, Any] = {}
         self._reached: dict[int, Member] = {}  # by the library's number of a configuration
 
     def suggest(self, number: int) -> Suggestion:

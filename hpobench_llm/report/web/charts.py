@@ -5,13 +5,13 @@ point of its axis at which any of the three changes.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hpobench_llm.comparison.courses import RESAMPLES, Course
 from hpobench_llm.comparison.result import Band, BenchmarkComparison, Comparison, Interval
+from hpobench_llm.plain import Json
 from hpobench_llm.report.comparison_figures import regret_caption
 from hpobench_llm.report.facts import BenchmarkFacts
 from hpobench_llm.report.table_figures import score_words
@@ -20,7 +20,7 @@ from hpobench_llm.report.words import count, counted, label, words
 
 MOST_DOTS = 2500  # of a scatter: beyond this the picture stays a drawing
 
-Chart = dict[str, Any]
+Chart = Mapping[str, Json]  # what `charts.js` makes a Vega specification of
 FloatArray = NDArray[np.float64]
 
 
@@ -28,7 +28,7 @@ def ranks(
     rows: Iterable[tuple[str, Interval]], groups: Sequence[Sequence[str]], title: str
 ) -> Chart:
     """Return mean ranks with their intervals, best first, and who is not told apart."""
-    listed = [
+    listed: list[Json] = [
         {"name": name, "value": [_short(x) for x in (rank.value, rank.low, rank.high)]}
         for name, rank in rows
     ]
@@ -80,7 +80,7 @@ def mean_ranks(comparison: Comparison) -> Chart:
         "kind": "curves",
         "title": "Mean rank",
         "y": {"label": "mean rank (1 is best)"},
-        "axes": [axis | {"y": {"log": False, "domain": [0.85, len(comparison.ranking) + 0.15]}}],
+        "axes": [{**axis, "y": {"log": False, "domain": [0.85, len(comparison.ranking) + 0.15]}}],
         "series": [
             {"name": ranked.optimizer, "over": [_steps(ranked.rank)]}
             for ranked in comparison.ranking
@@ -140,7 +140,7 @@ def scatter(facts: BenchmarkFacts) -> Chart | None:
     if not len(shown):
         return None
     rates = facts.column("lr")[shown] if "lr" in facts.varied() else np.zeros(0)
-    marks = [
+    marks: list[Json] = [
         {
             "x": _short(facts.column(facts.metric.name)[row]),
             "y": _short(facts.column(facts.score.name)[row]),

@@ -6,13 +6,13 @@ for the figures.
 
 import base64
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
 from importlib import resources
 from itertools import count
-from typing import Any
+from typing import TypedDict
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
@@ -20,6 +20,7 @@ from markupsafe import Markup
 from hpobench_llm.report import words
 from hpobench_llm.report.canvas import Picture
 from hpobench_llm.report.looks import PALETTE, numbers, pattern_of
+from hpobench_llm.report.web.charts import Chart
 from hpobench_llm.report.web.theme import themed, variables
 from hpobench_llm.report.web.vega import bundle
 
@@ -33,7 +34,7 @@ class Figure:
     id: str
     still: str
     caption: str
-    chart: Mapping[str, Any] | None
+    chart: Chart | None
 
 
 @dataclass(slots=True)
@@ -42,13 +43,13 @@ class Figures:
 
     _next: Iterator[int] = field(default_factory=lambda: count(1))
 
-    def of(self, picture: Picture | None, chart: Mapping[str, Any] | None) -> Figure | None:
+    def of(self, picture: Picture | None, chart: Chart | None) -> Figure | None:
         """Return a figure; None where there is no picture of it."""
         if picture is None:
             return None
         return self.instead_of(themed(picture.svg), picture.caption, chart)
 
-    def instead_of(self, still: str, caption: str, chart: Mapping[str, Any] | None) -> Figure:
+    def instead_of(self, still: str, caption: str, chart: Chart | None) -> Figure:
         """Return a figure that takes the place of HTML, where scripts run."""
         return Figure(f"figure-{next(self._next)}", still, caption, chart)
 
@@ -94,7 +95,16 @@ def document(
     )
 
 
-def _looks(optimizers: Sequence[str], mine: Collection[str]) -> dict[str, Any]:
+class Look(TypedDict):
+    """How an optimizer is drawn; `mine` marks a reader's own."""
+
+    number: int
+    colour: str
+    dash: Sequence[float]
+    mine: bool
+
+
+def _looks(optimizers: Sequence[str], mine: Collection[str]) -> dict[str, Look]:
     return {
         name: {
             "number": number,

@@ -20,6 +20,7 @@ from hpobench_llm.artefacts import (
     write_json,
 )
 from hpobench_llm.errors import IntegrityError
+from hpobench_llm.plain import Json
 from hpobench_llm.space import Value
 from hpobench_llm.surrogates.emulators.networks import Kernel, Perceptron
 from hpobench_llm.surrogates.emulators.problems import PROBLEMS, Problem
@@ -37,7 +38,7 @@ class Emulator:
     problem: Problem
     networks: tuple[Perceptron, ...]
     kernel: Kernel | None
-    origin: dict[str, Any]
+    origin: Mapping[str, Json]
 
     def answers(
         self, configs: Sequence[Mapping[str, Value]], level: tuple[int | float, ...]
@@ -72,7 +73,7 @@ class Emulator:
         """The sum of all that its answers follow from."""
         return sha256_of_text(canonical_json(self._body()[0]))
 
-    def _body(self) -> tuple[dict[str, Any], bytes]:
+    def _body(self) -> tuple[dict[str, Json], bytes]:
         arrays: dict[str, FloatArray] = {}
         for number, network in enumerate(self.networks):
             state = network.tensors | {"mean": network.mean, "scale": network.scale}
@@ -80,7 +81,7 @@ class Emulator:
         if self.kernel is not None:
             arrays |= {"X_fit": self.kernel.centres, "dual_coef": self.kernel.weights}
         (weights,) = pack(**arrays).values()
-        body = {
+        body: dict[str, Json] = {
             "format": FORMAT,
             "problem": self.problem.name,
             "origin": self.origin,

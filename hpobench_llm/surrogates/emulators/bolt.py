@@ -8,6 +8,7 @@ Weights are read from safetensors alone: pickled ones run code when they are ope
 
 import csv
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def _kernel(folder: Path, inputs: int) -> Kernel:
         raise DataError(f"{folder / 'noise_model.safetensors'}: {error}") from None
 
 
-def _read(folder: Path, name: str) -> tuple[Tensors, dict[str, Any]]:
+def _read(folder: Path, name: str) -> tuple[Tensors, Mapping[str, Any]]:
     """Return the weights and the configuration of a published folder."""
     weights = folder / f"{name}.safetensors"
     if not weights.is_file():

@@ -8,7 +8,6 @@ here, to the rounding of LightGBM's own sums; reading a surrogate does not need 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +24,7 @@ from hpobench_llm.surrogates.models.base import (
 )
 from hpobench_llm.surrogates.models.lightgbm_text import Tree, trees_of
 
-SETTINGS: dict[str, Any] = {
+SETTINGS: dict[str, str | int | float | bool] = {
     "objective": "regression",
     "num_leaves": 15,
     "min_data_in_leaf": 5,

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from hpobench_llm.artefacts import read_json
 from hpobench_llm.errors import DataError, IntegrityError
 from hpobench_llm.tables.draft import Draft
 from hpobench_llm.tables.importers.staging import staging
+from hpobench_llm.tables.provenance import AboutAxis, ImportRecord, Noted, TableProvenance
 from hpobench_llm.tables.publication import PUBLICATION, Publication
 from hpobench_llm.tables.schema import IMPORTED, METADATA_FILE
 from hpobench_llm.tables.table import Table
@@ -25,29 +25,30 @@ class ImportedDraft(Draft):
     """
 
     importer: str
-    files: Sequence[Mapping[str, Any]]
+    files: Sequence[Mapping[str, str | int]]
     publication: Publication = field(default_factory=Publication)
-    axes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    axes: Mapping[str, AboutAxis] = field(default_factory=dict)
     notes: Sequence[str] = ()
-    flagged: Sequence[Mapping[str, Any]] = ()
-    dropped: Sequence[Mapping[str, Any]] = ()
+    flagged: Sequence[Noted] = ()
+    dropped: Sequence[Noted] = ()
 
-    def origin(self) -> dict[str, Any]:
+    def origin(self) -> TableProvenance:
         """Return what `table.json` says of the import, which is made today (UTC)."""
-        imported = {
+        imported: ImportRecord = {
             "importer": self.importer,
             "date": datetime.now(UTC).date().isoformat(),
             "files": [dict(file) for file in self.files],
-            "axes": {name: dict(about) for name, about in self.axes.items()},
+            "axes": dict(self.axes),
             "notes": list(self.notes),
-            "flagged": [dict(entry) for entry in self.flagged],
-            "dropped": [dict(entry) for entry in self.dropped],
+            "flagged": list(self.flagged),
+            "dropped": list(self.dropped),
         }
         stated = self.publication.to_json()
-        return {IMPORTED: imported} | ({PUBLICATION: stated} if stated else {})
+        origin: TableProvenance = {IMPORTED: imported}
+        return {**origin, PUBLICATION: stated} if stated else origin
 
 
-def noted(what: str, rows: Sequence[int | str], reason: str) -> dict[str, Any]:
+def noted(what: str, rows: Sequence[int | str], reason: str) -> Noted:
     """Return an entry of `flagged` or `dropped`: how many, which rows of the file, and why."""
     return {"count": len(rows), "what": what, "rows": list(rows), "reason": reason}
 

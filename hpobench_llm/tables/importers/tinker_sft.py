@@ -9,7 +9,7 @@ import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import pandas as pd
 
@@ -18,6 +18,7 @@ from hpobench_llm.metrics import Metric, Role
 from hpobench_llm.space import Ordinal, Space
 from hpobench_llm.tables.importers.imported import ImportedDraft, noted
 from hpobench_llm.tables.importers.upstream import Original, Upstream, original
+from hpobench_llm.tables.provenance import Noted
 from hpobench_llm.tables.publication import Publication
 
 NAME = "tinker-sft"
@@ -46,6 +47,19 @@ _CONTEXT = (
 )
 
 
+class _Run(TypedDict):
+    """A row of the table; `flag` says why it is doubtful."""
+
+    lr: float
+    rank: int
+    status: str
+    test_loss: float
+    train_loss: float
+    train_seconds: float
+    source_row: int
+    flag: str
+
+
 @dataclass(slots=True)
 class _Section:
     """What the report says of one model; numbers are lines of the file."""
@@ -54,7 +68,7 @@ class _Section:
     line: int
     lrs: tuple[float, ...] = ()
     ranks: tuple[int, ...] = ()
-    runs: list[dict[str, Any]] = field(default_factory=list)
+    runs: list[_Run] = field(default_factory=list)
     note: tuple[int, tuple[float, ...], tuple[int, ...], int] | None = None
 
     def absent(self) -> list[tuple[float, int]]:
@@ -130,7 +144,7 @@ def _draft(source: Original, section: _Section, space: Space) -> ImportedDraft:
     )
 
 
-def _placed(section: _Section) -> list[dict[str, Any]]:
+def _placed(section: _Section) -> list[_Run]:
     """Return the diverged runs as rows where the note means as many cells as are absent."""
     if section.note is None or len(section.absent()) != section.note[0]:
         return []
@@ -149,7 +163,7 @@ def _placed(section: _Section) -> list[dict[str, Any]]:
     ]
 
 
-def _lost(section: _Section, placed: int) -> list[dict[str, Any]]:
+def _lost(section: _Section, placed: int) -> list[Noted]:
     if section.note is None or section.note[0] == placed:
         return []
     count, _, _, line = section.note
@@ -203,7 +217,7 @@ def _sections(source: Original) -> list[_Section]:
     return found
 
 
-def _run(where: str, number: int, line: str, section: _Section) -> dict[str, Any]:
+def _run(where: str, number: int, line: str, section: _Section) -> _Run:
     cells = _cells(line)
     if len(cells) != len(HEADER):
         raise DataError(f"{where}: {len(HEADER)} cells are expected, got {cells}")

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from hpobench_llm.artefacts import sha256_of_bytes
 from hpobench_llm.errors import DataError, IntegrityError
@@ -38,7 +37,7 @@ class Original:
 
     text: str
     path: Path
-    provenance: dict[str, Any]
+    provenance: dict[str, str | int]
 
 
 def original(upstream: Upstream, folder: Path | None, *, allow_changed: bool) -> Original:

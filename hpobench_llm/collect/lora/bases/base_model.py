@@ -7,8 +7,8 @@ the text, the sums of the files and the validation loss.
 
 import dataclasses
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers.utils import logging
@@ -33,6 +33,7 @@ from hpobench_llm.collect.lora.bases.token_rows import token_rows, train_tokeniz
 from hpobench_llm.collect.training.corpus import read_corpora
 from hpobench_llm.collect.training.device import choose_device
 from hpobench_llm.errors import DataError, SpecError
+from hpobench_llm.plain import Json
 from hpobench_llm.provenance import git_revision, processor, versions
 from hpobench_llm.spec import read_spec
 
@@ -119,12 +120,12 @@ def _sum_of_recipe(spec: BaseSpec) -> str:
 
 def _record(
     spec: BaseSpec,
-    sources: list[dict[str, Any]],
+    sources: list[dict[str, Json]],
     outcome: Outcome,
     folder: Path,
     model: torch.nn.Module,
     device: torch.device,
-) -> dict[str, Any]:
+) -> Mapping[str, object]:
     """Return what `base.json` says of the files in `folder`."""
     files = sorted(path for path in folder.iterdir() if path.is_file())
     return {

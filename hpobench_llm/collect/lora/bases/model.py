@@ -28,12 +28,13 @@ from hpobench_llm.collect.lora.recipe import Base, Recipe
 from hpobench_llm.collect.lora.targets import ALL_LINEAR, expanded
 from hpobench_llm.collect.lora.weights import checked_weights
 from hpobench_llm.errors import DataError, HpobenchError, SpecError
+from hpobench_llm.plain import Json
 from hpobench_llm.spec import resolve_path
 
 
 def load_base(
     campaign: Recipe, file: Path, device: torch.device
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, dict[str, Any]]:
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, dict[str, Json]]:
     """Return the base on `device`, its tokenizer, and where it came from with sums.
 
     Raises:
@@ -52,13 +53,9 @@ def load_base(
     if base.path:
         folder = resolve_path(base.path, file=file, key="base.path")
         weights = checked_weights(folder, file)
-        where = {
-            "folder": folder.name,
-            "sha256": {
-                p.name: sha256_of_file(p) for p in [*weights, *sorted(folder.glob("*.json"))]
-            },
-        }
-        check_sums(folder, where["sha256"], file)
+        sums = {p.name: sha256_of_file(p) for p in [*weights, *sorted(folder.glob("*.json"))]}
+        where = {"folder": folder.name, "sha256": sums}
+        check_sums(folder, sums, file)
         target = str(folder)
         options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     else:

@@ -7,7 +7,6 @@ is then an ordinary one, which is *that file's* model and not the one it was qua
 import hashlib
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import (
@@ -21,11 +20,12 @@ from transformers import (
 from hpobench_llm.artefacts import sha256_of_file
 from hpobench_llm.collect.lora.recipe import Base
 from hpobench_llm.errors import DataError, MissingDependencyError, SpecError
+from hpobench_llm.plain import Json
 
 
 def load_packaged(
     base: Base, file: Path
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, dict[str, Any]]:
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, dict[str, Json]]:
     """Return model, tokenizer and source of the GGUF file that `base` names.
 
     The source holds a sum of the dequantised weights too: another version of the reader that
@@ -59,7 +59,7 @@ def load_packaged(
     except Exception as error:  # a damaged file breaks its reader in every way there is
         reason = " ".join(str(error).split())[:300]
         raise SpecError(file, "base.file", f"{path.name} cannot be read: {reason}") from None
-    source = {
+    source: dict[str, Json] = {
         "package": base.package,
         "version": metadata.version(base.package),
         "file": base.file,

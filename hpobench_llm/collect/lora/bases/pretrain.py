@@ -9,7 +9,7 @@ moments and the number of steps, and a run that was killed ends with the bits of
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -26,6 +26,7 @@ from hpobench_llm.artefacts import write_atomically
 from hpobench_llm.collect.lora.bases.spec import Pretraining
 from hpobench_llm.collect.lora.bases.token_rows import Rows
 from hpobench_llm.errors import DataError
+from hpobench_llm.plain import Json
 
 CHECKPOINT_SECONDS = 180.0
 _REPORT_SECONDS = 0.5
@@ -49,7 +50,7 @@ class Checkpoints:
     """Where the state is kept, how often, and what it must belong to (a JSON object)."""
 
     path: Path
-    identity: dict[str, Any]
+    identity: Mapping[str, Json]
     seconds: float = CHECKPOINT_SECONDS
 
 
@@ -153,7 +154,7 @@ def _save(
     place: Checkpoints,
     model: PreTrainedModel,
     optimizer: torch.optim.Optimizer,
-    state: dict[str, Any],
+    state: Mapping[str, Json],
 ) -> None:
     """Write weights, moments and state as one safetensors file: it is whole or the old one."""
     tensors = {}

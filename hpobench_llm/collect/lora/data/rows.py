@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hpobench_llm.artefacts import sha256_of_text
 from hpobench_llm.collect.lora.data.encoding import Encoder, Tokens
@@ -19,6 +19,7 @@ from hpobench_llm.collect.lora.recipe import Data, Recipe, Source
 from hpobench_llm.collect.training import synthetic
 from hpobench_llm.collect.training.checksum import checked_sum
 from hpobench_llm.errors import DataError, MissingDependencyError
+from hpobench_llm.plain import Json
 from hpobench_llm.spec import resolve_path
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Split:
     val: list[Tokens]
     test: list[Tokens]
     val_ids: tuple[str, ...] = ()
-    report: dict[str, Any] = field(default_factory=dict)
+    report: dict[str, Json] = field(default_factory=dict)
     test_examples: tuple[Example, ...] = ()
     answers: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     encoder: Encoder | None = None
@@ -109,7 +110,7 @@ def load_split(campaign: Recipe, file: Path, tokenizer: "PreTrainedTokenizerBase
     chosen = {name: rows[: wanted[name] or None] for name, rows in there.items()}
     if campaign.mixture:  # each run takes its share of these
         chosen["train"] = there["train"]
-    report = {
+    report: dict[str, Json] = {
         "sources": sums,
         "rows": {name: len(rows) for name, rows in chosen.items()},
         "split_sha256": {name: sha256_of_text("\n".join(rows)) for name, rows in chosen.items()},
@@ -165,7 +166,7 @@ def _in_parts(
 
 def read_tokens(
     data: Data, file: Path, tokenizer: "PreTrainedTokenizerBase", key: str = "data"
-) -> tuple[dict[str, Example], dict[str, Tokens], Unused, dict[str, Any], Encoder]:
+) -> tuple[dict[str, Example], dict[str, Tokens], Unused, dict[str, Json], Encoder]:
     """Read all sources that stand under `key` of a campaign's file.
 
     Returns the examples and the tokens of those that can be used, both by hash, the rows that
@@ -196,9 +197,9 @@ def read_tokens(
 
 def _read_all(
     data: Data, file: Path, unused: Unused, key: str
-) -> tuple[dict[str, Example], dict[str, Any]]:
+) -> tuple[dict[str, Example], dict[str, Json]]:
     """Return all examples by key, and the sources' sums."""
-    sums: dict[str, Any] = {}
+    sums: dict[str, Json] = {}
     examples: dict[str, Example] = {}
     for number, source in enumerate(data.source):
         rows, sums[source.name] = _read_source(source, file, f"{key}.source[{number}].path")
@@ -244,7 +245,7 @@ def _set_of(key: str, data: Data) -> str:
     return "test" if place < data.val_fraction + data.test_fraction else "train"
 
 
-def _read_source(source: Source, file: Path, key: str) -> tuple[Iterable[object], dict[str, Any]]:
+def _read_source(source: Source, file: Path, key: str) -> tuple[Iterable[object], dict[str, Json]]:
     if source.generated_tasks:
         tasks = synthetic.instructions(source.generated_tasks, seed=0)
         return tasks, {"generated_tasks": source.generated_tasks}

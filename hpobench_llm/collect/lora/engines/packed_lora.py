@@ -24,6 +24,22 @@ from hpobench_llm.errors import SpecError
 warnings.filterwarnings("ignore", "grad and param do not obey the gradient layout contract")
 
 
+def packable_names(base: PreTrainedModel, hyper: Hyperparameters) -> list[str]:
+    """Return the names of the modules that a pack would adapt.
+
+    Raises:
+        SpecError: one does not exist in this base, or is its head.
+    """
+    names = target_names(base, hyper)
+    if base.get_output_embeddings() in map(base.get_submodule, names):
+        raise SpecError(
+            "campaign",
+            "target_modules",
+            "the packed engine cannot adapt the model's head; --engine peft can",
+        )
+    return names
+
+
 class Pack:
     """The adapters of `K` configurations: one row a configuration in `values` and `gradients`.
 
@@ -39,14 +55,8 @@ class Pack:
         self.chosen = slice(None)
         device = next(base.parameters()).device
         self.scale = torch.tensor([hyper.scale for hyper in hypers], device=device)[:, None, None]
-        names = target_names(base, hypers[0])
+        names = packable_names(base, hypers[0])
         bases = [base.get_submodule(name) for name in names]
-        if base.get_output_embeddings() in bases:
-            raise SpecError(
-                "campaign",
-                "target_modules",
-                "the packed engine cannot adapt the model's head; --engine peft can",
-            )
         rank = rank_class(max(hyper.rank for hyper in hypers))
         shapes = [features(module) for module in bases]
         size = rank * sum(map(sum, shapes))

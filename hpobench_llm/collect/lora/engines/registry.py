@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from hpobench_llm.collect.campaign.plan import Task
 from hpobench_llm.collect.campaign.spec import Run
@@ -15,6 +15,7 @@ from hpobench_llm.collect.lora.engines.workbench import Workbench
 from hpobench_llm.collect.lora.packs import EngineName
 from hpobench_llm.collect.lora.spec import LoraCampaign
 from hpobench_llm.collect.record import Provenance, RunRecord
+from hpobench_llm.tables.provenance import Sources
 
 OnStep = Callable[[int], None]
 Engine = Callable[[Workbench[LoraCampaign], Sequence[Run], OnStep, OnAdapter], list[RunRecord]]
@@ -32,7 +33,7 @@ class LoraBench:
     workbench: Workbench[LoraCampaign]
 
     @property
-    def sources(self) -> dict[str, Any]:
+    def sources(self) -> Sources:
         """Base, data and scores, with their sums."""
         return self.workbench.sources
 

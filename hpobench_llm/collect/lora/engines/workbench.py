@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -25,7 +25,9 @@ from hpobench_llm.collect.record import Provenance, finite
 from hpobench_llm.collect.training.meter import seconds_on
 from hpobench_llm.collect.trust import NONE, Trust
 from hpobench_llm.errors import SpecError
+from hpobench_llm.plain import Json
 from hpobench_llm.provenance import git_revision, processor, versions
+from hpobench_llm.tables.provenance import Sources
 
 R = TypeVar("R", bound=Recipe)
 LIBRARIES = ("torch", "transformers", "peft", "numpy", "hpobench-llm")
@@ -53,7 +55,7 @@ class Workbench(Generic[R]):
     pad: int
     untrained: dict[str, float]
     per_example: frozenset[str]
-    sources: dict[str, Any]
+    sources: Sources
     provenance: Provenance
     losses: "LossRows"
     tokenizer: PreTrainedTokenizerBase
@@ -184,7 +186,7 @@ def prepare(campaign: R, file: Path, device: torch.device, *, trust: Trust = NON
     for scorer in scorers:
         untrained |= scorer.measure(base, pad)[0]
     seconds = seconds_on(device) - started
-    sources = {
+    sources: dict[str, Json] = {
         "base": base_source,
         "data": split.report,
         "scores": {

@@ -26,7 +26,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, Literal, cast
+from typing import IO, Literal, cast
 
 from hpobench_llm.errors import HpobenchError
 
@@ -140,7 +140,7 @@ def check_runner(*, without_isolation: bool = False) -> None:
         )
 
 
-def pass_at_1(item: Mapping[str, Any], answers: Sequence[str]) -> dict[str, float]:
+def pass_at_1(item: Mapping[str, object], answers: Sequence[str]) -> dict[str, float]:
     """Return `pass_at_1`: 1 where the prompt with the model's answer passes the item's tests."""
     program = f"{item['prompt']}{answers[0]}\n{item['test']}\ncheck({item['entry_point']})\n"
     return {"pass_at_1": float(run_program(program) == "passed")}

@@ -29,6 +29,7 @@ from hpobench_llm.collect.lora.scores.task_files import TaskFile, read_task_file
 from hpobench_llm.collect.lora.scores.task_questions import Asker, Question, chance_level, encoded
 from hpobench_llm.collect.trust import NONE, Trust
 from hpobench_llm.errors import MissingDependencyError
+from hpobench_llm.plain import Json
 from hpobench_llm.spec import resolve_path
 
 GENERATION_TOKENS = 4 * EVALUATION_TOKENS  # a batch of prompts: no logits but the last are kept
@@ -50,7 +51,7 @@ class LmEvalScorer:
     batch_rows: int
     items: int
     chance: float
-    source: dict[str, Any]
+    source: dict[str, Json]
     without_isolation: bool = False
 
     def columns(self) -> list[str]:
@@ -87,7 +88,7 @@ class LmEvalScorer:
         numbers = [number for one in series for number in mean_and_stderr(one)]
         return dict(zip(self.columns(), numbers, strict=True)), torch.from_numpy(series[-1])
 
-    def _samples(self, model: torch.nn.Module) -> list[dict[str, Any]]:
+    def _samples(self, model: torch.nn.Module) -> list[Row]:
         from lm_eval.evaluator import evaluate
 
         modes = [(module, module.training) for module in model.modules()]
@@ -110,11 +111,11 @@ class LmEvalScorer:
         finally:
             for module, mode in modes:
                 module.training = mode
-        samples: list[dict[str, Any]] = found["samples"][self.spec.name]
+        samples: list[Row] = found["samples"][self.spec.name]
         return [sample for sample in samples if sample["filter"] == samples[0]["filter"]]
 
 
-def _margin(sample: dict[str, Any]) -> float:
+def _margin(sample: Row) -> float:
     likelihoods = [float(response[0]) for response in sample["filtered_resps"]]
     if not all(map(math.isfinite, likelihoods)):
         return math.nan
@@ -247,7 +248,7 @@ def _finished_task(file: TaskFile, questions: Sequence[Question]) -> Any:
     }
     if file.output == "multiple_choice":
         config["doc_to_choice"] = "choices"
-    judge = file.config.get("process_results")
+    judge = file.judge
     if judge is not None:
         config["process_results"] = lambda q, answers: judge(questions[q["place"]].row, answers)
     return ConfigurableTask(config=config)

@@ -22,6 +22,7 @@ from hpobench_llm.collect.lora.scores.task_files import check_scores
 from hpobench_llm.collect.training.checksum import checked_sum
 from hpobench_llm.collect.trust import NONE, Trust
 from hpobench_llm.errors import DataError
+from hpobench_llm.plain import Json
 from hpobench_llm.spec import resolve_path
 
 
@@ -36,7 +37,7 @@ class Scorer(Protocol):
         """The campaign's entry."""
 
     @property
-    def source(self) -> dict[str, Any]:
+    def source(self) -> dict[str, Json]:
         """File names, sums and versions: never a text of the benchmark."""
 
     @property
@@ -80,7 +81,7 @@ class TokenScorer:
     gold: list[int]
     item_ids: tuple[str, ...]
     chance: float
-    source: dict[str, Any]
+    source: dict[str, Json]
 
     @property
     def items(self) -> int:
@@ -169,7 +170,7 @@ def _build(
             {"rows": "the test rows of the campaign"},
         )
     path = resolve_path(score.path, file=file, key=f"score[{number}].path")
-    source: dict[str, Any] = {
+    source: dict[str, Json] = {
         "file": path.name,
         "sha256": checked_sum(path, score.sha256, file),
     }
@@ -226,7 +227,7 @@ def _answer_choice(score: Score, split: Split, context_tokens: int) -> TokenScor
         ids.append(str(place))
     if not ids:
         raise DataError(f"the score {score.name!r}: no task of the test rows has two answers")
-    source: dict[str, Any] = {"rows": "the test rows of the campaign", "others": OTHERS}
+    source: dict[str, Json] = {"rows": "the test rows of the campaign", "others": OTHERS}
     if unused:
         source["unused"] = unused
     chance = float(np.mean(1.0 / np.diff(starts)))

@@ -12,7 +12,7 @@ from hpobench_llm.collect.lora.data.files import read_rows
 from hpobench_llm.collect.training.checksum import checked_sum
 from hpobench_llm.errors import DataError
 
-Row = dict[str, Any]
+Row = dict[str, Any]  # an item as its authors publish it: each set has fields of its own
 MMLU_FIELDS = ["question", "choice0", "choice1", "choice2", "choice3", "answer"]
 
 

@@ -2,10 +2,10 @@
 
 import importlib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hpobench_llm.artefacts import sha256_of_file
 from hpobench_llm.collect.lora.recipe import Recipe
@@ -13,6 +13,7 @@ from hpobench_llm.collect.lora.scores.code_execution import pass_at_1
 from hpobench_llm.collect.lora.scores.task_data import READERS
 from hpobench_llm.collect.trust import NONE, Trust
 from hpobench_llm.errors import MissingDependencyError, SpecError, nearest
+from hpobench_llm.plain import Json
 from hpobench_llm.spec import resolve_path
 
 FOLDER = Path(__file__).parent / "tasks"
@@ -55,7 +56,7 @@ class TaskFile:
     version: int
     reader: str
     metric: str
-    config: dict[str, Any]
+    config: Mapping[str, object]
 
     @property
     def output(self) -> str:
@@ -67,7 +68,17 @@ class TaskFile:
         """Whether scoring runs programs that the model wrote."""
         return bool(self.config.get("unsafe_code")) or pass_at_1 in self.config.values()
 
-    def source(self) -> dict[str, Any]:
+    @property
+    def room(self) -> int:
+        """The longest answer that is generated, in tokens."""
+        return int(cast("Mapping[str, int]", self.config["generation_kwargs"])["max_gen_toks"])
+
+    @property
+    def judge(self) -> Callable[..., Any] | None:
+        """The task's own function that judges an answer, if it has one."""
+        return cast("Callable[..., Any] | None", self.config.get("process_results"))
+
+    def source(self) -> dict[str, Json]:
         """Return what a record says of the task: never a text of it."""
         digest = sha256_of_file(self.path)
         return {"task": self.name, "task_version": self.version, "task_sha256": digest}
@@ -133,14 +144,14 @@ def _check_generation(path: Path, options: object) -> None:
         raise SpecError(path, "generation_kwargs", problem)
 
 
-def _metric(path: Path, config: dict[str, Any]) -> str:
+def _metric(path: Path, config: Mapping[str, object]) -> str:
     metrics = config.get("metric_list")
     if not isinstance(metrics, list) or not metrics or "metric" not in metrics[0]:
         raise SpecError(path, "metric_list", "the score's metric is needed, as its first entry")
     return str(metrics[0]["metric"])
 
 
-def _load(path: Path, *, trusted: bool) -> dict[str, Any]:
+def _load(path: Path, *, trusted: bool) -> Mapping[str, object]:
     try:
         import yaml
     except ImportError:

@@ -8,7 +8,6 @@ and SciPy.
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -16,12 +15,14 @@ from scipy.optimize import linear_sum_assignment
 ARTICLES = frozenset({"a", "an", "the"})
 
 
-def exact_answer(item: Mapping[str, Any], answers: Sequence[str]) -> dict[str, float]:
+def exact_answer(item: Mapping[str, object], answers: Sequence[str]) -> dict[str, float]:
     """Return `exact`: 1 where the answer is the item's `target`, blanks around it aside."""
     return {"exact": float(answers[0].strip() == str(item["target"]).strip())}
 
 
-def spans_f1(item: Mapping[str, Any], answers: Sequence[str]) -> dict[str, float]:
+def spans_f1(
+    item: Mapping[str, Sequence[Sequence[str]]], answers: Sequence[str]
+) -> dict[str, float]:
     """Return `f1` and `exact` of DROP, each the best over the accepted answers of the item.
 
     The spans of an answer are compared one to one in the best assignment; each pair gives the F1

@@ -123,7 +123,7 @@ class Asker:
         elif output == "loglikelihood":
             endings = [target]
         else:
-            endings, room = [""], self.file.config["generation_kwargs"]["max_gen_toks"]
+            endings, room = [""], self.file.room
         description, _, question = _parts(task, row, 0)
         for number in range(len(examples) - 1, -1, -1):
             prompt = f"{description}{examples[number]}{question}"

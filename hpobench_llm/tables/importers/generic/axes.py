@@ -4,7 +4,6 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from hpobench_llm.errors import ConfigurationError, DataError, SpecError
 from hpobench_llm.space import Categorical, Dimension, Float, Integer, Ordinal, Value
@@ -19,6 +18,7 @@ from hpobench_llm.tables.importers.generic.cells import (
     text,
 )
 from hpobench_llm.tables.importers.generic.column_specs import Cell, HyperparameterSpec
+from hpobench_llm.tables.provenance import AboutAxis
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Axis:
     dimension: Dimension
     values: list[Value]
     notes: list[str]
-    about: dict[str, Any]
+    about: AboutAxis
 
 
 def axis(
@@ -50,7 +50,7 @@ def axis(
     """
     name = spec.name or column
     cells, notes = _filled(records, column, spec, others)
-    about: dict[str, Any] = {}
+    about: AboutAxis = {}
     if spec.only_if:
         about = {"only_if": _plain(spec.only_if), "otherwise": spec.missing}
     kind, steps = _kind(records, column, cells, spec), list(spec.values)

@@ -52,7 +52,7 @@ class _Context:
     axes: list[Axis]
     notes: list[str]
     dropped: Dropped
-    files: list[Mapping[str, Any]]
+    files: list[Mapping[str, str | int]]
 
 
 def drafts_of_spec(spec_file: Path, given: Path | None = None) -> list[ImportedDraft]:

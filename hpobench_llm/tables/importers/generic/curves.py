@@ -7,10 +7,10 @@ both can become statuses later.
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from hpobench_llm.errors import DataError, SpecError
 from hpobench_llm.tables.importers.generic.cells import (
@@ -185,7 +185,7 @@ def _wide(records: Records, spec: ImportSpec) -> pd.DataFrame:
     (axis_name,) = spec.fidelity_names.values()
     patterns = records.patterns
     levels = sorted({level for columns in patterns.values() for level in columns.values()})
-    tables: dict[str, Any] = {}
+    tables: dict[str, NDArray[np.float64]] = {}
     for key, columns in patterns.items():
         table = np.full((len(records), len(levels)), np.nan)
         for column, level in columns.items():

@@ -1,15 +1,15 @@
 """Rows that a spec leaves out: by a filter on a column, or by their status. All are counted."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from hpobench_llm.errors import DataError
 from hpobench_llm.tables.importers.generic.cells import Records, is_missing, short, text
 from hpobench_llm.tables.importers.generic.column_specs import FilterSpec, StatusSpec
 from hpobench_llm.tables.importers.generic.spec import ImportSpec
 from hpobench_llm.tables.importers.imported import noted
+from hpobench_llm.tables.provenance import Noted
 
-Dropped = list[dict[str, Any]]
+Dropped = list[Noted]
 
 
 def leave_out(records: Records, spec: ImportSpec) -> tuple[Records, Dropped]:

@@ -14,6 +14,7 @@ from hpobench_llm.tables.importers.generic.cells import Records, is_blank, text
 from hpobench_llm.tables.importers.generic.curves import ROW
 from hpobench_llm.tables.importers.generic.spec import ADDED, HIDDEN, PRUNED, ImportSpec
 from hpobench_llm.tables.importers.imported import noted
+from hpobench_llm.tables.provenance import Noted
 
 TASK, CONFIG, GIVEN = f"{HIDDEN}task", f"{HIDDEN}config", f"{HIDDEN}given_seed"
 STATED, REPEAT, RUN = f"{HIDDEN}stated", f"{HIDDEN}repeat", f"{HIDDEN}run"
@@ -143,7 +144,7 @@ def add_statuses(frame: pd.DataFrame, spec: ImportSpec) -> pd.DataFrame:
 
 def leave_out_pruned(
     frame: pd.DataFrame, records: Records, spec: ImportSpec
-) -> tuple[pd.DataFrame, list[dict[str, object]]]:
+) -> tuple[pd.DataFrame, list[Noted]]:
     """Leave out the pruned runs of which the table could say nothing: those without any value.
 
     Where a table has no fidelity, or keeps the last row alone, that is all of them: the value at
@@ -191,7 +192,7 @@ def add_costs(frame: pd.DataFrame, records: Records, spec: ImportSpec) -> pd.Dat
 
 def end_runs(
     frame: pd.DataFrame, records: Records, spec: ImportSpec
-) -> tuple[pd.DataFrame, list[dict[str, object]], list[str]]:
+) -> tuple[pd.DataFrame, list[Noted], list[str]]:
     """Apply `keep` and `short_curves`; return the frame, what was dropped, and notes.
 
     A run that broke stays broken: at the checkpoints after its end it gets rows with its status
@@ -211,7 +212,7 @@ def end_runs(
     short = ends[axis] < ends.groupby(TASK)[axis].transform("max")
     pruned = (frame[STATED] == PRUNED).groupby(frame[RUN]).any()[ends[RUN]].to_numpy()
     sound = short & (ends[STATUS] == "ok") & ~pruned
-    dropped: list[dict[str, object]] = []
+    dropped: list[Noted] = []
     notes: list[str] = []
     if sound.any() and spec.short_curves == "error":
         raise DataError(

@@ -4,7 +4,7 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -155,7 +155,7 @@ def _gathered(
     return collector.block(unit)
 
 
-def _flatten(value: dict[str, Any], prefix: str = "") -> dict[str, object]:
+def _flatten(value: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     """Name nested values with dots; a list of objects becomes a list for each of their keys."""
     flat: dict[str, object] = {}
     for key, inner in value.items():

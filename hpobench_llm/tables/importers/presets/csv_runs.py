@@ -15,6 +15,7 @@ from hpobench_llm.tables.importers.presets.proposal import (
     Proposal,
     Run,
     Section,
+    Stated,
     free_names,
     hyperparameter,
     in_order,
@@ -97,7 +98,7 @@ def _numeric(runs: Sequence[Run], column: str) -> bool:
         return False
 
 
-def _renamed(names: dict[str, str], column: str) -> dict[str, str]:
+def _renamed(names: dict[str, str], column: str) -> Stated:
     return {"name": names[column]} if names[column] != column else {}
 
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from hpobench_llm.errors import DataError
+from hpobench_llm.plain import Toml
 from hpobench_llm.tables.importers.presets.proposal import (
     Proposal,
     Run,
@@ -83,7 +84,7 @@ def _proposal(runs: list[Run], source: Path) -> Proposal:
     sections += [metric(m, names[m]) for m in metrics]
     sections.append(Section(key=("status",), values={"column": "status", "values": _STATES}))
     sections.append(Section(key=("costs", "seconds"), values={"counts": "whole_run"}))
-    settings: dict[str, object] = {"run": "run_id", "duplicates": "repeats"}
+    settings: dict[str, Toml] = {"run": "run_id", "duplicates": "repeats"}
     settings |= {"layout": "pairs"} if curves else {}
     seed, notes = seed_of(own, seeds)
     settings |= seed

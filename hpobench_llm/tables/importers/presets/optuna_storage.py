@@ -9,6 +9,7 @@ from hpobench_llm.tables.importers.presets.proposal import (
     Proposal,
     Run,
     Section,
+    Stated,
     free_names,
     hyperparameter,
     metric,
@@ -88,7 +89,7 @@ def _proposal(study: Any, storage: str) -> Proposal:
     names = free_names(list(axes), _PREFIX, [*named.values(), "intermediate", "step"])
     refuse_without(runs, labels, list(axes), storage)
     sections = [
-        hyperparameter(runs, c, [o for o in axes if o != c], {"name": names[c]} | axes[c])
+        hyperparameter(runs, c, [o for o in axes if o != c], {"name": names[c], **axes[c]})
         for c in axes
     ]
     if curves:
@@ -138,7 +139,7 @@ def _run(trial: Any, labels: list[str], curves: bool) -> Run:
     return run
 
 
-def _axes(trials: list[Any]) -> dict[str, dict[str, Any]]:
+def _axes(trials: list[Any]) -> dict[str, Stated]:
     """Return what the distributions say of each axis, over all trials."""
     seen: dict[str, list[Any]] = {}
     for trial in trials:
@@ -147,7 +148,7 @@ def _axes(trials: list[Any]) -> dict[str, dict[str, Any]]:
     return {column: _axis(distributions) for column, distributions in seen.items()}
 
 
-def _axis(distributions: list[Any]) -> dict[str, Any]:
+def _axis(distributions: list[Any]) -> Stated:
     first = distributions[0]
     if hasattr(first, "choices"):
         choices = list(dict.fromkeys(c for d in distributions for c in d.choices))
@@ -158,4 +159,5 @@ def _axis(distributions: list[Any]) -> dict[str, Any]:
     if low == high:
         return {}
     kind = "integer" if type(first).__name__.startswith("Int") else "float"
-    return {"kind": kind, "low": low, "high": high} | ({"log": True} if first.log else {})
+    stated: Stated = {"kind": kind, "low": low, "high": high}
+    return {**stated, "log": True} if first.log else stated

@@ -5,16 +5,17 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from hpobench_llm.artefacts import write_atomically
 from hpobench_llm.errors import DataError, HpobenchError
+from hpobench_llm.plain import Toml
 from hpobench_llm.spec import parse_spec
 from hpobench_llm.tables.columns import MEASURES
 from hpobench_llm.tables.importers.generic.cells import deciding_values, is_blank, number, text
 from hpobench_llm.tables.importers.generic.spec import ADDED, SOURCE_FILE, ImportSpec
 
-Run = dict[str, Any]  # a run as a line of the file: its cells by column
+Run = dict[str, Any]  # a run as a line of the file: cells by column, of whatever the tracker holds
 _TAKEN = {"config_id", "seed", "status", "source_row", SOURCE_FILE, ADDED, *MEASURES}
 _SEEDS = re.compile(r"(?:.*[._])?(?:random_)?(?:seed|random_state)")
 _BETTER_HIGH = re.compile(
@@ -26,12 +27,23 @@ _METRIC = re.compile(
 _HELD_OUT = re.compile(r"val|dev|eval", re.I)
 
 
+class Stated(TypedDict, total=False):
+    """What a tracker knows of an axis, as the spec says it."""
+
+    name: str
+    kind: str
+    values: Sequence[str | int | float]
+    low: int | float
+    high: int | float
+    log: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
     """A table of the spec: its key, its values, and what a person should know of it."""
 
     key: tuple[str, ...]
-    values: Mapping[str, Any]
+    values: Mapping[str, Toml]
     comment: str = ""
 
 
@@ -42,7 +54,7 @@ class Proposal:
     description: str
     source: str
     runs: Sequence[Run]
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Toml]
     sections: Sequence[Section]
     notes: Sequence[str] = field(default=())
 
@@ -68,7 +80,7 @@ class Proposal:
             raise HpobenchError(f"{spec_file}: cannot be written: {error}") from None
         return [spec_file, data]
 
-    def _text(self, top: Mapping[str, Any]) -> str:
+    def _text(self, top: Mapping[str, Toml]) -> str:
         lines = ["# Proposed, for a person to edit: what each column is was guessed."]
         lines += map(_comment, self.notes)
         lines += ['# licence = "..."   # without it the table says: not stated']
@@ -96,7 +108,7 @@ def _key(name: str) -> str:
     return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
 
 
-def _toml(value: Any) -> str:
+def _toml(value: object) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{_key(k)} = {_toml(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):
@@ -107,7 +119,7 @@ def _toml(value: Any) -> str:
 
 
 def hyperparameter(
-    runs: Sequence[Run], column: str, others: Iterable[str], stated: Mapping[str, Any]
+    runs: Sequence[Run], column: str, others: Iterable[str], stated: Stated
 ) -> Section:
     """Return the section of a hyperparameter; `stated` is what the tracker knows of its axis.
 
@@ -116,7 +128,7 @@ def hyperparameter(
     """
     cells = [run.get(column) for run in runs]
     empty = [lacks(cell) for cell in cells]
-    values = dict(stated)
+    values = cast("dict[str, Toml]", dict(stated))
     if any(is_blank(cell) and not gone for cell, gone in zip(cells, empty, strict=True)):
         values.setdefault("kind", "categorical")  # a text such as None is one of its values
     if not any(empty):
@@ -140,7 +152,7 @@ def lacks(cell: object) -> bool:
     return cell is None or (isinstance(cell, str) and not cell.strip())
 
 
-def _fill(runs: Sequence[Run], column: str, stated: Mapping[str, Any]) -> str | float | int:
+def _fill(runs: Sequence[Run], column: str, stated: Stated) -> str | float | int:
     present = [run[column] for run in runs if not lacks(run.get(column))]
     try:
         numbers = [value for cell in present if (value := number(cell)) is not None]
@@ -153,7 +165,7 @@ def _fill(runs: Sequence[Run], column: str, stated: Mapping[str, Any]) -> str | 
 def metric(column: str, name: str, direction: str = "", *, per_run: bool = False) -> Section:
     """Return the section of a metric; without a direction it is guessed from the name."""
     guessed = "maximize" if _BETTER_HIGH.search(name) else "minimize"
-    values: dict[str, Any] = {"name": name} if name != column else {}
+    values: dict[str, Toml] = {"name": name} if name != column else {}
     values["direction"] = direction or guessed
     comment = "" if direction else "the direction is guessed from the name"
     values |= {"per_run": True} if per_run else {}

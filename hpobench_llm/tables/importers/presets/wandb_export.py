@@ -7,10 +7,12 @@ CSV, one file a run, named by the run's name or id.
 
 import ast
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hpobench_llm.errors import DataError
+from hpobench_llm.plain import Toml
 from hpobench_llm.tables.importers.generic.cells import is_blank, number
 from hpobench_llm.tables.importers.presets.proposal import (
     Proposal,
@@ -76,7 +78,7 @@ def propose_wandb(runs_file: Path, histories: Path | None = None) -> Proposal:
     metrics.sort(key=lambda m: m not in steps)  # the main one is a curve where there are any
     sections += [metric(m, names[m], per_run=bool(steps) and m not in steps) for m in metrics]
     if any("run.state" in run for run in runs):
-        values = {"column": "run.state", "values": _STATES}
+        values: dict[str, Toml] = {"column": "run.state", "values": _STATES}
         sections.append(Section(key=("status",), values=values))
     if "_runtime" in steps:
         sections.append(Section(key=("costs", "_runtime"), values={"counts": "so_far"}))
@@ -136,7 +138,7 @@ def _split(row: dict[str, str], path: Path, line: int) -> Run:
     return run
 
 
-def _flat(values: dict[str, Any], prefix: str) -> Run:
+def _flat(values: Mapping[str, object], prefix: str) -> Run:
     flat: Run = {}
     for key, value in values.items():
         if isinstance(value, dict):

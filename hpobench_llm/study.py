@@ -141,6 +141,7 @@ def _run_and_tell(study: OpenStudy, out: Path, processes: int | None) -> None:
             on_done=lambda done, _, text: shown_progress.advance_to(done, text),
             on_note=say,
             on_wait=live.look if live else lambda: None,
+            on_begin=live.begin if live else lambda: None,
         )
     for line in [*outcome.lines(total, out)[1:], *(live.lines() if live else [])]:
         say(line)

@@ -36,12 +36,12 @@ class BestRun:
         Raises:
             LedgerError: it cannot be written.
         """
-        if not learned.is_dir():
-            return
         last = record.checkpoints[-1]
         value = last.values.get(self._metric.name, math.nan)
         try:
             with self._alone():
+                if not learned.is_dir():
+                    return  # another process that shares the folder has judged it
                 if record.status == "ok" and feasible and self._is_better(float(value)):
                     about = {
                         "metric": self._metric.name,

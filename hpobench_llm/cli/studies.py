@@ -108,6 +108,7 @@ def _replay(options: argparse.Namespace) -> int:
             on_done=lambda done, _, text: progress.advance_to(done, text),
             on_note=lambda text: say(f"replay: {text}"),
             on_wait=look,
+            on_begin=live.begin if live else lambda: None,
         )
     print("\n".join(outcome.lines(total, options.out)))
     if live is not None:

@@ -41,6 +41,9 @@ class Tracker(Protocol):
 class LiveStudy:
     """Follows the trials that a study's processes write; use as a context manager.
 
+    Nothing is read or written before it is told to `begin`: until then the folder may be another
+    study's, or another process's.
+
     Args:
         study: a study with a live benchmark.
         out: its folder.
@@ -69,16 +72,26 @@ class LiveStudy:
         self._size, self._drawn = -1, -math.inf
         self._steps: Counter[str] = Counter()
         self._told: set[tuple[str, ...]] = set()
+        self._begun = False
 
     def __enter__(self) -> "LiveStudy":
+        return self
+
+    def begin(self) -> None:
+        """Take the trials that are there, and draw the first page.
+
+        Raises:
+            HpobenchError: the page, or what a tracker writes, cannot be written.
+        """
+        self._begun = True
         self._read(is_new=False)
         self._draw(running=True)
-        return self
 
     def __exit__(self, *_: object) -> None:
         try:
-            self._read(is_new=True)
-            self._draw(running=False)
+            if self._begun:
+                self._read(is_new=True)
+                self._draw(running=False)
         finally:
             for tracker in self._trackers:
                 tracker.close()

@@ -61,6 +61,7 @@ def run_study(
     on_done: Callable[[int, int, str], None] = lambda *_: None,
     on_note: Callable[[str], None] = lambda _: None,
     on_wait: Callable[[], None] = lambda: None,
+    on_begin: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Run every replay that `out` does not hold yet, and merge all that are there.
 
@@ -79,6 +80,7 @@ def run_study(
         on_note: told, in a line each, what is there, and what in `out` is damaged or of other code
             and runs again.
         on_wait: called about twice a second while replays run here; what it raises ends all.
+        on_begin: called once the folder is known to be this study's, and no other process has it.
 
     Raises:
         SpecError: `out` holds a study that this one does not go on from; names the key.
@@ -103,8 +105,9 @@ def run_study(
                     failed[cell] = f"not run: it hung for {HANGS} other seeds"
 
         live = None if ray_address is not None else LiveFolder.of(study, out)
-        if live is not None and missing and (problem := live.begin()):
+        if live is not None and (problem := live.begin()):
             on_note(problem)
+        on_begin()
         own = Runner(spec, folder.identity, study.modules, live)
         imported = tuple(name for name in spec.optimizers if name not in spec.typed)
         runner = Runner(  # that other processes have, who know nothing else

@@ -8,6 +8,7 @@ import csv
 import math
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
@@ -42,7 +43,8 @@ class TrialsFile:
     def begin(self) -> str:
         """Make the file, or go on with it, before anybody appends; returns what was wrong with it.
 
-        What is no such file is set aside as `trials.csv.damaged`. Columns may be added.
+        What is no such file, or is damaged, is set aside as `trials.csv.damaged`; the lines that
+        are whole trials stay. Columns may be added.
 
         Raises:
             HpobenchError: it cannot be written.
@@ -55,8 +57,10 @@ class TrialsFile:
                     rows = read_rows(self.path)
                 except ValueError as error:
                     aside = self.path.with_name(f"{self.path.name}.damaged")
+                    rows = _sound(self.path.read_bytes())
                     self.path.replace(aside)
                     problem = f"{self.path}: {error}; it was set aside as {aside.name}"
+                    problem += f", and {len(rows)} whole trials are kept" if rows else ""
             lines = [self.columns, *([row.get(c, "") for c in self.columns] for row in rows)]
             text = _csv(lines)
             if not self.path.exists() or self.path.read_text(encoding="utf-8") != text:
@@ -168,11 +172,36 @@ def rows_of(content: bytes) -> list[Row]:
     rows: dict[tuple[str, ...], Row] = {}
     for line in lines[1:]:
         row = dict(zip(columns, line, strict=False))
-        whole = len(line) == len(columns) and row["status"] in STATUSES
-        if not (whole and row["trial"].isdecimal()):
+        if len(line) != len(columns) or not _is_trial(row, columns):
             raise ValueError(f"a line that is no trial: {','.join(line)[:80]!r}")
         rows[tuple(row[key] for key in KEYS)] = row
     return [*rows.values()]
+
+
+def _is_trial(row: Row, columns: Sequence[str]) -> bool:
+    """Whether a row is one that we write: what follows its status are numbers, or empty."""
+    if row["status"] not in STATUSES or not row["trial"].isdecimal():
+        return False
+    try:
+        for name in columns[columns.index("status") + 1 :]:
+            float(row[name] or 0)
+    except ValueError:
+        return False
+    return True
+
+
+def _sound(content: bytes) -> list[Row]:
+    """Return the rows of a damaged file that are not damaged, none if its columns are."""
+    header, *lines = content.splitlines(keepends=True) or [b""]
+    sound = [header]
+    for line in lines:
+        with suppress(ValueError):
+            rows_of(header + line)
+            sound.append(line)
+    try:
+        return rows_of(b"".join(sound))
+    except ValueError:
+        return []
 
 
 def _row(trial: Trajectory) -> Row:

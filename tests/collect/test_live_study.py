@@ -1,11 +1,14 @@
 """A live study loses no training: killed, it goes on; the best adapter is there to be used."""
 
+import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import pandas as pd
 import pytest
@@ -86,6 +89,39 @@ def test_a_best_run_outlives_a_kill_between_two_renames(tmp_path, write_campaign
     BestRun(tmp_path, LiveBenchmark(write_campaign(), device="cpu").metrics["val_loss"])
     assert (tmp_path / "best" / "best.json").read_text() == "{}"
     assert not (tmp_path / ".best.old").exists()
+
+
+def test_what_a_neighbour_has_judged_is_no_error(tmp_path, write_campaign, fake_records):
+    live = LiveBenchmark(write_campaign(), device="cpu")
+    (record,) = fake_records(live._runs.task(live.runs_of({"rank": 2, "lr": 1e-2}, 0)[0]))
+    learned = tmp_path / "learned" / record.run_id
+    best = BestRun(tmp_path, live.metrics["val_loss"])
+    learned.mkdir(parents=True)
+    alone = best._alone
+
+    @contextmanager
+    def after_the_neighbour():
+        with alone():
+            shutil.rmtree(learned)
+            yield
+
+    best._alone = after_the_neighbour
+    best.judge(record, learned, feasible=True)
+    assert not (tmp_path / "best").exists()
+
+
+def test_a_refused_start_leaves_the_page_alone(file, tmp_path, capsys):
+    study, out = write_study(file), tmp_path / "out"
+    out.mkdir()
+    (out / "progress.html").write_text("of the study that runs")
+    lock = os.open(out, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        assert main(["replay", str(study), "--out", str(out)]) == 2
+    finally:
+        os.close(lock)
+    assert "another process runs a study in this folder" in capsys.readouterr().err
+    assert (out / "progress.html").read_text() == "of the study that runs"
 
 
 @pytest.mark.slow

@@ -59,6 +59,21 @@ def test_another_file_is_set_aside(tmp_path, content):
     assert len(read_rows(path)) == 3
 
 
+@pytest.mark.parametrize("column", ["status", "trial", "val_loss", "best", "finished_seconds"])
+def test_of_a_damaged_file_the_whole_trials_are_kept(tmp_path, column):
+    path = tmp_path / "trials.csv"
+    write(path)
+    rows, lines = read_rows(path), path.read_text().splitlines(keepends=True)
+    cells = lines[2].rstrip("\n").split(",")
+    cells[COLUMNS.index(column)] = "3.x"
+    damaged = "".join([*lines[:2], ",".join(cells) + "\n", *lines[3:]])
+    path.write_text(damaged)
+    said = TrialsFile(path, COLUMNS).begin()
+    assert "set aside as trials.csv.damaged, and 2 whole trials are kept" in said
+    assert read_rows(path) == [rows[0], rows[2]]
+    assert (tmp_path / "trials.csv.damaged").read_text() == damaged
+
+
 def test_what_cannot_be_written_is_one_line(tmp_path):
     for path in (Path("/dev/full"), tmp_path / "none" / "trials.csv"):
         with pytest.raises(HpobenchError, match=r"cannot be written.*that have ended are kept"):

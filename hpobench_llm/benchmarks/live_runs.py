@@ -121,7 +121,7 @@ class LiveRuns:
 
     def trainer(self) -> "RunTrainer":
         """Return what trains these runs in another process."""
-        if self._ledger is None:
+        if self._ledger is None or self.folder is None:
             raise LedgerError("runs that several processes train need a folder to be kept in")
         source = self.source
         job = Job(
@@ -149,11 +149,17 @@ class LiveRuns:
 
 
 class RunTrainer(Trainer):
-    """Trains tasks in a process of its own, and writes what they learn into the folder."""
+    """Trains tasks in a process of its own, and writes what they learn into the folder.
 
-    def __init__(self, job: Job, device: str, folder: Path | None) -> None:
+    What another process trains is waited for. Claims are kept until this process ends, since the
+    one that keeps its records writes them later.
+    """
+
+    def __init__(self, job: Job, device: str, folder: Path) -> None:
         super().__init__(job, device)
         self._folder = folder
+        self._ledger = Ledger(Folder(folder), job.campaign.identity())
+        self._claims: Claims | None = None
 
     def train(self, task: Task) -> list[RunRecord]:
         """Return the records of a task's runs; one without runs is a moment's rest."""
@@ -161,7 +167,16 @@ class RunTrainer(Trainer):
             time.sleep(SECONDS_BETWEEN_LOOKS)
             return []
         assert self._bench is not None  # every worker opens before its first task
-        return train(self._bench, task, self._folder)
+        if self._claims is None:
+            self._claims = Claims(self._ledger.storage.lock_file).__enter__()
+        while True:
+            ours = self._claims.take(task)
+            self._ledger.refresh()  # after the look at the claim: it may have ended just before
+            if self._ledger.is_done(task):
+                return [self._ledger.records[run.run_id] for run in task.runs]
+            if ours:
+                return train(self._bench, task, self._folder)
+            time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
 def train(bench: Bench, task: Task, folder: Path | None) -> list[RunRecord]:

@@ -194,6 +194,23 @@ def test_several_workers_train_at_once_and_the_order_is_repeated(file, tmp_path)
     assert losses[0].equals(losses[1])  # who trains beside it changes no number
 
 
+@pytest.mark.slow
+def test_a_crew_waits_for_what_a_neighbour_trains(file, tmp_path):
+    live = LiveBenchmark(file, device="cpu").kept_in(tmp_path / "kept")
+    (run,) = live.runs_of({"rank": 2, "lr": 1e-2}, 0)
+    first, second = (live._runs.trainer() for _ in range(2))
+    first.open()
+    second._bench = object()  # it cannot train
+    (record,) = first.train(live._runs.task(run))
+    child = os.fork()  # claims are a process's
+    if child == 0:
+        os._exit(second.train(live._runs.task(run)) != [record])
+    time.sleep(1)
+    assert os.waitpid(child, os.WNOHANG) == (0, 0)
+    live._runs.keep(live._runs.task(run), [record])
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
 def test_runs_of_another_recipe_and_folders_that_cannot_be_are_refused(write_campaign, tmp_path):
     LiveBenchmark(write_campaign(), device="cpu").kept_in(tmp_path / "kept")
     other = write_campaign(("checkpoints = [0, 2, 4]", "checkpoints = [0, 1, 4]"))

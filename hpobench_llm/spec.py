@@ -140,7 +140,8 @@ def _convert(value: object, hint: Any, file: object, key: str) -> Any:
         return _convert_union(value, arguments, file, key)
     if origin is tuple:
         if not isinstance(value, list):
-            raise SpecError(file, key, f"an array is expected, got {shown(value)}")
+            hint = f'; one alone is ["{value}"]' if isinstance(value, str) else ""
+            raise SpecError(file, key, f"an array is expected, got {shown(value)}{hint}")
         return tuple(_convert(v, arguments[0], file, f"{key}[{i}]") for i, v in enumerate(value))
     if origin is dict:
         if not isinstance(value, dict):

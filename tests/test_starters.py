@@ -85,7 +85,7 @@ def test_the_version(capsys):
 @pytest.mark.slow
 def test_a_live_study_runs_as_it_stands_on_data_of_ones_own(here, capsys):
     pytest.importorskip("torch")
-    rows = [f'{{"prompt": "{n} and 1?", "completion": "{n + 1}"}}\n' for n in range(600)]
+    rows = [f'{{"prompt": "{n} and 1?", "completion": "{n + 1}"}}\n' for n in range(120)]
     (here / 'rows "1".jsonl').write_text("".join(rows))
     assert main(["init", "live", "own.toml", "--data", 'rows "1".jsonl']) == 0
     said = capsys.readouterr()
@@ -97,6 +97,9 @@ def test_a_live_study_runs_as_it_stands_on_data_of_ones_own(here, capsys):
     for name in ("trials.csv", "progress.html", "live/own-model/best/adapter_config.json"):
         assert (here / "own" / name).is_file()
     assert main(["replay", "own.toml", "--out", "own", "--tensorboard", "own.toml"]) == 2
+    (here / "few.jsonl").write_text(rows[0] * 19)
+    assert main(["init", "live", "few.toml", "--data", "few.jsonl"]) == 2
+    assert "--data few.jsonl: 19 rows; 20 are needed" in capsys.readouterr().err
     for option, words in (("--base", "no such folder"), ("--data", "no such file")):
         assert main(["init", "live", "other.toml", option, "none"]) == 2
         assert f"{option} none: {words}" in capsys.readouterr().err
@@ -104,6 +107,7 @@ def test_a_live_study_runs_as_it_stands_on_data_of_ones_own(here, capsys):
     assert not (here / "other-model.toml").exists()
 
 
+@pytest.mark.slow
 def test_what_follows_a_live_study_is_refused_on_a_table(here, capsys):
     assert main(["init", "study", "mine.toml"]) == 0
     assert main(["replay", "mine.toml", "--out", "mine", "--tensorboard", "tb"]) == 2

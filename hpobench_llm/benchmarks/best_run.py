@@ -28,24 +28,34 @@ class BestRun:
                 self._old.rename(self._best)
             shutil.rmtree(self._old, ignore_errors=True)
 
-    def judge(self, record: RunRecord, learned: Path, *, feasible: bool) -> None:
+    @property
+    def there(self) -> bool:
+        """Whether `best/` says what it is."""
+        return math.isfinite(self._standing())
+
+    def loss(self, record: RunRecord) -> float:
+        """Return what a run is judged by, the lower the better; of one that failed infinity."""
+        value = float(record.checkpoints[-1].values.get(self._metric.name, math.nan))
+        ended = record.status == "ok" and math.isfinite(value)
+        return self._metric.to_loss(value) if ended else math.inf
+
+    def judge(self, record: RunRecord, learned: Path, *, may_be: bool) -> None:
         """Let what a run has learned be the best if it is better than what is there, or drop it.
 
-        A run that failed, or exceeds a bound, is never the best.
+        A run that failed is never the best, nor is one that may not be.
 
         Raises:
             LedgerError: it cannot be written.
         """
         last = record.checkpoints[-1]
-        value = last.values.get(self._metric.name, math.nan)
         try:
             with self._alone():
                 if not learned.is_dir():
                     return  # another process that shares the folder has judged it
-                if record.status == "ok" and feasible and self._is_better(float(value)):
+                if may_be and self.loss(record) < self._standing():
                     about = {
                         "metric": self._metric.name,
-                        "value": value,
+                        "value": last.values[self._metric.name],
                         "configuration": dict(record.config),
                         "seed": record.seed,
                         **last.fidelity,
@@ -61,15 +71,14 @@ class BestRun:
                 "make room and start again"
             ) from None
 
-    def _is_better(self, value: float) -> bool:
+    def _standing(self) -> float:
+        """Return the loss of what is there; infinity where nothing is, or by another metric."""
         try:
-            there: dict[str, Any] = read_json(self._best / ABOUT)
-            best, name = float(there["value"]), there["metric"]
+            about: dict[str, Any] = read_json(self._best / ABOUT)
+            value = float(about["value"]) if about["metric"] == self._metric.name else math.nan
         except (IntegrityError, KeyError, TypeError, ValueError):
-            return math.isfinite(value)
-        if name != self._metric.name:
-            return math.isfinite(value)
-        return self._metric.to_loss(value) < self._metric.to_loss(best)
+            return math.inf
+        return self._metric.to_loss(value) if math.isfinite(value) else math.inf
 
     def _replace(self, learned: Path) -> None:
         if self._best.exists():

@@ -5,13 +5,14 @@ in `best/` what the best of them has learned. A process that is killed loses the
 training. Processes may share the folder: what one trains, the others wait for.
 """
 
+import math
 import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpobench_llm.benchmarks.best_run import BestRun
+from hpobench_llm.benchmarks.best_run import BEST, BestRun
 from hpobench_llm.collect.campaign.plan import Task
 from hpobench_llm.collect.campaign.spec import Campaign, Run
 from hpobench_llm.collect.executors.trainer import Trainer
@@ -76,8 +77,8 @@ class LiveRuns:
             self._ledger.open(bench.header())
             self._records = self._ledger.records
             if metric is not None and isinstance(bench, KeepingBench):
-                self._best = BestRun(folder, metric)
-                self._judge_rest()
+                self._best = best = BestRun(folder, metric)
+                self._judge_rest(best, folder)
 
     def task(self, run: Run) -> Task:
         """Return the task that makes a run: runs are trained one at a time."""
@@ -135,17 +136,27 @@ class LiveRuns:
         )
         return RunTrainer(job, source.device, self.folder)
 
-    def _judge_rest(self) -> None:
+    def _judge_rest(self, best: BestRun, folder: Path) -> None:
         """Judge what runs have learned whose process was killed before it could."""
-        assert self.folder is not None
-        for path in sorted((self.folder / LEARNED).glob("*")):
+        for path in sorted((folder / LEARNED).glob("*")):
             if path.name in self._records:
                 self._judge(self._records[path.name])
+        losses = {run_id: best.loss(r) for run_id, r in self._records.items() if self._feasible(r)}
+        first = min(losses, key=losses.__getitem__, default="")
+        if not best.there and losses.get(first, math.inf) < math.inf:
+            say(
+                f"{folder / BEST}: what the best run so far, {first}, has learned is not there; "
+                f"delete its record in {folder} to train it again. A worse run does not replace it"
+            )
 
     def _judge(self, record: RunRecord) -> None:
-        if self._best is not None and self.folder is not None:
-            learned = self.folder / LEARNED / record.run_id
-            self._best.judge(record, learned, feasible=self._feasible(record))
+        """Let a run be the best if none in the ledger is better, whatever `best/` says."""
+        if self._best is None or self.folder is None:
+            return
+        loss = self._best.loss(record)
+        better = (r for r in self._records.values() if self._best.loss(r) < loss)
+        may_be = self._feasible(record) and not any(map(self._feasible, better))
+        self._best.judge(record, self.folder / LEARNED / record.run_id, may_be=may_be)
 
 
 class RunTrainer(Trainer):

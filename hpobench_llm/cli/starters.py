@@ -1,6 +1,7 @@
 """`init`: a commented file to start from."""
 
 import argparse
+import gzip
 from importlib import resources
 from pathlib import Path
 
@@ -15,6 +16,8 @@ NEXT = {
     "live": "hpobench-llm replay {file} --out {stem}",
 }
 MODEL = "{stem}-model"  # the campaign beside a live study
+GENERATED = 800  # tasks, where there is no data
+FEWEST = 20  # rows of data that three sets can be made of
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -65,13 +68,40 @@ def _start_live(options: argparse.Namespace) -> int:
         raise HpobenchError(f"--base {base}: no such folder")
     if options.data is not None and not options.data.is_file():
         raise HpobenchError(f"--data {options.data}: no such file")
-    source = "generated_tasks = 800" if options.data is None else 'path = "{data}"'
+    source = f"generated_tasks = {GENERATED}" if options.data is None else 'path = "{data}"'
     words = {"base": str(base.resolve()), "data": str(Path(options.data or "").resolve())}
+    words |= _sizes(GENERATED if options.data is None else _rows_of(options.data))
     for path in (file, campaign):
         _refuse_if_there(path)
     _write(campaign, "live-model", words, source=source)
     _write(file, "live", {"campaign": str(campaign)})
     return _say_next("live", file)
+
+
+def _rows_of(data: Path) -> int:
+    """Return how many lines hold something, of plain text or gzip.
+
+    Raises:
+        HpobenchError: too few for three sets, or the file cannot be read.
+    """
+    try:
+        with gzip.open(data) if data.suffix == ".gz" else data.open("rb") as stream:
+            rows = sum(bool(line.strip()) for line in stream)
+    except (OSError, EOFError) as error:
+        raise HpobenchError(f"--data {data}: cannot be read: {error}") from None
+    if rows < FEWEST:
+        raise HpobenchError(f"--data {data}: {rows} rows; {FEWEST} are needed, more are better")
+    return rows
+
+
+def _sizes(rows: int) -> dict[str, str]:
+    """Return sizes of the three sets that so many rows are likely to give.
+
+    A tenth of all is set aside for each of the two small ones, by a hash: half of that is asked
+    for.
+    """
+    small = min(32, rows // 20)
+    return {"train_rows": str(min(256, rows * 7 // 10)), "val_rows": str(small)}
 
 
 def _write(file: Path, template: str, words: dict[str, str], source: str = "") -> None:

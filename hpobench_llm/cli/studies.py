@@ -81,6 +81,7 @@ def _replay(options: argparse.Namespace) -> int:
         raise HpobenchError(f"--processes must be at least 1, got {options.processes}")
     if options.address is not None and options.executor != "ray":
         raise HpobenchError(f"--address {options.address} needs --executor ray")
+    say(f"replay: {options.study}: opening what it runs on")
     study = read_study(options.study)
     make_folder(options.out, "--out")
     follows = study.spec.trains and options.executor == "local"

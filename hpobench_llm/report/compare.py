@@ -14,7 +14,7 @@ from hpobench_llm.comparison.courses import courses
 from hpobench_llm.comparison.problem import Problem, Reference
 from hpobench_llm.comparison.result import Failure
 from hpobench_llm.comparison.statistics import compare_trajectories
-from hpobench_llm.errors import ConfigurationError, IntegrityError, shown
+from hpobench_llm.errors import ConfigurationError, IntegrityError, UnknownNameError, shown
 from hpobench_llm.metrics import Metric
 from hpobench_llm.optimizers.catalogue import ENTRIES
 from hpobench_llm.replaying.budget import Budget
@@ -69,6 +69,9 @@ def compare(
         )
     header, frame = read_trajectories(folder)
     study = header.study
+    for name in mine or ():
+        if name not in study.optimizers:
+            raise UnknownNameError("optimizer", name, study.optimizers, "`mine`")
     opened = {name: _open(header, name, folder) for name in study.benchmarks}
     if header.format == OLD_FORMAT:
         frame = with_kinds(frame, opened.values(), study.objectives, folder / TRAJECTORIES)

@@ -101,7 +101,7 @@ def test_a_study_s_own_objective_goes_before_the_suite_s(pair, tmp_path):
     [
         ('benchmarks = ["one"]\nobjective = {two = "val_loss"}\n', "`objective.two`: no such"),
         ('benchmarks = ["one"]\nobjective = {one = "val"}\n', "`objective`: one: unknown metric"),
-        ('benchmarks = "one"\n', "an array is expected"),
+        ('benchmarks = "one"\n', "an array is expected, got 'one'; one alone is"),
         ('benchmarks = ["one"]\nsuite = "pair"\n', "`suite`: unknown key"),
         ('benchmarks = "suite:pear"\n', "`benchmarks`: unknown suite 'pear'"),
         (

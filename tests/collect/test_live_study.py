@@ -71,6 +71,21 @@ def test_the_best_adapter_loads_in_peft_and_has_its_loss(write_campaign, tmp_pat
 
 
 @pytest.mark.slow
+def test_a_worse_run_does_not_replace_a_best_that_is_lost(write_campaign, tmp_path, capsys):
+    live, kept = LiveBenchmark(write_campaign(), device="cpu"), tmp_path / "kept"
+    live.kept_in(kept).query({"rank": 4, "lr": 1e-2}, seed=0)
+    run_id = json.loads((kept / "best" / "best.json").read_text())["run_id"]
+    shutil.rmtree(kept / "best")
+    again = live.kept_in(kept)
+    assert (
+        f"what the best run so far, {run_id}, has learned is not there" in capsys.readouterr().err
+    )
+    again.query({"rank": 4, "lr": 1e-3}, seed=0)
+    assert not (kept / "best").exists()
+    assert not list((kept / "learned").iterdir())
+
+
+@pytest.mark.slow
 def test_what_diverged_or_exceeds_a_bound_is_never_the_best(write_campaign, tmp_path):
     live = LiveBenchmark(write_campaign(), device="cpu")
     bounded = live.constrained({"trainable_parameters": 1}).kept_in(tmp_path / "bounded")
@@ -106,10 +121,11 @@ def test_what_a_neighbour_has_judged_is_no_error(tmp_path, write_campaign, fake_
             yield
 
     best._alone = after_the_neighbour
-    best.judge(record, learned, feasible=True)
+    best.judge(record, learned, may_be=True)
     assert not (tmp_path / "best").exists()
 
 
+@pytest.mark.slow
 def test_a_refused_start_leaves_the_page_alone(file, tmp_path, capsys):
     study, out = write_study(file), tmp_path / "out"
     out.mkdir()

@@ -7,16 +7,18 @@ import time
 import pytest
 
 from hpobench_llm.artefacts import remove_strays, write_atomically
+from tests.forks import forked
 
 
 @pytest.fixture
 def writer(tmp_path):
     """The process id of one that is in the midst of writing `table.json`, for ever."""
-    child = os.fork()
-    if child == 0:
+
+    def write():
         os.fsync = lambda _: time.sleep(600)
         write_atomically(tmp_path / "table.json", "half")
-        os._exit(0)
+
+    child = forked(write)
     deadline = time.monotonic() + 30
     while not any(path.stat().st_size for path in tmp_path.glob(".table.json.*")):
         assert time.monotonic() < deadline

@@ -57,9 +57,12 @@ for line in sys.stdin:
         for number, path in enumerate(order["said"], start=1):
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["limit"],) * 2)
-        status = main(order["arguments"])
-        sys.stdout.flush()
-        os._exit(status)
+        status = 70
+        try:
+            status = main(order["arguments"])
+            sys.stdout.flush()
+        finally:  # whatever it raises, a fork does not read orders
+            os._exit(status)
     print(child, flush=True)
 """
 

@@ -19,12 +19,13 @@ from hpobench_llm.collect.lora.engines import registry
 from hpobench_llm.collect.lora.engines.record import Recorder
 from hpobench_llm.collect.lora.engines.workbench import prepare
 from hpobench_llm.tables.table import Table
+from tests.forks import forked
 
 KILLS, STARTS = 40, 140
 FILES = ("table.parquet", "table.json", "CARD.md", "croissant.json")
 
 
-def untrained_records(bench, runs, on_step):
+def untrained_records(bench, runs, on_step, on_adapter):
     """Return records of runs that fail at once, with costs that follow from the run alone."""
     made = []
     for run in runs:
@@ -46,16 +47,13 @@ def start(write_campaign, monkeypatch):
     monkeypatch.setattr(opening, "open_bench", lambda *_: bench)
     monkeypatch.setattr(registry, "engine", lambda _: untrained_records)
 
-    def begin(out):
-        child = os.fork()
-        if child == 0:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, 1)
-            os.dup2(nowhere, 2)
-            os._exit(main([str(file), "--out", str(out), "--pack-size", "2"]))
-        return child
+    def collect(out):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        return main([str(file), "--out", str(out), "--pack-size", "2"])
 
-    return begin
+    return lambda out: forked(lambda: collect(out))
 
 
 def ended(child):

@@ -19,6 +19,7 @@ from hpobench_llm.cli import main
 from hpobench_llm.errors import ConfigurationError, LedgerError
 from hpobench_llm.replaying.replay import replay
 from tests.collect.test_live import RANGES
+from tests.forks import forked
 
 STUDY = """
 name = "own"
@@ -218,9 +219,9 @@ def test_a_crew_waits_for_what_a_neighbour_trains(file, tmp_path):
     first.open()
     second._bench = object()  # it cannot train
     (record,) = first.train(live._runs.task(run))
-    child = os.fork()  # claims are a process's
-    if child == 0:
-        os._exit(second.train(live._runs.task(run)) != [record])
+    child = forked(
+        lambda: second.train(live._runs.task(run)) != [record]
+    )  # claims are a process's
     time.sleep(1)
     assert os.waitpid(child, os.WNOHANG) == (0, 0)
     live._runs.keep(live._runs.task(run), [record])

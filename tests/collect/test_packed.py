@@ -28,6 +28,7 @@ from hpobench_llm.collect.lora.engines.peft_loop import train_runs
 from hpobench_llm.collect.lora.engines.workbench import Workbench, prepare
 from hpobench_llm.collect.lora.packs import plan
 from hpobench_llm.errors import SpecError
+from tests.forks import forked
 
 CPU = torch.device("cpu")
 LOSSES = ("train_loss", "val_loss", "test_loss", "val_loss_4", "leaked_val_loss")
@@ -347,13 +348,15 @@ def test_a_rank_beyond_the_memory_ends_as_an_outcome(open_bench):
     """Under a true limit of address space, in a fork: what is measured is the system's refusal."""
     bench = open_bench()
     runs = [Run({"rank": rank, "lr": 1e-3}, 0) for rank in (2, 40_000)]
+
+    def ends_otherwise(train):
+        held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (held + 2**28,) * 2)
+        ends = [train(bench, [run])[0].rows()[-1]["status"] for run in [*runs, runs[0]]]
+        return ends != ["ok", "out_of_memory", "ok"]
+
     for train in (train_pack, train_runs):
-        child = os.fork()
-        if child == 0:
-            held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-            resource.setrlimit(resource.RLIMIT_AS, (held + 2**28,) * 2)
-            ends = [train(bench, [run])[0].rows()[-1]["status"] for run in [*runs, runs[0]]]
-            os._exit(ends != ["ok", "out_of_memory", "ok"])
+        child = forked(lambda train=train: ends_otherwise(train))
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 

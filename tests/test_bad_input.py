@@ -105,7 +105,7 @@ def test_bad_options_of_collect(campaign, tmp_path):
     complains(run(COLLECT, path, "--out", out, "--workers", "0"), "--workers", "0")
     complains(run(COLLECT, path, "--out", out, "--device", "cuda"), "--device cuda", "no GPU")
     complains(run(COLLECT, tmp_path / "none.toml", "--out", out), "none.toml", "no such file")
-    assert start(COLLECT, path).returncode == 2
+    assert start(COLLECT).returncode == 2
     for given, words in {
         ("--pack-size", "-1"): ["--pack-size", "at least 0", "-1"],
         ("--gpus-per-worker", "1.5"): ["--gpus-per-worker", "share of one GPU", "1.5"],

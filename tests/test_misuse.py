@@ -101,7 +101,7 @@ def test_a_study_is_a_folder(tmp_path, capsys):
         command = [words[0], *(str(tmp_path / w) if w[0] != "-" else w for w in words[1:])]
         assert main(command) == 2
         said[words[-1], words[0]] = capsys.readouterr().err
-    (line,) = said["file", "replay"].splitlines()  # before anything runs
+    *_, line = said["file", "replay"].splitlines()  # before anything runs
     assert line.endswith("file: is a file; a folder is expected")
     assert "file: no folder; expected is that of a study" in said["file", "compare"]
     assert "gone: no such folder; expected is that of a study" in said["gone", "compare"]

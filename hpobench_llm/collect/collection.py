@@ -16,6 +16,7 @@ from hpobench_llm.collect.executors.work import Job, runs_done, runs_of
 from hpobench_llm.collect.families import family_of, read_grid
 from hpobench_llm.collect.ledger.ledger import Ledger
 from hpobench_llm.collect.ledger.storage import open_storage
+from hpobench_llm.collect.outcomes import best, outcome
 from hpobench_llm.collect.record import RunRecord
 from hpobench_llm.collect.seal import lacking_items, seal
 from hpobench_llm.collect.sealable import check_sealable
@@ -284,12 +285,11 @@ class Collection:
 
             def on_look(text: str = "") -> None:
                 self.ledger.refresh()
-                best = _best(self.ledger)
-                text = ", ".join(filter(None, [text, best]))
+                text = ", ".join(filter(None, [text, best(self.ledger)]))
                 progress.advance_to(runs_done(job.tasks, self.ledger), text)
 
             def on_task(records: list[RunRecord]) -> None:
-                on_look(_outcome(records[-1]))
+                on_look(outcome(records[-1]))
 
             def on_loss(text: str) -> None:
                 losses.append(text)
@@ -330,28 +330,6 @@ class Collection:
                 f"{self.out}: the table cannot be written: {error.strerror or error}; all runs "
                 "are kept: make room and start again"
             ) from None
-
-
-def _outcome(record: RunRecord) -> str:
-    """Return how a run ended, with a loss, of validation rows where there is one."""
-    return record.status + "".join(f", {name} {loss:.3f}" for name, loss in _loss(record))
-
-
-def _best(ledger: Ledger) -> str:
-    """Return the lowest such loss of the runs that ended ok; empty where there is none."""
-    sound = [record for record in ledger.records.values() if record.status == "ok"]
-    losses = [(loss, name) for record in sound for name, loss in _loss(record)]
-    if not losses:
-        return ""
-    loss, name = min(losses)
-    return f"best {name} {loss:.3f}"
-
-
-def _loss(record: RunRecord) -> list[tuple[str, float]]:
-    """Return the name and value of a run's loss in the end, of validation rows if it has one."""
-    last = record.checkpoints[-1].values
-    names = sorted((name for name in last if "loss" in name), key=lambda name: "val" not in name)
-    return [(name, last[name]) for name in names[:1]]
 
 
 def _check_out(out: Path) -> None:

@@ -1,5 +1,6 @@
-"""A campaign small enough to train in a second, on the base that the project ships."""
+"""A campaign small enough to train in a second on a shipped base, and one that needs no torch."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,6 +37,37 @@ name = "exact"
 kind = "exact-match"
 checkpoints = [0, 4]
 """
+
+
+RIDGES = """
+kind = "ridge"
+name = "ridges"
+version = "0.1"
+description = "Ridge regression on generated data."
+seeds = [0, 1, 2]
+sleep = 0.05
+
+[grid]
+penalty = [1e-3, 1e-2, 1e-1, 1.0, 10.0]
+noise = [0.1, 1.0]
+"""
+
+
+@pytest.fixture
+def ridge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Install the family of `ridge_family.py` as another distribution would; a campaign of it."""
+    info = tmp_path / "packages" / "ridge_family-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ridge-family\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[hpobench_llm.families]\nridge = ridge_family\n")
+    module = Path(__file__).with_name("ridge_family.py").read_text()
+    (info.parent / "ridge_family.py").write_text(module)
+    monkeypatch.syspath_prepend(info.parent)
+    path = os.pathsep.join([str(info.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    monkeypatch.setenv("PYTHONPATH", path)
+    file = tmp_path / "ridges.toml"
+    file.write_text(RIDGES)
+    return file
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from hpobench_llm.collect.columns import number
 from hpobench_llm.collect.family import Family
 from hpobench_llm.collect.ledger.header import Header
 from hpobench_llm.collect.record import Checkpoint, Provenance, RunRecord
+from hpobench_llm.errors import SpecError
 from hpobench_llm.metrics import Fidelity, Metric
 from hpobench_llm.provenance import git_revision, processor, versions
 from hpobench_llm.space import Ordinal, Space
@@ -94,6 +95,8 @@ class RidgeFamily(Family[RidgeCampaign]):
     spec, engines = RidgeCampaign, ("closed-form",)
 
     def open(self, campaign, file, device, trust):
+        if campaign.sleep < 0:
+            raise SpecError(file, "sleep", "must not be negative")
         return RidgeBench(campaign)
 
     def columns(self, campaign, untrained):

@@ -1,9 +1,9 @@
 """Collections that are killed, stopped, starved of disk and spoiled: a restart mends them all.
 
-Each ends with the table of an undisturbed collection, to the byte but for what was measured.
+Each ends with the table of an undisturbed collection. The family is one that needs no torch; real
+trainings are killed at the end.
 """
 
-import json
 import os
 import random
 import re
@@ -19,57 +19,27 @@ from pathlib import Path
 import pytest
 
 from hpobench_llm.artefacts import frame_to_parquet
+from hpobench_llm.cli.collect import main
+from hpobench_llm.collect import seal  # noqa: F401  (loaded once, before the forks)
 from hpobench_llm.collect.campaign.identity import Identity
+from hpobench_llm.collect.campaign.plan import one_by_one
 from hpobench_llm.collect.families import read_campaign
 from hpobench_llm.collect.ledger.ledger import Ledger
 from hpobench_llm.collect.ledger.storage import open_storage
-from hpobench_llm.collect.lora.packs import plan
+from hpobench_llm.collect.lora import opening  # noqa: F401
+from hpobench_llm.collect.lora.engines import registry  # noqa: F401
 from hpobench_llm.tables.table import Table
+from tests.forks import forked
 
-pytestmark = pytest.mark.slow  # each starts collectors that train
-# Four packs of two runs, and two runs that are timed alone.
-TRAININGS = 10
-LONGER = (
-    ("checkpoints = [0, 2, 4]", "checkpoints = [0, 4, 12]"),
-    ('version = "0.0.1"', 'version = "0.0.1"\nsolo_runs = 1'),
-)
+pytestmark = pytest.mark.slow
+TRAININGS = 5 * 2 * 3
 COLLECT = [sys.executable, "-m", "hpobench_llm.cli.collect"]
 PATIENCE_SECONDS = 120
 
-# Starts collectors as forks of one process, so that torch is loaded once and not each time.
-NURSERY = """
-import gc, json, os, resource, sys
-import peft, transformers
-from transformers.models.llama import modeling_llama
-from hpobench_llm.collect import seal
-from hpobench_llm.collect.lora import opening
-from hpobench_llm.collect.lora.engines import registry
-from hpobench_llm.cli.collect import main
-
-gc.freeze()
-for line in sys.stdin:
-    order = json.loads(line)
-    if "wait" in order:
-        print(os.waitstatus_to_exitcode(os.waitpid(order["wait"], 0)[1]), flush=True)
-        continue
-    child = os.fork()
-    if child == 0:
-        for number, path in enumerate(order["said"], start=1):
-            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (order["limit"],) * 2)
-        status = 70
-        try:
-            status = main(order["arguments"])
-            sys.stdout.flush()
-        finally:  # whatever it raises, a fork does not read orders
-            os._exit(status)
-    print(child, flush=True)
-"""
-
 
 @pytest.fixture
-def file(write_campaign):
-    return write_campaign(*LONGER)
+def file(ridge):
+    return ridge
 
 
 @pytest.fixture
@@ -77,51 +47,40 @@ def out(tmp_path):
     return tmp_path / "out"
 
 
-def arguments(file, out, *options):
-    return [str(file), "--out", str(out), "--pack-size", "2", *options]
-
-
 class Forked:
-    """A collector that the nursery has started, with what tests need of `subprocess.Popen`."""
+    """A collector in a fork of this process, with what tests need of `subprocess.Popen`."""
 
-    def __init__(self, nursery, folder, options, limit):
-        self._nursery, self.returncode = nursery, None
+    def __init__(self, folder, arguments, limit):
+        self.returncode = None
         self._said = [Path(tempfile.mkstemp(dir=folder)[1]) for _ in range(2)]
-        self.pid = self._ask(arguments=options, said=list(map(str, self._said)), limit=limit)
 
-    def _ask(self, **order):
-        print(json.dumps(order), file=self._nursery.stdin, flush=True)
-        return int(self._nursery.stdout.readline())
+        def collect():
+            sys.stdout, sys.stderr = (path.open("w", buffering=1) for path in self._said)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit,) * 2)
+            return main(arguments)
+
+        self.pid = forked(collect)
 
     def send_signal(self, number):
         os.kill(self.pid, number)
 
     def communicate(self):
-        self.returncode = self._ask(wait=self.pid)
+        self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         return [path.read_text() for path in self._said]
 
 
-@pytest.fixture(scope="module")
-def nursery():
-    with subprocess.Popen(
-        [sys.executable, "-c", NURSERY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        yield process
-        process.stdin.close()
-
-
-@pytest.fixture(scope="module")
-def start(nursery, tmp_path_factory):
+@pytest.fixture
+def start(tmp_path_factory):
     """Return a function that starts a collector, in which no file may outgrow `limit` bytes."""
 
     def begin(file, out, *options, limit=resource.RLIM_INFINITY):
-        said = tmp_path_factory.mktemp("said")
-        return Forked(nursery, said, arguments(file, out, *options), limit)
+        folder = tmp_path_factory.mktemp("said")
+        return Forked(folder, [str(file), "--out", str(out), *options], limit)
 
     return begin
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def collect(start):
     """Return a function that runs a collector to its end: status, stdout, stderr."""
 
@@ -131,16 +90,6 @@ def collect(start):
         return collector.returncode, *said
 
     return run
-
-
-def start_whole(file, out, *options):
-    """Start a collector as a user does."""
-    return subprocess.Popen(
-        [*COLLECT, *arguments(file, out, *options)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 def ledger_of(file, out):
@@ -175,27 +124,11 @@ def comparable(out):
     frame = Table.load(out).frame
     measured = [c for c in frame if c.endswith("_seconds") or c == "peak_memory_bytes"]
     checkout = ["git_commit", "git_dirty"]  # it may change while the tests run
-    assert {"train_seconds", "train_wall_seconds", "eval_seconds"} <= set(measured)
-    return frame_to_parquet(frame.drop(columns=measured + checkout))
-
-
-@pytest.fixture(scope="module")
-def undisturbed(collect):
-    """Return a function that gives the table of a collection which nothing has disturbed."""
-    known = {}
-
-    def table(file):
-        if not known:
-            out = file.with_name("undisturbed")
-            assert collect(file, out)[0] == 0
-            known[file.name] = comparable(out)
-        return known[file.name]
-
-    return table
+    return frame_to_parquet(frame.drop(columns=[c for c in measured + checkout if c in frame]))
 
 
 @pytest.fixture
-def mends(collect, file, out, undisturbed):
+def mends(collect, file, out):
     """Return a function: a restart trains what is missing, and the table is as it should be."""
 
     def check():
@@ -203,26 +136,13 @@ def mends(collect, file, out, undisturbed):
         status, said, complaints = collect(file, out)
         assert status == 0, complaints
         assert trained(said) == missing
-        assert comparable(out) == undisturbed(file)
+        undisturbed = file.with_name("undisturbed")
+        file.write_text(file.read_text().replace("sleep = 0.05", "sleep = 0.0"))
+        assert collect(file, undisturbed)[0] == 0
+        assert comparable(out) == comparable(undisturbed)
         return said, complaints
 
     return check
-
-
-def test_killed_at_any_moment(start, file, out, mends):
-    rng = random.Random(20250101)
-    for number in range(10):
-        before = count(file, out)
-        running = start(file, out)
-        if number < 3:
-            wait_until(lambda known=before: count(file, out) > known)
-        time.sleep(rng.uniform(0, 0.5 if number < 3 else 2.0))
-        running.send_signal(signal.SIGKILL)
-        running.communicate()
-        assert running.returncode in (-signal.SIGKILL, 0)
-    assert count(file, out) >= 3
-    assert not ledger_of(file, out).damaged
-    mends()
 
 
 def test_sigterm_and_sigint_drop_the_pack_and_say_how_to_go_on(start, file, out, mends):
@@ -244,6 +164,12 @@ def test_sigterm_and_sigint_drop_the_pack_and_say_how_to_go_on(start, file, out,
     mends()
 
 
+def start_whole(file, out):
+    """Start a collector as a user does."""
+    command = [*COLLECT, str(file), "--out", str(out)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
 def catches(process, number):
     """Whether a process has put a handler of its own in place (Linux)."""
     for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
@@ -262,62 +188,13 @@ def test_sigterm_while_loading_ends_at_once(file, out):
     assert count(file, out) == 0
 
 
-def children(process):
-    """Return the workers of a collector, without the tracker that multiprocessing starts."""
-    path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    pids = path.read_text().split()
-    return [int(p) for p in pids if b"spawn_main" in Path(f"/proc/{p}/cmdline").read_bytes()]
-
-
-def alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def test_workers_end_with_the_process_that_started_them(file, out, mends):
-    """First by a SIGTERM, then by a kill, which they notice themselves."""
-    for number, status in ((signal.SIGTERM, 75), (signal.SIGKILL, -9)):
-        before = count(file, out)
-        running = start_whole(file, out, "--workers", "2")
-        wait_until(lambda known=before: count(file, out) > known)
-        workers = children(running)
-        assert len(workers) == 2
-        running.send_signal(number)
-        _, said = running.communicate(timeout=PATIENCE_SECONDS)
-        assert running.returncode == status
-        if number == signal.SIGTERM:
-            assert "stopped by SIGTERM" in said.splitlines()[-1]
-            assert not any(map(alive, workers))
-        sent = time.monotonic()
-        wait_until(lambda pids=workers: not any(map(alive, pids)))
-        assert time.monotonic() - sent < 10
-    assert count(file, out) < TRAININGS
-    mends()
-
-
-def test_a_worker_that_is_killed_ends_the_others_with_one_line(file, out, mends):
-    running = start_whole(file, out, "--workers", "2")
-    wait_until(lambda: count(file, out) > 0)
-    workers = children(running)
-    os.kill(workers[0], signal.SIGKILL)
-    _, said = running.communicate(timeout=PATIENCE_SECONDS)
-    assert running.returncode == 2
-    # The other worker may have been first; this one then ends as it starts.
-    moments = "in the middle of it; what was", "as it started"
-    assert any(f"ended by SIGKILL {moment}" in said.splitlines()[-1] for moment in moments)
-    assert not any(map(alive, workers))
-    mends()
-
-
 def test_two_collectors_in_one_folder_share_the_work(start, file, out, mends):
     both = [start(file, out), start(file, out)]
     said = [collector.communicate() for collector in both]
     assert [collector.returncode for collector in both] == [0, 0], said
     each = [trained(text) for text, _ in said]
     assert sum(each) == TRAININGS  # nothing twice
-    assert any("sealed 24 rows of 8 runs" in text for text, _ in said)
+    assert any("sealed 90 rows of 30 runs" in text for text, _ in said)
     mends()
 
 
@@ -329,7 +206,7 @@ def half_collected(collect, file, out):
 
 
 def test_a_write_that_fails_midway_loses_nothing(start, file, out, half_collected, mends):
-    running = start(file, out, limit=1000)
+    running = start(file, out, limit=300)
     _, said = running.communicate()
     assert running.returncode == 2
     last = said.splitlines()[-1]
@@ -357,7 +234,7 @@ def test_a_full_disk_loses_nothing(file, out, tmp_path, mends):
         f' && "$@"; status=$?; cp -r "{disk}/." "{out}"; exit $status'
     )
     full = subprocess.run(
-        ["unshare", "-rm", "sh", "-c", script, "sh", "-", *COLLECT, *arguments(file, disk)],
+        ["unshare", "-rm", "sh", "-c", script, "sh", "-", *COLLECT, file, "--out", disk],
         capture_output=True,
         text=True,
     )
@@ -385,33 +262,56 @@ def test_truncated_and_garbled_files_are_trained_again(collect, file, out, mends
     assert changed.with_name(f"{changed.name}.damaged").read_bytes() == spoiled
 
 
-def test_another_campaign_in_the_folder_changes_nothing(
-    write_campaign, collect, file, out, half_collected, mends
-):
-    changes = {
-        ("train_rows = 64", "train_rows = 63"): "the recipe has changed",
-        ("val_rows = 8", "val_rows = 9"): "the recipe has changed",
-    }
-    for change, words in changes.items():
-        status, _, said = collect(write_campaign(*LONGER, change), out)
+def test_another_campaign_in_the_folder_changes_nothing(collect, file, out, half_collected, mends):
+    ours = file.read_text()
+    for change in ("sleep = 0.04", "sleep = 0.05\nrows = [8, 16, 24]"):
+        file.write_text(ours.replace("sleep = 0.05", change))
+        status, _, said = collect(file, out)
         assert status == 2
-        assert words in said
+        assert "the recipe has changed" in said
         assert said.count("\n") == 1
         assert contents(out) == half_collected
-    write_campaign(*LONGER)
+    file.write_text(ours)
     mends()
 
 
 @pytest.mark.usefixtures("half_collected")
 def test_a_file_of_another_recipe_in_the_ledger_is_not_used(file, out, mends):
-    campaign = read_campaign(file)
     ours = ledger_of(file, out)
     elsewhere = out.with_name("elsewhere")
     foreign = Ledger(open_storage(elsewhere), Identity("other", "other"))
     foreign.open(ours.header())
-    for task in plan(campaign, "packed", 2)[1:3]:
+    for task in one_by_one(read_campaign(file).runs(), "closed-form")[1:3]:
         foreign.append(task, list(ours.records.values())[:1])
         name = f"ledger/{task.task_id}.json"
         (out / name).write_bytes((elsewhere / name).read_bytes())
     assert "of another recipe" in ledger_of(file, out).damage()
     mends()
+
+
+@pytest.fixture
+def trainings(write_campaign):
+    """Four packs of two real trainings, and two runs that are timed alone."""
+    longer = ("checkpoints = [0, 2, 4]", "checkpoints = [0, 4, 12]")
+    timed = ('version = "0.0.1"', 'version = "0.0.1"\nsolo_runs = 1')
+    return write_campaign(longer, timed)
+
+
+def test_real_trainings_are_killed_at_any_moment(start, collect, trainings, out):
+    packs, rng = ("--pack-size", "2"), random.Random(20250101)
+    undisturbed = out.with_name("undisturbed")
+    started = time.monotonic()
+    assert collect(trainings, undisturbed, *packs)[0] == 0
+    seconds = time.monotonic() - started
+    for _ in range(6):
+        running = start(trainings, out, *packs)
+        time.sleep(rng.uniform(0.2, 0.8) * seconds)
+        running.send_signal(signal.SIGKILL)
+        running.communicate()
+        assert running.returncode in (-signal.SIGKILL, 0)
+    assert not ledger_of(trainings, out).damaged
+    missing = 10 - count(trainings, out)
+    status, said, _ = collect(trainings, out, *packs)
+    assert status == 0
+    assert trained(said) == missing
+    assert comparable(out) == comparable(undisturbed)

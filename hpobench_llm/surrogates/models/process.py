@@ -13,9 +13,9 @@ from scipy.optimize import fmin_l_bfgs_b
 
 from hpobench_llm.errors import IntegrityError
 from hpobench_llm.surrogates.models.base import (
-    Family,
     Files,
     FloatArray,
+    ModelFamily,
     check_shapes,
     pack,
     rowwise,
@@ -88,7 +88,7 @@ def _read(files: Files) -> Process:
     return process
 
 
-PROCESS = Family(
+PROCESS = ModelFamily(
     "process",
     "Gaussian process, Matern 5/2, one length a feature",
     fit=fit_process,

@@ -121,6 +121,7 @@ class Surrogate:
         try:
             problem = why_poor(self.quality, self.fidelities)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
+            # The record of an older version may lack what the gate looks at.
             problem = f"has no complete {QUALITY_FILE}: {error!r}"
         if problem:
             raise PoorSurrogateError(
@@ -132,6 +133,7 @@ class Surrogate:
         """Write all files; the one that names the others comes last."""
         answers, contents = self._answers()
         quality = canonical_json(self.quality)  # refuses what JSON cannot hold before any write
+        # The index comes last: a writer that is killed leaves no surrogate that looks complete.
         for name, content in contents.items():
             write_atomically(folder / name, content)
         write_json(folder / QUALITY_FILE, self.quality)
@@ -215,6 +217,7 @@ def _checked(raw: SurrogateRecord, quality: Any, folder: Path) -> Surrogate:
         name: verified(folder, name, digest, SURROGATE_FILE)
         for name, digest in raw["sha256"].items()
     }
+    # A sum proves that a file is whole, not that a fit wrote it: types are checked too.
     texts = (raw["name"], raw["table"], raw["table_version"], raw["table_sha256"])
     if not all(isinstance(text, str) for text in texts):
         raise TypeError("name, table, table_version, table_sha256: texts are expected")

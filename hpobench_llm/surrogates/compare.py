@@ -109,7 +109,7 @@ def compare(
     winners = [""] * values.shape[1]
     errors: list[dict[str, float]] = [{} for _ in winners]
     for columns in groups_of(use):
-        rows = use[:, columns[0]]
+        rows = use[:, columns[0]]  # the same for all columns of a group
         folds = np.unique(fold[configuration[rows]])
         if len(folds) < 2:
             raise ConfigurationError(
@@ -190,6 +190,7 @@ def fit_winners(
     fitted = []
     for columns in groups_of(use):
         rows = use[:, columns[0]]
+        # The order of the columns, not a set's: equal fits give equal files.
         for name in dict.fromkeys(winners[c] for c in columns):
             kept = [position for position, c in enumerate(columns) if winners[c] == name]
             fitted.append(_fit(FAMILIES[name], features[rows], values[rows], columns, kept, seed))

@@ -39,7 +39,7 @@ def model_files(
     entries: list[ModelRecord] = []
     contents: dict[str, bytes] = {}
     for number, fitted in enumerate(models, first):
-        (content,) = fitted.model.files().values()
+        (content,) = fitted.model.files().values()  # every family writes one archive
         name = f"model-{number}.npz"
         contents[name] = content
         entries.append(
@@ -58,7 +58,7 @@ def model_files(
 def noise_file(spread: Spread, noise: SeedNoise) -> bytes:
     """Return the predictive distribution and the draws as one NumPy archive."""
     arrays = {name: getattr(noise, name) for name in _DRAWS}
-    if noise.regions is not None:
+    if noise.regions is not None:  # format 2 has none
         arrays |= noise.regions.files()
     return pack(
         width=spread.width.weights,
@@ -76,7 +76,7 @@ def verified(folder: Path, name: str, expected: str, index: str) -> bytes:
         IntegrityError: it is missing, or not those bytes.
     """
     path = folder / name
-    if Path(name).name != name:
+    if Path(name).name != name:  # a forged name must not lead out of the folder
         raise IntegrityError(f"{path}: not the name of a file beside {index}")
     try:
         content = read_file(path)
@@ -99,6 +99,7 @@ def read_models(
         KeyError, TypeError, ValueError: an entry lacks something, or has another type.
     """
     models = tuple(_model(entry, contents, inputs) for entry in entries)
+    # Each quantity needs one model: two would overwrite each other's answers.
     answered = sorted(column for model in models for column in model.columns)
     if answered != list(range(columns)):
         raise ValueError(f"models of columns {answered}, expected 0 to {columns - 1}, each once")
@@ -178,6 +179,6 @@ def finite_numbers(values: Sequence[float]) -> FloatArray:
 
 
 def _integer(value: object) -> int:
-    if type(value) is not int:
+    if type(value) is not int:  # not `isinstance`: a bool is an int to it
         raise TypeError(f"a whole number is expected, got {value!r}")
     return value

@@ -54,6 +54,7 @@ def fit(
         ConfigurationError: fewer configurations than folds, or nothing was measured.
         MissingDependencyError: LightGBM or scikit-learn is not installed.
     """
+    # All libraries, since every family that takes the rows competes.
     for library in ("threadpoolctl", *(family.module for family in FAMILIES.values())):
         _check_installed(library)
     from threadpoolctl import threadpool_limits
@@ -99,6 +100,7 @@ def fit(
             "code": git_revision(),
         },
     )
+    # Draws need the whole surrogate, so their check comes after the fit.
     return surrogate.with_draws(check_draws(surrogate, rows))
 
 

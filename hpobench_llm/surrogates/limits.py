@@ -27,6 +27,7 @@ def limits(quality: Quality) -> list[str]:
                     f"`{name}`: its {float(nominal):.0%} intervals hold {share:.1%} of the runs "
                     "at the highest fidelity."
                 )
+        # Of inner levels; all regions are judged by R² below.
         inner = [
             f"{region['axis']} = {region['left_out']} ({percent(region['coverage']['0.9'])})"
             for region in target["extrapolation"]

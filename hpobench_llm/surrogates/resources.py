@@ -117,6 +117,7 @@ def _split(
     configuration: NDArray[np.intp],
 ) -> tuple[ResourceShape, FloatArray]:
     """Fit `log amount = rate + sum over axes of a step function`, by turns, in least squares."""
+    # A product of rate and factors is a sum of logarithms; of 0 there is none.
     use = np.isfinite(amount) & (amount > 0)
     log, configurations = np.log(amount[use]), configuration[use]
     positions = [

@@ -122,7 +122,7 @@ class Emulator:
 def _assembled(problem: BoltProblem, arrays: Mapping[str, FloatArray], raw: Any) -> Emulator:
     networks = []
     for number in range(len(problem.networks)):
-        prefix = f"{number}/"
+        prefix = f"{number}/"  # as `_body` names the arrays of each network
         state = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
         mean, scale = state.pop("mean"), state.pop("scale")
         networks.append(Perceptron.of(state, mean, scale, problem.inputs))

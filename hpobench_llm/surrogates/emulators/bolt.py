@@ -45,6 +45,7 @@ def import_bolt(published: Path, out: Path) -> list[Path]:
     if not emulators:
         names = sorted({name for problem in PROBLEMS.values() for name in problem.networks})
         raise DataError(f"{published}: none of BoLT's folders is here: {', '.join(names)}")
+    # Before the first is written: either all are imported or none.
     for emulator in emulators:
         if (out / emulator.problem.name).exists():
             raise HpobenchError(f"{out / emulator.problem.name}: is there already")
@@ -71,6 +72,7 @@ def _perceptron(folder: Path, problem: BoltProblem) -> Perceptron:
     tensors, config = _read(folder, "model")
     mean, scale = _standardisation(folder / "model_standardize.csv", problem.outputs)
     expected = {"input_dim": problem.inputs, "output_dim": problem.outputs}
+    # A configuration may leave a size out; what it states must agree.
     for key, value in expected.items():
         if config.get(key, value) != value:
             raise DataError(

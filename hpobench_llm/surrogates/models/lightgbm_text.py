@@ -30,6 +30,7 @@ def trees_of(text: str) -> list[Tree]:
     Raises:
         IntegrityError: it is no such text, or has splits of another kind.
     """
+    # What comes after the trees (importances, parameters) plays no part in a prediction.
     head, *blocks = text.split("end of trees")[0].split("\nTree=")
     if not head.startswith("tree\n") or not blocks:
         raise IntegrityError("not LightGBM's text of a model with trees")
@@ -41,6 +42,7 @@ def trees_of(text: str) -> list[Tree]:
 
 def _tree(block: str) -> Tree:
     lines = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+    # A tree of one leaf has no lines of splits.
     tree = Tree(
         feature=_integers(lines.get("split_feature", "")),
         threshold=_numbers(lines.get("threshold", "")),

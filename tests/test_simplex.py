@@ -15,7 +15,7 @@ from hpobench_llm.optimizers.base import Optimizer, Suggestion
 from hpobench_llm.optimizers.registry import build
 from hpobench_llm.space import Float, Integer, Ordinal, Simplex, Space
 from hpobench_llm.sticks import StickSpace
-from hpobench_llm.surrogates.encoding import Encoder, relaxed
+from hpobench_llm.surrogates.encoding import ConfigEncoder, relaxed
 from hpobench_llm.testing.problems import mixture, shares
 from tests.problems import table
 
@@ -156,13 +156,13 @@ def test_an_optimizer_that_suggests_proportions_itself_is_told_how():
 def test_a_surrogate_fills_a_lattice_in_only_where_that_is_the_simplex():
     filled = relaxed(LATTICE)
     between = {"a": 0.3, "b": 0.3, "c": 0.4, "rank": 1}
-    assert Encoder(filled).numbers_of_many([between, between]).shape == (2, 4)
+    assert ConfigEncoder(filled).numbers_of_many([between, between]).shape == (2, 4)
     with pytest.raises(ConfigurationError, match="not to one"):
-        Encoder(filled).numbers_of_many([between, between | {"a": 0.4}])
+        ConfigEncoder(filled).numbers_of_many([between, between | {"a": 0.4}])
     halves = Space(tuple(Ordinal(name, (0.0, 0.25, 0.5)) for name in NAMES), BOUND)
     assert relaxed(halves) == halves  # no share beyond a half was measured
     with pytest.raises(ConfigurationError, match="not on its axis"):
-        Encoder(relaxed(halves)).numbers_of_many([{"a": 0.3, "b": 0.3, "c": 0.4}])
+        ConfigEncoder(relaxed(halves)).numbers_of_many([{"a": 0.3, "b": 0.3, "c": 0.4}])
 
 
 def test_the_best_of_a_simplex_of_ranges_is_found():

@@ -17,7 +17,7 @@ from hpobench_llm.evaluation import STATUSES, Evaluation
 from hpobench_llm.metrics import select
 from hpobench_llm.space import Configuration
 from hpobench_llm.surrogates.artefact import Surrogate
-from hpobench_llm.surrogates.surface import Answers, Surface
+from hpobench_llm.surrogates.surface import SurrogateAnswers, SurrogateSurface
 from hpobench_llm.surrogates.words import in_words
 
 
@@ -42,7 +42,7 @@ class SurrogateBenchmark(Benchmark):
         self.space = surrogate.space
         self.fidelities = surrogate.fidelities
         self.metrics = surrogate.metrics
-        self._surface = Surface(surrogate)
+        self._surface = SurrogateSurface(surrogate)
         self._columns = {name: column for column, name in enumerate(self._surface.names)}
         self._answers = pd.Index([*self.metrics, COST, TOKENS])
         self._optima: dict[tuple[str, tuple[Constraint, ...]], tuple[Configuration, float]] = {}
@@ -203,7 +203,7 @@ class SurrogateBenchmark(Benchmark):
         """The columns of the metrics that have a bound."""
         return [self._columns[c.name] for c in self.constraints if c.name in self._columns]
 
-    def _measured(self, answers: Answers, name: str) -> NDArray[np.float64]:
+    def _measured(self, answers: SurrogateAnswers, name: str) -> NDArray[np.float64]:
         return answers.seconds if name == COST else answers.values[:, self._columns[name]]
 
     def _wanted(self, metrics: Sequence[str], level: tuple[int | float, ...]) -> list[int]:

@@ -29,7 +29,7 @@ class Listing(TypedDict, total=False):
 
     benchmarks: dict[str, "benchmarks.Listed"]
     suites: dict[str, "SuiteColumns"]
-    optimizers: dict[str, "optimizers.Listed"]
+    optimizers: dict[str, "optimizers.ListedOptimizer"]
     wrappers: dict[str, dict[str, str | int | float | None]]
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest, pearsonr, rankdata, spearmanr
 
-from hpobench_llm.surrogates.record import Cell, Correlations, Ranks, Sides
+from hpobench_llm.surrogates.record import Correlations, RankedOptimizer, Ranks, Sides
 
 LEVEL = 0.05  # of the test that tells two optimizers apart on the table
 BAR = 0.8  # of the ceiling
@@ -134,7 +134,7 @@ def _interval(values: FloatArray) -> list[float]:
 
 def _cells(
     table: FloatArray, surrogate: FloatArray, optimizers: Sequence[str], budgets: Sequence[int]
-) -> list[Cell]:
+) -> list[RankedOptimizer]:
     sides = {"table": table, "surrogate": surrogate}
     ranks = {side: rankdata(losses, axis=1).mean(axis=0) for side, losses in sides.items()}
     means = {side: losses.mean(axis=0) for side, losses in sides.items()}

@@ -76,8 +76,8 @@ class Optimizer(ABC):
     infeasible trial failed: the extreme barrier, which counts each of its losses as the worst.
 
     Args:
-        space: what to search. The attribute `space` is the product that stands for it, see
-            `sticks`: the same, unless some of its axes have to sum to one.
+        space: what to search. The attribute `space` is the same, unless some of its axes have to
+            sum to one: then it is a product space that stands for it, see `sticks`.
         objectives: one or more metrics; `evaluation.loss(metric)` gives lower-is-better values.
         fidelities: the axes along which a trial may be run in part; empty if there is none.
         budget: how many trials will be asked for at most.
@@ -87,10 +87,10 @@ class Optimizer(ABC):
         constraints: what `evaluation.constraints` will speak of; empty if there is none.
 
     Attributes:
-        entry: what it can do; of those that come with the package the catalogue says it.
+        entry: what it can do; the catalogue has the entries of the package's own optimizers.
         takes_constraints: whether the method sees by how much a constraint is broken.
-        startup_trials: how many trials it draws before a model or a population says where.
-        liar: what it takes a running trial's loss for; `none`: it does not look at them.
+        startup_trials: how many trials it draws before a model or a population proposes any.
+        liar: which loss it assumes for a running trial; `none`: it does not look at them.
         seeding: where its randomness comes from, all of it fixed by `seed`.
     """
 
@@ -138,13 +138,13 @@ class Optimizer(ABC):
 
     @abstractmethod
     def suggest(self, number: int) -> Suggestion | None:
-        """Return what trial `number` is to be; None: wait for a running one, or, if none, end."""
+        """Return trial `number`; None: wait for a running trial, or, if none runs, the end."""
 
     @abstractmethod
     def learn(self, trial: Trial, evaluation: Evaluation) -> None:
         """Learn a trial's outcome; its configuration is the one that was really evaluated.
 
-        It may be one that was never suggested: of the initial design.
+        A trial of the initial design was never suggested.
         """
 
     @final
@@ -160,14 +160,14 @@ class Optimizer(ABC):
             trial = Trial(self._asked, self._design.popleft())
         else:
             try:
-                wanted = self.suggest(self._asked)
-            except HpobenchError:
+                suggestion = self.suggest(self._asked)
+            except HpobenchError:  # a method's own clear line needs no other around it
                 raise
             except (Exception, SystemExit) as error:
                 raise self._failed("suggest", self._asked, error) from error
-            if wanted is None:
+            if suggestion is None:
                 return None
-            trial = self._trial(wanted)
+            trial = self._trial(suggestion)
         self._running.add(trial.number)
         self._asked += 1
         if self._sticks is not None:
@@ -191,6 +191,7 @@ class Optimizer(ABC):
         config = dict(trial.config)
         if self._sticks is not None:
             config = self._suggested_as.pop(trial.number)
+            # Many points of the product give one configuration: the method gets its own back.
             if self._sticks.decode(config) != trial.config:  # it was moved
                 config = self._sticks.encode(trial.config)
         own = Trial(trial.number, config, trial.fidelity, trial.resumes)
@@ -212,29 +213,31 @@ class Optimizer(ABC):
         """Give back what the optimizer holds (a process, say); called once, also after errors."""
 
     def encoded(self, config: Configuration) -> Configuration:
-        """Return what stands in `space` for a canonical configuration of the benchmark's."""
+        """Return the point of `space` that stands for a canonical configuration."""
         return config if self._sticks is None else self._sticks.encode(config)
 
-    def _trial(self, wanted: object) -> Trial:
-        """Return what `suggest` returned as the next trial, once it can be one."""
+    def _trial(self, suggestion: object) -> Trial:
+        """Return the next trial from what `suggest` returned, which may be anything."""
         problem = ""
-        if not isinstance(wanted, Suggestion):
-            problem = f"`suggest` has to return a Suggestion or None, got {_shown(wanted)}"
-        elif not isinstance(wanted.config, Mapping):
-            problem = f"a configuration is a dict of values by name, got {_shown(wanted.config)}"
-        elif wanted.resumes is not None and type(wanted.resumes) is not int:
-            problem = f"`resumes` is the number of a trial, got {_shown(wanted.resumes)}"
-        elif wanted.fidelity is not None:
-            problem = self._refused(wanted.fidelity)
-        if not problem and isinstance(wanted, Suggestion):
+        if not isinstance(suggestion, Suggestion):
+            problem = f"`suggest` has to return a Suggestion or None, got {_shown(suggestion)}"
+        elif not isinstance(suggestion.config, Mapping):
+            problem = (
+                f"a configuration is a dict of values by name, got {_shown(suggestion.config)}"
+            )
+        elif suggestion.resumes is not None and type(suggestion.resumes) is not int:
+            problem = f"`resumes` is the number of a trial, got {_shown(suggestion.resumes)}"
+        elif suggestion.fidelity is not None:
+            problem = self._refused(suggestion.fidelity)
+        if not problem and isinstance(suggestion, Suggestion):
             try:
-                config = self._searched.canonical(wanted.config)
-                level = None if wanted.fidelity is None else dict(wanted.fidelity)
-                return Trial(self._asked, config, level, wanted.resumes)
+                config = self._searched.canonical(suggestion.config)
+                level = None if suggestion.fidelity is None else dict(suggestion.fidelity)
+                return Trial(self._asked, config, level, suggestion.resumes)
             except ConfigurationError as error:
                 problem = str(error)
             except Exception as error:  # values that cannot even be compared, such as arrays
-                problem = f"{_shown(wanted.config)}: {error}"
+                problem = f"{_shown(suggestion.config)}: {error}"
         raise OptimizerError(f"{type(self).__name__}: trial {self._asked}: {problem}")
 
     def _refused(self, fidelity: object) -> str:
@@ -251,8 +254,10 @@ class Optimizer(ABC):
         return ""
 
     def _failed(self, method: str, number: int, error: BaseException) -> OptimizerError:
-        said = f"{type(error).__name__}: {error}"
-        return OptimizerError(f"{type(self).__name__}: `{method}` of trial {number} raised {said}")
+        reason = f"{type(error).__name__}: {error}"
+        return OptimizerError(
+            f"{type(self).__name__}: `{method}` of trial {number} raised {reason}"
+        )
 
 
 def _shown(value: object) -> str:

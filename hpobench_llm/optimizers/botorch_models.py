@@ -67,28 +67,29 @@ class Regression:
 
     def __init__(self, *, fidelity: bool = False) -> None:
         self._fidelity = fidelity
-        self._fitted: dict[str, torch.Tensor] | None = None
-        self._size = 0
+        self._last_fit: dict[str, torch.Tensor] | None = None
+        self._size_at_last_fit = 0
 
-    def given(self, x: Array, y: Array) -> Any:
+    def fitted_to(self, x: Array, y: Array) -> Any:
         """Return the model given `x` (n, d) and `y` (n, m); with a fidelity, the last of d."""
         tx, ty = torch.tensor(x, dtype=torch.float64), torch.tensor(y, dtype=torch.float64)
         if self._fidelity:
             model = SingleTaskMultiFidelityGP(tx, ty, data_fidelities=[x.shape[1] - 1])
         else:
             model = SingleTaskGP(tx, ty)
-        if self._fitted is not None:
-            model.load_state_dict(self._fitted, strict=False)
-        if len(x) >= 1.25 * self._size:
+        if self._last_fit is not None:
+            # Not strict: how outputs are standardised belongs to the new data, and is left out.
+            model.load_state_dict(self._last_fit, strict=False)
+        if len(x) >= 1.25 * self._size_at_last_fit:
             mll = ExactMarginalLogLikelihood(model.likelihood, model)
             fit_gpytorch_mll(mll, optimizer_kwargs={"options": {"maxiter": 50}})
-            self._size = len(x)
-            self._fitted = {
+            self._size_at_last_fit = len(x)
+            self._last_fit = {
                 key: value.clone()
                 for key, value in model.state_dict().items()
                 if "outcome_transform" not in key
             }
-        model.eval()
+        model.eval()  # posteriors are asked for from now on, not likelihoods of a fit
         return model
 
 
@@ -96,18 +97,18 @@ class Improvement:
     """The log of the expected noisy (hypervolume) improvement, as a function of candidates.
 
     Of the model's outputs the first `objectives` are maximized, the others are constraints: at
-    most 0 where they are kept. The hypervolume's reference point is the worst of all `known`
+    most 0 where they are kept. The hypervolume's reference point is the worst of all `baseline`
     `(k, d)` in each objective, not of their front alone, less a tenth of their range. With one
     objective it is the improvement on the best.
     """
 
     def __init__(
-        self, model: Any, known: Array, pending: Array, *, objectives: int, samples: int
+        self, model: Any, baseline: Array, pending: Array, *, objectives: int, samples: int
     ) -> None:
-        outputs = model.posterior(torch.tensor(known)).mean.detach()
+        outputs = model.posterior(torch.tensor(baseline)).mean.detach()
         bounds = [partial(_column, index=index) for index in range(objectives, outputs.shape[-1])]
         shared = {
-            "X_baseline": torch.tensor(known),
+            "X_baseline": torch.tensor(baseline),
             "X_pending": torch.tensor(pending) if len(pending) else None,
             "sampler": SobolQMCNormalSampler(torch.Size([samples]), seed=0),
             "constraints": bounds or None,
@@ -139,6 +140,7 @@ class Improvement:
 
         def loss(flat: Array) -> tuple[float, Array]:
             points = torch.tensor(flat.reshape(starts.shape))[:, None, :].requires_grad_()
+            # A sum of terms that share no column: its gradient climbs from all starts at once.
             value = -self._value(points).sum()
             (slope,) = torch.autograd.grad(value, points)
             return float(value), slope.numpy().ravel()
@@ -159,9 +161,9 @@ class Improvement:
 def posterior(model: Any, x: Array) -> tuple[Array, Array]:
     """Return the mean `(n,)` and the covariance `(n, n)` of the function at `x` `(n, d)`."""
     with torch.no_grad():
-        found = model.posterior(torch.tensor(x))
-        mean: Array = found.mean[:, 0].numpy()
-        covariance: Array = found.distribution.covariance_matrix.numpy()
+        prediction = model.posterior(torch.tensor(x))
+        mean: Array = prediction.mean[:, 0].numpy()
+        covariance: Array = prediction.distribution.covariance_matrix.numpy()
     return mean, covariance
 
 
@@ -175,6 +177,7 @@ def lengths(model: Any) -> Array:
 def noise(model: Any) -> float:
     """Return the variance of an observation about the function, in the units of the outputs."""
     with torch.no_grad():
+        # The likelihood's noise is that of standardised outputs.
         scale = float(model.outcome_transform.stdvs.squeeze() ** 2)
         return float(model.likelihood.noise.squeeze()) * scale
 

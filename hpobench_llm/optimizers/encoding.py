@@ -62,22 +62,24 @@ def snap(space: Space, points: Points) -> Points:
 
 
 def columns(space: Space, points: Points) -> Points:
-    """Return points `(n, d)` as `(n, columns)`: a categorical axis is one of 0 and 1 a name."""
-    found = []
+    """Return points `(n, d)` as `(n, columns)`: a categorical axis has a 0-1 column a name."""
+    arrays = []
     for d, u in zip(space, points.T, strict=True):
         if isinstance(d, Categorical):
             levels = len(d.values)
-            found += list((np.floor(u * levels) == np.arange(levels)[:, None]).astype(np.float64))
+            indices = np.floor(u * levels)
+            arrays += list((indices == np.arange(levels)[:, None]).astype(np.float64))
         else:
-            found.append(u)
-    return np.array(found).T
+            arrays.append(u)
+    return np.array(arrays).T
 
 
 def real_columns(space: Space) -> dict[Float, int]:
-    """Return where in `columns` each real axis stands."""
+    """Return the column in `columns` of each real axis."""
     widths = [len(d.values) if isinstance(d, Categorical) else 1 for d in space]
-    places = zip(space, accumulate(widths, initial=0), strict=False)
-    return {d: place for d, place in places if isinstance(d, Float)}
+    # Not strict: the last sum is where the columns end, and belongs to no axis.
+    pairs = zip(space, accumulate(widths, initial=0), strict=False)
+    return {d: column for d, column in pairs if isinstance(d, Float)}
 
 
 def features(space: Space, configs: Sequence[Mapping[str, Value]]) -> Points:
@@ -89,7 +91,8 @@ def _snap(dimension: Dimension, units: Point) -> Point:
     match dimension:
         case Ordinal() | Categorical():
             levels = len(dimension.values)
-            return (np.minimum(np.floor(units * levels), levels - 1) + 0.5) / levels
+            indices = np.minimum(np.floor(units * levels), levels - 1)  # 1.0 is in the last cell
+            return (indices + 0.5) / levels
         case Integer():
             low, width = _integer_cells(dimension)
             edges = low + units * width
@@ -104,12 +107,12 @@ def _decode(dimension: Dimension, unit: float) -> Value:
     match dimension:
         case Ordinal() | Categorical():
             levels = len(dimension.values)
-            return dimension.values[min(int(unit * levels), levels - 1)]
+            return dimension.values[min(int(unit * levels), levels - 1)]  # 1.0 is in the last cell
         case Integer():
             low, width = _integer_cells(dimension)
             edge = low + unit * width
             number = round(math.exp(edge) if dimension.log else edge)
-            return min(max(number, dimension.low), dimension.high)
+            return min(max(number, dimension.low), dimension.high)  # an end may round outwards
         case _:
             return dimension.from_unit(unit)
 
@@ -122,10 +125,11 @@ def _encode(dimension: Dimension, value: Value) -> float:
             low, width = _integer_cells(dimension)
             return ((math.log(float(value)) if dimension.log else float(value)) - low) / width
         case _:
-            return min(max(dimension.to_unit(value), 0.0), 1.0)
+            return min(max(dimension.to_unit(value), 0.0), 1.0)  # a logarithm may miss a bound
 
 
 def _integer_cells(dimension: Integer) -> tuple[float, float]:
+    # Half a step beyond either end, so that the first and the last number have whole cells.
     low, high = dimension.low - 0.5, dimension.high + 0.5
     if dimension.log:
         low, high = math.log(low), math.log(high)

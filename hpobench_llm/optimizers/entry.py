@@ -55,14 +55,14 @@ class Entry:
         constraints: it takes constraints into account.
         transfer: it learns from `sources`.
         sequential: it asks for one trial at a time, however many workers there are.
-        ends: it repeats no configuration of a finite space and asks for nothing when none is left.
+        ends: it repeats no configuration of a finite space, and ends when all were tried.
         fixed: no outcome changes what it asks for, only the seed, the sources and what was tried.
-        stops: it may ask for nothing more although budget is left.
-        plans: what it asks for first depends on how many trials it is told that it has.
+        stops: it may end although budget is left.
+        plans: its first trials depend on the budget.
         broken: why a plug-in cannot be used; empty if it can.
 
     Raises:
-        ValueError: a family or a number of objectives that there is not.
+        ValueError: an unknown family or number of objectives.
     """
 
     target: str = ""
@@ -81,9 +81,10 @@ class Entry:
     broken: str = ""
 
     def __post_init__(self) -> None:
-        for value, known in ((self.family, Family), (self.objectives, Objectives)):
-            if value not in get_args(known):
-                raise ValueError(f"unknown {value!r}; known: {', '.join(get_args(known))}")
+        # Plug-ins state entries, and no type checker need have seen them.
+        for value, choices in ((self.family, Family), (self.objectives, Objectives)):
+            if value not in get_args(choices):
+                raise ValueError(f"unknown {value!r}; known: {', '.join(get_args(choices))}")
 
     @property
     def installed(self) -> str | None:
@@ -124,7 +125,7 @@ class Wrapper:
     stops: bool = False
 
     def around(self, entry: Entry) -> Entry:
-        """Return what is then known of the optimizer inside."""
+        """Return the entry of an optimizer with this around it."""
         return replace(
             entry,
             summary=f"{entry.summary}; {self.summary}",
@@ -145,7 +146,7 @@ class Wrapper:
         try:
             number = int(text or "") if self.whole else float(text or "")
         except ValueError:
-            number = 0
+            number = 0  # refused below, with the others
         if not 0 < number < math.inf:
             kind = "whole number" if self.whole else "number"
             raise OptimizerError(

@@ -1,6 +1,7 @@
 """The optimizers as people read them: what each can do, its library and what it costs."""
 
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from textwrap import wrap
 from typing import Final
 
@@ -20,13 +21,13 @@ _FOOT = (
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 
 
-class Listed(EntryColumns):
+class ListedOptimizer(EntryColumns):
     """What is known of an optimizer, as plain JSON values."""
 
     suggestion_seconds: float | None
 
 
-def columns() -> dict[str, Listed]:
+def columns() -> dict[str, ListedOptimizer]:
     """Return what is known of each optimizer, as plain JSON values."""
     return {
         name: {**entry.columns(), "suggestion_seconds": suggestion_seconds(name, entry)}
@@ -34,7 +35,7 @@ def columns() -> dict[str, Listed]:
     }
 
 
-def lines(optimizers: Mapping[str, Listed], width: int | None) -> list[str]:
+def lines(optimizers: Mapping[str, ListedOptimizer], width: int | None) -> list[str]:
     """Return `columns` as text, a heading a family.
 
     Where `width` is too small, first the summaries are left out, then the libraries.
@@ -45,8 +46,9 @@ def lines(optimizers: Mapping[str, Listed], width: int | None) -> list[str]:
     families: dict[str, list[list[str]]] = {}
     for name, shown in sound.items():
         families.setdefault(shown["family"], []).append(_cells(name, shown))
-    rows = [row for members in families.values() for row in members]
+    rows = list(chain.from_iterable(families.values()))
     widths = [max(map(len, column)) for column in zip(_HEADINGS, *rows, strict=True)]
+    # First with all columns, then without one more at a time, until the lines fit.
     for left_out in (None, *_DISPENSABLE):
         if left_out is not None:
             widths[_HEADINGS.index(left_out)] = 0
@@ -63,7 +65,7 @@ def lines(optimizers: Mapping[str, Listed], width: int | None) -> list[str]:
     return text
 
 
-def _cells(name: str, shown: Listed) -> list[str]:
+def _cells(name: str, shown: ListedOptimizer) -> list[str]:
     library = f"{shown['distribution']} {shown['installed'] or '(missing)'}"
     seconds = shown["suggestion_seconds"]
     return [
@@ -77,6 +79,7 @@ def _cells(name: str, shown: Listed) -> list[str]:
 
 
 def _time(seconds: float) -> str:
+    # What rounds to 1 of a unit is shown in it, and not as 1000 of the next smaller one.
     size, unit = next((u for u in _UNITS if seconds >= 0.9995 * u[0]), _UNITS[-1])
     return f"{float(f'{seconds / size:.2g}'):g} {unit}"
 

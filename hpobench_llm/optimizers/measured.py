@@ -36,13 +36,14 @@ def measurements() -> dict[str, Measurement]:
     """Return every measurement, by the optimizer's name; none where nothing was measured."""
     if not FILE.exists():
         return {}
-    found: dict[str, Measurement] = json.loads(FILE.read_text(encoding="utf-8"))
-    return found
+    by_optimizer: dict[str, Measurement] = json.loads(FILE.read_text(encoding="utf-8"))
+    return by_optimizer
 
 
 def suggestion_seconds(name: str, entry: Entry) -> float | None:
     """Return the seconds a suggestion; None: not measured, or with another library version."""
-    found = measurements().get(name)
-    if found is None or found["library"] != {entry.distribution: entry.installed}:
+    measurement = measurements().get(name)
+    # Of another version it may cost something else.
+    if measurement is None or measurement["library"] != {entry.distribution: entry.installed}:
         return None
-    return float(found["seconds"])
+    return float(measurement["seconds"])

@@ -17,6 +17,7 @@ def neighbour(space: Space, config: Configuration, rng: np.random.Generator) -> 
     if not axes:
         return dict(config)
     names = axes[int(rng.integers(len(axes)))]
+    # Drawn until it differs: `sample` knows how each axis is drawn, and a simplex as one.
     while True:
         drawn = space.sample(rng)
         if any(drawn[name] != config[name] for name in names):

@@ -14,20 +14,20 @@ def fronts(losses: Losses) -> list[NDArray[np.intp]]:
     """
     nowhere_higher = np.ones((len(losses), len(losses)), dtype=bool)
     somewhere_lower = np.zeros_like(nowhere_higher)
-    for column in losses.T:
+    for column in losses.T:  # one at a time, so that memory does not grow with the objectives
         nowhere_higher &= column[:, None] <= column[None, :]
         somewhere_lower |= column[:, None] < column[None, :]
     dominates = nowhere_higher & somewhere_lower
-    found, left = [], np.arange(len(losses))
-    while len(left):
-        dominated = dominates[np.ix_(left, left)].any(axis=0)
-        found.append(left[~dominated])
-        left = left[dominated]
-    return found
+    ordered, remaining = [], np.arange(len(losses))
+    while len(remaining):
+        dominated = dominates[np.ix_(remaining, remaining)].any(axis=0)
+        ordered.append(remaining[~dominated])
+        remaining = remaining[dominated]
+    return ordered
 
 
 def epsilon_net(losses: Losses) -> list[int]:
-    """Return the rows of `losses` (n, k) in an order of which every beginning is well spread.
+    """Return the rows of `losses` (n, k) ordered so that any number of the first is well spread.
 
     The first is the lowest in the first column, each further one the farthest from all before it
     (Clarkson, "Nearest-neighbor searching and metric space dimensions", 2006), ties by index. The
@@ -38,7 +38,7 @@ def epsilon_net(losses: Losses) -> list[int]:
     distance = np.full(len(losses), np.inf)
     for _ in range(len(losses) - 1):
         distance = np.minimum(distance, np.linalg.norm(scaled - scaled[order[-1]], axis=1))
-        distance[order] = -1.0
+        distance[order] = -1.0  # so that duplicates of a row come after all others, but come
         order.append(int(np.argmax(distance)))
     return order
 

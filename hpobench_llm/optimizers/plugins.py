@@ -20,13 +20,13 @@ from hpobench_llm.optimizers.base import Optimizer
 from hpobench_llm.optimizers.entry import Entry
 
 GROUP = "hpobench_llm.optimizers"
-# A name becomes part of a file's name, and of `-k` and of `--only`.
+# A name becomes part of a file's name, and a value of `-k` and `--only`.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """An entry point, and what is wrong with it as far as that is known without importing it."""
+    """An entry point, and the problem with it that shows without importing it, if any."""
 
     point: EntryPoint
     problem: str = ""
@@ -48,17 +48,18 @@ class Plugin:
         if self.problem:
             return Entry(distribution=self.distribution, broken=self.problem)
         try:
-            found = self.point.load()
-            if isinstance(found, type) and issubclass(found, Optimizer):
-                found = replace(found.entry, target=f"{found.__module__}:{found.__qualname__}")
-            if not isinstance(found, Entry):
+            loaded = self.point.load()
+            if isinstance(loaded, type) and issubclass(loaded, Optimizer):
+                loaded = replace(loaded.entry, target=f"{loaded.__module__}:{loaded.__qualname__}")
+            if not isinstance(loaded, Entry):
                 raise TypeError(
-                    f"{self.point.value} is neither an Optimizer's class nor an Entry: {found!r}"
+                    f"{self.point.value} is neither an Optimizer's class nor an Entry: {loaded!r}"
                 )
-            return replace(found, distribution=found.distribution or self.distribution)
+            return replace(loaded, distribution=loaded.distribution or self.distribution)
+        # A plug-in that breaks must not take the listing of all others with it.
         except (Exception, SystemExit) as error:
-            said = f"{type(error).__name__}: {error}"
-            return Entry(distribution=self.distribution, broken=f"{said} ({self.origin})")
+            reason = f"{type(error).__name__}: {error}"
+            return Entry(distribution=self.distribution, broken=f"{reason} ({self.origin})")
 
     def load(self) -> type[Optimizer]:
         """Return the class.
@@ -71,51 +72,51 @@ class Plugin:
             raise OptimizerError(f"{name}: the plug-in cannot be used: {self.entry.broken}")
         module, _, attribute = self.entry.target.partition(":")
         try:
-            found = attrgetter(attribute)(import_module(module))
+            cls = attrgetter(attribute)(import_module(module))
         except (Exception, SystemExit) as error:
             raise OptimizerError(
                 f"{name}: the plug-in cannot be used: {type(error).__name__}: {error} "
                 f"({self.origin})"
             ) from error
-        if not (isinstance(found, type) and issubclass(found, Optimizer)):
+        if not (isinstance(cls, type) and issubclass(cls, Optimizer)):
             raise OptimizerError(
                 f"{name}: {self.entry.target} is no subclass of Optimizer ({self.origin})"
             )
-        return found
+        return cls
 
 
-def find_plugins(taken: Container[str]) -> dict[str, Plugin]:
-    """Return the plug-ins by name; one whose name is taken is listed as `name (distribution)`."""
-    found: dict[str, Plugin] = {}
+def find_plugins(own: Container[str]) -> dict[str, Plugin]:
+    """Return the plug-ins by name; one with a name of our `own` is `name (distribution)`."""
+    by_name: dict[str, Plugin] = {}
     for name, points in _points().items():
         plugins = [Plugin(point) for point in points]
-        if name in taken:
+        if name in own:
             for plugin in plugins:
-                found[f"{name} ({plugin.distribution})"] = replace(
+                by_name[f"{name} ({plugin.distribution})"] = replace(
                     plugin,
                     problem=f"`{name}` is an optimizer of hpobench-llm's own: {plugin.origin} has "
                     "to give its entry point another name",
                 )
         elif len(points) > 1:
             origins = " and ".join(sorted(plugin.origin for plugin in plugins))
-            found[name] = replace(
+            by_name[name] = replace(
                 plugins[0], problem=f"{origins} both name an optimizer so: uninstall one"
             )
         elif not _NAME.fullmatch(name):
-            found[name] = replace(
+            by_name[name] = replace(
                 plugins[0],
                 problem="a name has letters, digits and . _ - only, the first a letter or digit "
                 f"({plugins[0].origin})",
             )
         else:
-            found[name] = plugins[0]
-    return found
+            by_name[name] = plugins[0]
+    return by_name
 
 
 @cache
 def _points() -> dict[str, list[EntryPoint]]:
     """Return the entry points by name; all metadata is looked through once in a process."""
-    found = defaultdict(list)
+    points_by_name = defaultdict(list)
     for point in entry_points(group=GROUP):
-        found[point.name].append(point)
-    return dict(sorted(found.items()))
+        points_by_name[point.name].append(point)
+    return dict(sorted(points_by_name.items()))

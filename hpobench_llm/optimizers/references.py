@@ -21,7 +21,7 @@ _GIVEN: dict[str, type[Optimizer]] = {}  # the classes that this process was han
 
 
 def is_reference(name: str) -> bool:
-    """Return whether a name, without what is put around it, says where a class lies."""
+    """Return whether a name, without its wrappers, says where a class lies."""
     return ":" in name
 
 
@@ -38,6 +38,7 @@ def reference_to(cls: type[Optimizer]) -> str:
     """
     if not (isinstance(cls, type) and issubclass(cls, Optimizer)):
         raise ConfigurationError(f"a name or class of an optimizer is expected, got {shown(cls)}")
+    # Workers are other processes, and find a class by its name in a module.
     if "<locals>" in cls.__qualname__:
         raise ConfigurationError(
             f"{cls.__qualname__} is made inside a function, where no import reaches it; define it "
@@ -58,6 +59,7 @@ def class_at(reference: str) -> type[Optimizer]:
     if reference in _GIVEN:
         return _GIVEN[reference]
     module, _, attribute = reference.partition(":")
+    # What was typed in lives in one process: no other can import it.
     if module == MAIN:
         raise ConfigurationError(
             f"{reference}: was typed into another session; write the class into a file that can "
@@ -66,6 +68,7 @@ def class_at(reference: str) -> type[Optimizer]:
     try:
         home = import_module(module)
     except (Exception, SystemExit) as error:
+        # A module that is there may fail on one that is not: these are two mistakes.
         missing = isinstance(error, ModuleNotFoundError) and error.name == module
         why = (
             f"there is no module {module}, neither beside the study's file nor installed"
@@ -106,6 +109,7 @@ def _script() -> str:
     if file is None:
         return MAIN
     path = Path(file).resolve()
+    # Another module of that name may come first on the path: then it would be that one's class.
     spec = find_spec(path.stem) if path.stem.isidentifier() else None
     if spec is None or spec.origin is None or Path(spec.origin).resolve() != path:
         raise ConfigurationError(

@@ -28,7 +28,7 @@ class _Registry(Mapping[str, Entry]):
 
     @cached_property
     def plugins(self) -> dict[str, Plugin]:
-        """The plug-ins by name: not looked for before a name is not one of the package's."""
+        """The plug-ins by name; looked for once a name is none of the package's own."""
         return find_plugins(ENTRIES)
 
     def __getitem__(self, name: str) -> Entry:
@@ -74,19 +74,20 @@ def list_wrappers() -> dict[str, Wrapper]:
 
 
 def entry(optimizer: str | type[Optimizer]) -> Entry:
-    """Return what is known of an optimizer, with what its name puts around it, or of a class.
+    """Return the entry of an optimizer by its name, wrappers included, or of a class.
 
     Raises:
         UnknownNameError, OptimizerError: as `check_name`.
     """
     if not isinstance(optimizer, str):
         home = f"{optimizer.__module__}:{optimizer.__qualname__}".removeprefix(_HOME)
+        # A class of the package by where it lies: its own `entry` is empty.
         return next((e for e in ENTRIES.values() if e.target == home), optimizer.entry)
     plain, wrappers = _parse(optimizer)
-    found = entry_at(plain) if is_reference(plain) else _REGISTRY[plain]
+    described = entry_at(plain) if is_reference(plain) else _REGISTRY[plain]
     for wrapper, _ in wrappers:
-        found = wrapper.around(found)
-    return found
+        described = wrapper.around(described)
+    return described
 
 
 def check_name(name: str, where: str = "") -> None:
@@ -95,7 +96,7 @@ def check_name(name: str, where: str = "") -> None:
     Raises:
         UnknownNameError: there is no such optimizer or wrapper.
         OptimizerError: a wrapper's value is not what it takes.
-        ConfigurationError: no class can be had where the name says that one lies.
+        ConfigurationError: there is no class where the name says that it lies.
     """
     plain, _ = _parse(name, where)
     if is_reference(plain):
@@ -132,8 +133,8 @@ def build(
     Example:
         >>> from hpobench_llm import load
         >>> benchmark = load("toy-bowl")
-        >>> told = {"space": benchmark.space, "objectives": (benchmark.metrics["val_loss"],)}
-        >>> optimizer = build("sobol", budget=4, seed=0, **told)
+        >>> task = {"space": benchmark.space, "objectives": (benchmark.metrics["val_loss"],)}
+        >>> optimizer = build("sobol", budget=4, seed=0, **task)
         >>> optimizer.ask().number
         0
 
@@ -144,6 +145,7 @@ def build(
     """
     cls, wrappers = _parse(optimizer) if isinstance(optimizer, str) else (optimizer, [])
     make: Callable[..., Optimizer] = _class_of(cls)
+    # From the inside out: each wrapper takes what builds the optimizer inside of it.
     for wrapper, value in wrappers:
         make = partial(_load(wrapper.target), make, value)
     name = optimizer if isinstance(optimizer, str) else optimizer.__name__
@@ -184,25 +186,26 @@ def _class_of(optimizer: str | type[Optimizer]) -> type[Optimizer]:
             cls = _REGISTRY.plugins[optimizer].load()
     elif not (isinstance(cls, type) and issubclass(cls, Optimizer)):
         raise OptimizerError(f"a name or class of an optimizer is expected, got {cls!r}")
+    # `final` is for type checkers alone: a plug-in could go round the checks of both.
     if cls.ask is not Optimizer.ask or cls.tell is not Optimizer.tell:
         raise OptimizerError(
             f"{cls.__module__}.{cls.__qualname__} has an `ask` or a `tell` of its own: budget, "
             "numbers and checks are kept in these; write `suggest` and `learn`"
         )
-    found: type[Optimizer] = cls
-    return found
+    optimizer_class: type[Optimizer] = cls
+    return optimizer_class
 
 
 def _parse(name: str, where: str = "") -> tuple[str, list[tuple[Wrapper, int | float]]]:
     plain, *parts = name.split("+")
     if not is_reference(plain) and plain not in _REGISTRY:
         raise UnknownNameError("optimizer", plain, _REGISTRY, where)
-    place = f"{where}: {name}" if where else name
+    context = f"{where}: {name}" if where else name
     wrappers = []
     for part in parts:
         key, colon, text = part.partition(":")
         if key not in WRAPPERS:
-            raise UnknownNameError("wrapper of an optimizer", key, WRAPPERS, place)
-        value = WRAPPERS[key].read(text if colon else None, f"{place}: {key}")
+            raise UnknownNameError("wrapper of an optimizer", key, WRAPPERS, context)
+        value = WRAPPERS[key].read(text if colon else None, f"{context}: {key}")
         wrappers.append((WRAPPERS[key], value))
     return plain, wrappers

@@ -10,8 +10,8 @@ RHO = 0.05  # Knowles (2006)
 def normalised(losses: Losses, ok: np.ndarray) -> Losses:
     """Scale every column of `losses` (n, k) to [0, 1] over the trials that are `ok` (n,).
 
-    A failed trial is 1 in every column: the value that a failure counts as may be far above all
-    that was measured, and would leave nothing of the differences among the rest.
+    A failed trial is 1 in every column: a metric's worst value may be far above all that was
+    measured, and would flatten the differences among the rest.
     """
     scaled = np.ones_like(losses)
     if ok.any():

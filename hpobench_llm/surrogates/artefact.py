@@ -23,8 +23,8 @@ from hpobench_llm.metrics import Fidelity, FidelityRecord, Metric, MetricRecord
 from hpobench_llm.provenance import Revision
 from hpobench_llm.space import AxisRecord, Space
 from hpobench_llm.surrogates.card import card
-from hpobench_llm.surrogates.compare import Fitted
-from hpobench_llm.surrogates.encoding import Encoder
+from hpobench_llm.surrogates.compare import FittedModel
+from hpobench_llm.surrogates.encoding import ConfigEncoder
 from hpobench_llm.surrogates.files import (
     ModelRecord,
     model_files,
@@ -34,9 +34,9 @@ from hpobench_llm.surrogates.files import (
     verified,
 )
 from hpobench_llm.surrogates.gate import why_poor
-from hpobench_llm.surrogates.noise import Noise
+from hpobench_llm.surrogates.noise import SeedNoise
 from hpobench_llm.surrogates.record import DrawsRecord, Quality, RankingCheck
-from hpobench_llm.surrogates.resources import Shape, ShapeRecord
+from hpobench_llm.surrogates.resources import ResourceShape, ShapeRecord
 from hpobench_llm.surrogates.rows import FittedRecord, Target, check_targets
 from hpobench_llm.surrogates.spread import Spread
 
@@ -96,11 +96,11 @@ class Surrogate:
     fidelities: tuple[Fidelity, ...]
     metrics: dict[str, Metric]
     targets: tuple[Target, ...]
-    models: tuple[Fitted, ...]
-    shapes: tuple[Shape, ...]
-    rates: tuple[Fitted, ...]
+    models: tuple[FittedModel, ...]
+    shapes: tuple[ResourceShape, ...]
+    rates: tuple[FittedModel, ...]
     spread: Spread
-    noise: Noise
+    noise: SeedNoise
     quality: Quality
     provenance: FitProvenance
 
@@ -121,6 +121,7 @@ class Surrogate:
         try:
             problem = why_poor(self.quality, self.fidelities)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
+            # The record of an older version may lack what the gate looks at.
             problem = f"has no complete {QUALITY_FILE}: {error!r}"
         if problem:
             raise PoorSurrogateError(
@@ -132,6 +133,7 @@ class Surrogate:
         """Write all files; the one that names the others comes last."""
         answers, contents = self._answers()
         quality = canonical_json(self.quality)  # refuses what JSON cannot hold before any write
+        # The index comes last: a writer that is killed leaves no surrogate that looks complete.
         for name, content in contents.items():
             write_atomically(folder / name, content)
         write_json(folder / QUALITY_FILE, self.quality)
@@ -146,7 +148,7 @@ class Surrogate:
 
     @property
     def sha256(self) -> str:
-        """The sum of all that its answers follow from: how good they are is not of it."""
+        """The sum over all that its answers follow from, which its quality record is not."""
         answers, _ = self._answers()
         return sha256_of_text(canonical_json(answers))
 
@@ -181,12 +183,12 @@ class Surrogate:
             MissingDependencyError: the library of one of its models is not installed.
         """
         folder = Path(folder)
-        where = folder / SURROGATE_FILE
-        raw = read_json(where)
+        path = folder / SURROGATE_FILE
+        raw = read_json(path)
         if not isinstance(raw, dict) or raw.get("format") not in READABLE:
-            found = raw.get("format") if isinstance(raw, dict) else raw
+            stated = raw.get("format") if isinstance(raw, dict) else raw
             raise IntegrityError(
-                f"{where}: not a surrogate of format {FORMAT} (found {str(found)[:60]}); "
+                f"{path}: not a surrogate of format {FORMAT} (found {str(stated)[:60]}); "
                 "fit it again"
             )
         quality = read_json(folder / QUALITY_FILE)
@@ -200,20 +202,22 @@ class Surrogate:
                 )
             return _checked(cast("SurrogateRecord", raw), quality, folder)
         except HpobenchError as error:
-            raise IntegrityError(f"{where}: {error}") from None
+            raise IntegrityError(f"{path}: {error}") from None
+        # Anything may stand in a forged file: reading it ends with one kind of error.
         except (
             *(KeyError, TypeError, ValueError, AttributeError),
             *(IndexError, OverflowError, RecursionError),
         ) as error:
-            raise IntegrityError(f"{where}: not complete: {error!r}") from None
+            raise IntegrityError(f"{path}: not complete: {error!r}") from None
 
 
 def _checked(raw: SurrogateRecord, quality: Any, folder: Path) -> Surrogate:
-    """Return the surrogate of a body whose sums are right; any error says what is not."""
+    """Return the surrogate of a body whose sums are right; what else is wrong raises an error."""
     contents = {
         name: verified(folder, name, digest, SURROGATE_FILE)
         for name, digest in raw["sha256"].items()
     }
+    # A sum proves that a file is whole, not that a fit wrote it: types are checked too.
     texts = (raw["name"], raw["table"], raw["table_version"], raw["table_sha256"])
     if not all(isinstance(text, str) for text in texts):
         raise TypeError("name, table, table_version, table_sha256: texts are expected")
@@ -225,11 +229,11 @@ def _checked(raw: SurrogateRecord, quality: Any, folder: Path) -> Surrogate:
     fidelities = tuple(Fidelity.from_json(f) for f in raw["fidelities"])
     metrics = {m.name: m for m in (Metric.from_json(metric) for metric in raw["metrics"])}
     targets = tuple(Target.from_json(target) for target in raw["targets"])
-    shapes = tuple(Shape.from_json(shape) for shape in raw["shapes"])
+    shapes = tuple(ResourceShape.from_json(shape) for shape in raw["shapes"])
     check_targets(targets, metrics, fidelities)
     for shape in shapes:
         shape.check(fidelities)
-    units, axes = Encoder(space).width, len(fidelities)
+    units, axes = ConfigEncoder(space).width, len(fidelities)
     spread, noise = read_noise(
         contents[NOISE_FILE],
         regional=raw["format"] == FORMAT,

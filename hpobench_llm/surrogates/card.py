@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from hpobench_llm.metrics import Metric
 from hpobench_llm.surrogates.limits import limits
-from hpobench_llm.surrogates.record import Figures, Quality, RankingCheck
+from hpobench_llm.surrogates.record import Quality, QualityFigures, RankingCheck
 from hpobench_llm.surrogates.words import at_highest, of_kind, percent, shown, small
 
 
@@ -220,13 +220,13 @@ def _costs(quality: Quality) -> list[str]:
         [
             (
                 name,
-                ", ".join(found["families"]),
-                shown(found["r2"]),
-                shown(found["kendall_tau"]),
-                small(found["mean_absolute_error"]),
-                percent(found["median_relative_error"]),
+                ", ".join(cost["families"]),
+                shown(cost["r2"]),
+                shown(cost["kendall_tau"]),
+                small(cost["mean_absolute_error"]),
+                percent(cost["median_relative_error"]),
             )
-            for name, found in quality["resources"].items()
+            for name, cost in quality["resources"].items()
         ],
     )
 
@@ -239,13 +239,13 @@ def _by_fidelity(quality: Quality) -> list[str]:
         [
             (
                 name,
-                ", ".join(f"{axis} {value:g}" for axis, value in at["fidelity"].items()),
-                *_fit(at),
-                small(at["mean_absolute_error"]),
-                _coverage(at),
+                ", ".join(f"{axis} {value:g}" for axis, value in figures["fidelity"].items()),
+                *_fit(figures),
+                small(figures["mean_absolute_error"]),
+                _coverage(figures),
             )
             for name, target in of_kind(quality, "metric").items()
-            for at in (target["by_fidelity"] if len(target["by_fidelity"]) > 1 else ())
+            for figures in (target["by_fidelity"] if len(target["by_fidelity"]) > 1 else ())
         ],
     )
 
@@ -259,14 +259,14 @@ def _extrapolation(quality: Quality) -> list[str]:
         [
             (
                 name,
-                f"{found['axis']} {found['left_out']} ({found['kind']})",
-                shown(found["r2"]),
-                shown(found["kendall_tau"]),
-                small(found["mean_absolute_error"]),
-                percent(found["coverage"]["0.9"]),
+                f"{region['axis']} {region['left_out']} ({region['kind']})",
+                shown(region["r2"]),
+                shown(region["kendall_tau"]),
+                small(region["mean_absolute_error"]),
+                percent(region["coverage"]["0.9"]),
             )
             for name, target in of_kind(quality, "metric").items()
-            for found in target["extrapolation"]
+            for region in target["extrapolation"]
         ],
     )
 
@@ -295,7 +295,7 @@ def _families(quality: Quality) -> list[str]:
     ]
 
 
-def _fit(figures: Figures) -> tuple[str, str, str]:
+def _fit(figures: QualityFigures) -> tuple[str, str, str]:
     """Return R² with its ceiling, and both rank correlations."""
     return (
         f"{shown(figures['r2'])} ({shown(figures['r2_ceiling'])})",
@@ -304,7 +304,7 @@ def _fit(figures: Figures) -> tuple[str, str, str]:
     )
 
 
-def _coverage(figures: Figures) -> str:
+def _coverage(figures: QualityFigures) -> str:
     return " / ".join(percent(value) for value in figures.get("coverage", {}).values())
 
 

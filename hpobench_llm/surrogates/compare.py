@@ -13,14 +13,17 @@ from numpy.typing import NDArray
 
 from hpobench_llm.errors import ConfigurationError
 from hpobench_llm.surrogates.encoding import FloatArray
-from hpobench_llm.surrogates.models import FAMILIES, Family, Model
+from hpobench_llm.surrogates.models import FAMILIES, Model, ModelFamily
 
 Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Fitted:
-    """A model with the mean and the spread of what it learned; `columns` are those it answers."""
+class FittedModel:
+    """A model of standardised targets, with their means and deviations.
+
+    `columns` are the targets that it answers, `kept` their positions among all that it learned.
+    """
 
     family: str
     columns: tuple[int, ...]
@@ -38,7 +41,7 @@ class Fitted:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class FamilyComparison:
     """Held-out predictions of each column's winner, and every family's held-out error.
 
     `predicted` is `(n, columns)` on the fitted scale; `errors[column][family]` the mean squared
@@ -58,10 +61,10 @@ def folds_of(configurations: int, folds: int, seed: int) -> NDArray[np.intp]:
 
 def groups_of(use: NDArray[np.bool_]) -> list[tuple[int, ...]]:
     """Return the columns of `(n, columns)` that are usable on the very same rows."""
-    found: dict[bytes, list[int]] = {}
+    groups: dict[bytes, list[int]] = {}
     for column in range(use.shape[1]):
-        found.setdefault(use[:, column].tobytes(), []).append(column)
-    return [tuple(columns) for columns in found.values()]
+        groups.setdefault(use[:, column].tobytes(), []).append(column)
+    return [tuple(columns) for columns in groups.values()]
 
 
 def compare(
@@ -74,10 +77,10 @@ def compare(
     names: Sequence[str],
     full: NDArray[np.bool_],
     seed: int,
-    families: Sequence[Family] = tuple(FAMILIES.values()),
+    families: Sequence[ModelFamily] = tuple(FAMILIES.values()),
     judge: Callable[[FloatArray], FloatArray] = lambda predicted: predicted,
     on_fit: Report = lambda _: None,
-) -> Comparison:
+) -> FamilyComparison:
     """Predict every configuration by models that never saw it, in each family.
 
     All rows of a configuration, its seeds and fidelities, are held out together. A
@@ -96,17 +99,17 @@ def compare(
         full: `(n,)` which rows are at full fidelity.
         seed: of the fits.
         families: which compete, the cheapest to ask first.
-        judge: what is done to `(n, columns)` predictions before they are answered (clipping).
+        judge: turns `(n, columns)` predictions into answers (it clips them).
         on_fit: told what was fitted.
 
     Raises:
-        ConfigurationError: a column, which is named, was measured for too few configurations.
+        ConfigurationError: naming a column that was measured for too few configurations.
     """
-    chosen = np.full(values.shape, np.nan)
+    predicted_by_winners = np.full(values.shape, np.nan)
     winners = [""] * values.shape[1]
     errors: list[dict[str, float]] = [{} for _ in winners]
     for columns in groups_of(use):
-        rows = use[:, columns[0]]
+        rows = use[:, columns[0]]  # the same for all columns of a group
         folds = np.unique(fold[configuration[rows]])
         if len(folds) < 2:
             raise ConfigurationError(
@@ -115,29 +118,34 @@ def compare(
                 "so that none can be predicted from others: lower the number of folds, or leave "
                 "the quantity out of the table"
             )
-        held = {
+        predictions = {
             family.name: held_out(
                 family, features, values, rows, columns, configuration, fold, seed, on_fit
             )
             for family in competitors(int(rows.sum()), features.shape[1], families)
         }
-        for place, column in enumerate(columns):
+        for position, column in enumerate(columns):
             per_configuration = {}
-            for name, predicted in held.items():
+            for name, predicted in predictions.items():
+                # `judge` takes all columns at once; those beside this one do not matter.
                 everywhere = np.zeros_like(values)
-                everywhere[:, column] = predicted[:, place]
-                wrong = (judge(everywhere)[:, column] - values[:, column]) ** 2
+                everywhere[:, column] = predicted[:, position]
+                squared_errors = (judge(everywhere)[:, column] - values[:, column]) ** 2
                 per_configuration[name] = _errors(
-                    wrong, values[:, column], [rows, rows & full], configuration, len(fold)
+                    squared_errors,
+                    values[:, column],
+                    [rows, rows & full],
+                    configuration,
+                    len(fold),
                 )
                 errors[column][name] = float(per_configuration[name].mean())
             winners[column] = _winner(per_configuration)
-            chosen[rows, column] = held[winners[column]][rows, place]
-    return Comparison(chosen, tuple(winners), tuple(errors))
+            predicted_by_winners[rows, column] = predictions[winners[column]][rows, position]
+    return FamilyComparison(predicted_by_winners, tuple(winners), tuple(errors))
 
 
 def _errors(
-    wrong: FloatArray,
+    squared_errors: FloatArray,
     values: FloatArray,
     kinds: Sequence[NDArray[np.bool_]],
     configuration: NDArray[np.intp],
@@ -145,24 +153,26 @@ def _errors(
 ) -> FloatArray:
     """Return each configuration's squared error over kinds of rows, as a share of the variance.
 
-    A kind whose values do not differ says nothing, unless no kind's do.
+    A kind whose values are all equal is left out, unless it is the first.
     """
     means: list[FloatArray] = []
     for rows in kinds:
         spread = float(values[rows].var()) if rows.any() else 0.0
+        # The first kind always counts, so that there is an error where all values are equal.
         if spread > 0.0 or not means:
-            total = np.bincount(configuration[rows], wrong[rows], configurations)
+            total = np.bincount(configuration[rows], squared_errors[rows], configurations)
             count = np.bincount(configuration[rows], minlength=configurations)
             share = total / np.maximum(count, 1) / (spread or 1.0)
             means.append(np.where(count > 0, share, np.nan))
-    known = ~np.isnan(means).all(axis=0)
-    errors: FloatArray = np.nanmean(np.array(means)[:, known], axis=0)
+    # A configuration may have no row of a kind (never run in full): its other kind counts alone.
+    has_rows = ~np.isnan(means).all(axis=0)
+    errors: FloatArray = np.nanmean(np.array(means)[:, has_rows], axis=0)
     return errors
 
 
 def competitors(
-    rows: int, features: int, families: Sequence[Family] = tuple(FAMILIES.values())
-) -> list[Family]:
+    rows: int, features: int, families: Sequence[ModelFamily] = tuple(FAMILIES.values())
+) -> list[ModelFamily]:
     """Return the families that take part with that many rows and features to learn from."""
     return [family for family in families if family.takes(rows, features)]
 
@@ -175,19 +185,20 @@ def fit_winners(
     *,
     seed: int,
     on_fit: Report = lambda _: None,
-) -> tuple[Fitted, ...]:
+) -> tuple[FittedModel, ...]:
     """Fit each group once for each family that won a column of it."""
     fitted = []
     for columns in groups_of(use):
         rows = use[:, columns[0]]
+        # The order of the columns, not a set's: equal fits give equal files.
         for name in dict.fromkeys(winners[c] for c in columns):
-            kept = [place for place, c in enumerate(columns) if winners[c] == name]
+            kept = [position for position, c in enumerate(columns) if winners[c] == name]
             fitted.append(_fit(FAMILIES[name], features[rows], values[rows], columns, kept, seed))
             on_fit(name)
     return tuple(fitted)
 
 
-def predict(fitted: Sequence[Fitted], features: FloatArray, columns: int) -> FloatArray:
+def predict(fitted: Sequence[FittedModel], features: FloatArray, columns: int) -> FloatArray:
     """Return `(n, columns)` on the fitted scale; a column that no model answers is NaN."""
     answer = np.full((len(features), columns), np.nan)
     for part in fitted:
@@ -196,7 +207,7 @@ def predict(fitted: Sequence[Fitted], features: FloatArray, columns: int) -> Flo
 
 
 def held_out(
-    family: Family,
+    family: ModelFamily,
     features: FloatArray,
     values: FloatArray,
     rows: NDArray[np.bool_],
@@ -208,32 +219,32 @@ def held_out(
 ) -> FloatArray:
     """Return `(n, len(columns))` predictions, each by a model that lacked the configuration."""
     predicted = np.full((len(features), len(columns)), np.nan)
-    places = list(range(len(columns)))
+    positions = list(range(len(columns)))
     for number in range(int(fold.max()) + 1):
-        out = fold[configuration] == number
-        train, test = rows & ~out, rows & out
+        left_out = fold[configuration] == number
+        train, test = rows & ~left_out, rows & left_out
         if test.any():
-            model = _fit(family, features[train], values[train], columns, places, seed)
+            model = _fit(family, features[train], values[train], columns, positions, seed)
             predicted[test] = model.predict(features[test])
         on_fit(family.name)
     return predicted
 
 
 def _fit(
-    family: Family,
+    family: ModelFamily,
     features: FloatArray,
     values: FloatArray,
     columns: tuple[int, ...],
     kept: list[int],
     seed: int,
-) -> Fitted:
+) -> FittedModel:
     group = values[:, columns]
     offset, scale = group.mean(axis=0), group.std(axis=0)
-    scale = np.where(scale > 0, scale, 1.0)
+    scale = np.where(scale > 0, scale, 1.0)  # a column of equal values has no deviation
     model = family.fit(features, (group - offset) / scale, seed)
-    return Fitted(
+    return FittedModel(
         family.name,
-        tuple(columns[place] for place in kept),
+        tuple(columns[position] for position in kept),
         model,
         np.array(kept, dtype=np.intp),
         offset[kept],
@@ -243,8 +254,9 @@ def _fit(
 
 def _winner(errors: dict[str, FloatArray]) -> str:
     best = min(errors, key=lambda name: float(errors[name].mean()))
-    for name, mine in errors.items():  # the cheapest to ask comes first
-        excess = mine - errors[best]
+    for name, family_errors in errors.items():  # the cheapest to ask comes first
+        excess = family_errors - errors[best]
+        # One standard error: within it a cheaper family counts as good as the best.
         slack = excess.std(ddof=1) / np.sqrt(len(excess)) if len(excess) > 1 else 0.0
         if excess.mean() <= slack or name == best:
             return name

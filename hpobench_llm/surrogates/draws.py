@@ -9,13 +9,13 @@ from hpobench_llm.surrogates.artefact import Surrogate
 from hpobench_llm.surrogates.encoding import FloatArray
 from hpobench_llm.surrogates.quality import plain
 from hpobench_llm.surrogates.record import Deviations, DrawsRecord
-from hpobench_llm.surrogates.rows import Rows
-from hpobench_llm.surrogates.surface import Surface
+from hpobench_llm.surrogates.rows import FitRows
+from hpobench_llm.surrogates.surface import SurrogateSurface
 
 SEEDS, REGIONS = 20, 4
 
 
-def check_draws(surrogate: Surrogate, rows: Rows) -> dict[str, DrawsRecord]:
+def check_draws(surrogate: Surrogate, rows: FitRows) -> dict[str, DrawsRecord]:
     """Compare draws at the table's own configurations in full with its runs that are ok.
 
     Returns for each metric, in its own units, plain JSON: `regions`, quarters of the
@@ -24,7 +24,7 @@ def check_draws(surrogate: Surrogate, rows: Rows) -> dict[str, DrawsRecord]:
     best value of the table's most frequent seed, and the lowest, the middle and the highest of
     the best values of drawn tables.
     """
-    surface = Surface(surrogate)
+    surface = SurrogateSurface(surrogate)
     names = list(rows.space.names)
     frame = rows.frame.loc[rows.full]
     first = frame.drop_duplicates("config_id")
@@ -35,6 +35,7 @@ def check_draws(surrogate: Surrogate, rows: Rows) -> dict[str, DrawsRecord]:
     expected = surface.ask(numbers, level, None).values
     draws = [surface.ask(numbers, level, seed) for seed in range(SEEDS)]
     drawn = np.array([np.where(d.status[:, None] == 0, d.values, np.nan) for d in draws])
+    # As among the draws, runs that failed are left out.
     ok = frame.loc[frame["status"] == "ok"]
     usual = ok.loc[ok["seed"] == ok["seed"].mode().min()] if len(ok) else ok
     record: dict[str, DrawsRecord] = {}
@@ -56,19 +57,20 @@ def check_draws(surrogate: Surrogate, rows: Rows) -> dict[str, DrawsRecord]:
 
 
 def _deviations(ok: pd.DataFrame, name: str, config_ids: "pd.Series[str]") -> FloatArray:
-    """Return `(configurations,)` standard deviations over seeds; NaN where there is one alone."""
+    """Return `(configurations,)` standard deviations over seeds; NaN where one seed ran."""
     spread = ok.groupby("config_id")[name].std().reindex(config_ids)
     return np.asarray(spread, dtype=np.float64)
 
 
 def _regions(losses: FloatArray, measured: FloatArray, drawn: FloatArray) -> list[Deviations]:
     """Return the quarters of `(configurations,)` losses; `drawn` is `(seeds, configurations)`."""
-    known = np.flatnonzero(np.isfinite(losses))
-    order = known[np.argsort(losses[known], kind="stable")]
+    finite = np.flatnonzero(np.isfinite(losses))
+    order = finite[np.argsort(losses[finite], kind="stable")]
     regions = []
     for part in np.array_split(order, REGIONS):
         repeated = part[np.isfinite(measured[part])]
         runs = drawn[:, repeated]
+        # Draws can fail where runs did not; of one value there is no deviation.
         several = repeated[np.isfinite(runs).sum(axis=0) > 1]
         spread = np.nanstd(drawn[:, several], axis=0, ddof=1) if len(several) else np.zeros(0)
         region: Deviations = {
@@ -90,5 +92,5 @@ def _best(best: Callable[[list[float]], float], values: FloatArray) -> float | N
 
 
 def _range(values: list[float]) -> list[float]:
-    """Return the lowest, the middle and the highest; nothing of nothing."""
+    """Return the lowest, the middle and the highest value; an empty list if there is none."""
     return [float(q) for q in np.quantile(values, [0.0, 0.5, 1.0])] if values else []

@@ -23,12 +23,12 @@ _PLAIN = {int, float, np.float64, np.int64}
 
 
 def relaxed(space: Space) -> Space:
-    """Return the space with its ordinal axes filled in: between two levels a value may lie.
+    """Return the space with ranges in place of ordinal axes: a value may lie between two levels.
 
-    Proportions stay levels where these do not reach what the other axes leave of one.
+    The axes of a lattice of proportions keep their levels where ranges would not fill it.
     """
     dimensions: list[Dimension] = []
-    levels = {name for names in map(_cut, space.factors) for name in names}
+    levels = set(chain.from_iterable(map(_cut, space.factors)))
     for d in space.dimensions:
         if d.name in levels or not isinstance(d, Ordinal) or len(d.values) < 2:
             dimensions.append(d)
@@ -40,18 +40,21 @@ def relaxed(space: Space) -> Space:
 
 
 def _cut(factor: Factor) -> tuple[str, ...]:
-    """Return the axes of a simplex of levels that ranges in their place would not fill."""
+    """Return the axes of a lattice that ranges in place of their levels would not fill.
+
+    Such a range ends below what the other axes, at their lowest, leave of one.
+    """
     if not isinstance(factor, Lattice):
         return ()
     low, high = np.min(factor.points, axis=0), np.max(factor.points, axis=0)
-    whole = np.all(high >= low + 1.0 - low.sum() - SUM_ERROR)
-    return () if whole and low.sum() < 1.0 else factor.names
+    fills = np.all(high >= low + 1.0 - low.sum() - SUM_ERROR)
+    return () if fills and low.sum() < 1.0 else factor.names
 
 
-class Encoder:
+class ConfigEncoder:
     """From configurations of one space to checked numbers, and from those to features.
 
-    The numbers of a configuration are its values, a name counted by its place. The features are
+    The numbers of a configuration are its values, for a name its index. The features are
     the unit encoding, with one 0-1 column for each name of a categorical axis of three or more. An
     axis of more than `MOST_NAMES` names has that many columns, which names share by turns (feature
     hashing; Weinberger et al., 2009).
@@ -64,14 +67,14 @@ class Encoder:
         bounds = [_bounds(d) for d in dims]
         self._log = columns_of([i for i, d in enumerate(dims) if getattr(d, "log", False)])
         self._low, self._high = np.array(bounds, dtype=np.float64).T
-        self._whole = np.array([isinstance(d, Integer) for d in dims])
+        self._integer = np.array([isinstance(d, Integer) for d in dims])
         self._names = {
-            i: {name: float(place) for place, name in enumerate(d.values)}
+            i: {name: float(code) for code, name in enumerate(d.values)}
             for i, d in enumerate(dims)
             if isinstance(d, Categorical)
         }
-        self._spread = [i for i, known in self._names.items() if len(known) > 2]
-        self._kept = [i for i in range(len(dims)) if i not in self._spread]
+        self._one_hot = [i for i, codes in self._names.items() if len(codes) > 2]
+        self._single = [i for i in range(len(dims)) if i not in self._one_hot]
         self._values = _getter(space.names)
         self._sums = [
             [space.names.index(name) for name in factor.names]
@@ -82,9 +85,10 @@ class Encoder:
         self._any_log = any(getattr(d, "log", False) for d in dims)
         self._offset = self._scaled(self._low)
         span = self._scaled(self._high) - self._offset
+        # A product is faster than a division; an axis of one value is 0 throughout.
         self._factor = 1.0 / np.where(span > 0, span, 1.0)
-        self._columns = {i: min(len(self._names[i]), MOST_NAMES) for i in self._spread}
-        self.width = len(self._kept) + sum(self._columns.values())
+        self._columns = {i: min(len(self._names[i]), MOST_NAMES) for i in self._one_hot}
+        self.width = len(self._single) + sum(self._columns.values())
 
     def numbers(self, config: Mapping[str, object]) -> FloatArray:
         """Return `(1, d)` checked numbers of one configuration.
@@ -94,8 +98,8 @@ class Encoder:
         """
         canonical = self.space.canonical(config)
         row: list[Any] = list(canonical.values())
-        for i, known in self._names.items():
-            row[i] = known[row[i]]
+        for i, codes in self._names.items():
+            row[i] = codes[row[i]]
         return np.array([row], dtype=np.float64) + 0.0  # + 0.0: there is one zero, without a sign
 
     def numbers_of_many(
@@ -109,9 +113,11 @@ class Encoder:
         if array is not None:
             array = array + 0.0
             inside = (array >= self._low) & (array <= self._high)
-            inside &= ~self._whole | (array == np.rint(array))
+            inside &= ~self._integer | (array == np.rint(array))
             for columns in self._sums:
+                # Whole rows: [:, None] spreads a sum's verdict over its columns.
                 inside &= (np.abs(array[:, columns].sum(axis=1) - 1.0) <= SUM_ERROR)[:, None]
+            # Whether levels are a point of a lattice only `canonical` knows.
             if inside.all() and not self._listed:
                 return array
         # Something is unusual or wrong: one at a time, which says what.
@@ -124,8 +130,9 @@ class Encoder:
         width = len(self.space)
         try:
             flat = list(chain.from_iterable(map(self._values, configs)))
-            for i, known in self._names.items():
-                flat[i::width] = [known[name] for name in flat[i::width]]
+            for i, codes in self._names.items():
+                flat[i::width] = [codes[name] for name in flat[i::width]]
+            # A bool would pass for a number.
             if not set(map(type, flat)) <= _PLAIN or set(map(len, configs)) - {width}:
                 return None
             return np.fromiter(flat, np.float64, len(flat)).reshape(-1, width)
@@ -144,15 +151,15 @@ class Encoder:
     def features(self, numbers: FloatArray) -> FloatArray:
         """Return `(n, width)` features of `(n, d)` numbers."""
         units: FloatArray = (self._scaled(numbers) - self._offset) * self._factor
-        if not self._spread:
+        if not self._one_hot:
             return units
-        parts = [units[:, self._kept]]
+        parts = [units[:, self._single]]
         for i, columns in self._columns.items():
             parts.append(np.eye(columns)[numbers[:, i].astype(np.intp) % columns])
         return np.hstack(parts)
 
     def simplified(self) -> list[str]:
-        """Return which axes are seen coarser than they are, each as a sentence."""
+        """Return which axes share columns among their names, each as a sentence."""
         return [
             f"`{self.space.names[i]}`: its {len(self._names[i])} names share {columns} columns"
             for i, columns in self._columns.items()
@@ -168,17 +175,17 @@ class Encoder:
 
 
 def _getter(names: Sequence[str]) -> Callable[[Mapping[str, object]], Sequence[Any]]:
-    """Return what gives a mapping's values of these names."""
+    """Return a function that gives a mapping's values for these names, in their order."""
     if len(names) == 1:  # of one name an itemgetter gives no sequence
         return lambda config: (config[names[0]],)
     return itemgetter(*names)
 
 
-def columns_of(chosen: Sequence[int]) -> slice | NDArray[np.intp]:
+def columns_of(indices: Sequence[int]) -> slice | NDArray[np.intp]:
     """Return an index of columns: a slice where they follow each other, which is faster."""
-    if chosen and list(chosen) == list(range(chosen[0], chosen[-1] + 1)):
-        return slice(chosen[0], chosen[-1] + 1)
-    return np.array(chosen, dtype=np.intp)
+    if indices and list(indices) == list(range(indices[0], indices[-1] + 1)):
+        return slice(indices[0], indices[-1] + 1)
+    return np.array(indices, dtype=np.intp)
 
 
 def _bounds(d: Float | Integer | Ordinal | Categorical) -> tuple[float, float]:

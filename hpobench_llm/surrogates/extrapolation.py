@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from hpobench_llm.space import Categorical
 from hpobench_llm.surrogates.compare import fit_winners, predict
 from hpobench_llm.surrogates.encoding import FloatArray
-from hpobench_llm.surrogates.rows import Rows
+from hpobench_llm.surrogates.rows import FitRows
 from hpobench_llm.surrogates.spread import fit_spread
 
 MOST_LEVELS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
+class HeldOutRegion:
     """Rows that are left out together; at an `edge` of the space, or `inner`."""
 
     axis: str
@@ -26,11 +26,11 @@ class Region:
     rows: NDArray[np.bool_]
 
 
-def regions(rows: Rows) -> Iterator[Region]:
+def regions(rows: FitRows) -> Iterator[HeldOutRegion]:
     """Yield one region a level of every axis.
 
-    An axis of more than twelve distinct values gives its lowest and its highest fifth instead,
-    one of more than twelve names those that most rows have.
+    An axis with more than twelve numbers gives its lowest and its highest fifth instead. An axis
+    with more than twelve names gives the twelve that most rows have.
     """
     for dimension in rows.space.dimensions:
         column = rows.frame[dimension.name]
@@ -39,21 +39,26 @@ def regions(rows: Rows) -> Iterator[Region]:
         if len(levels) < 2:
             continue
         if len(levels) <= MOST_LEVELS or named:
+            # Sorted first, so that names that are equally frequent keep one order.
             often = column.value_counts().sort_index().sort_values(ascending=False, kind="stable")
             for level in sorted(often.index[:MOST_LEVELS]):
                 edge = not named and level in (levels.min(), levels.max())
                 shown = level if named else f"{level:g}"
-                left = (column == level).to_numpy()
-                yield Region(dimension.name, shown, "edge" if edge else "inner", left)
+                at_level = (column == level).to_numpy()
+                yield HeldOutRegion(dimension.name, shown, "edge" if edge else "inner", at_level)
         else:
             low, high = np.quantile(column, [0.2, 0.8])
-            yield Region(dimension.name, f"<= {low:.4g}", "edge", (column <= low).to_numpy())
-            yield Region(dimension.name, f">= {high:.4g}", "edge", (column >= high).to_numpy())
+            yield HeldOutRegion(
+                dimension.name, f"<= {low:.4g}", "edge", (column <= low).to_numpy()
+            )
+            yield HeldOutRegion(
+                dimension.name, f">= {high:.4g}", "edge", (column >= high).to_numpy()
+            )
 
 
 def predict_region(
-    region: Region,
-    rows: Rows,
+    region: HeldOutRegion,
+    rows: FitRows,
     winners: tuple[str, ...],
     residuals: FloatArray,
     *,
@@ -64,8 +69,8 @@ def predict_region(
     """Predict a region by models and noise that saw nothing of it.
 
     Returns:
-        Predictions and the two ends of their intervals, each `(n, targets)` on the fitted scale
-        and NaN outside the region; a target that was never measured outside it is NaN too.
+        Predictions and the two ends of their intervals, each `(n, targets)` on the fitted scale.
+        They are NaN outside the region, and for a target that was only measured inside it.
     """
     use = rows.learned() & ~region.rows[:, None]
     columns = np.flatnonzero(use.any(axis=0))
@@ -78,13 +83,11 @@ def predict_region(
         on_fit=on_fit,
     )
     inside = rows.features[region.rows]
-    shape = rows.values.shape
-    answers = [np.full(shape, np.nan) for _ in range(3)]
-    found = predict(fitted, inside, len(columns))
-    answers[0][np.ix_(region.rows, columns)] = found
+    predicted, low, high = (np.full(rows.values.shape, np.nan) for _ in range(3))
+    predicted[np.ix_(region.rows, columns)] = predict(fitted, inside, len(columns))
     metrics = residuals.shape[1]
     outside = ~region.rows
     spread = fit_spread(rows.features[outside], residuals[outside], rows.configuration[outside])
-    for answer, ends in zip(answers[1:], spread.interval(inside, coverage), strict=True):
-        answer[region.rows, :metrics] = answers[0][region.rows, :metrics] + ends
-    return answers[0], answers[1], answers[2]
+    for end, residuals_there in zip((low, high), spread.interval(inside, coverage), strict=True):
+        end[region.rows, :metrics] = predicted[region.rows, :metrics] + residuals_there
+    return predicted, low, high

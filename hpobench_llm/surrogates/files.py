@@ -1,4 +1,4 @@
-"""The parts of a surrogate as files, and back: what is read is checked before it is asked."""
+"""The parts of a surrogate as files, and back: all that is read is checked before it is used."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,12 +8,12 @@ import numpy as np
 
 from hpobench_llm.artefacts import read_file, sha256_of_bytes
 from hpobench_llm.errors import IntegrityError
-from hpobench_llm.surrogates.compare import Fitted
+from hpobench_llm.surrogates.compare import FittedModel
 from hpobench_llm.surrogates.encoding import FloatArray
 from hpobench_llm.surrogates.models import FAMILIES
 from hpobench_llm.surrogates.models.base import check_shapes, pack, unpack
 from hpobench_llm.surrogates.models.ridge import Polynomial
-from hpobench_llm.surrogates.noise import WAVES, Noise
+from hpobench_llm.surrogates.noise import WAVES, SeedNoise
 from hpobench_llm.surrogates.regions import Regions
 from hpobench_llm.surrogates.spread import GRID, Spread
 
@@ -33,13 +33,13 @@ class ModelRecord(TypedDict):
 
 
 def model_files(
-    models: Sequence[Fitted], first: int
+    models: Sequence[FittedModel], first: int
 ) -> tuple[list[ModelRecord], dict[str, bytes]]:
     """Return a JSON entry for each model and the files that they name, numbered from `first`."""
     entries: list[ModelRecord] = []
     contents: dict[str, bytes] = {}
     for number, fitted in enumerate(models, first):
-        (content,) = fitted.model.files().values()
+        (content,) = fitted.model.files().values()  # every family writes one archive
         name = f"model-{number}.npz"
         contents[name] = content
         entries.append(
@@ -55,10 +55,10 @@ def model_files(
     return entries, contents
 
 
-def noise_file(spread: Spread, noise: Noise) -> bytes:
+def noise_file(spread: Spread, noise: SeedNoise) -> bytes:
     """Return the predictive distribution and the draws as one NumPy archive."""
     arrays = {name: getattr(noise, name) for name in _DRAWS}
-    if noise.regions is not None:
+    if noise.regions is not None:  # format 2 has none
         arrays |= noise.regions.files()
     return pack(
         width=spread.width.weights,
@@ -76,7 +76,7 @@ def verified(folder: Path, name: str, expected: str, index: str) -> bytes:
         IntegrityError: it is missing, or not those bytes.
     """
     path = folder / name
-    if Path(name).name != name:
+    if Path(name).name != name:  # a forged name must not lead out of the folder
         raise IntegrityError(f"{path}: not the name of a file beside {index}")
     try:
         content = read_file(path)
@@ -91,7 +91,7 @@ def verified(folder: Path, name: str, expected: str, index: str) -> bytes:
 
 def read_models(
     entries: Sequence[ModelRecord], contents: Mapping[str, bytes], inputs: int, columns: int
-) -> tuple[Fitted, ...]:
+) -> tuple[FittedModel, ...]:
     """Return the models that together answer `columns` quantities from `inputs` features.
 
     Raises:
@@ -99,13 +99,14 @@ def read_models(
         KeyError, TypeError, ValueError: an entry lacks something, or has another type.
     """
     models = tuple(_model(entry, contents, inputs) for entry in entries)
+    # Each quantity needs one model: two would overwrite each other's answers.
     answered = sorted(column for model in models for column in model.columns)
     if answered != list(range(columns)):
         raise ValueError(f"models of columns {answered}, expected 0 to {columns - 1}, each once")
     return models
 
 
-def _model(entry: ModelRecord, contents: Mapping[str, bytes], inputs: int) -> Fitted:
+def _model(entry: ModelRecord, contents: Mapping[str, bytes], inputs: int) -> FittedModel:
     files: dict[str, str] = entry["files"]
     family = FAMILIES.get(entry["family"])
     if family is None:
@@ -115,18 +116,18 @@ def _model(entry: ModelRecord, contents: Mapping[str, bytes], inputs: int) -> Fi
         targets = model.targets(inputs)
     except IntegrityError as error:
         raise IntegrityError(f"{next(iter(files.values()), 'no file')}: {error}") from None
-    columns = tuple(_whole(column) for column in entry["columns"])
-    kept = np.array([_whole(place) for place in entry["kept"]], dtype=np.intp)
+    columns = tuple(_integer(column) for column in entry["columns"])
+    kept = np.array([_integer(index) for index in entry["kept"]], dtype=np.intp)
     offset, scale = (finite_numbers(entry[key]) for key in ("offset", "scale"))
     lengths = {len(columns), len(kept), len(offset), len(scale)}
     if len(lengths) != 1 or not ((kept >= 0) & (kept < targets)).all():
         raise ValueError(f"{list(files.values())}: columns, kept, offset and scale do not agree")
-    return Fitted(family.name, columns, model, kept, offset, scale)
+    return FittedModel(family.name, columns, model, kept, offset, scale)
 
 
 def read_noise(
     content: bytes, *, regional: bool, units: int, axes: int, metrics: int
-) -> tuple[Spread, Noise]:
+) -> tuple[Spread, SeedNoise]:
     """Return what `noise_file` gave, of `metrics` from `units` features and `axes` fidelities.
 
     Raises:
@@ -158,7 +159,9 @@ def read_noise(
         knots, logs, *levels = unpack(files, "knots", "logs", *names)
         regions = Regions(knots, tuple(levels), logs)
         regions.check(metrics, axes)
-    return Spread(polynomial, log_range, quantiles), Noise(regions, share, mixing, waves, phases)
+    return Spread(polynomial, log_range, quantiles), SeedNoise(
+        regions, share, mixing, waves, phases
+    )
 
 
 def finite_numbers(values: Sequence[float]) -> FloatArray:
@@ -175,7 +178,7 @@ def finite_numbers(values: Sequence[float]) -> FloatArray:
     return array
 
 
-def _whole(value: object) -> int:
-    if type(value) is not int:
+def _integer(value: object) -> int:
+    if type(value) is not int:  # not `isinstance`: a bool is an int to it
         raise TypeError(f"a whole number is expected, got {value!r}")
     return value

@@ -7,7 +7,7 @@ from hpobench_llm.errors import MissingDependencyError
 from hpobench_llm.provenance import git_revision, versions
 from hpobench_llm.surrogates.artefact import Surrogate
 from hpobench_llm.surrogates.draws import check_draws
-from hpobench_llm.surrogates.held_out import HeldOut
+from hpobench_llm.surrogates.held_out import FitSteps
 from hpobench_llm.surrogates.models import FAMILIES
 from hpobench_llm.surrogates.rows import rows_of
 from hpobench_llm.tables.table import Table
@@ -54,6 +54,7 @@ def fit(
         ConfigurationError: fewer configurations than folds, or nothing was measured.
         MissingDependencyError: LightGBM or scikit-learn is not installed.
     """
+    # All libraries, since every family that takes the rows competes.
     for library in ("threadpoolctl", *(family.module for family in FAMILIES.values())):
         _check_installed(library)
     from threadpoolctl import threadpool_limits
@@ -61,7 +62,7 @@ def fit(
     metadata = table.metadata
     rows = rows_of(table, least=folds)
     with threadpool_limits(1):  # small products: more threads would only wait for each other
-        work = HeldOut(rows, seed, folds, extrapolate, on_fit)
+        work = FitSteps(rows, seed, folds, extrapolate, on_fit)
         targets = work.targets()
         cost = work.cost()
     surrogate = Surrogate(
@@ -99,6 +100,7 @@ def fit(
             "code": git_revision(),
         },
     )
+    # Draws need the whole surrogate, so their check comes after the fit.
     return surrogate.with_draws(check_draws(surrogate, rows))
 
 

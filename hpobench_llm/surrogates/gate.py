@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from hpobench_llm.metrics import Fidelity
-from hpobench_llm.surrogates.record import Figures, Quality, TargetRecord
+from hpobench_llm.surrogates.record import Quality, QualityFigures, TargetRecord
 
 SHARE_OF_CEILING = 0.5
 
@@ -11,8 +11,8 @@ SHARE_OF_CEILING = 0.5
 def why_poor(quality: Quality, fidelities: Sequence[Fidelity]) -> str:
     """Return what is wrong with a surrogate, as the end of a sentence; empty if nothing is.
 
-    Optimizers may rank on it unlike on its table, or look for the best in the wrong place; or it
-    explains less than half of what can be explained of its objective in full.
+    It may rank optimizers unlike its table, or have its best in the wrong place. Or it may
+    explain less than half of the variance, of its objective in full, that can be explained.
     """
     check = quality.get("ranking_check")
     if not check:
@@ -26,10 +26,10 @@ def why_poor(quality: Quality, fidelities: Sequence[Fidelity]) -> str:
         )
     figures = in_full(quality["targets"][check["objective"]], fidelities)
     r2, ceiling = figures["r2"], figures["r2_ceiling"]
-    if r2 is None:  # all of its values are equal
+    if r2 is None:  # all values in full are equal, so that there is nothing to explain
         return ""
-    wanted = SHARE_OF_CEILING * (1.0 if ceiling is None else ceiling)
-    if r2 > 0 and r2 >= wanted:
+    least = SHARE_OF_CEILING * (1.0 if ceiling is None else ceiling)
+    if r2 > 0 and r2 >= least:
         return ""
     limit = "no seed repeats" if ceiling is None else f"{ceiling:.2f} could be reached"
     return (
@@ -39,10 +39,10 @@ def why_poor(quality: Quality, fidelities: Sequence[Fidelity]) -> str:
     )
 
 
-def in_full(target: TargetRecord, fidelities: Sequence[Fidelity]) -> Figures:
-    """Return the figures of a target at full fidelity; of all rows where none differs there."""
+def in_full(target: TargetRecord, fidelities: Sequence[Fidelity]) -> QualityFigures:
+    """Return the figures of a target at full fidelity, or of all rows where full has none."""
     full = {axis.name: float(axis.full) for axis in fidelities}
-    for at in target["by_fidelity"]:
-        if at["fidelity"] == full:
-            return at
+    for figures in target["by_fidelity"]:
+        if figures["fidelity"] == full:
+            return figures
     return target["all"]

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpobench_llm.surrogates.compare import (
-    Comparison,
-    Fitted,
+    FamilyComparison,
+    FittedModel,
     compare,
     competitors,
     fit_winners,
@@ -25,20 +25,20 @@ from hpobench_llm.surrogates.quality import (
     figures,
     probability_figures,
 )
-from hpobench_llm.surrogates.record import CostRecord, Figures, TargetRecord
+from hpobench_llm.surrogates.record import CostRecord, QualityFigures, TargetRecord
 from hpobench_llm.surrogates.resources import SECONDS, Resources, resources_of
-from hpobench_llm.surrogates.rows import Rows, Target, in_units
+from hpobench_llm.surrogates.rows import FitRows, Target, in_units
 from hpobench_llm.surrogates.spread import Spread, fit_spread
 
-# Every answer has its cost, so that must not take longer to ask than the metrics do.
+# Every answer comes with its cost, so asking for it must not take longer than for the metrics.
 CHEAP = (FAMILIES["ridge"], FAMILIES["network"])
 
 
 @dataclass
-class HeldOut:
+class FitSteps:
     """The steps of one fit, and what they leave behind."""
 
-    rows: Rows
+    rows: FitRows
     seed: int
     folds: int
     extrapolate: bool
@@ -47,8 +47,13 @@ class HeldOut:
     def __post_init__(self) -> None:
         rows = self.rows
         self.fold = folds_of(rows.configurations, self.folds, self.seed)
-        place = np.unique(rows.levels, axis=0, return_inverse=True)[1].reshape(len(rows.levels))
-        self.cell = (rows.configuration * (int(place.max()) + 1) + place).astype(np.intp)
+        level_index = np.unique(rows.levels, axis=0, return_inverse=True)[1].reshape(
+            len(rows.levels)
+        )
+        self.cell = (rows.configuration * (int(level_index.max()) + 1) + level_index).astype(
+            np.intp
+        )
+        # Then a seed's noise can be told from the model's error.
         self.seeds_repeat = bool(np.bincount(self.cell).max() > 1)
         self.resources: Resources = resources_of(
             rows.frame, rows.fidelities, rows.levels, rows.configuration
@@ -60,7 +65,7 @@ class HeldOut:
     def targets(self) -> dict[str, TargetRecord]:
         """Compare, fit and judge metrics and probabilities."""
         rows, learned = self.rows, self.rows.learned()
-        found = compare(
+        comparison = compare(
             rows.features,
             rows.values,
             learned,
@@ -76,55 +81,49 @@ class HeldOut:
             rows.features,
             rows.values,
             learned,
-            found.winners,
+            comparison.winners,
             seed=self.seed,
             on_fit=self._advance,
         )
         judged = rows.judged() & learned
-        residuals = np.where(judged, rows.values - found.predicted, np.nan)[:, : self.metrics]
+        residuals = np.where(judged, rows.values - comparison.predicted, np.nan)[:, : self.metrics]
         self.spread = fit_spread(rows.features, residuals, rows.configuration)
         self.noise = fit_noise(
             rows.features,
             residuals,
-            found.predicted[:, : self.metrics],
+            comparison.predicted[:, : self.metrics],
             self.cell,
             rows.frame["seed"].to_numpy(),
             rows.encoder.width,
         )
-        truth, predicted = rows.in_units(rows.values), rows.in_units(found.predicted)
-        covered = self._covered(found.predicted, residuals)
+        truth, predicted = rows.in_units(rows.values), rows.in_units(comparison.predicted)
+        covered = self._covered(comparison.predicted, residuals)
         axes = [axis.name for axis in rows.fidelities]
         report: dict[str, TargetRecord] = {}
         for column, target in enumerate(rows.targets):
             use = judged[:, column]
-            inside = {level: held[:, column] for level, held in covered.items()}
+            inside = {coverage: within[:, column] for coverage, within in covered.items()}
             full = use & rows.full
+            by_fidelity: list[QualityFigures] = []
+            for level in target.measured_at:
+                if level in target.fixed:
+                    continue
+                at_level = use & np.all(rows.levels == level, axis=1)
+                judged_there = self._judge(target, truth, predicted, inside, column, at_level)
+                fidelity = dict(zip(axes, level, strict=True))
+                by_fidelity.append({"fidelity": fidelity, **judged_there})
             report[target.name] = {
                 "kind": target.kind,
                 "fitted_as": "logarithm" if target.log else "value",
-                "family": found.winners[column],
-                "held_out_error": found.errors[column],
+                "family": comparison.winners[column],
+                "held_out_error": comparison.errors[column],
                 "own_share_of_seeds": (
                     float(self.noise.seed_share[column])
                     if target.kind == "metric" and self.seeds_repeat
                     else None
                 ),
                 "all": self._judge(target, truth, predicted, inside, column, use),
-                "by_fidelity": [
-                    {
-                        "fidelity": dict(zip(axes, level, strict=True)),
-                        **self._judge(
-                            target,
-                            truth,
-                            predicted,
-                            inside,
-                            column,
-                            use & np.all(rows.levels == level, axis=1),
-                        ),
-                    }
-                    for level in target.measured_at
-                    if level not in target.fixed
-                ],
+                "by_fidelity": by_fidelity,
                 "extrapolation": [],
             }
             if target.kind == "metric":
@@ -135,20 +134,20 @@ class HeldOut:
                     self.cell[full],
                     sign=1.0 if metric.direction == "minimize" else -1.0,
                 )
-        self._extrapolate(report, found, residuals, truth, judged)
+        self._extrapolate(report, comparison, residuals, truth, judged)
         return report
 
     def cost(self) -> dict[str, CostRecord]:
         """Compare, fit and judge the rates of seconds and tokens."""
         rows, (shapes, rates) = self.rows, (self.resources.shapes, self.resources.rates)
-        self.rates: tuple[Fitted, ...] = ()
+        self.rates: tuple[FittedModel, ...] = ()
         if not shapes:
             return {}
         # One row a configuration: its features are those of its first row.
         first = np.unique(rows.configuration, return_index=True)[1]
         features = rows.features[first, : rows.encoder.width]
         use = np.isfinite(rates)
-        found = compare(
+        comparison = compare(
             features,
             rates,
             use,
@@ -161,26 +160,26 @@ class HeldOut:
             on_fit=self._advance,
         )
         self.rates = fit_winners(
-            features, rates, use, found.winners, seed=self.seed, on_fit=self._advance
+            features, rates, use, comparison.winners, seed=self.seed, on_fit=self._advance
         )
-        grown = np.array([[shape.at(level) for shape in shapes] for level in rows.levels])
-        guessed = np.exp(found.predicted)[rows.configuration] * grown
+        growth = np.array([[shape.at(level) for shape in shapes] for level in rows.levels])
+        predicted = np.exp(comparison.predicted)[rows.configuration] * growth
         sums = {"cost_seconds": [c for c, s in enumerate(shapes) if s.name in SECONDS]}
         sums |= {shape.name: [column] for column, shape in enumerate(shapes)}
         report: dict[str, CostRecord] = {}
         for name, columns in sums.items():
             parts = [shapes[c].name for c in columns]
-            if not parts:
+            if not parts:  # a table without seconds
                 continue
             truth = rows.frame[parts].to_numpy(dtype=np.float64).sum(axis=1)
-            answer = guessed[:, columns].sum(axis=1)
-            known = np.isfinite(truth) & (truth > 0) & np.isfinite(answer)
-            relative = np.abs(answer[known] / truth[known] - 1.0)
+            answer = predicted[:, columns].sum(axis=1)
+            judged = np.isfinite(truth) & (truth > 0) & np.isfinite(answer)
+            relative = np.abs(answer[judged] / truth[judged] - 1.0)
             report[name] = {
-                "families": [found.winners[c] for c in columns],
-                "held_out_error": [found.errors[c] for c in columns],
+                "families": [comparison.winners[c] for c in columns],
+                "held_out_error": [comparison.errors[c] for c in columns],
                 "median_relative_error": float(np.median(relative)),
-                **figures(truth[known], answer[known], self.cell[known]),
+                **figures(truth[judged], answer[judged], self.cell[judged]),
             }
         return report
 
@@ -192,25 +191,26 @@ class HeldOut:
         covered: dict[float, NDArray[np.bool_]],
         column: int,
         use: NDArray[np.bool_],
-    ) -> Figures:
+    ) -> QualityFigures:
         if target.kind == "probability":
             return probability_figures(truth[use, column], predicted[use, column])
-        held = {level: inside[use] for level, inside in covered.items()}
-        return figures(truth[use, column], predicted[use, column], self.cell[use], held)
+        covered_runs = {coverage: inside[use] for coverage, inside in covered.items()}
+        return figures(truth[use, column], predicted[use, column], self.cell[use], covered_runs)
 
     def _covered(
         self, predicted: FloatArray, residuals: FloatArray
     ) -> dict[float, NDArray[np.bool_]]:
         """Return, for each coverage, `(n, targets)` whether the interval holds the run."""
         rows = self.rows
-        covered = {level: np.zeros(predicted.shape, dtype=bool) for level in COVERAGES}
-        for number in range(self.folds):
-            out = self.fold[rows.configuration] == number
-            spread = self._spread_of(residuals, ~out)
-            for level, inside in covered.items():
-                low, high = spread.interval(rows.features[out], level)
-                held = (residuals[out] >= low) & (residuals[out] <= high)
-                inside[out, : self.metrics] = held
+        covered = {coverage: np.zeros(predicted.shape, dtype=bool) for coverage in COVERAGES}
+        # A run must not help to set its own interval, so each fold has the others' spread.
+        for fold in range(self.folds):
+            held_out = self.fold[rows.configuration] == fold
+            spread = self._spread_of(residuals, ~held_out)
+            for coverage, inside in covered.items():
+                low, high = spread.interval(rows.features[held_out], coverage)
+                holds = (residuals[held_out] >= low) & (residuals[held_out] <= high)
+                inside[held_out, : self.metrics] = holds
         return covered
 
     def _spread_of(self, residuals: FloatArray, use: NDArray[np.bool_]) -> Spread:
@@ -246,7 +246,7 @@ class HeldOut:
     def _extrapolate(
         self,
         report: dict[str, TargetRecord],
-        found: Comparison,
+        comparison: FamilyComparison,
         residuals: FloatArray,
         truth: FloatArray,
         judged: NDArray[np.bool_],
@@ -256,7 +256,7 @@ class HeldOut:
             predicted, low, high = predict_region(
                 region,
                 rows,
-                found.winners,
+                comparison.winners,
                 residuals,
                 coverage=coverage,
                 seed=self.seed,
@@ -280,20 +280,20 @@ class HeldOut:
                     )
 
     def _clipped(self, predicted: FloatArray) -> FloatArray:
-        """Clip what is fitted as it is to its bounds; logarithms need none."""
+        """Clip targets that are fitted without a logarithm to their bounds."""
         plain_targets = np.array([not target.log for target in self.rows.targets])
         clipped = predicted.copy()
         units = in_units(self.rows.targets, np.where(plain_targets, predicted, 0.0))
         clipped[:, plain_targets] = units[:, plain_targets]
         return clipped
 
-    def _advance(self, what: str) -> None:
+    def _advance(self, fitted: str) -> None:
         self.done += 1
-        self.total = max(self.total, self.done)
-        self.on_fit(self.done, self.total, what)
+        self.total = max(self.total, self.done)  # which was a guess, see `_count`
+        self.on_fit(self.done, self.total, fitted)
 
     def _count(self) -> int:
-        """About how many fits there will be: the winners' own are not known beforehand."""
+        """Estimate how many fits there will be: which families win is not known yet."""
         learned = self.rows.learned()
         groups = groups_of(learned)
         width = self.rows.features.shape[1]

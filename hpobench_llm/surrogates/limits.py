@@ -2,7 +2,7 @@
 
 from operator import itemgetter
 
-from hpobench_llm.surrogates.record import DrawsRecord, Figures, Quality
+from hpobench_llm.surrogates.record import DrawsRecord, Quality, QualityFigures
 from hpobench_llm.surrogates.words import at_highest, of_kind, percent, shown, small
 
 _WEAK_R2, _COVERAGE_SLACK, _INNER_COVERAGE = 0.8, 0.05, 0.8
@@ -21,16 +21,17 @@ def limits(quality: Quality) -> list[str]:
         full = at_highest(target)
         if full["r2"] is None or full["r2"] < _WEAK_R2:
             lines.append(f"`{name}`: R² {shown(full['r2'])} at the highest fidelity.")
-        for level, found in full.get("coverage", {}).items():
-            if found is not None and found < float(level) - _COVERAGE_SLACK:
+        for nominal, share in full.get("coverage", {}).items():
+            if share is not None and share < float(nominal) - _COVERAGE_SLACK:
                 lines.append(
-                    f"`{name}`: its {float(level):.0%} intervals hold {found:.1%} of the runs at "
-                    "the highest fidelity."
+                    f"`{name}`: its {float(nominal):.0%} intervals hold {share:.1%} of the runs "
+                    "at the highest fidelity."
                 )
+        # Of inner levels; all regions are judged by R² below.
         inner = [
-            f"{found['axis']} = {found['left_out']} ({percent(found['coverage']['0.9'])})"
-            for found in target["extrapolation"]
-            if found["kind"] == "inner" and (found["coverage"]["0.9"] or 0.0) < _INNER_COVERAGE
+            f"{region['axis']} = {region['left_out']} ({percent(region['coverage']['0.9'])})"
+            for region in target["extrapolation"]
+            if region["kind"] == "inner" and (region["coverage"]["0.9"] or 0.0) < _INNER_COVERAGE
         ]
         if inner:
             lines.append(
@@ -38,13 +39,13 @@ def limits(quality: Quality) -> list[str]:
                 f"90 % intervals hold too few runs there: {', '.join(inner)}."
             )
         regions = [(r2, e) for e in target["extrapolation"] if (r2 := e["r2"]) is not None]
-        r2, worst = min(regions, key=itemgetter(0), default=(1.0, Figures()))
+        r2, worst = min(regions, key=itemgetter(0), default=(1.0, QualityFigures()))
         if r2 < _WEAK_R2:
             lines.append(
                 f"`{name}` where nothing near was measured: without {worst['axis']} = "
                 f"{worst['left_out']} in its table, R² there is {shown(r2)}."
             )
-        best = target.get("best_quarter", Figures())
+        best = target.get("best_quarter", QualityFigures())
         inside = best.get("r2")
         if inside is not None and inside < _WEAK_R2:
             lines.append(

@@ -36,7 +36,7 @@ _MOST_PAIRED = 1000  # rows of one seed among which neighbours are compared
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Noise:
+class SeedNoise:
     """Draws for several targets around their predictions, on the fitted scale.
 
     `regions` is None in surrogates of format 2: their draws have the whole predictive spread.
@@ -61,10 +61,11 @@ class Noise:
         """
         targets = len(self.seed_share)
         salt = b"%d:" % seed
-        names = numbers.astype("<f8")
+        names = numbers.astype("<f8")  # the same bytes, and so the same draw, on any machine
         own = np.array([_normal(salt + name.tobytes(), targets) for name in names])
         own = own.reshape(len(names), targets)
         waves = np.cos(rowwise(units, self.waves) + self.phases)
+        # Divided by its length, the field has variance 1 at every configuration.
         size = np.sqrt((waves**2).sum(axis=1, keepdims=True))
         parts = np.concatenate((own, waves / np.maximum(size, 1e-12)), axis=1)
         return rowwise(parts, self._mixed(seed))
@@ -73,7 +74,7 @@ class Noise:
         """Return `(targets + WAVES, targets)`: what a seed makes of own numbers and of waves."""
         weights = self._weights.get(seed)
         if weights is None:
-            if len(self._weights) >= _SEEDS_KEPT:
+            if len(self._weights) >= _SEEDS_KEPT:  # a cache: dropping it costs time alone
                 self._weights.clear()
             shape = (WAVES, len(self.seed_share))
             smooth = _normal(b"field:%d" % seed, shape[0] * shape[1]).reshape(shape)
@@ -94,7 +95,7 @@ def fit_noise(
     cell: NDArray[np.intp],
     seeds: NDArray[np.int64],
     units_width: int,
-) -> Noise:
+) -> SeedNoise:
     """Fit the draws to what runs of one cell differ by.
 
     Args:
@@ -110,11 +111,11 @@ def fit_noise(
     regions = fit_regions(predicted, fidelity, drawn)
     scaled = drawn / regions.deviations(predicted, fidelity)
     scaled = np.clip(scaled, -REACH, REACH)
-    # neighbours are compared in full, where seeds have had most effect
+    # Neighbours are compared in full, where seeds have had most effect.
     full = np.all(fidelity >= 1.0 - 1e-9, axis=1)
     shares = [own_share(units[full], column, seeds[full], cell[full]) for column in scaled[full].T]
-    rng = np.random.default_rng(0)
-    return Noise(
+    rng = np.random.default_rng(0)  # the waves are stored: equal fits give equal bytes
+    return SeedNoise(
         regions=regions,
         seed_share=np.array(shares),
         mixing=_mixing(scaled),
@@ -124,46 +125,50 @@ def fit_noise(
 
 
 def _differences(residuals: FloatArray, cell: NDArray[np.intp]) -> FloatArray:
-    """Return `(n,)` what seeds do: differences from the cell's mean, of a run's own variance.
+    """Return `(n,)` how far each run lies from its cell's mean; NaN where a cell has one run.
 
-    Where no cell has two runs, that is the whole residual.
+    The differences are scaled to the variance of a single run. Where no cell has two runs, they
+    are the residuals themselves.
     """
-    known = np.flatnonzero(np.isfinite(residuals))
-    values, place = residuals[known], np.unique(cell[known], return_inverse=True)[1]
-    count = np.bincount(place)
-    if not len(known) or count.max() < 2:
+    measured = np.flatnonzero(np.isfinite(residuals))
+    values, index = residuals[measured], np.unique(cell[measured], return_inverse=True)[1]
+    count = np.bincount(index)
+    if not len(measured) or count.max() < 2:
         return residuals
     drawn = np.full(len(residuals), np.nan)
-    inner = (values - (np.bincount(place, values) / count)[place])[count[place] > 1]
-    often = count[place][count[place] > 1]
-    drawn[known[count[place] > 1]] = inner * np.sqrt(often / (often - 1))
+    means = np.bincount(index, values) / count
+    repeated = count[index] > 1
+    differences = (values - means[index])[repeated]
+    runs = count[index][repeated]
+    # Differences from the mean of n runs have the share (n - 1) / n of a run's variance.
+    drawn[measured[repeated]] = differences * np.sqrt(runs / (runs - 1))
     return drawn
 
 
 def own_share(
     units: FloatArray, scaled: FloatArray, seeds: NDArray[np.int64], cell: NDArray[np.intp]
 ) -> float:
-    """Return the share of the variance that neighbours at one seed do not have in common.
+    """Return the share of a seed's variance that is a run's own, not its neighbours' too.
 
     The products of two cells' differences at one seed, over their variance, are regressed on the
     field's correlation at their distance; the slope is the common share. 1 where no seed repeats.
     """
-    known = np.flatnonzero(np.isfinite(scaled))
-    if len(known) == len(np.unique(cell[known])):
+    measured = np.flatnonzero(np.isfinite(scaled))
+    if len(measured) == len(np.unique(cell[measured])):
         return 1.0
     rng = np.random.default_rng(0)
     common = possible = 0.0
-    for seed in np.unique(seeds[known]):
-        rows = known[seeds[known] == seed]
+    for seed in np.unique(seeds[measured]):
+        rows = measured[seeds[measured] == seed]
         if len(rows) > _MOST_PAIRED:
             rows = rng.choice(rows, _MOST_PAIRED, replace=False)
         squares = (units[rows] ** 2).sum(axis=1)
         distance = squares[:, None] + squares - 2.0 * units[rows] @ units[rows].T
         alike = np.exp(-np.maximum(distance, 0.0) / (2.0 * LENGTH**2))
-        alike[cell[rows][:, None] == cell[rows]] = 0.0
+        alike[cell[rows][:, None] == cell[rows]] = 0.0  # a run with itself says nothing
         common += float(scaled[rows] @ alike @ scaled[rows])
         possible += float((alike**2).sum())
-    variance = float((scaled[known] ** 2).mean())
+    variance = float((scaled[measured] ** 2).mean())
     if possible * variance <= 0.0:
         return 1.0
     return float(np.clip(1.0 - common / possible / variance, 0.0, 1.0))
@@ -173,14 +178,15 @@ def _mixing(scaled: FloatArray) -> FloatArray:
     """Return a matrix with rows of length 1 whose square is the differences' rank correlation."""
     count = scaled.shape[1]
     correlation = np.eye(count)
-    for one in range(count):
-        for other in range(one):
-            both = np.isfinite(scaled[:, one]) & np.isfinite(scaled[:, other])
-            x, y = scaled[both, one], scaled[both, other]
+    for first in range(count):
+        for second in range(first):
+            both = np.isfinite(scaled[:, first]) & np.isfinite(scaled[:, second])
+            x, y = scaled[both, first], scaled[both, second]
             if both.sum() >= 10 and np.ptp(x) > 0 and np.ptp(y) > 0:
                 rank = float(spearmanr(x, y).statistic)
                 normal = 2.0 * np.sin(rank * np.pi / 6.0)  # of normal numbers with that rank's
-                correlation[one, other] = correlation[other, one] = normal
+                correlation[first, second] = correlation[second, first] = normal
+    # Correlations that are estimated pair by pair need not make a positive definite matrix.
     values, vectors = np.linalg.eigh(correlation)
     root = vectors * np.sqrt(np.maximum(values, 1e-9))
     mixing: FloatArray = root / np.sqrt((root**2).sum(axis=1, keepdims=True))
@@ -189,5 +195,6 @@ def _mixing(scaled: FloatArray) -> FloatArray:
 
 def _normal(message: bytes, count: int) -> FloatArray:
     raw = np.frombuffer(shake_128(message).digest(8 * count), dtype="<u8")
+    # 53 bits, moved by half a step: never 0, where the normal number would be infinite.
     normal: FloatArray = ndtri(((raw >> np.uint64(11)) + 0.5) * 2.0**-53)
     return normal

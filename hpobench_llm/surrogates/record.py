@@ -9,7 +9,7 @@ from typing import Literal, NotRequired, TypedDict
 Number = float | None
 
 
-class Figures(TypedDict, total=False):
+class QualityFigures(TypedDict, total=False):
     """Held-out predictions beside the truth, of one target and one part of the rows."""
 
     # which part
@@ -46,13 +46,13 @@ class TargetRecord(TypedDict):
     family: str
     held_out_error: dict[str, float]  # by family: squared error as a share of the variance
     own_share_of_seeds: float | None  # of a seed's noise that is not common to all metrics
-    all: Figures
-    by_fidelity: list[Figures]
-    extrapolation: list[Figures]
-    best_quarter: NotRequired[Figures]  # of a metric
+    all: QualityFigures
+    by_fidelity: list[QualityFigures]
+    extrapolation: list[QualityFigures]
+    best_quarter: NotRequired[QualityFigures]  # of a metric
 
 
-class CostRecord(Figures):
+class CostRecord(QualityFigures):
     """A cost: its rates' families and errors, in the order of its parts, and its figures."""
 
     families: list[str]
@@ -89,7 +89,7 @@ class Sides(TypedDict):
     surrogate: float
 
 
-class Cell(TypedDict):
+class RankedOptimizer(TypedDict):
     """An optimizer after some trials: means over seeds."""
 
     optimizer: str
@@ -124,7 +124,7 @@ class Ranks(TypedDict):
 
     pairs: int
     told_apart: int
-    cells: list[Cell]
+    cells: list[RankedOptimizer]
     correlation: BothCorrelations
     tau: float | None
     interval: list[float] | None
@@ -162,7 +162,7 @@ class RankingCheck(TypedDict, total=False):
     versions: dict[str, str]
     pairs: int
     told_apart: int
-    cells: list[Cell]
+    cells: list[RankedOptimizer]
     correlation: BothCorrelations
     tau: float | None
     interval: list[float] | None

@@ -32,13 +32,15 @@ class Regions:
 
     def deviations(self, predicted: FloatArray, fidelity: FloatArray) -> FloatArray:
         """Return `(n, targets)` at predictions `(n, targets)` and fidelities `(n or 1, axes)`."""
-        at = _grid(self.levels, fidelity)
+        cell_shares = _grid(self.levels, fidelity)
         logs = np.empty_like(predicted)
         for start in range(0, len(predicted), _BLOCK):
             rows = slice(start, start + _BLOCK)
-            near = hats(self.knots, predicted[rows])[..., None]
-            here = near * (at if len(at) == 1 else at[rows])[:, None, None, :] * self.logs
-            logs[rows] = here.reshape(*near.shape[:2], -1).sum(axis=-1)
+            knot_shares = hats(self.knots, predicted[rows])[..., None]
+            # At one fidelity for all rows, the shares are broadcast.
+            here = cell_shares if len(cell_shares) == 1 else cell_shares[rows]
+            terms = knot_shares * here[:, None, None, :] * self.logs
+            logs[rows] = terms.reshape(*knot_shares.shape[:2], -1).sum(axis=-1)
         deviations: FloatArray = np.exp(logs)
         return deviations
 
@@ -66,29 +68,30 @@ class Regions:
 
 
 def fit_regions(predicted: FloatArray, fidelity: FloatArray, drawn: FloatArray) -> Regions:
-    """Fit to what seeds did, `drawn (n, targets)`, NaN where it is not known.
+    """Fit to the seeds' differences `drawn (n, targets)`, NaN where there is none.
 
     Few rows give few knots, and deviations that do not differ between fidelities.
     """
-    known = np.isfinite(drawn)
-    rows = int(known.sum(axis=0).max(initial=0))
-    levels = tuple(_levels(column[known.any(axis=1)]) for column in fidelity.T)
+    measured = np.isfinite(drawn)
+    rows = int(measured.sum(axis=0).max(initial=0))
+    levels = tuple(_levels(column[measured.any(axis=1)]) for column in fidelity.T)
     while (cells := int(np.prod([len(axis) for axis in levels]))) * ROWS_A_WEIGHT > rows:
         if cells == 1:
             break
+        # The axis with most levels gives up every second one, until rows do for each cell.
         longest = max(range(len(levels)), key=lambda axis: len(levels[axis]))
         levels = tuple(_thinned(a) if i == longest else a for i, a in enumerate(levels))
     count = int(np.clip(rows // (ROWS_A_WEIGHT * cells), 1, MOST_KNOTS))
-    at = _grid(levels, fidelity)
+    cell_shares = _grid(levels, fidelity)
     targets = drawn.shape[1]
     knots, logs = np.zeros((targets, count)), np.full((targets, count, cells), -np.inf)
     for column in range(targets):
-        use = known[:, column]
+        use = measured[:, column]
         if use.any():
-            where = predicted[use, column]
-            knots[column] = np.quantile(where, (np.arange(count) + 0.5) / count)
-            near = hats(knots[[column]], where[:, None])[:, 0]
-            logs[column] = _fit(near, at[use], drawn[use, column])
+            predictions = predicted[use, column]
+            knots[column] = np.quantile(predictions, (np.arange(count) + 0.5) / count)
+            knot_shares = hats(knots[[column]], predictions[:, None])[:, 0]
+            logs[column] = _fit(knot_shares, cell_shares[use], drawn[use, column])
     return Regions(knots, levels, np.maximum(logs, _LEAST_LOG))
 
 
@@ -108,12 +111,12 @@ def _thinned(levels: FloatArray) -> FloatArray:
 
 
 def _grid(levels: Sequence[FloatArray], fidelity: FloatArray) -> FloatArray:
-    """Return `(n, levels x levels x ...)` how near each fidelity `(n, axes)` is to each cell."""
+    """Return `(n, levels x levels x ...)` the shares of the cells at each fidelity `(n, axes)`."""
     product = np.ones((len(fidelity), 1))
     for axis, column in zip(levels, fidelity.T, strict=True):
-        near = hats(axis[None], column[:, None])[:, 0]
+        level_shares = hats(axis[None], column[:, None])[:, 0]
         size = product.shape[1] * len(axis)
-        product = (product[:, :, None] * near[:, None, :]).reshape(len(fidelity), size)
+        product = (product[:, :, None] * level_shares[:, None, :]).reshape(len(fidelity), size)
     return product
 
 
@@ -125,44 +128,48 @@ def hats(knots: FloatArray, values: FloatArray) -> FloatArray:
         values: `(n, targets)`.
     """
     shares = np.zeros((*values.shape, knots.shape[1]))
-    if knots.shape[1] == 1:
+    if knots.shape[1] == 1:  # nothing to interpolate between
         return shares + 1.0
     above = (knots < values[..., None]).sum(axis=-1)
     above = np.minimum(np.maximum(above, 1), knots.shape[1] - 1)
     row, target = np.arange(len(values))[:, None], np.arange(len(knots))
     low, high = knots[target, above - 1], knots[target, above]
-    part = (values - low) / np.where(high > low, high - low, 1.0)
-    part = np.minimum(np.maximum(part, 0.0), 1.0)
-    shares[row, target, above - 1] = 1.0 - part
-    shares[row, target, above] = part
+    share = (values - low) / np.where(high > low, high - low, 1.0)  # knots may coincide
+    share = np.minimum(np.maximum(share, 0.0), 1.0)
+    shares[row, target, above - 1] = 1.0 - share
+    shares[row, target, above] = share
     return shares
 
 
-def _fit(near: FloatArray, at: FloatArray, drawn: FloatArray) -> FloatArray:
+def _fit(knot_shares: FloatArray, cell_shares: FloatArray, drawn: FloatArray) -> FloatArray:
     """Return `(knots, cells)` logarithms of standard deviations.
 
-    The logarithm of a gamma distribution's mean, fitted to the squares (its likelihood is convex):
-    the sizes' own logarithms would say little of the large ones, which make up the variance.
+    The squares are fitted by the mean of a gamma distribution, in logarithms: its likelihood is
+    convex. A fit to the logarithms of the sizes would say little of the large ones, which make up
+    the variance.
     """
     squares = drawn**2
     middle = float(squares.mean())
     if middle <= 0.0:
-        return np.full((near.shape[1], at.shape[1]), _LEAST_LOG)
+        return np.full((knot_shares.shape[1], cell_shares.shape[1]), _LEAST_LOG)
     squares = np.maximum(squares / middle, _SMALLEST**2)
-    knots, cells = near.shape[1], at.shape[1]
-    design = (near[:, :, None] * at[:, None, :]).reshape(len(near), knots * cells)
+    knots, cells = knot_shares.shape[1], cell_shares.shape[1]
+    design = (knot_shares[:, :, None] * cell_shares[:, None, :]).reshape(
+        len(knot_shares), knots * cells
+    )
     rough = np.kron(np.diff(np.eye(knots), axis=0), np.eye(cells))
     penalty = _SHRINKAGE * np.eye(knots * cells) + _ROUGHNESS * rough.T @ rough
 
     def loss(weights: FloatArray) -> tuple[float, FloatArray]:
         logs = design @ weights
-        ratio = squares * np.exp(-np.maximum(logs, -50.0))
+        ratio = squares * np.exp(-np.maximum(logs, -50.0))  # a step of the search may go far
         pull = penalty @ weights
         value = (logs + ratio).sum() + 0.5 * weights @ pull
         return float(value), design.T @ (1.0 - ratio) + pull
 
     start = np.zeros(design.shape[1])
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 200})
-    fitted: FloatArray = found.x.reshape(knots, cells)
-    halved: FloatArray = (fitted + np.log(middle)) / 2.0
-    return halved
+    solution = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 200})
+    fitted: FloatArray = solution.x.reshape(knots, cells)
+    # Half the logarithm of a variance is the logarithm of the deviation.
+    deviations: FloatArray = (fitted + np.log(middle)) / 2.0
+    return deviations

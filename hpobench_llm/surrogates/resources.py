@@ -24,7 +24,7 @@ _SWEEPS = 30
 
 
 class ShapeRecord(TypedDict):
-    """A `Shape` as plain JSON."""
+    """A `ResourceShape` as plain JSON."""
 
     name: str
     levels: list[list[float]]
@@ -32,7 +32,7 @@ class ShapeRecord(TypedDict):
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ResourceShape:
     """How one resource grows along the fidelity axes: for each axis, levels and factors."""
 
     name: str
@@ -47,10 +47,10 @@ class Shape:
         return product
 
     def check(self, fidelities: Sequence[Fidelity]) -> None:
-        """Refuse what a fit does not give.
+        """Refuse a shape that no fit gives.
 
         Raises:
-            ValueError, TypeError: a resource or a growth that cannot be.
+            ValueError, TypeError: an unknown resource, or a factor that falls along an axis.
         """
         if self.name not in (*SECONDS, TOKENS):
             raise ValueError(f"unknown resource {self.name!r}")
@@ -70,19 +70,19 @@ class Shape:
         }
 
     @staticmethod
-    def from_json(raw: ShapeRecord) -> "Shape":
+    def from_json(raw: ShapeRecord) -> "ResourceShape":
         """Rebuild a shape from `to_json`."""
         levels, factors = (
             tuple(tuple(map(float, axis)) for axis in raw[key]) for key in ("levels", "factors")
         )
-        return Shape(str(raw["name"]), levels, factors)
+        return ResourceShape(str(raw["name"]), levels, factors)
 
 
 @dataclass(frozen=True, slots=True)
 class Resources:
     """The shapes, and `(configurations, resources)` log rates, NaN where none was measured."""
 
-    shapes: tuple[Shape, ...]
+    shapes: tuple[ResourceShape, ...]
     rates: FloatArray
 
 
@@ -115,22 +115,26 @@ def _split(
     fidelities: Sequence[Fidelity],
     levels: FloatArray,
     configuration: NDArray[np.intp],
-) -> tuple[Shape, FloatArray]:
+) -> tuple[ResourceShape, FloatArray]:
     """Fit `log amount = rate + sum over axes of a step function`, by turns, in least squares."""
+    # A product of rate and factors is a sum of logarithms; of 0 there is none.
     use = np.isfinite(amount) & (amount > 0)
-    log, who = np.log(amount[use]), configuration[use]
-    places = [
+    log, configurations = np.log(amount[use]), configuration[use]
+    positions = [
         np.searchsorted(axis.values, levels[use, number]) for number, axis in enumerate(fidelities)
     ]
     factors = [np.zeros(len(axis.values)) for axis in fidelities]
     count = int(configuration.max()) + 1
-    rate = _mean(log, who, count)
+    rate = _mean(log, configurations, count)
+    # Without an axis the first mean is the fit already.
     for _ in range(_SWEEPS if fidelities else 0):
-        for number, place in enumerate(places):
-            rest = log - rate[who] - _total(factors, places, len(log)) + factors[number][place]
-            factors[number] = _rising(rest, place, len(factors[number]))
-        rate = _mean(log - _total(factors, places, len(log)), who, count)
-    shape = Shape(
+        for number, position in enumerate(positions):
+            residual = log - rate[configurations] - _total(factors, positions, len(log))
+            unexplained = residual + factors[number][position]  # what this axis has to explain
+            factors[number] = _rising(unexplained, position, len(factors[number]))
+        rate = _mean(log - _total(factors, positions, len(log)), configurations, count)
+    # The factor in full becomes 1, and what it was goes into the rate.
+    shape = ResourceShape(
         name,
         tuple(tuple(map(float, axis.values)) for axis in fidelities),
         tuple(
@@ -140,22 +144,22 @@ def _split(
     return shape, rate + sum(float(factor[-1]) for factor in factors)
 
 
-def _total(factors: list[FloatArray], places: list[NDArray[np.intp]], rows: int) -> FloatArray:
-    return sum((f[p] for f, p in zip(factors, places, strict=True)), np.zeros(rows))
+def _total(factors: list[FloatArray], positions: list[NDArray[np.intp]], rows: int) -> FloatArray:
+    return sum((f[p] for f, p in zip(factors, positions, strict=True)), np.zeros(rows))
 
 
-def _mean(values: FloatArray, who: NDArray[np.intp], count: int) -> FloatArray:
-    number = np.bincount(who, minlength=count)
-    total = np.bincount(who, values, count)
+def _mean(values: FloatArray, groups: NDArray[np.intp], count: int) -> FloatArray:
+    number = np.bincount(groups, minlength=count)
+    total = np.bincount(groups, values, count)
     return np.where(number > 0, total / np.maximum(number, 1), np.nan)
 
 
-def _rising(values: FloatArray, place: NDArray[np.intp], count: int) -> FloatArray:
-    """Return the mean at each level, made to rise; a level without a value costs next to none."""
-    number = np.bincount(place, minlength=count)
-    known = np.flatnonzero(number)
-    means = _mean(values, place, count)[known]
-    rising = isotonic_regression(means, weights=number[known]).x
-    factor = np.interp(np.arange(count), known, rising)
-    factor[: known[0]] = -np.inf
+def _rising(values: FloatArray, position: NDArray[np.intp], count: int) -> FloatArray:
+    """Return the mean at each level, made to rise; minus infinity below the first measured."""
+    number = np.bincount(position, minlength=count)
+    measured = np.flatnonzero(number)
+    means = _mean(values, position, count)[measured]
+    rising = isotonic_regression(means, weights=number[measured]).x
+    factor = np.interp(np.arange(count), measured, rising)
+    factor[: measured[0]] = -np.inf
     return factor

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, product
+from math import isnan
 from typing import Literal, TypedDict
 
 import numpy as np
@@ -12,7 +14,7 @@ from hpobench_llm.errors import ConfigurationError
 from hpobench_llm.evaluation import STATUSES
 from hpobench_llm.metrics import Fidelity, Metric, objective_of
 from hpobench_llm.space import Space
-from hpobench_llm.surrogates.encoding import Encoder, FloatArray, encode_fidelities, relaxed
+from hpobench_llm.surrogates.encoding import ConfigEncoder, FloatArray, encode_fidelities, relaxed
 from hpobench_llm.tables.table import Table
 from hpobench_llm.tables.worth import without_signal
 
@@ -76,7 +78,7 @@ class Target:
             "low": -np.inf if raw["low"] is None else float(raw["low"]),
             "high": np.inf if raw["high"] is None else float(raw["high"]),
             "measured_at": tuple(tuple(map(float, level)) for level in raw["measured_at"]),
-            "fixed": {tuple(map(float, at)): float(value) for at, value in raw["fixed"]},
+            "fixed": {tuple(map(float, level)): float(value) for level, value in raw["fixed"]},
         }
         return Target(**fields)  # type: ignore[arg-type]
 
@@ -86,28 +88,28 @@ class Target:
         It may where every corner of the cell of levels around the fidelity was measured: between
         a score of the untrained base and one of the finished run, nothing is known.
         """
-        corners: list[Level] = [()]
+        ends = []
         for axis, value in zip(fidelities, level, strict=True):
             below = max(v for v in axis.values if v <= value)
             above = min(v for v in axis.values if v >= value)
-            corners = [(*c, float(v)) for c in corners for v in {below, above}]
-        return all(corner in self.measured_at for corner in corners)
+            ends.append({float(below), float(above)})  # one end alone at a measured level
+        return all(corner in self.measured_at for corner in product(*ends))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
+class FitRows:
     """A table's rows, ready to be fitted.
 
     `features` is `(n, d)`, those of the configuration first (`width` of them); `levels`
     `(n, axes)`; `configuration` `(n,)` numbers from 0; `values` `(n, targets)` on the fitted
-    scale, NaN where nothing was measured. `metrics` lack those that are `left_out`, for the
-    reason that stands there: too little was measured, or nothing that an order can be read from.
+    scale, NaN where nothing was measured. `metrics` lack those in `left_out`, which says why: too
+    little was measured, or nothing that an order can be read from.
     """
 
     space: Space
     fidelities: tuple[Fidelity, ...]
     metrics: dict[str, Metric]
-    encoder: Encoder
+    encoder: ConfigEncoder
     features: FloatArray
     levels: FloatArray
     configuration: NDArray[np.intp]
@@ -127,7 +129,7 @@ class Rows:
         return in_units(self.targets, fitted)
 
     def judged(self) -> NDArray[np.bool_]:
-        """Return `(n, targets)`: measured, and not a value that every configuration shares."""
+        """Return `(n, targets)` which values are judged: all but those that are shared."""
         judged = np.isfinite(self.values)
         for column, target in enumerate(self.targets):
             for level in target.fixed:
@@ -135,12 +137,13 @@ class Rows:
         return judged
 
     def learned(self) -> NDArray[np.bool_]:
-        """Return `(n, targets)`: what is fitted.
+        """Return `(n, targets)` which values are fitted.
 
         A shared value is fitted only where it is one end of a cell that is interpolated.
         """
         learned = np.isfinite(self.values)
         for column, target in enumerate(self.targets):
+            # The model would bend towards a point that it is never asked for.
             for level in target.fixed:
                 if not _has_neighbour(level, target.measured_at, self.fidelities):
                     learned[np.all(self.levels == level, axis=1), column] = False
@@ -150,7 +153,7 @@ class Rows:
 def check_targets(
     targets: Sequence[Target], metrics: Mapping[str, Metric], fidelities: Sequence[Fidelity]
 ) -> None:
-    """Refuse targets that a fit does not give: metrics first, then statuses, each once.
+    """Refuse targets that no fit gives: metrics come first, then statuses, each once.
 
     Raises:
         ValueError, TypeError: naming the target or the fidelity.
@@ -180,30 +183,26 @@ def check_targets(
             raise ValueError(
                 f"target {target.name}: levels of {len(fidelities)} axes are expected"
             )
-        values = [
-            target.low,
-            target.high,
-            *target.fixed.values(),
-            *(v for le in levels for v in le),
-        ]
-        if not all(type(value) in (int, float) and value == value for value in values):
+        values = [target.low, target.high, *target.fixed.values(), *chain.from_iterable(levels)]
+        if not all(type(value) in (int, float) and not isnan(value) for value in values):
             raise TypeError(f"target {target.name}: numbers are expected, got {values}")
 
 
-def rows_of(table: Table, *, least: int = 1) -> Rows:
+def rows_of(table: Table, *, least: int = 1) -> FitRows:
     """Return the rows of a table as features and targets.
 
     Args:
         table: the table.
-        least: for so many configurations a metric must be measured, or it is left out.
+        least: a metric that was measured for fewer configurations is left out.
 
     Raises:
-        ConfigurationError: the objective was not measured for so many, a value is too large, or
-            the rows do not fit into memory.
+        ConfigurationError: the objective was measured for fewer, a value is too large, or the
+            rows do not fit into memory.
     """
     metadata, frame = table.metadata, table.frame
     space = relaxed(metadata.space)
-    encoder = Encoder(space)
+    encoder = ConfigEncoder(space)
+    # Refused before the features are built, not when memory runs out half way.
     size = 8 * len(frame) * (encoder.width + len(metadata.fidelities))
     if size > MOST_BYTES:
         raise ConfigurationError(
@@ -223,9 +222,9 @@ def rows_of(table: Table, *, least: int = 1) -> Rows:
     targets, columns = [], []
     for metric in metrics.values():
         measured = frame[metric.name].to_numpy(dtype=np.float64)
-        made = _metric_target(metric, measured, statuses)
-        targets.append(_placed(made, measured, levels))
-        columns.append(np.log(measured) if made.log else measured)
+        target = _metric_target(metric, measured, statuses)
+        targets.append(_placed(target, measured, levels))
+        columns.append(np.log(measured) if target.log else measured)
         if np.abs(columns[-1][np.isfinite(measured)]).max() > LARGEST:
             raise ConfigurationError(
                 f"{metadata.name}: {metric.name}: values of more than {LARGEST:g} cannot be "
@@ -234,7 +233,7 @@ def rows_of(table: Table, *, least: int = 1) -> Rows:
     for status in STATUSES[1:]:
         happened = (statuses == status).astype(np.float64)
         if happened.any():
-            made = Target(
+            target = Target(
                 name=PROBABILITY + status,
                 kind="probability",
                 log=False,
@@ -244,10 +243,10 @@ def rows_of(table: Table, *, least: int = 1) -> Rows:
                 fixed={},
                 when_failed=True,
             )
-            targets.append(_placed(made, happened, levels))
+            targets.append(_placed(target, happened, levels))
             columns.append(happened)
     values = np.column_stack(columns)
-    return Rows(
+    return FitRows(
         space=space,
         fidelities=metadata.fidelities,
         metrics=metrics,
@@ -277,7 +276,7 @@ def _left_out(table: Table, least: int) -> dict[str, str]:
     objective = objective_of(metrics).name
     if objective in left_out and not left_out[objective].startswith("no signal"):
         raise ConfigurationError(f"{table.metadata.name}: {objective}: {left_out[objective]}")
-    left_out.pop(objective, None)  # it is what a surrogate is for
+    left_out.pop(objective, None)  # fitted even without signal: it is what a surrogate is for
     return left_out
 
 
@@ -309,14 +308,16 @@ def _metric_target(metric: Metric, measured: FloatArray, statuses: NDArray[np.ob
 def _placed(target: Target, measured: FloatArray, levels: FloatArray) -> Target:
     """Add the levels at which the target was measured, and those at which it never differs."""
     finite = np.isfinite(measured)
-    found: list[Level] = [tuple(map(float, level)) for level in np.unique(levels, axis=0)]
+    distinct: list[Level] = [tuple(map(float, level)) for level in np.unique(levels, axis=0)]
     measured_at, fixed = [], {}
-    for level in found:
-        here = measured[finite & np.all(levels == level, axis=1)]
-        if len(here):
+    for level in distinct:
+        at_level = measured[finite & np.all(levels == level, axis=1)]
+        if len(at_level):
             measured_at.append(level)
-            if len(found) > 1 and len(here) > 1 and np.ptp(here) <= _SAME * abs(here.mean()):
-                fixed[level] = float(here.mean())
+            shared = len(at_level) > 1 and np.ptp(at_level) <= _SAME * abs(at_level.mean())
+            # At the only level, equal values are the table's result and not a shared start.
+            if shared and len(distinct) > 1:
+                fixed[level] = float(at_level.mean())
     return replace(target, measured_at=tuple(measured_at), fixed=fixed)
 
 
@@ -324,10 +325,10 @@ def _has_neighbour(
     level: Level, measured_at: tuple[Level, ...], fidelities: Sequence[Fidelity]
 ) -> bool:
     for number, axis in enumerate(fidelities):
-        place = axis.values.index(level[number])
-        for near in axis.values[max(0, place - 1) : place + 2]:
-            if near != level[number]:
-                other = (*level[:number], float(near), *level[number + 1 :])
-                if other in measured_at:
+        position = axis.values.index(level[number])
+        for value in axis.values[max(0, position - 1) : position + 2]:
+            if value != level[number]:
+                neighbour = (*level[:number], float(value), *level[number + 1 :])
+                if neighbour in measured_at:
                     return True
     return False

@@ -1,10 +1,10 @@
 """How far runs lie from predictions: a width for each place, and one shape for all.
 
 Width: a polynomial of the features for the logarithm of the held-out residuals' size, so that it
-differs from place to place. Shape: the quantiles of the residuals in units of that width (as it
-would be said of a configuration that it has not seen), widened for the finite number of
-configurations (split conformal prediction; Papadopoulos et al., 2002; Lei et al., 2018). Residuals
-come from cross-validation, so they hold the model's error and the seeds' noise together.
+differs from place to place. Shape: the quantiles of the residuals in units of that width (fitted
+to other configurations, as it is for a new one), widened for the finite number of configurations
+(split conformal prediction; Papadopoulos et al., 2002; Lei et al., 2018). Residuals come from
+cross-validation, so they hold the model's error and the seeds' noise together.
 """
 
 from dataclasses import dataclass
@@ -62,11 +62,11 @@ class Spread:
 
 def at_normal(quantiles: FloatArray, normal: FloatArray) -> FloatArray:
     """Return the quantiles `(targets, grid)` at normal numbers `(n, targets)`."""
-    place = (np.minimum(np.maximum(normal, -REACH), REACH) + REACH) / STEP
-    below = np.minimum(place.astype(np.intp), len(GRID) - 2)
+    position = (np.minimum(np.maximum(normal, -REACH), REACH) + REACH) / STEP
+    below = np.minimum(position.astype(np.intp), len(GRID) - 2)
     column = np.arange(len(quantiles))
     low, high = quantiles[column, below], quantiles[column, below + 1]
-    shape: FloatArray = low + (high - low) * (place - below)
+    shape: FloatArray = low + (high - low) * (position - below)
     return shape
 
 
@@ -86,14 +86,14 @@ def fit_spread(
     ranges = np.zeros((2, residuals.shape[1]))
     scaled = np.full(residuals.shape, np.nan)
     for column, residual in enumerate(residuals.T):
-        known = np.flatnonzero(np.isfinite(residual))
-        if not len(known):  # every run has the same value: nothing is uncertain
+        measured = np.flatnonzero(np.isfinite(residual))
+        if not len(measured):  # every run has the same value: nothing is uncertain
             continue
-        polynomial, *ranges[:, column] = _fit_width(features[known], residual[known], degree)
+        polynomial, *ranges[:, column] = _fit_width(features[measured], residual[measured], degree)
         # The monomials of a lower degree come first: those with the constant as a factor.
         weights[: len(polynomial.weights), column] = polynomial.weights[:, 0]
-        scaled[known, column] = _scaled(
-            features[known], residual[known], configuration[known], degree
+        scaled[measured, column] = _scaled(
+            features[measured], residual[measured], configuration[measured], degree
         )
     shapes = [_conformal_quantiles(column, configuration) for column in scaled.T]
     return Spread(Polynomial(weights, degree), ranges, np.array(shapes))
@@ -107,20 +107,24 @@ def log_sizes(residuals: FloatArray) -> FloatArray:
     return logs
 
 
-def folds_for_scale(who: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return `(n,)` folds of rows by configuration; one fold alone if there is one only."""
-    place = np.unique(who, return_inverse=True)[1]
-    folds: NDArray[np.intp] = np.random.default_rng(0).permutation(place.max() + 1)[place] % _FOLDS
+def folds_for_scale(configuration: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return `(n,)` the fold of each row; all rows of a configuration share one."""
+    number = np.unique(configuration, return_inverse=True)[1]
+    folds: NDArray[np.intp] = (
+        np.random.default_rng(0).permutation(number.max() + 1)[number] % _FOLDS
+    )
     return folds
 
 
 def _fit_width(
     features: FloatArray, residuals: FloatArray, degree: int
 ) -> tuple[Polynomial, float, float]:
-    """Return a polynomial for the logarithm of the residuals' size, and the range it may say."""
+    """Return a polynomial for the logarithm of the residuals' size, and its usual range."""
+    # Few residuals give one width for all rows.
     enough = len(residuals) >= 10 * (1 + features.shape[1])
     target = log_sizes(residuals)[:, None]
     polynomial = fit_polynomial(features, target, degree if enough else 0, penalty=1.0)
+    # A polynomial runs off away from its points, so its answers are bounded to the middle 98 %.
     low, high = np.quantile(polynomial.predict(features)[:, 0], [0.01, 0.99])
     return polynomial, float(low), float(high)
 
@@ -135,28 +139,30 @@ def _scaled(
     fold = folds_for_scale(configuration)
     scaled = np.empty(len(residuals))
     for number in np.unique(fold):
-        out = fold == number
-        others = np.full(len(out), True) if out.all() else ~out
+        held_out = fold == number
+        # With one fold alone there are no others: their own width then has to do.
+        others = np.full(len(held_out), True) if held_out.all() else ~held_out
         polynomial, low, high = _fit_width(features[others], residuals[others], degree)
-        logs = np.clip(polynomial.predict(features[out])[:, 0], low, high)
-        scaled[out] = residuals[out] / np.exp(logs)
+        logs = np.clip(polynomial.predict(features[held_out])[:, 0], low, high)
+        scaled[held_out] = residuals[held_out] / np.exp(logs)
     return scaled
 
 
 def _conformal_quantiles(scaled: FloatArray, configuration: NDArray[np.intp]) -> FloatArray:
     """Return the conformal quantiles at `GRID`.
 
-    With `n` configurations, the quantile of level p lies at the level p (1 + 1/n) of what was
-    seen, counted from the nearer end: the rank that a new configuration's residual exceeds with
-    at most the nominal probability.
+    With `n` configurations, the quantile of a level p above one half is the residuals' quantile of
+    level p (1 + 1/n), and one below is its mirror image: a new configuration's residual lies
+    beyond it with at most the nominal probability.
     """
-    known = np.isfinite(scaled)
-    if not known.any():
+    measured = np.isfinite(scaled)
+    if not measured.any():
         return np.zeros(len(GRID))
-    number = len(np.unique(configuration[known]))
+    count = len(np.unique(configuration[measured]))
     level = ndtr(np.abs(GRID))
-    upper = np.minimum(level * (1.0 + 1.0 / number), 1.0)
+    upper = np.minimum(level * (1.0 + 1.0 / count), 1.0)
     levels = np.where(GRID < 0, 1.0 - upper, upper)
-    levels[len(GRID) // 2] = 0.5
-    quantiles: FloatArray = np.maximum.accumulate(np.quantile(scaled[known], levels))
+    levels[len(GRID) // 2] = 0.5  # the median is no end, and is not moved
+    # Interpolated quantiles may fall by a rounding error, and would cross.
+    quantiles: FloatArray = np.maximum.accumulate(np.quantile(scaled[measured], levels))
     return quantiles

@@ -9,9 +9,9 @@ from scipy.special import ndtr
 
 from hpobench_llm.evaluation import STATUSES
 from hpobench_llm.surrogates.artefact import Surrogate
-from hpobench_llm.surrogates.compare import Fitted
+from hpobench_llm.surrogates.compare import FittedModel
 from hpobench_llm.surrogates.encoding import (
-    Encoder,
+    ConfigEncoder,
     FloatArray,
     check_fidelity,
     columns_of,
@@ -29,7 +29,7 @@ _ROWS_AT_ONCE = 256  # the intermediate arrays of a chunk stay in the cache
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class SurrogateAnswers:
     """What the surrogate says of `n` configurations at one fidelity, in own units.
 
     `values` is `(n, metrics)`, NaN where a metric is not answered; `status` `(n,)` indices into
@@ -43,7 +43,7 @@ class Answers:
 
 
 @dataclass(frozen=True, slots=True)
-class _At:
+class _FidelityTerms:
     """What depends on the fidelity alone."""
 
     features: FloatArray
@@ -56,15 +56,16 @@ class _At:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """Models of some columns: `network` answers the first of them at once, `others` the rest.
+    """Models of some columns: `network` answers `columns` in one product, `others` the rest.
 
-    Each sees the first so many features: a cost's rate those of the configuration alone.
+    A model sees as many of the features, from the first on, as it was fitted to: a cost's rate
+    sees those of the configuration alone.
     """
 
     columns: Columns
     network: Network | None
-    seen: int
-    others: tuple[tuple[Columns, int, Fitted], ...]
+    network_inputs: int
+    others: tuple[tuple[Columns, int, FittedModel], ...]
     complete: bool
 
     def predict(self, features: FloatArray, width: int) -> FloatArray:
@@ -73,38 +74,38 @@ class _Plan:
         if not self.complete:
             answer.fill(np.nan)
         if self.network is not None:
-            answer[:, self.columns] = self.network.predict(features[:, : self.seen])
+            answer[:, self.columns] = self.network.predict(features[:, : self.network_inputs])
         for columns, inputs, part in self.others:
             answer[:, columns] = part.predict(features[:, :inputs])
         return answer
 
 
-def _planned(models: Iterable[tuple[Fitted, int]], width: int) -> _Plan:
+def _planned(models: Iterable[tuple[FittedModel, int]], width: int) -> _Plan:
     """Join the networks among the models; `width` is how many columns there are in all.
 
     With each model comes how many features it sees: those of the configuration come first.
     """
     joinable, others = [], []
     columns: list[int] = []
-    seen = 0
+    network_inputs = 0
     for part, inputs in models:
         if isinstance(part.model, Network):
             joinable.append((part.model, part.kept, part.offset, part.scale))
             columns += part.columns
-            seen = max(seen, inputs)
+            network_inputs = max(network_inputs, inputs)
         else:
             others.append((columns_of(part.columns), inputs, part))
     network = joined(joinable) if joinable else None
-    known = len(columns) + sum(len(part.columns) for _, _, part in others)
-    return _Plan(columns_of(columns), network, seen, tuple(others), known == width)
+    answered = len(columns) + sum(len(part.columns) for _, _, part in others)
+    return _Plan(columns_of(columns), network, network_inputs, tuple(others), answered == width)
 
 
-class Surface:
+class SurrogateSurface:
     """Evaluates one surrogate; equal arguments give equal answers, alone or among others."""
 
     def __init__(self, surrogate: Surrogate) -> None:
         self.surrogate = surrogate
-        self.encoder = Encoder(surrogate.space)
+        self.encoder = ConfigEncoder(surrogate.space)
         self._targets = surrogate.targets
         kinds = [target.kind for target in self._targets]
         self.metrics = kinds.count("metric")
@@ -119,12 +120,13 @@ class Surface:
         statuses = [t.name.removeprefix(PROBABILITY) for t in self._targets[self.metrics :]]
         codes = {str(status): code for code, status in enumerate(STATUSES)}
         self._codes = np.array([codes[status] for status in statuses], dtype=np.intp)
+        # The first metric's draw decides on the status too, see `_status`.
         first = surrogate.metrics[self.names[0]]
         self._towards_worse = 1.0 if first.direction == "minimize" else -1.0
         names = [shape.name for shape in surrogate.shapes]
         self._seconds = [c for c, name in enumerate(names) if name in SECONDS]
         self._tokens = [c for c, name in enumerate(names) if name == TOKENS]
-        self._levels: dict[Level, _At] = {}
+        self._levels: dict[Level, _FidelityTerms] = {}
         # Behind the targets come the logarithms of the resources' rates.
         self._width = len(self._targets) + len(surrogate.shapes)
         inputs, axes = self.encoder.width, len(surrogate.fidelities)
@@ -138,7 +140,7 @@ class Surface:
 
     def answered(self, level: Level) -> NDArray[np.bool_]:
         """Return `(metrics,)` which metrics are answered at a fidelity."""
-        return self._at(level).answered[: self.metrics]
+        return self._terms(level).answered[: self.metrics]
 
     def ask(
         self,
@@ -146,7 +148,7 @@ class Surface:
         level: Level,
         seed: int | None,
         wanted: Collection[int] | None = None,
-    ) -> Answers:
+    ) -> SurrogateAnswers:
         """Answer `(n, d)` checked numbers of configurations at one checked fidelity.
 
         Args:
@@ -157,9 +159,10 @@ class Surface:
         """
         if len(numbers) <= _ROWS_AT_ONCE:
             return self._ask(numbers, level, seed, wanted)
+        # Every row is a product of its own, so that chunks do not change an answer.
         starts = range(0, len(numbers), _ROWS_AT_ONCE)
         parts = [self._ask(numbers[s : s + _ROWS_AT_ONCE], level, seed, wanted) for s in starts]
-        return Answers(
+        return SurrogateAnswers(
             np.concatenate([part.values for part in parts]),
             np.concatenate([part.status for part in parts]),
             np.concatenate([part.seconds for part in parts]),
@@ -172,62 +175,64 @@ class Surface:
         level: Level,
         seed: int | None,
         wanted: Collection[int] | None,
-    ) -> Answers:
-        at = self._at(level)
+    ) -> SurrogateAnswers:
+        terms = self._terms(level)
         units = self.encoder.features(numbers)
-        predicted = self._predict(units, at, wanted)
+        predicted = self._predict(units, terms, wanted)
         fitted, rates = predicted[:, : len(self._targets)], predicted[:, len(self._targets) :]
         normals = None
         if seed is not None:
             normals = self.surrogate.noise.normals(numbers, units, seed)
-            fitted[:, : self.metrics] += self._drawn(fitted[:, : self.metrics], units, at, normals)
-        values = self._in_units(fitted, at)
+            fitted[:, : self.metrics] += self._drawn(
+                fitted[:, : self.metrics], units, terms, normals
+            )
+        values = self._in_units(fitted, terms)
         status = self._status(values[:, self.metrics :], normals)
         values = values[:, : self.metrics]
-        if len(self._only_ok):
+        if len(self._only_ok):  # no failed run of the table has a value of these
             values[np.ix_(status != 0, self._only_ok)] = np.nan
-        seconds, tokens = self._costs(rates, at)
-        return Answers(values, status, seconds, tokens)
+        seconds, tokens = self._costs(rates, terms)
+        return SurrogateAnswers(values, status, seconds, tokens)
 
     def _drawn(
-        self, expected: FloatArray, units: FloatArray, at: _At, normals: FloatArray
+        self, expected: FloatArray, units: FloatArray, terms: _FidelityTerms, normals: FloatArray
     ) -> FloatArray:
         """Return how far the runs `(n, metrics)` of a seed lie from the expected ones."""
         regions = self.surrogate.noise.regions
         if regions is None:
-            return self.surrogate.spread.residuals(self._features(units, at), normals)
+            return self.surrogate.spread.residuals(self._features(units, terms), normals)
         drawn = np.minimum(np.maximum(normals, -REACH), REACH)
-        return drawn * regions.deviations(expected, at.features)
+        return drawn * regions.deviations(expected, terms.features)
 
     def interval(
         self, numbers: FloatArray, level: Level, coverage: float
     ) -> tuple[FloatArray, FloatArray]:
         """Return the ends `(n, metrics)` between which a run lies with that probability."""
-        at = self._at(level)
+        terms = self._terms(level)
         units = self.encoder.features(numbers)
-        expected = self._predict(units, at, None)[:, : len(self._targets)]
+        expected = self._predict(units, terms, None)[:, : len(self._targets)]
         ends = []
-        for residuals in self.surrogate.spread.interval(self._features(units, at), coverage):
+        for residuals in self.surrogate.spread.interval(self._features(units, terms), coverage):
             end = expected.copy()
             end[:, : self.metrics] += residuals
-            ends.append(self._in_units(end, at)[:, : self.metrics])
+            ends.append(self._in_units(end, terms)[:, : self.metrics])
         return ends[0], ends[1]
 
-    def _at(self, level: Level) -> _At:
-        at = self._levels.get(level)
-        if at is None:
-            if len(self._levels) >= _LEVELS_KEPT:
+    def _terms(self, level: Level) -> _FidelityTerms:
+        terms = self._levels.get(level)
+        if terms is None:
+            if len(self._levels) >= _LEVELS_KEPT:  # a cache: dropping it costs time alone
                 self._levels.clear()
-            at = self._levels[level] = self._made(level)
-        return at
+            terms = self._levels[level] = self._computed_terms(level)
+        return terms
 
-    def _made(self, level: Level) -> _At:
+    def _computed_terms(self, level: Level) -> _FidelityTerms:
         surrogate = self.surrogate
         check_fidelity(surrogate.fidelities, level, surrogate.name)
         exact = tuple(float(value) for value in level)
         fixed = [c for c, target in enumerate(self._targets) if exact in target.fixed]
         answered = np.array([t.answers(exact, surrogate.fidelities) for t in self._targets])
-        return _At(
+        return _FidelityTerms(
             features=encode_fidelities(surrogate.fidelities, np.array([exact], dtype=np.float64)),
             answered=answered,
             unanswered=np.flatnonzero(~answered),
@@ -236,16 +241,18 @@ class Surface:
             growth=np.array([shape.at(exact) for shape in surrogate.shapes]),
         )
 
-    def _features(self, units: FloatArray, at: _At) -> FloatArray:
-        if not at.features.shape[1]:
+    def _features(self, units: FloatArray, terms: _FidelityTerms) -> FloatArray:
+        if not terms.features.shape[1]:
             return units
-        rows = np.empty((len(units), units.shape[1] + at.features.shape[1]))
+        rows = np.empty((len(units), units.shape[1] + terms.features.shape[1]))
         rows[:, : units.shape[1]] = units
-        rows[:, units.shape[1] :] = at.features
+        rows[:, units.shape[1] :] = terms.features
         return rows
 
-    def _predict(self, units: FloatArray, at: _At, wanted: Collection[int] | None) -> FloatArray:
-        return self._plan(wanted).predict(self._features(units, at), self._width)
+    def _predict(
+        self, units: FloatArray, terms: _FidelityTerms, wanted: Collection[int] | None
+    ) -> FloatArray:
+        return self._plan(wanted).predict(self._features(units, terms), self._width)
 
     def _plan(self, wanted: Collection[int] | None) -> _Plan:
         """Leave out models that hold no wanted metric; the joined network stays as it is.
@@ -263,15 +270,16 @@ class Surface:
             self._plans[key] = plan
         return plan
 
-    def _in_units(self, fitted: FloatArray, at: _At) -> FloatArray:
+    def _in_units(self, fitted: FloatArray, terms: _FidelityTerms) -> FloatArray:
         if self._log is not None:
             fitted[:, self._log] = np.exp(fitted[:, self._log])
+        # In place, as every query comes by here.
         np.maximum(fitted, self._low, out=fitted)
         np.minimum(fitted, self._high, out=fitted)
-        if len(at.fixed):
-            fitted[:, at.fixed] = at.fixed_values
-        if len(at.unanswered):
-            fitted[:, at.unanswered] = np.nan
+        if len(terms.fixed):
+            fitted[:, terms.fixed] = terms.fixed_values
+        if len(terms.unanswered):
+            fitted[:, terms.unanswered] = np.nan
         return fitted
 
     def _status(self, probabilities: FloatArray, normals: FloatArray | None) -> NDArray[np.intp]:
@@ -292,18 +300,19 @@ class Surface:
             failed = chances.sum(axis=1) > 0.5
             status[failed] = self._codes[chances.argmax(axis=1)[failed]]
             return status
-        place = ndtr(-self._towards_worse * normals[:, 0])  # 0 is the bad end
+        quantile = ndtr(-self._towards_worse * normals[:, 0])  # of the first metric, 0 the worst
         upper = np.cumsum(chances, axis=1)
+        # Backwards, so that the status of the lowest bound above the quantile stays.
         for column in reversed(range(len(self._codes))):
-            status[place < upper[:, column]] = self._codes[column]
+            status[quantile < upper[:, column]] = self._codes[column]
         return status
 
-    def _costs(self, rates: FloatArray, at: _At) -> tuple[FloatArray, FloatArray]:
+    def _costs(self, rates: FloatArray, terms: _FidelityTerms) -> tuple[FloatArray, FloatArray]:
         nothing = np.full(len(rates), np.nan)
         if not self.surrogate.shapes:
             return nothing, nothing
         amounts = np.exp(rates)
-        amounts *= at.growth
+        amounts *= terms.growth
         seconds = _sum(amounts, self._seconds) if self._seconds else nothing
         return seconds, amounts[:, self._tokens[0]] if self._tokens else nothing
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from hpobench_llm.metrics import Fidelity
 from hpobench_llm.surrogates.gate import in_full
-from hpobench_llm.surrogates.record import Figures, Quality, TargetRecord
+from hpobench_llm.surrogates.record import Quality, QualityFigures, TargetRecord
 
 
 def summary(quality: Quality) -> list[str]:
@@ -28,10 +28,10 @@ def summary(quality: Quality) -> list[str]:
             f"{name:<24} {target['family']:<8} Brier {small(full.get('brier'))}, "
             f"of the share {small(full.get('brier_of_the_share'))}"
         )
-    for name, found in quality["resources"].items():
+    for name, cost in quality["resources"].items():
         lines.append(
-            f"{name:<24} {found['families'][0]:<8} {shown(found['r2']):>6} {'':>8} "
-            f"{shown(found['kendall_tau']):>6} {small(found['mean_absolute_error']):>9}"
+            f"{name:<24} {cost['families'][0]:<8} {shown(cost['r2']):>6} {'':>8} "
+            f"{shown(cost['kendall_tau']):>6} {small(cost['mean_absolute_error']):>9}"
         )
     check = quality.get("ranking_check")
     return [*lines, f"ranking check: {check['verdict'] if check else 'not made'}"]
@@ -58,8 +58,8 @@ def of_kind(quality: Quality, kind: str) -> dict[str, TargetRecord]:
     return {n: target for n, target in quality["targets"].items() if target["kind"] == kind}
 
 
-def at_highest(target: TargetRecord) -> Figures:
-    """Return the figures at the highest fidelity; those of all rows where no value differs."""
+def at_highest(target: TargetRecord) -> QualityFigures:
+    """Return the figures at the highest judged fidelity; without any, those of all rows."""
     return target["by_fidelity"][-1] if target["by_fidelity"] else target["all"]
 
 

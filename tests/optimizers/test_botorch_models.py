@@ -45,7 +45,7 @@ def test_the_improvement_is_where_the_front_grows():
     y = -np.column_stack([((X - c) ** 2).sum(axis=1) for c in (0.2, 0.8)])
     between, corner = np.array([[0.5, 0.5]]), np.array([[0.0, 1.0]])
     with alone(0):
-        model = Regression().given(X, y)
+        model = Regression().fitted_to(X, y)
         improvement = Improvement(model, X, NONE, objectives=2, samples=64)
         values = improvement.of(np.vstack([between, corner, X[:1]]))
         after = Improvement(model, X, between + 1e-3, objectives=2, samples=64).of(between)
@@ -57,7 +57,7 @@ def test_a_climb_moves_what_is_free_and_ends_higher():
     y = -np.column_stack([((X - c) ** 2).sum(axis=1) for c in (0.2, 0.8)])
     starts = np.array([[0.2, 0.9], [0.6, 0.1], [0.0, 0.5]])
     with alone(0):
-        model = Regression().given(X, y)
+        model = Regression().fitted_to(X, y)
         improvement = Improvement(model, X, NONE, objectives=2, samples=64)
         before = improvement.of(starts)
         for free in ([True, True], [False, True]):
@@ -71,7 +71,7 @@ def test_a_climb_moves_what_is_free_and_ends_higher():
 def test_the_improvement_counts_where_the_constraint_is_kept():
     y = np.column_stack([X[:, 0], X[:, 0] - 0.5])  # the more the better, to 0.5
     with alone(0):
-        model = Regression().given(X, y)
+        model = Regression().fitted_to(X, y)
         grid = np.column_stack([np.linspace(0, 1, 41), np.full(41, 0.5)])
         values = Improvement(model, X, NONE, objectives=1, samples=64).of(grid)
     assert grid[int(np.argmax(values)), 0] == pytest.approx(0.5, abs=0.05)
@@ -80,7 +80,7 @@ def test_the_improvement_counts_where_the_constraint_is_kept():
 def test_the_posterior_is_the_function():
     y = np.sin(3 * X.sum(axis=1))[:, None] * 5 + 2
     with alone(0):
-        model = Regression().given(X, y)
+        model = Regression().fitted_to(X, y)
         mean, covariance = posterior(model, X)
         assert noise(model) < 0.1
     assert mean == pytest.approx(y[:, 0], abs=0.3)

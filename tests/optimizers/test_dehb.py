@@ -9,7 +9,7 @@ from hpobench_llm.benchmarks.toy import toy_sphere
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import Fidelity
 from hpobench_llm.optimizers.encoding import decode, encode
-from hpobench_llm.optimizers.multi_fidelity.dehb import _Solver
+from hpobench_llm.optimizers.multi_fidelity.dehb import _QuietDehb
 from hpobench_llm.optimizers.registry import build
 from hpobench_llm.space import Float, Space
 
@@ -41,7 +41,7 @@ def evaluation(value):
 @pytest.mark.parametrize("seed", range(3))
 def test_the_trials_are_those_of_the_library_s_own_loop(seed):
     ours = made(seed=seed)
-    theirs = _Solver(
+    theirs = _QuietDehb(
         dimensions=2,
         min_fidelity=14,
         max_fidelity=128,
@@ -82,7 +82,7 @@ def test_an_initial_design_is_in_the_population_in_full():
     for _ in design:
         trial = solver.ask()
         solver.tell(trial, evaluation(loss(**trial.config, step=128)))
-    full = solver._solver.de[solver._solver.fidelities[-1]]
+    full = solver._dehb.de[solver._dehb.fidelities[-1]]
     places = np.argsort(full.fitness)[:3]
     wanted = [encode(SPACE, design[index]) for index in (0, 2, 3)]
     assert full.population[places] == pytest.approx(np.array(wanted))

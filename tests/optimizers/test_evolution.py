@@ -186,8 +186,8 @@ def test_cma_es_learns_the_coordinates_that_were_moved():
         asked = optimizer._under_way[trial.number].point.copy()
         moved = type(trial)(trial.number, trial.config | {"a": 0.25})
         optimizer.tell(moved, told(1.0))
-        if optimizer._told:
-            point, _ = optimizer._told[-1]
+        if optimizer._generation:
+            point, _ = optimizer._generation[-1]
             assert point[0] == 0.25
             assert (point[1:] == asked[1:]).all()
 

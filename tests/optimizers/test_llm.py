@@ -16,7 +16,7 @@ from hpobench_llm.metrics import Metric
 from hpobench_llm.optimizers.language_model.endpoint import Endpoint
 from hpobench_llm.optimizers.language_model.prompt import (
     SHOWN,
-    Known,
+    FinishedTrial,
     question,
     read_configuration,
 )
@@ -59,7 +59,7 @@ def answered(body):
 
 
 def known(number, loss=1.0, status="ok", **excess):
-    return Known(
+    return FinishedTrial(
         number,
         GOOD,
         Evaluation(

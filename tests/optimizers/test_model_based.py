@@ -31,7 +31,7 @@ from hpobench_llm.optimizers.model_based.expected_improvement import (
 )
 from hpobench_llm.optimizers.model_based.gaussian_process import (
     GaussianProcess,
-    Hyperparameters,
+    GpHyperparameters,
 )
 from hpobench_llm.optimizers.model_based.history import History, warped
 from hpobench_llm.optimizers.model_based.improvement_search import (
@@ -235,7 +235,7 @@ def test_the_fit_is_as_plausible_as_botorch_s(kernel):
         lengths = model.covar_module.lengthscale.detach().numpy()[0]
         theirs = np.log([*lengths, model.likelihood.noise.item()])
         ours = GaussianProcess.fit(inputs, targets, kernel)
-        found = GaussianProcess(inputs, targets, Hyperparameters(theirs), kernel)
+        found = GaussianProcess(inputs, targets, GpHyperparameters(theirs), kernel)
         assert ours.plausibility > found.plausibility - 0.01
         # One maximum, not two of the same height; what does not matter has any great length.
         assert ours.fitted.logs[-1] == pytest.approx(theirs[-1], abs=0.2)

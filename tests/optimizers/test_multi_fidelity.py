@@ -277,7 +277,7 @@ def test_bohb_models_the_highest_rung_with_enough_trials():
         trial = method.ask()
         assert trial.fidelity["epoch"] == 3
         method.tell(trial, outcome(float(loss)))
-    assert [len(known) for known in method._known] == [9, 3, 0]
+    assert [len(known) for known in method._finished] == [9, 3, 0]
     fits = []
 
     class Watched(Density):
@@ -291,7 +291,7 @@ def test_bohb_models_the_highest_rung_with_enough_trials():
         patch.setattr(method, "random_share", 0.0)
         method.sample()
         assert fits == [2, 7]  # of the 9 at the lowest rung
-        method._known[1].append(method._known[1][0])
+        method._finished[1].append(method._finished[1][0])
         method.sample()
     assert fits[2:] == [2, 2]  # of the 4 at the next
 

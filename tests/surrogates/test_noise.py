@@ -11,7 +11,7 @@ from scipy.stats import kstest
 from hpobench_llm.benchmarks.surrogate import SurrogateBenchmark
 from hpobench_llm.space import Float, Space
 from hpobench_llm.surrogates.fit import fit
-from hpobench_llm.surrogates.noise import REACH, Noise, fit_noise
+from hpobench_llm.surrogates.noise import REACH, SeedNoise, fit_noise
 from tests.surrogates.conftest import make_table
 
 PROGRAM = """
@@ -21,7 +21,7 @@ print(made_noise().normals(np.array([[4.0, 1e-3]]), np.array([[0.2, 0.7]]), 1234
 """
 
 
-def made_noise(configurations=300, seeds=3, common=0.0) -> Noise:
+def made_noise(configurations=300, seeds=3, common=0.0) -> SeedNoise:
     """Fit seeds of standard deviation 0.01 where 1 is predicted, and tenfold where 2 is.
 
     `common` is the share of the variance that all configurations of a seed have in common; the

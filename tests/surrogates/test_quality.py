@@ -7,9 +7,9 @@ import pytest
 from hpobench_llm.errors import ConfigurationError
 from hpobench_llm.metrics import Fidelity
 from hpobench_llm.surrogates.compare import compare, folds_of
-from hpobench_llm.surrogates.models import FAMILIES, Family
+from hpobench_llm.surrogates.models import FAMILIES, ModelFamily
 from hpobench_llm.surrogates.quality import best_quarter, figures, probability_figures
-from hpobench_llm.surrogates.resources import LEAST, Shape, resources_of
+from hpobench_llm.surrogates.resources import LEAST, ResourceShape, resources_of
 
 
 def test_figures_in_closed_form():
@@ -97,7 +97,7 @@ def test_a_product_of_rate_and_shape_is_found_again():
     assert np.exp(found.rates[:, 0]) == pytest.approx(rates * 32)
     assert [shape.at((s,)) for s in (4, 6, 32)] == pytest.approx([4 / 32, 6 / 32, 1.0])
     assert shape.at((0,)) == LEAST
-    assert Shape.from_json(shape.to_json()) == shape
+    assert ResourceShape.from_json(shape.to_json()) == shape
 
 
 def test_a_column_that_is_not_there_or_empty_is_left_out():
@@ -172,7 +172,7 @@ def test_a_family_is_chosen_by_what_it_does_in_full_too():
     full = step == 1.0
     y = (3.0 * step + np.where(full, 0.2 * np.sin(12 * x), 0.0))[:, None]
     families = [
-        Family(name, "", lambda f, t, _, fine=fine: PerStep(f, t, fine), None, "numpy")
+        ModelFamily(name, "", lambda f, t, _, fine=fine: PerStep(f, t, fine), None, "numpy")
         for name, fine in (("rough", False), ("fine", True))
     ]
     found = compare(

@@ -1,1 +1,1 @@
-"""What people do who do not search: one configuration, or one axis."""
+"""What people do instead of a search: one configuration, or one axis."""

@@ -21,11 +21,11 @@ class LrSweep(SingleObjectiveOptimizer):
         """Build the optimizer's own state."""
         axis = swept_axis(self.space)
         self._axis, self._fixed = axis.name, self.fixed()
-        spaced = [axis.from_unit(place / (POINTS - 1)) for place in range(POINTS)]
+        spaced = [axis.from_unit(index / (POINTS - 1)) for index in range(POINTS)]
         self._values: tuple[Value, ...] = axis.levels or tuple(dict.fromkeys(spaced))
         last = len(self._values) - 1
         self._queue = [*dict.fromkeys(round(last * n / (COARSE - 1)) for n in range(COARSE))]
-        self._places: dict[int, int] = {}
+        self._asked_indices: dict[int, int] = {}
         self._losses: dict[int, float] = {}
 
     def fixed(self) -> Configuration:
@@ -35,18 +35,18 @@ class LrSweep(SingleObjectiveOptimizer):
     def suggest(self, number: int) -> Suggestion | None:
         """Return the next value of the axis; None: wait for what runs, or the sweep is over."""
         if not self._queue:
-            place = None if self._places else self._finer()
-            if place is None:
+            index = None if self._asked_indices else self._finer()
+            if index is None:
                 return None
-            self._queue.append(place)
-        place = self._queue.pop(0)
-        self._places[number] = place
-        return Suggestion(self._fixed | {self._axis: self._values[place]})
+            self._queue.append(index)
+        index = self._queue.pop(0)
+        self._asked_indices[number] = index
+        return Suggestion(self._fixed | {self._axis: self._values[index]})
 
     def learn(self, trial: Trial, evaluation: Evaluation) -> None:
         """Keep the loss of a value; trials of an initial design are none of the sweep."""
-        if trial.number in self._places:
-            self._losses[self._places.pop(trial.number)] = evaluation.loss(self.objective)
+        if trial.number in self._asked_indices:
+            self._losses[self._asked_indices.pop(trial.number)] = evaluation.loss(self.objective)
 
     def _finer(self) -> int | None:
         """Return the middle of the wider gap beside the best; None: there is none."""
@@ -55,6 +55,7 @@ class LrSweep(SingleObjectiveOptimizer):
         tried = sorted(self._losses)
         best = tried.index(min(tried, key=self._losses.__getitem__))
         gaps = [tried[max(best - 1, 0) : best + 1], tried[best : best + 2]]
+        # Twice the gap, so that a gap of one value (the best lies at an end) has two ends.
         low, *_, high = max(gaps, key=lambda gap: gap[-1] - gap[0]) * 2
         return (low + high) // 2 if high - low > 1 else None
 

@@ -26,7 +26,7 @@ from hpobench_llm.optimizers.base import (
     Suggestion,
     Trial,
 )
-from hpobench_llm.optimizers.direct_search.nomad_child import Child, Problem
+from hpobench_llm.optimizers.direct_search.nomad_child import Child, NomadSetup
 from hpobench_llm.space import (
     Categorical,
     Configuration,
@@ -36,7 +36,7 @@ from hpobench_llm.space import (
     Value,
 )
 
-# NOMAD's flags -1 and -2: it ended as it does otherwise, but all that it met breaks a constraint.
+# NOMAD's flags -1 and -2 are no errors: it ended as usual, but met no feasible point.
 NO_FEASIBLE_POINT = -2
 
 
@@ -104,17 +104,19 @@ class NomadOptimizer(Optimizer):
         """Build the optimizer's own state."""
         if find_spec("PyNomad") is None:
             raise MissingDependencyError("PyNomadBBO", "", f"the optimizer '{self.name}'")
-        if not 0 <= self.seed <= 2**31 - 2:  # beyond, NOMAD crashes or takes the seed modulo 2**32
+        # Beyond this range NOMAD crashes, or takes the seed modulo 2**32.
+        if not 0 <= self.seed <= 2**31 - 2:
             raise OptimizerError(
                 f"{self.name}: the seed must lie in [0, 2**31 - 2], got {self.seed}"
             )
         self._start = self.space.sample(np.random.default_rng(self.seed))
-        self._variables = [v for d in self.space if (v := _variable(d)) is not None]
+        variables = map(_variable, self.space)
+        self._variables = [variable for variable in variables if variable is not None]
         self._points = math.prod(
             int(v.upper - v.lower) + 1 if v.kind == "I" else math.inf for v in self._variables
         )
         self._suggested: int | None = None
-        self._known: list[tuple[_Outcome, Configuration]] = []  # of an initial design
+        self._initial: list[tuple[_Outcome, Configuration]] = []  # of an initial design
         self._ended = False
         self._process: Child | None = None
 
@@ -125,11 +127,11 @@ class NomadOptimizer(Optimizer):
             self._ended = True
         if self._ended or self._running:
             return None
-        if self._known and self._process is None:
-            outcome, self._start = self._best_known()
+        if self._initial and self._process is None:
+            outcome, self._start = self._best_initial()
             if self._variables and self._next_configuration() is not None:
-                # The start point's, known already.
-                self._process_of_now().send({"outputs": outcome.outputs})
+                # NOMAD asks for its start first, whose outcome the initial design has already.
+                self._started_process().send({"outputs": outcome.outputs})
         config = self._next_configuration() if self._variables else self._start
         if config is None:
             self._ended = True
@@ -141,8 +143,8 @@ class NomadOptimizer(Optimizer):
         """Give NOMAD the outputs of the point that it waits for."""
         losses = [evaluation.loss(metric) for metric in self.objectives]
         outcome = _Outcome(losses, relative_excesses(self.constraints, evaluation))
-        if trial.number != self._suggested:
-            self._known.append((outcome, trial.config))
+        if trial.number != self._suggested:  # of an initial design
+            self._initial.append((outcome, trial.config))
         elif self._process is not None:
             self._process.send({"outputs": outcome.outputs})
 
@@ -150,11 +152,13 @@ class NomadOptimizer(Optimizer):
     def best(self, losses: Sequence[Sequence[float]]) -> int:
         """Return the index of the losses at which NOMAD is to start."""
 
-    def _best_known(self) -> "tuple[_Outcome, Configuration]":
-        """Return where to start: the best of those that break the constraints least."""
-        least = min(outcome.violation for outcome, _ in self._known)
-        among = [known for known in self._known if known[0].violation == least]
-        return among[self.best([outcome.losses for outcome, _ in among])]
+    def _best_initial(self) -> "tuple[_Outcome, Configuration]":
+        """Return where to start: the best of the trials that break the constraints least."""
+        least = min(outcome.violation for outcome, _ in self._initial)
+        candidates = [
+            (outcome, config) for outcome, config in self._initial if outcome.violation == least
+        ]
+        return candidates[self.best([outcome.losses for outcome, _ in candidates])]
 
     @abstractmethod
     def parameters(self, kinds: Sequence[str]) -> list[str]:
@@ -168,7 +172,7 @@ class NomadOptimizer(Optimizer):
             self._process = None
 
     def _next_configuration(self) -> Configuration | None:
-        message = self._process_of_now().receive()
+        message = self._started_process().receive()
         if "point" in message:
             coordinates = zip(self._variables, message["point"], strict=True)
             return self._start | {v.dimension.name: v.decode(c) for v, c in coordinates}
@@ -176,13 +180,13 @@ class NomadOptimizer(Optimizer):
             raise OptimizerError(f"NOMAD ended with flag {message['flag']}: {message['end']}")
         return None
 
-    def _process_of_now(self) -> Child:
+    def _started_process(self) -> Child:
         if self._process is None:
             self._process = Child(self.timeout_seconds)
-            self._process.send(self._problem())
+            self._process.send(self._setup())
         return self._process
 
-    def _problem(self) -> Problem:
+    def _setup(self) -> NomadSetup:
         kinds = [v.kind for v in self._variables]
         outputs = ["OBJ"] * len(self.objectives) + [self.barrier] * len(self.constraints)
         return {
@@ -201,7 +205,10 @@ class NomadOptimizer(Optimizer):
         }
 
     def _end_of_circling(self, kinds: Sequence[str]) -> list[str]:
-        """Return when to end where nothing is real: there NOMAD meets known points for ever."""
+        """Return a bound on NOMAD's points where no variable is real.
+
+        There it would ask its cache for the same points for ever.
+        """
         if "R" in kinds:
             return []
         return [f"MAX_EVAL {min(100 * 3 ** len(kinds), max(3000, 30 * self.budget))}"]

@@ -12,7 +12,7 @@ from typing import IO, TypedDict, cast
 from hpobench_llm.errors import OptimizerError
 
 
-class Problem(TypedDict):
+class NomadSetup(TypedDict):
     """The first message to the child: where to start, bounds, and NOMAD's own parameters."""
 
     start: list[float]
@@ -27,7 +27,7 @@ class Outputs(TypedDict):
     outputs: list[float]
 
 
-class Answer(TypedDict, total=False):
+class NomadAnswer(TypedDict, total=False):
     """What the child says: the next point, or how the optimization ended."""
 
     point: list[float]
@@ -48,21 +48,21 @@ class Child:
             stdin=PIPE,
             stdout=PIPE,
             stderr=self._printed,
-            bufsize=0,
+            bufsize=0,  # what is read ahead would be invisible to the selector
             # Studies run in parallel, NOMAD need not: its trials come one by one.
             env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
         )
         self._stdin = cast("IO[bytes]", self._child.stdin)  # PIPE makes both
         self._stdout = cast("IO[bytes]", self._child.stdout)
 
-    def send(self, message: Problem | Outputs) -> None:
+    def send(self, message: NomadSetup | Outputs) -> None:
         """Write one message."""
         try:
             self._stdin.write(json.dumps(message).encode() + b"\n")
         except BrokenPipeError:
-            raise self._death() from None
+            raise self._death() from None  # the child is gone: how it ended says more
 
-    def receive(self) -> Answer:
+    def receive(self) -> NomadAnswer:
         """Wait for one message."""
         with DefaultSelector() as selector:
             selector.register(self._stdout, EVENT_READ)
@@ -74,12 +74,12 @@ class Child:
         line = self._stdout.readline()
         if not line:
             raise self._death()
-        message: Answer = json.loads(line)
+        message: NomadAnswer = json.loads(line)
         return message
 
     def close(self) -> None:
         """End the process, and reap it."""
-        self._child.kill()
+        self._child.kill()  # it reads nothing while NOMAD searches, so it cannot be asked to end
         with self._child:  # closes the pipes and waits
             self._printed.close()
 
@@ -91,5 +91,5 @@ class Child:
     def _last_words(self) -> str:
         self._printed.seek(0)
         lines = self._printed.read().decode(errors="replace").split("\n")
-        said = [line.strip() for line in lines if line.strip()]
-        return f"; it last printed: {said[-1]}" if said else "; it printed nothing"
+        printed = [line.strip() for line in lines if line.strip()]
+        return f"; it last printed: {printed[-1]}" if printed else "; it printed nothing"

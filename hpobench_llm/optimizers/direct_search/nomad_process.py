@@ -1,9 +1,10 @@
 """NOMAD in a process of its own: the other end of `hpobench_llm.optimizers.direct_search.nomad`.
 
-The first line read from stdin is the problem. From then on every line written to stdout is either
-a point that NOMAD wants evaluated or, once, how the run ended; every further line read has the
-outputs of the last point: its losses, then its constraints. All lines are JSON. The module imports
-nothing but the standard library and PyNomad, so that a run starts in a tenth of a second.
+The first line read from stdin is the setup (`NomadSetup`). From then on every line written to
+stdout is a point that NOMAD wants evaluated, or says once how the run ended. Every further line
+read has the outputs of the last point: its losses, then its constraints. All lines are JSON. The
+module imports nothing but the standard library and PyNomad, so that a run starts in a tenth of a
+second.
 """
 
 import json
@@ -21,7 +22,7 @@ def main() -> None:
     # another descriptor, and what is printed joins the errors.
     pipe = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
-    problem = json.loads(lines.readline())
+    setup = json.loads(lines.readline())
 
     import PyNomad
 
@@ -38,11 +39,11 @@ def main() -> None:
             os._exit(1)
         return 1
 
-    # SEED alone restarts the generator only where it differs from the seed in force, which this
-    # makes sure of.
+    # NOMAD restarts its generator only where SEED differs from the seed in force: with 0 in force,
+    # `seed + 1` always does.
     PyNomad.setSeed(0)
     result = PyNomad.optimize(
-        evaluate, problem["start"], problem["lower"], problem["upper"], problem["parameters"]
+        evaluate, setup["start"], setup["lower"], setup["upper"], setup["parameters"]
     )
     _send(pipe, {"end": result["stop_reason"], "flag": result["run_flag"]})
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.optimizers.base import SingleObjectiveOptimizer, Suggestion, Trial
-from hpobench_llm.optimizers.evolutionary.cmaes_solvers import CatCMAwM
+from hpobench_llm.optimizers.evolutionary.cmaes_library import CatCMAwM
 from hpobench_llm.optimizers.evolutionary.mixed import MixedSpace
 from hpobench_llm.space import Configuration
 
@@ -71,11 +71,11 @@ class CatCma(SingleObjectiveOptimizer):
         self._rng = np.random.default_rng(self.seed)
         self._mixed = MixedSpace(self.space)
         self._start = self.space.sample(self._rng)
-        self._known = float("inf")  # the loss at the start, if it is the best of a design
+        self._start_loss = float("inf")  # the loss at the start, if it is the best of a design
         self._cma: CatCMAwM | None = None
         self._restarts = 0
         self._under_way: dict[int, tuple[int, Any]] = {}
-        self._told: list[tuple[Any, float]] = []
+        self._generation: list[tuple[Any, float]] = []
 
     def suggest(self, number: int) -> Suggestion | None:
         """Return a draw from the distribution; None while an initial design runs."""
@@ -93,17 +93,19 @@ class CatCma(SingleObjectiveOptimizer):
         """Collect a generation, then move the distribution."""
         loss = evaluation.loss(self.objective)
         restart, solution = self._under_way.pop(trial.number, (None, None))
-        if restart is None and loss < self._known:  # of an initial design
-            self._start, self._known = trial.config, loss
+        if restart is None and loss < self._start_loss:  # of an initial design
+            self._start, self._start_loss = trial.config, loss
+        # What was asked for before a restart belongs to another distribution.
         if self._cma is None or restart != self._restarts:
             return
-        self._told.append((self._mixed.moved(solution, trial.config), loss))
-        if len(self._told) < self._cma.population_size:
+        self._generation.append((self._mixed.moved(solution, trial.config), loss))
+        if len(self._generation) < self._cma.population_size:
             return
         with silent():
-            self._cma.tell(self._told)
+            self._cma.tell(self._generation)
+            # On names alone the library's test would only warn.
             converged = bool(self._mixed.x or self._mixed.z) and self._cma.should_stop()
-        self._told = []
+        self._generation = []
         if converged:
             self._restarts += 1
             draw = self.space.sample(self._rng)

@@ -14,17 +14,17 @@ import numpy as np
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.optimizers.base import Optimizer, Suggestion, Trial
 from hpobench_llm.optimizers.evolutionary.catcma import kernel, silent
-from hpobench_llm.optimizers.evolutionary.cmaes_solvers import COMOCatCMAwM
+from hpobench_llm.optimizers.evolutionary.cmaes_library import COMOCatCMAwM
 from hpobench_llm.optimizers.evolutionary.mixed import MixedSpace
 from hpobench_llm.optimizers.pareto import Losses, fronts
 from hpobench_llm.pareto import hypervolume
 from hpobench_llm.space import Configuration
 
 
-class _Solver(COMOCatCMAwM):  # type: ignore[misc]  # the library has no types
-    """The library's solver, for any number of objectives."""
+class _AnyObjectives(COMOCatCMAwM):  # type: ignore[misc]  # the library has no types
+    """The library's optimizer, for any number of objectives."""
 
-    _MAX_OBJECTIVES = 1000
+    _MAX_OBJECTIVES = 1000  # the library's is 2, as its own `_UHVI` is for two
 
     def _UHVI(self, objective: np.ndarray, kernel_id_to_omit: int) -> float:
         others = np.delete(self._incumbents_obj, kernel_id_to_omit, axis=0)
@@ -57,43 +57,45 @@ class CatCmaMo(Optimizer):
         """Build the optimizer's own state."""
         self._rng = np.random.default_rng(self.seed)
         self._mixed = MixedSpace(self.space)
-        self._tried: list[tuple[Configuration, list[float]]] = []
-        self._solver: _Solver | None = None
+        self._initial: list[tuple[Configuration, list[float]]] = []
+        self._cma: _AnyObjectives | None = None
         self._under_way: dict[int, Any] = {}
 
     def suggest(self, number: int) -> Suggestion | None:
         """Return the next of the library's queue; None while what it waits for runs."""
         if self._mixed.empty:
             return Suggestion(self.space.sample(self._rng))
-        if self._solver is None:
+        if self._cma is None:
             if self._running:
                 return None
-            self._solver = self._begin()
-        if not self._solver.ask_queue_size:
+            self._cma = self._begin()
+        if not self._cma.ask_queue_size:
             return None
-        self._under_way[number] = solution = self._solver.ask()
+        self._under_way[number] = solution = self._cma.ask()
         return Suggestion(self._mixed.config(solution))
 
     def learn(self, trial: Trial, evaluation: Evaluation) -> None:
         """Tell the library the losses of what was evaluated."""
         losses = [evaluation.loss(metric) for metric in self.objectives]
         solution = self._under_way.pop(trial.number, None)
-        if solution is None or self._solver is None:  # of an initial design
-            self._tried.append((trial.config, losses))
+        if solution is None or self._cma is None:  # of an initial design
+            self._initial.append((trial.config, losses))
             return
         with silent():
-            twice = losses * 2 if len(losses) == 1 else losses
-            self._solver.tell((self._mixed.moved(solution, trial.config), twice))
+            losses_of_two = losses * 2 if len(losses) == 1 else losses
+            self._cma.tell((self._mixed.moved(solution, trial.config), losses_of_two))
 
-    def _begin(self) -> _Solver:
-        table = np.array([losses for _, losses in self._tried]).reshape(
-            len(self._tried), len(self.objectives)
+    def _begin(self) -> _AnyObjectives:
+        table = np.array([losses for _, losses in self._initial]).reshape(
+            len(self._initial), len(self.objectives)
         )
         ranked = [int(row) for front in fronts(table) for row in front]
-        starts = [self._tried[row][0] for row in ranked[: self.kernels]]
+        starts = [self._initial[row][0] for row in ranked[: self.kernels]]
         starts += [self.space.sample(self._rng) for _ in range(self.kernels - len(starts))]
         kernels = [kernel(self._mixed, s, int(self._rng.integers(2**31))) for s in starts]
-        return _Solver(**self._mixed.lists, kernels=kernels, seed=int(self._rng.integers(2**31)))
+        return _AnyObjectives(
+            **self._mixed.lists, kernels=kernels, seed=int(self._rng.integers(2**31))
+        )
 
 
 def uncrowded_improvement(point: Losses, front: Losses, reference: Losses) -> float:
@@ -109,16 +111,18 @@ def uncrowded_improvement(point: Losses, front: Losses, reference: Losses) -> fl
 
 
 def _corners(front: Losses, reference: Losses) -> Losses:
-    """Return the corners (k, m) of what no point of the front dominates, up to the reference."""
+    """Return the corners (k, m) of the undominated region; each of its points is below one."""
     corners = reference[None, :]
     for point in front:
         cut = np.all(point < corners, axis=1)
         if not cut.any():
             continue
+        # A corner above the point is cut into one for each axis, which ends at the point there.
         pieces = np.repeat(corners[cut], len(reference), axis=0)
         axes = np.tile(np.arange(len(reference)), int(cut.sum()))
         pieces[np.arange(len(pieces)), axes] = point[axes]
         corners = np.unique(np.vstack([corners[~cut], pieces]), axis=0)
+        # A corner that is nowhere above another adds nothing.
         below = np.all(corners[:, None, :] <= corners[None, :, :], axis=2)
         np.fill_diagonal(below, False)
         corners = corners[~below.any(axis=1)]

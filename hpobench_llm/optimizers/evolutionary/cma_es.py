@@ -12,7 +12,7 @@ import numpy as np
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.optimizers.base import SingleObjectiveOptimizer, Suggestion, Trial
 from hpobench_llm.optimizers.encoding import Point
-from hpobench_llm.optimizers.evolutionary.cmaes_solvers import CMAwM
+from hpobench_llm.optimizers.evolutionary.cmaes_library import CMAwM
 from hpobench_llm.space import Categorical, Configuration, Dimension, Integer, Ordinal, Value
 
 SIGMA = 0.3  # of the range: Hansen, "The CMA evolution strategy: a tutorial", arXiv 1604.00772
@@ -42,7 +42,7 @@ class _Axis:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A suggestion that runs: of which restart, its configuration, and the library's vector."""
+    """A suggestion that runs, with its restart and the library's vector for it."""
 
     restart: int
     config: Configuration
@@ -80,13 +80,13 @@ class CmaEs(SingleObjectiveOptimizer):
     def set_up(self) -> None:
         """Build the optimizer's own state."""
         self._rng = np.random.default_rng(self.seed)
-        self._axes = [axis for d in self.space if (axis := _axis(d)) is not None]
+        self._axes = [axis for axis in map(_axis, self.space) if axis is not None]
         self._start = self.space.sample(self._rng)
-        self._known = float("inf")  # the loss at the start, if it is the best of a design
+        self._start_loss = float("inf")  # the loss at the start, if it is the best of a design
         self._cma: CMAwM | None = None
         self._restarts = 0
         self._under_way: dict[int, _Asked] = {}
-        self._told: list[tuple[Point, float]] = []
+        self._generation: list[tuple[Point, float]] = []
 
     def suggest(self, number: int) -> Suggestion | None:
         """Return a draw from the distribution; None while an initial design runs."""
@@ -100,7 +100,7 @@ class CmaEs(SingleObjectiveOptimizer):
         values, point = self._cma.ask()
         config = self._start | {
             axis.dimension.name: axis.decode(float(value))
-            for axis, value in zip(self._axes, values, strict=False)  # the dummy axis is left
+            for axis, value in zip(self._axes, values, strict=False)  # there may be a dummy axis
         }
         self._under_way[number] = _Asked(self._restarts, config, point)
         return Suggestion(config)
@@ -109,8 +109,9 @@ class CmaEs(SingleObjectiveOptimizer):
         """Collect a generation, then move the distribution."""
         loss = evaluation.loss(self.objective)
         asked = self._under_way.pop(trial.number, None)
-        if asked is None and loss < self._known:  # of an initial design
-            self._start, self._known = trial.config, loss
+        if asked is None and loss < self._start_loss:  # of an initial design
+            self._start, self._start_loss = trial.config, loss
+        # What was asked for before a restart belongs to another distribution.
         if asked is None or self._cma is None or asked.restart != self._restarts:
             return
         point = asked.point.copy()
@@ -118,11 +119,11 @@ class CmaEs(SingleObjectiveOptimizer):
             name = axis.dimension.name
             if trial.config[name] != asked.config[name]:
                 point[index] = axis.encode(trial.config[name])
-        self._told.append((point, loss))
-        if len(self._told) < self._cma.population_size:
+        self._generation.append((point, loss))
+        if len(self._generation) < self._cma.population_size:
             return
-        self._cma.tell(self._told)
-        self._told = []
+        self._cma.tell(self._generation)
+        self._generation = []
         if self._cma.should_stop():
             self._restarts += 1
             draw = self._rng.random(len(self._axes))
@@ -130,7 +131,7 @@ class CmaEs(SingleObjectiveOptimizer):
 
     def _begin(self, mean: Point, population: int | None) -> CMAwM:
         steps = [0.0 if axis.levels is None else 1.0 / (axis.levels - 1) for axis in self._axes]
-        if len(steps) == 1:
+        if len(steps) == 1:  # CMAwM takes no less than two axes
             steps, mean = [*steps, 0.0], np.append(mean, 0.5)
         return CMAwM(
             mean=mean,

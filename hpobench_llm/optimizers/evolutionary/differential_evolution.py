@@ -48,7 +48,8 @@ class DifferentialEvolution(SingleObjectiveOptimizer):
             target, point = None, self._rng.random(len(self.space))
         else:
             target = self._next_target()
-            if target is None or len(self._points) < 4:  # a challenge takes three others
+            # A mutant takes three other members: while first draws run there may be too few.
+            if target is None or len(self._points) < 4:
                 return None
             point = self._challenge(target)
         self._challenges[number] = target, point
@@ -66,7 +67,7 @@ class DifferentialEvolution(SingleObjectiveOptimizer):
             self._points.append(point)
             self._losses.append(loss)
             return
-        if target is None:
+        if target is None:  # no room for it as a member: it challenges the worst
             target = int(np.argmax(self._losses))
         if loss <= self._losses[target]:
             self._points[target], self._losses[target] = point, loss
@@ -87,6 +88,6 @@ class DifferentialEvolution(SingleObjectiveOptimizer):
         outside = (mutant < 0.0) | (mutant > 1.0)
         mutant[outside] = self._rng.random(int(outside.sum()))
         crossed = self._rng.random(len(mutant)) < self.crossover
-        crossed[self._rng.integers(len(mutant))] = True  # at least one
+        crossed[self._rng.integers(len(mutant))] = True  # or a trial might repeat its target
         point: Point = np.where(crossed, mutant, self._points[target])
         return point

@@ -42,7 +42,7 @@ class LocalSearchMo(Optimizer):
         if evaluation.status != "ok":
             return
         losses = np.array([evaluation.loss(metric) for metric in self.objectives])
-        if any((known <= losses).all() for known, _ in self._front):
+        if any((member_losses <= losses).all() for member_losses, _ in self._front):
             return
-        kept = [member for member in self._front if not (losses <= member[0]).all()]
-        self._front = [*kept, (losses, trial.config)]
+        undominated = [member for member in self._front if not (losses <= member[0]).all()]
+        self._front = [*undominated, (losses, trial.config)]

@@ -36,7 +36,7 @@ class MixedSpace:
         self._fixed: Configuration = {}
         for d in space:
             count = _count(d)
-            if count == 1:
+            if count == 1:  # nothing to search
                 self._fixed[d.name] = d.from_unit(0.0)
             elif count == 2 or isinstance(d, Categorical):
                 self.c.append(d)
@@ -62,16 +62,16 @@ class MixedSpace:
     def mean(self, config: Configuration) -> Array:
         """Return the coordinates `(x + z,)` of a configuration."""
         x = [min(max(d.to_unit(config[d.name]), 0.0), 1.0) for d in self.x]
-        z = [_place(d, config[d.name]) / ((_count(d) or 2) - 1) for d in self.z]
+        z = [_index(d, config[d.name]) / ((_count(d) or 2) - 1) for d in self.z]
         return np.array(x + z, dtype=np.float64)
 
     def names(self, config: Configuration) -> NDArray[np.bool_]:
-        """Return the chosen names `(c, most)` of a configuration as the library has them."""
+        """Return a configuration's names one-hot `(c, most)`, as the library has them."""
         most = max((_count(d) or 0 for d in self.c), default=0)
-        chosen = np.zeros((len(self.c), most), dtype=bool)
+        one_hot = np.zeros((len(self.c), most), dtype=bool)
         for row, d in enumerate(self.c):
-            chosen[row, _place(d, config[d.name])] = True
-        return chosen
+            one_hot[row, _index(d, config[d.name])] = True
+        return one_hot
 
     def config(self, solution: Any) -> Configuration:
         """Return the configuration of a solution of the library's."""
@@ -89,8 +89,9 @@ class MixedSpace:
         asked = self.config(solution)
         fields: dict[str, NDArray[Any]] = {}
         if self.x or self.z:
-            stay = [config[d.name] == asked[d.name] for d in (*self.x, *self.z)]
-            point = np.where(stay, solution._v_raw, self.mean(config))
+            unmoved = [config[d.name] == asked[d.name] for d in (*self.x, *self.z)]
+            # The library learns from `_v_raw`: `x` and `z` are made from it.
+            point = np.where(unmoved, solution._v_raw, self.mean(config))
             fields["_v_raw"] = point
         if self.c:
             fields["c"] = self.names(config)
@@ -109,13 +110,13 @@ def _count(d: Dimension) -> int | None:
             return len(d.values)
 
 
-def _place(d: Dimension, value: Value) -> int:
+def _index(d: Dimension, value: Value) -> int:
     if isinstance(d, Ordinal | Categorical):
         return d.level(value)
     return int(value) - int(d.from_unit(0.0))
 
 
-def _value(d: Dimension, place: int) -> Value:
+def _value(d: Dimension, index: int) -> Value:
     if isinstance(d, Ordinal | Categorical):
-        return d.values[place]
-    return int(d.from_unit(0.0)) + place
+        return d.values[index]
+    return int(d.from_unit(0.0)) + index

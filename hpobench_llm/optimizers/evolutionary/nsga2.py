@@ -60,7 +60,7 @@ class Nsga2(Optimizer):
     def set_up(self) -> None:
         """Build the optimizer's own state."""
         self._rng = np.random.default_rng(self.seed)
-        self._known: list[tuple[Configuration, Evaluation]] = []  # of the initial design
+        self._initial: list[tuple[Configuration, Evaluation]] = []  # of the initial design
         self._algorithm: NSGA2 | None = None
         self._generation = Population.empty()
         self._waiting: deque[Individual] = deque()
@@ -82,7 +82,7 @@ class Nsga2(Optimizer):
         """Enter the outcome into its generation."""
         individual = self._under_way.pop(trial.number, None)
         if individual is None:
-            self._known.append((trial.config, evaluation))
+            self._initial.append((trial.config, evaluation))
             return
         individual.X = as_evaluated(self.space, individual.X, trial.config)
         self._enter(individual, evaluation)
@@ -94,20 +94,21 @@ class Nsga2(Optimizer):
     def _enter(self, individual: Individual, evaluation: Evaluation) -> None:
         individual.F = np.array([evaluation.loss(metric) for metric in self.objectives])
         individual.G = np.array([self.violation(evaluation)])
-        individual.evaluated.update(("F", "G", "H"))
+        individual.evaluated.update(("F", "G", "H"))  # by which it is known as done, see below
 
     def _next_generation(self) -> None:
         if self._algorithm is None:
             self._algorithm = self._begin()
         else:
             self._algorithm.tell(infills=self._generation)
-        made = self._algorithm.ask()
-        self._generation = Population.empty() if made is None else made
+        offspring = self._algorithm.ask()
+        self._generation = Population.empty() if offspring is None else offspring
+        # Those of the initial design are evaluated already.
         self._waiting.extend(i for i in self._generation if not i.evaluated)
 
     def _begin(self) -> NSGA2:
         first = []
-        for config, evaluation in self._known:
+        for config, evaluation in self._initial:
             first.append(Individual(X=encode(self.space, config)))
             self._enter(first[-1], evaluation)
         draws = max(0, self.population - len(first))

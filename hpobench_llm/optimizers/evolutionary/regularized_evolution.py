@@ -41,8 +41,8 @@ class RegularizedEvolution(SingleObjectiveOptimizer):
         """Return an independent draw, or a mutated winner once the population is complete."""
         if len(self._members) < self.population:
             return Suggestion(self.space.sample(self._rng))
-        chosen = self._rng.integers(len(self._members), size=self.sample)
-        _, parent = min((self._members[i] for i in chosen), key=lambda member: member[0])
+        indices = self._rng.integers(len(self._members), size=self.sample)
+        _, parent = min((self._members[i] for i in indices), key=lambda member: member[0])
         return Suggestion(neighbour(self.space, parent, self._rng))
 
     def learn(self, trial: Trial, evaluation: Evaluation) -> None:

@@ -24,7 +24,7 @@ FORMAT = 1
 
 
 class Answered(TypedDict):
-    """A file of the folder: what was asked of which host, and its answer."""
+    """A file of the folder: the host, the request and the answer."""
 
     format: int
     host: str
@@ -33,7 +33,7 @@ class Answered(TypedDict):
 
 
 class Answers:
-    """A model, asked through the environment's endpoint where a folder lacks the answer."""
+    """A model's answers: from a folder, or else from the environment's endpoint."""
 
     def __init__(self, folder: Path, model: str) -> None:
         self.folder, self.model = folder, model
@@ -46,9 +46,9 @@ class Answers:
         Raises:
             OptimizerError: it names no folder, or no model.
         """
-        for name, what in ((FOLDER, "the folder of its answers"), (MODEL, "a model")):
+        for name, description in ((FOLDER, "the folder of its answers"), (MODEL, "a model")):
             if not os.environ.get(name):
-                raise OptimizerError(f"`{name}`: {what} has to be named in the environment")
+                raise OptimizerError(f"`{name}`: {description} has to be named in the environment")
         return Answers(Path(os.environ[FOLDER]), os.environ[MODEL])
 
     def answer(self, messages: list[dict[str, str]], *, seed: int, temperature: float) -> str:
@@ -88,12 +88,15 @@ class Answers:
             OptimizerError: a file cannot be written.
         """
         fresh, self._fresh = self._fresh, {}
+        # A list, not a generator: all are written, whoever was first with one of them.
         return all([self._keep(path, record) for path, record in fresh.items()])
 
     def _keep(self, path: Path, record: Answered) -> bool:
+        # Written whole under a name of its own, so that no reader finds half a file.
         own = path.with_suffix(f".{os.getpid()}")
         try:
             write_json(own, record)
+            # A link never replaces a file: of two processes the first one's answer stays.
             try:
                 os.link(own, path)
             except FileExistsError:

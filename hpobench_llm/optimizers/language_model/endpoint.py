@@ -90,18 +90,18 @@ class Endpoint:
         for pause in (*self.pauses, None):
             try:
                 return _text_of(self._post(body))
-            except error.HTTPError as problem:
-                why = f"HTTP {problem.code}: {problem.read(500).decode(errors='replace').strip()}"
-                if problem.code not in AGAIN:
+            except error.HTTPError as failure:
+                why = f"HTTP {failure.code}: {failure.read(500).decode(errors='replace').strip()}"
+                if failure.code not in AGAIN:
                     raise self._failed(why) from None
             except TimeoutError:
                 why = f"no answer within {self.timeout:g} s"
-            except (OSError, http.client.HTTPException) as problem:
-                reason = getattr(problem, "reason", problem)
+            except (OSError, http.client.HTTPException) as failure:
+                reason = getattr(failure, "reason", failure)
                 late = isinstance(reason, TimeoutError)
                 why = f"no answer within {self.timeout:g} s" if late else f"no answer: {reason}"
-            except ValueError as problem:
-                raise self._failed(f"this is no chat completion: {problem}") from None
+            except ValueError as failure:
+                raise self._failed(f"this is no chat completion: {failure}") from None
             if pause is not None:
                 time.sleep(pause)
         raise self._failed(f"{why} ({1 + len(self.pauses)} times)") from None
@@ -114,7 +114,7 @@ class Endpoint:
             f"{self.url}/chat/completions", json.dumps(body).encode(), headers, method="POST"
         )
         with request.build_opener(_NoRedirect).open(call, timeout=self.timeout) as response:
-            content: bytes = response.read(LARGEST + 1)
+            content: bytes = response.read(LARGEST + 1)  # one more tells that it is too long
         return content
 
     def _failed(self, why: str) -> OptimizerError:

@@ -12,7 +12,7 @@ from hpobench_llm.optimizers.base import Optimizer, Suggestion, Trial
 from hpobench_llm.optimizers.language_model.answers import Answers
 from hpobench_llm.optimizers.language_model.prompt import (
     WRONG,
-    Known,
+    FinishedTrial,
     question,
     read_configuration,
 )
@@ -33,10 +33,11 @@ class Adviser:
     def __init__(self, optimizer: Optimizer) -> None:
         self._optimizer = optimizer
         self._answers = Answers.of_environment()
+        # The model is asked for proportions, which sum to one, and not for sticks.
         searched = optimizer.space
         self._sticks = searched if isinstance(searched, StickSpace) else None
         self.space: Space = searched if self._sticks is None else self._sticks.whole
-        self._trials: list[Known] = []
+        self._trials: list[FinishedTrial] = []
         self._running: dict[int, Configuration] = {}
 
     @property
@@ -60,6 +61,8 @@ class Adviser:
             optimizer.budget,
             advice,
         )
+        # Another process may have kept another answer meanwhile: then the talk is held again,
+        # with that answer, so that what is on disk gives this configuration in any replay.
         while True:
             config = self._conversation(number, prompt)
             if self._answers.keep():
@@ -75,6 +78,7 @@ class Adviser:
                 return read_configuration(answer, self.space)
             except ConfigurationError as error:
                 problem = str(error)
+            # The model sees its own answer and why it cannot be run.
             messages += [
                 {"role": "assistant", "content": answer},
                 {"role": "user", "content": WRONG.format(problem=problem)},
@@ -91,7 +95,7 @@ class Adviser:
     def ended(self, trial: Trial, evaluation: Evaluation) -> None:
         """Note the outcome of a trial, with the configuration that was evaluated."""
         self._running.pop(trial.number, None)
-        self._trials.append(Known(trial.number, self.decoded(trial.config), evaluation))
+        self._trials.append(FinishedTrial(trial.number, self.decoded(trial.config), evaluation))
 
     def decoded(self, config: Configuration) -> Configuration:
         """Return a configuration of the optimizer's space as the model sees it."""

@@ -12,7 +12,7 @@ import numpy as np
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.optimizers.base import Suggestion, Trial
 from hpobench_llm.optimizers.evolutionary.cma_es import CmaEs
-from hpobench_llm.optimizers.evolutionary.cmaes_solvers import CMAwM
+from hpobench_llm.optimizers.evolutionary.cmaes_library import CMAwM
 from hpobench_llm.optimizers.language_model.llm import Adviser
 from hpobench_llm.space import Configuration
 
@@ -26,7 +26,7 @@ Take that, or another where you see what it may miss."""
 
 
 class LlmCmaes(CmaEs):
-    """`cmaes`, of which every third trial from the tenth on is what the model makes of it.
+    """`cmaes`, but every third trial from the tenth on is the model's answer to CMA-ES's draw.
 
     The model sees the prompt of `llm` and with it mean, step size and covariance of CMA-ES and the
     configuration that it would try, and CMA-ES is told the trial as one of its own that was moved.
@@ -58,6 +58,7 @@ class LlmCmaes(CmaEs):
         if number >= self.warm_up and turn and self._cma is not None:
             advice = self._state(self._cma, config)
             config = self._adviser.configuration(number, advice)
+        # CMA-ES learns of the answer as of a draw that was moved.
         self._adviser.begins(number, config)
         return Suggestion(config)
 
@@ -71,8 +72,8 @@ class LlmCmaes(CmaEs):
         inner, count = cma._cma, len(self._axes)  # without the dummy axis
         centre = np.clip(inner.mean[:count], 0.0, 1.0)
         values = {
-            axis.dimension.name: axis.decode(float(place))
-            for axis, place in zip(self._axes, centre, strict=True)
+            axis.dimension.name: axis.decode(float(coordinate))
+            for axis, coordinate in zip(self._axes, centre, strict=True)
         }
         return ADVICE.format(
             mean=json.dumps(self._adviser.decoded(config | values)),

@@ -32,7 +32,7 @@ WRONG = "That cannot be run: {problem}. Answer with one JSON object as asked, an
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class FinishedTrial:
     """A finished trial as the model sees it."""
 
     number: int
@@ -44,7 +44,7 @@ def question(
     space: Space,
     objectives: Sequence[Metric],
     constraints: Sequence[Constraint],
-    trials: Sequence[Known],
+    trials: Sequence[FinishedTrial],
     running: Sequence[Configuration],
     budget: int,
     advice: str = "",
@@ -65,23 +65,26 @@ def question(
         space="\n".join(json.dumps(axis) for axis in space.to_json()),
         count=len(trials),
         budget=budget,
-        history="\n".join(_line(t, objectives) for t in _chosen(trials, objectives)) or "none",
+        history="\n".join(_line(t, objectives) for t in _selected(trials, objectives)) or "none",
         running=f"\nRunning now, outcome not known yet:\n{under_way}" if running else "",
         advice=f"\n{advice}\n" if advice else "",
         names=", ".join(space.names),
     )
 
 
-def _chosen(trials: Sequence[Known], objectives: Sequence[Metric]) -> list[Known]:
+def _selected(
+    trials: Sequence[FinishedTrial], objectives: Sequence[Metric]
+) -> list[FinishedTrial]:
     """Return the latest trials, and before them the best by the first objective, by number."""
     latest = list(trials[-SHOWN // 2 :])
     before = sorted(
         trials[: len(trials) - len(latest)], key=lambda t: t.evaluation.loss(objectives[0])
     )
+    # In the order of the trials, so that the model sees a course and not a ranking.
     return sorted([*before[: SHOWN - len(latest)], *latest], key=lambda t: t.number)
 
 
-def _line(trial: Known, objectives: Sequence[Metric]) -> str:
+def _line(trial: FinishedTrial, objectives: Sequence[Metric]) -> str:
     values = {
         metric.name: _short(metric.from_loss(trial.evaluation.loss(metric)))
         for metric in objectives
@@ -91,12 +94,16 @@ def _line(trial: Known, objectives: Sequence[Metric]) -> str:
         "config": trial.config,
         "status": trial.evaluation.status,
     }
-    line |= values if trial.evaluation.status == "ok" else {}
+    if trial.evaluation.status == "ok":
+        line |= values
     broken = {k: _short(v) for k, v in trial.evaluation.constraints.items() if v > 0}
-    return json.dumps(line | ({"beyond_limit_by": broken} if broken else {}))
+    if broken:
+        line["beyond_limit_by"] = broken
+    return json.dumps(line)
 
 
 def _short(value: float) -> float | str:
+    # JSON has no infinity, and a model reads six digits as well as seventeen.
     return float(f"{value:.6g}") if math.isfinite(value) else "unknown"
 
 
@@ -106,8 +113,9 @@ def read_configuration(answer: str, space: Space) -> Configuration:
     Raises:
         ConfigurationError: there is none, or it lies outside the space.
     """
-    wanted = set(space.names)
-    objects = [found for found in _objects(answer) if wanted <= set(found)]
+    names = set(space.names)
+    # The last one: models think aloud, and may quote trials, before they answer.
+    objects = [candidate for candidate in _objects(answer) if names <= set(candidate)]
     if not objects:
         raise ConfigurationError(
             f"no JSON object with a value for each of {', '.join(space.names)}"
@@ -117,12 +125,12 @@ def read_configuration(answer: str, space: Space) -> Configuration:
 
 def _objects(text: str) -> list[dict[str, object]]:
     """Return the JSON objects of a text, in order; those inside of others are not looked at."""
-    decoder, found, place = json.JSONDecoder(), [], text.find("{")
-    while place >= 0:
+    decoder, objects, start = json.JSONDecoder(), [], text.find("{")
+    while start >= 0:
         try:
-            value, place = decoder.raw_decode(text, place)
-            found.append(value)
-        except (ValueError, RecursionError):
-            place += 1
-        place = text.find("{", place)
-    return found
+            value, start = decoder.raw_decode(text, start)
+            objects.append(value)
+        except (ValueError, RecursionError):  # a brace of prose: the next one may begin an object
+            start += 1
+        start = text.find("{", start)
+    return objects

@@ -1,1 +1,1 @@
-"""Optimizers that fit a model of what was evaluated and ask where it promises most."""
+"""Optimizers that fit a model to the trials and ask where it promises most."""

@@ -26,6 +26,7 @@ class ModelBased(SingleObjectiveOptimizer):
 
     def suggest(self, number: int) -> Suggestion:
         """Return one of the first draws, then what the model proposes."""
+        # With many workers the first draws may all still run: a model then has nothing to see.
         first = number < self.startup_trials or not len(self.history)
         config = self.first() if first else self.propose()
         self.history.begin(number, config)

@@ -46,6 +46,7 @@ def fit(inputs: Array, targets: Array, settings: Sequence[Settings], rounds: int
         settings: of LightGBM, beside those that always hold.
         rounds: how many trees each has.
     """
+    # The raw data stay, since one data set serves several boosters.
     rows = lightgbm.Dataset(inputs, targets, params=_ALWAYS, free_raw_data=False)
     boosters = [
         lightgbm.train({**_ALWAYS, **setting}, rows, num_boost_round=rounds)

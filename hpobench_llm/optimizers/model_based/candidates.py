@@ -40,7 +40,7 @@ def uniform(space: Space, draws: int, rng: np.random.Generator) -> Points:
 def around(space: Space, best: Point, near: int, close: int, rng: np.random.Generator) -> Points:
     """Return points around the `best` one.
 
-    On one axis another value for `near` of them, and for `close` of them a normal step on every
+    `near` of them have another value on one axis. `close` of them are a normal step away on every
     axis, whose size is drawn between a tenth and a thousandth of the range.
     """
     others = np.tile(best, (near, 1))
@@ -70,12 +70,13 @@ def best_unseen(
 
 def _distinct(space: Space, points: Points) -> Points:
     snapped = snap(space, points)
+    # `unique` sorts: the order of the draws is put back.
     _, first = np.unique(snapped, axis=0, return_index=True)
     return snapped[np.sort(first)]
 
 
 def _levels(dimension: Dimension) -> int:
-    """Return how many cells of equal length an axis has; 0: it is no such axis."""
+    """Return how many cells of equal length an axis has; 0 for an axis without."""
     match dimension:
         case Ordinal() | Categorical():
             return len(dimension.values)

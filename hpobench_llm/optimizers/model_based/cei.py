@@ -44,35 +44,39 @@ class Cei(Gp):
         self._ok: dict[int, bool] = {}
 
     def learn(self, trial: Trial, evaluation: Evaluation) -> None:
-        """Remember the loss and by how much each constraint is exceeded."""
+        """Remember the loss and the excess over each constraint."""
         super().learn(trial, evaluation)
-        told = evaluation.constraints
-        self._excesses[trial.number] = [told.get(c.name, np.inf) for c in self.constraints]
+        measured = evaluation.constraints
+        self._excesses[trial.number] = [measured.get(c.name, np.inf) for c in self.constraints]
         self._ok[trial.number] = evaluation.status == "ok"
 
     def incumbent(self) -> int:
         """Return the best feasible trial, or the one nearest to being feasible."""
-        able = self._able()
-        if able.any():
-            return int(np.where(able, self.history.losses, np.inf).argmin())
+        eligible = self._eligible()
+        if eligible.any():
+            return int(np.where(eligible, self.history.losses, np.inf).argmin())
         scaled = np.array([scaled_excess(column) for column in self._columns()])
         return int(np.maximum(scaled, 0.0).sum(axis=0).argmin()) if len(scaled) else 0
 
     def scores(self, candidates: Points) -> NDArray[np.float64]:
         """Return the logarithm of each candidate's product, `(m,)`."""
-        known, able = self.history, self._able()
+        history, eligible = self.history, self._eligible()
         feasible = np.zeros(len(candidates))
         for column in self._columns():
-            chosen = thinned(np.abs(column).argsort(kind="stable"), self.rng)  # near the bound
-            process = fitted(self.space, known.points[chosen], scaled_excess(column)[chosen])
-            if len(known.running):
-                process = process.believing(columns(self.space, known.running))
+            rows = thinned(np.abs(column).argsort(kind="stable"), self.rng)  # near the bound
+            process = fitted(self.space, history.points[rows], scaled_excess(column)[rows])
+            if len(history.running):
+                process = process.believing(columns(self.space, history.running))
             mean, deviation = process.predict(columns(self.space, candidates))
             feasible += log_ndtr(-mean / deviation)
-        if self.constraints and not able.any():
+        if self.constraints and not eligible.any():  # no best to improve on yet
             return feasible
         improvement = self.search.scores(
-            known.points, known.losses, known.running, candidates, able if able.any() else None
+            history.points,
+            history.losses,
+            history.running,
+            candidates,
+            eligible if eligible.any() else None,
         )
         total: NDArray[np.float64] = improvement + feasible
         return total
@@ -82,12 +86,12 @@ class Cei(Gp):
         shape = len(self._excesses), len(self.constraints)
         return np.array([*self._excesses.values()], dtype=np.float64).reshape(shape).T
 
-    def _able(self) -> NDArray[np.bool_]:
+    def _eligible(self) -> NDArray[np.bool_]:
         """Return which trials may be the best, `(n,)`."""
-        able = np.array([*self._ok.values()], dtype=np.bool_)
+        eligible = np.array([*self._ok.values()], dtype=np.bool_)
         for column in self._columns():
-            able &= column <= 0.0
-        return able
+            eligible &= column <= 0.0
+        return eligible
 
 
 def scaled_excess(excesses: NDArray[np.float64]) -> NDArray[np.float64]:

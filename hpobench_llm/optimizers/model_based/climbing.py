@@ -28,13 +28,14 @@ def climb(
     scores = score(points)
     waited = np.zeros(len(points), dtype=np.int64)
     for _ in range(MOST_ROUNDS):
+        # Neighbours are random: a search ends only after `PATIENCE` rounds without a better one.
         (active,) = np.nonzero(waited < PATIENCE)
         if not len(active):
             break
         around = neighbours(space, points[active], rng)  # (active, neighbours, d)
-        found = score(around.reshape(-1, len(space))).reshape(len(active), -1)
-        best = found.argmax(axis=1)
-        top = found[np.arange(len(active)), best]
+        neighbour_scores = score(around.reshape(-1, len(space))).reshape(len(active), -1)
+        best = neighbour_scores.argmax(axis=1)
+        top = neighbour_scores[np.arange(len(active)), best]
         better = top > scores[active]
         waited[active] = np.where(better, 0, waited[active] + 1)
         moved = active[better]

@@ -72,7 +72,7 @@ def by_thompson_sampling(
 
 @dataclass(frozen=True, slots=True)
 class Quantiles:
-    """Models of the quantiles at `LEVELS`, and by how much each of them is moved."""
+    """Models of the quantiles at `LEVELS`, and the shift of each."""
 
     models: list[boosting.Predict]
     shifts: np.ndarray
@@ -80,18 +80,20 @@ class Quantiles:
     @staticmethod
     def fit(inputs: Points, losses: Losses, rng: np.random.Generator) -> "Quantiles":
         """Fit to losses `(n,)` at `inputs (n, d)`; conformalised if there are enough."""
-        held = math.ceil(HELD_OUT * len(losses)) if len(losses) >= CONFORMALISED_FROM else 0
-        order = rng.permutation(len(losses)) if held else np.arange(len(losses))
-        kept, out = order[held:], order[:held]
+        held_out_count = (
+            math.ceil(HELD_OUT * len(losses)) if len(losses) >= CONFORMALISED_FROM else 0
+        )
+        order = rng.permutation(len(losses)) if held_out_count else np.arange(len(losses))
+        train, held_out = order[held_out_count:], order[:held_out_count]
         settings = [{**BOOSTED, "alpha": level} for level in LEVELS]
-        # Standardised, for LightGBM's targets are in single precision.
+        # Standardised, since LightGBM's targets are in single precision.
         centre, scale = losses.mean(), losses.std() or 1.0
-        fits = boosting.fit(inputs[kept], (losses[kept] - centre) / scale, settings, ROUNDS)
+        fits = boosting.fit(inputs[train], (losses[train] - centre) / scale, settings, ROUNDS)
         models = [_scaled(fit, centre, scale) for fit in fits]
         shifts = np.zeros(len(LEVELS))
-        if held:
-            raw = np.column_stack([model(inputs[out]) for model in models])
-            shifts = conformal_shifts(raw, losses[out])
+        if held_out_count:
+            raw = np.column_stack([model(inputs[held_out]) for model in models])
+            shifts = conformal_shifts(raw, losses[held_out])
         return Quantiles(models, shifts)
 
     def predict(self, inputs: Points) -> np.ndarray:
@@ -113,7 +115,7 @@ class Quantiles:
 
 
 def conformal_shifts(predicted: np.ndarray, losses: Losses) -> np.ndarray:
-    """Return what is added to each quantile, so that each band covers its share of new outcomes.
+    """Return the shift of each quantile with which each band covers its share of new outcomes.
 
     Args:
         predicted: quantiles at `LEVELS` of held-out trials, `(n, levels)`.
@@ -133,7 +135,8 @@ def conformal_quantile(errors: np.ndarray, share: float) -> float:
 
     The next error is at most this with a probability of at least `share`.
     """
-    rank = math.ceil((len(errors) + 1) * share - 1e-9)  # 3 * (5/6 - 1/6) is above 2
+    # Less a little, since 3 * (5/6 - 1/6) is above 2 in floating point.
+    rank = math.ceil((len(errors) + 1) * share - 1e-9)
     return float(np.sort(errors)[rank - 1]) if rank <= len(errors) else math.inf
 
 

@@ -49,7 +49,7 @@ class Density:
                 total -= 0.5 * (gaps / width) ** 2 + np.log(width * np.sqrt(2.0 * np.pi))
             elif names > 1:
                 total += np.log(np.where(gaps == 0.0, 1.0 - width, width / (names - 1)))
-        most = total.max(axis=1)
+        most = total.max(axis=1)  # taken out of the sum, so that the exponentials do not underflow
         logs: Array = most + np.log(np.exp(total - most[:, None]).mean(axis=1))
         return logs
 
@@ -63,10 +63,11 @@ class Density:
         steps = np.where(self.names == 0, widened * self.bandwidths, 1.0)
         low, high = ndtr(-centres / steps), ndtr((1.0 - centres) / steps)
         moved = centres + steps * ndtri(low + rng.random(centres.shape) * (high - low))
-        kept = rng.random(centres.shape) < 1.0 - self.bandwidths
+        at_centre = rng.random(centres.shape) < 1.0 - self.bandwidths
         anew = np.floor(rng.random(centres.shape) * self.names)
         on_ranges = np.clip(moved, 0.0, 1.0)
-        return np.where(self.names == 0, on_ranges, np.where(kept, centres, anew))
+        of_names = np.where(at_centre, centres, anew)
+        return np.where(self.names == 0, on_ranges, of_names)
 
 
 def names_of(space: Space) -> NDArray[np.int64]:

@@ -28,7 +28,7 @@ class Ehvi(Optimizer):
     BoTorch's defaults: `SingleTaskGP` (a Gaussian kernel with a length scale for each axis under a
     log-normal prior, outputs standardised, noise fitted), a reference point a tenth of the trials'
     range below their worst in each objective. First come `2 * (d + 1)` points of a scrambled Sobol
-    sequence, of which trials of an initial design are taken off. Running trials are pending
+    sequence, less the trials of an initial design. Running trials are pending
     points, over whose outcomes it is averaged: `posterior`. With one objective it is qLogNEI,
     noisy expected improvement.
 
@@ -67,10 +67,11 @@ class Ehvi(Optimizer):
         points = sequence.random_base2((self.startup_trials - 1).bit_length())
         self._first = deque(decode(self.space, p) for p in points[: self.startup_trials])
         axes = [d.values for d in self.space if isinstance(d, Ordinal | Categorical)]
-        listed = len(axes) == len(self.space) and (
-            np.prod([len(values) for values in axes], dtype=float) <= self.draws + self.near
-        )
-        self._all = list(self.space.configurations()) if listed else []
+        finite = len(axes) == len(self.space)
+        # In floating point, as the product of many axes would overflow an integer.
+        count = np.prod([len(values) for values in axes], dtype=float)
+        listed = finite and count <= self.draws + self.near
+        self._every_configuration = list(self.space.configurations()) if listed else []
         self._real = real_columns(self.space)
         self._model, self._phase_one = Regression(), Regression()
         self._pending: dict[int, Configuration] = {}
@@ -92,8 +93,9 @@ class Ehvi(Optimizer):
 
     def learn(self, trial: Trial, evaluation: Evaluation) -> None:
         """Remember the outcome of the configuration that was evaluated."""
+        # A trial of an initial design takes the place of one of the sequence.
         if self._pending.pop(trial.number, None) is None and self._first:
-            self._first.pop()  # of an initial design
+            self._first.pop()
         self._seen.add(config_id(trial.config))
         self._configs.append(trial.config)
         self._losses.append([evaluation.loss(metric) for metric in self.objectives])
@@ -106,7 +108,7 @@ class Ehvi(Optimizer):
         return Suggestion(config)
 
     def _candidates(self) -> list[Configuration]:
-        drawn = self._all
+        drawn = self._every_configuration
         if not drawn:
             drawn = [self.space.sample(self._rng) for _ in range(self.draws)]
             if self._configs:
@@ -117,15 +119,15 @@ class Ehvi(Optimizer):
 
     def _violations(self) -> np.ndarray:
         excesses = np.array(self._excesses).reshape(len(self._configs), len(self.constraints))
-        found: np.ndarray = np.maximum(excesses, 0.0).sum(axis=1)
-        return found
+        violations: np.ndarray = np.maximum(excesses, 0.0).sum(axis=1)
+        return violations
 
     def _front(self) -> np.ndarray:
         """Return the indices of the front of the trials that break the constraints least."""
         violations = self._violations()
         least = np.flatnonzero(violations == violations.min())
-        found: np.ndarray = least[fronts(np.array(self._losses)[least])[0]]
-        return found
+        front: np.ndarray = least[fronts(np.array(self._losses)[least])[0]]
+        return front
 
     def _best(self, candidates: list[Configuration]) -> Configuration:
         """Return the best of the candidates and of where the climbs from the best of them end."""
@@ -134,7 +136,7 @@ class Ehvi(Optimizer):
         values = improvement.of(points)
         order = np.argsort(-values, kind="stable")[: self.starts]
         best = candidates[int(order[0])]
-        if not self._real:
+        if not self._real:  # nothing to climb along
             return best
         free = np.isin(np.arange(points.shape[1]), [*self._real.values()])
         ends = improvement.climb(points[order], free, self.steps)
@@ -146,24 +148,25 @@ class Ehvi(Optimizer):
         return best if config_id(climbed) in self._seen else climbed
 
     def _improvement(self) -> Improvement:
-        known = features(self.space, self._configs)
+        inputs = features(self.space, self._configs)
         violations = self._violations()
         if violations.min() > 0:
-            model = self._phase_one.given(known, -_bounded(violations)[:, None])
+            model = self._phase_one.fitted_to(inputs, -_bounded(violations)[:, None])
         else:
             gains = -normalised(np.array(self._losses), np.array(self._ok))
-            excesses = np.array(self._excesses).reshape(len(known), len(self.constraints))
-            model = self._model.given(known, np.hstack([gains, _bounded(excesses)]))
+            excesses = np.array(self._excesses).reshape(len(inputs), len(self.constraints))
+            model = self._model.fitted_to(inputs, np.hstack([gains, _bounded(excesses)]))
         pending = list(self._pending.values())
         return Improvement(
             model,
-            known,
-            features(self.space, pending) if pending else known[:0],
+            inputs,
+            features(self.space, pending) if pending else inputs[:0],
             objectives=1 if violations.min() > 0 else len(self.objectives),
             samples=self.samples,
         )
 
 
 def _bounded(excesses: np.ndarray) -> np.ndarray:
-    found: np.ndarray = excesses / (1.0 + np.abs(excesses))
-    return found
+    # An excess of a million would flatten all others; the sign, all that counts, stays.
+    bounded: np.ndarray = excesses / (1.0 + np.abs(excesses))
+    return bounded

@@ -35,7 +35,7 @@ class Forest:
         A tree grows until its leaves are pure. A leaf's value is the logarithm of the mean of its
         targets, not the mean of their logarithms.
         """
-        rows = inputs.astype(np.float32)  # as scikit-learn's trees have them
+        rows = inputs.astype(np.float32)  # as scikit-learn's trees take them unchecked
         grown = []
         for _ in range(trees):
             drawn = rng.integers(len(rows), size=len(rows))
@@ -46,12 +46,12 @@ class Forest:
             counts = np.bincount(nodes)
             sums = np.bincount(nodes, weights=np.exp(logs[drawn]))
             values = np.log(sums, out=np.zeros(len(sums)), where=counts > 0)
-            values -= np.log(np.maximum(counts, 1))
+            values -= np.log(np.maximum(counts, 1))  # inner nodes have no rows, and are not asked
             grown.append((fitted.tree_, values))
         return Forest(grown)
 
     def predict(self, inputs: Array) -> tuple[Array, Array]:
         """Return mean and variance `(m,)` of what the trees say at `inputs (m, d)`."""
         rows = inputs.astype(np.float32)
-        said = np.array([values[tree.apply(rows)] for tree, values in self.trees])
-        return said.mean(axis=0), said.var(axis=0)
+        predictions = np.array([values[tree.apply(rows)] for tree, values in self.trees])
+        return predictions.mean(axis=0), predictions.var(axis=0)

@@ -29,7 +29,7 @@ NOISE_PRIOR = (-4.0, 1.0)
 SURE = 1e-6  # in place of the noise where there is none: the same input may come twice
 JITTER = 1e-10
 ITERATIONS = 50  # of L-BFGS-B
-# Of it, by value and by slope: finer ones cost a quarter more and find no better trials.
+# Of L-BFGS-B, by value and by slope: finer ones cost a quarter more and find no better trials.
 TOLERANCES = (1e-6, 1e-3)
 _ROOT_5 = math.sqrt(5.0)
 
@@ -49,16 +49,16 @@ def matern(squares: Array) -> tuple[Array, Array]:
 
 
 @dataclass(frozen=True, slots=True)
-class Hyperparameters:
+class GpHyperparameters:
     """The logarithms of lengths `(d,)` and of the variance of the noise."""
 
     logs: Array
 
     @staticmethod
-    def default(columns: int) -> "Hyperparameters":
+    def default(columns: int) -> "GpHyperparameters":
         """Return where a fit begins: where the densities of the priors are highest."""
         mean, deviation = _prior(columns)
-        return Hyperparameters(mean - deviation**2)
+        return GpHyperparameters(mean - deviation**2)
 
     @property
     def lengths(self) -> Array:
@@ -68,7 +68,7 @@ class Hyperparameters:
 
     @property
     def noise(self) -> float:
-        """The variance of what is added to the function, whose own is 1."""
+        """The variance of the noise; the function's own is 1."""
         return float(np.exp(self.logs[-1]))
 
 
@@ -82,36 +82,36 @@ class GaussianProcess:
         self,
         inputs: Array,
         targets: Array,
-        fitted: Hyperparameters,
+        fitted: GpHyperparameters,
         kernel: Kernel,
         believed: int = 0,
     ) -> None:
         self.inputs, self.targets, self.fitted, self.kernel = inputs, targets, fitted, kernel
         covariance, _ = kernel(self._squares(inputs))
         noise = np.full(len(inputs), fitted.noise)
-        noise[len(inputs) - believed :] = SURE
+        noise[len(inputs) - believed :] = SURE  # believed values are the function's own
         covariance[np.diag_indices_from(covariance)] += noise + JITTER
         self._factor = cholesky(covariance, lower=True, check_finite=False)
         self._weights = cho_solve((self._factor, True), targets, check_finite=False)
 
     @staticmethod
     def fit(inputs: Array, targets: Array, kernel: Kernel) -> "GaussianProcess":
-        """Return the process of the highest plausibility that is found from the default."""
+        """Return the most plausible process that a search from the default reaches."""
         gaps = _squared_gaps(inputs)
         bounds = [LENGTHS] * inputs.shape[1] + [NOISE]
 
         def loss(logs: Array) -> tuple[float, Array]:
             return _implausibility(kernel, gaps, targets, logs)
 
-        found = minimize(
+        solution = minimize(
             loss,
-            Hyperparameters.default(inputs.shape[1]).logs,
+            GpHyperparameters.default(inputs.shape[1]).logs,
             method="L-BFGS-B",
             jac=True,
             bounds=[(math.log(low), math.log(high)) for low, high in bounds],
             options={"maxiter": ITERATIONS, "ftol": TOLERANCES[0], "gtol": TOLERANCES[1]},
         )
-        return GaussianProcess(inputs, targets, Hyperparameters(found.x), kernel)
+        return GaussianProcess(inputs, targets, GpHyperparameters(solution.x), kernel)
 
     @property
     def plausibility(self) -> float:
@@ -128,6 +128,7 @@ class GaussianProcess:
         """Return mean and deviation `(m,)` of the function itself, without noise."""
         cross, _ = self.kernel(self._squares(inputs))  # (m, n)
         half = solve_triangular(self._factor, cross.T, lower=True, check_finite=False)
+        # Of the posterior's covariance the diagonal alone.
         variance = 1.0 - np.einsum("nm,nm->m", half, half)
         return cross @ self._weights, np.sqrt(np.maximum(variance, 1e-12))
 
@@ -149,13 +150,14 @@ class GaussianProcess:
 
     def _squares(self, inputs: Array) -> Array:
         a, b = inputs / self.fitted.lengths, self.inputs / self.fitted.lengths
+        # |a - b|^2 multiplied out: one matrix product, which may fall below 0 by rounding.
         squares: Array = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2.0 * (a @ b.T)
         return np.maximum(squares, 0.0)
 
 
 @cache
 def _prior(columns: int) -> Array:
-    """Return means and deviations `(2, columns + 1)` of the logarithms before anything is seen."""
+    """Return means and deviations `(2, columns + 1)` of the logarithms under the priors."""
     mean, deviation = LENGTHS_PRIOR
     lengths = np.tile([[mean + 0.5 * math.log(columns)], [deviation]], columns)
     return np.column_stack((lengths, NOISE_PRIOR))

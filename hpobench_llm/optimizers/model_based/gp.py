@@ -62,5 +62,5 @@ class Gp(ModelBased):
 
     def scores(self, candidates: Points) -> NDArray[np.float64]:
         """Return the logarithm of each candidate's expected improvement, `(m,)`."""
-        known = self.history
-        return self.search.scores(known.points, known.losses, known.running, candidates)
+        history = self.history
+        return self.search.scores(history.points, history.losses, history.running, candidates)

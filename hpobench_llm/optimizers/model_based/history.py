@@ -16,12 +16,12 @@ class History:
 
     def __init__(self, space: Space) -> None:
         self._space = space
-        self._known: dict[int, tuple[Point, float, bool]] = {}
+        self._finished: dict[int, tuple[Point, float, bool]] = {}
         self._running: dict[int, Point] = {}
-        self.seen: set[str] = set()  # ids of what was asked for, and of what it was moved to
+        self.seen: set[str] = set()  # ids of configurations, and of those they were moved to
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._finished)
 
     def begin(self, number: int, config: Configuration) -> None:
         """Enter a configuration that is being evaluated."""
@@ -29,28 +29,28 @@ class History:
         self._running[number] = encode(self._space, config)
 
     def end(self, number: int, config: Configuration, loss: float, *, ok: bool) -> None:
-        """Enter an outcome; the loss of one that is not `ok` is not looked at.
+        """Enter an outcome, in place of an earlier one of that number.
 
-        It takes the place of an earlier outcome of the same number.
+        If it is not `ok`, its loss is ignored.
         """
         self._running.pop(number, None)
         self.seen.add(config_id(config))
-        self._known[number] = encode(self._space, config), loss, ok
+        self._finished[number] = encode(self._space, config), loss, ok
 
     @property
     def points(self) -> Points:
-        """What was evaluated, `(n, d)`, in the order in which it was first known."""
-        return np.array([point for point, _, _ in self._known.values()])
+        """What was evaluated, `(n, d)`, in the order of the first outcomes."""
+        return np.array([point for point, _, _ in self._finished.values()])
 
     @property
     def losses(self) -> Losses:
         """The losses `(n,)`; a failed trial has the worst loss of those that did not fail.
 
-        What a failure counts as may be far above all that was measured, and would leave nothing
-        of the differences among the rest. If all have failed, all are equal.
+        A metric's worst value may be far above all that was measured, and would flatten the
+        differences among the rest. If all trials have failed, all losses are equal.
         """
-        worst = max((loss for _, loss, ok in self._known.values() if ok), default=0.0)
-        return np.array([loss if ok else worst for _, loss, ok in self._known.values()])
+        worst = max((loss for _, loss, ok in self._finished.values() if ok), default=0.0)
+        return np.array([loss if ok else worst for _, loss, ok in self._finished.values()])
 
     @property
     def running(self) -> Points:
@@ -69,6 +69,7 @@ def warped(losses: Losses) -> Losses:
         return np.zeros(len(losses))
     median = float(np.median(losses))
     good = losses <= median
+    # As wide as the good half: where that is all ties, one unit.
     spread = float(np.sqrt(np.mean((losses[good] - median) ** 2))) or 1.0
     quantiles = (rankdata(losses) - 0.5) / len(losses)
     values = np.where(good, losses, median + spread * ndtri(np.maximum(quantiles, 0.5)))

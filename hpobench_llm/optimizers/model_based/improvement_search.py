@@ -52,12 +52,12 @@ class ImprovementSearch:
         losses: Losses,
         running: Points,
         candidates: Points,
-        able: NDArray[np.bool_] | None = None,
+        eligible: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.float64]:
         """Return the logarithm of each candidate's expected improvement, `(m,)`.
 
-        It is that over the lowest mean among the trials, since outcomes are noisy. Losses are
-        `warped`; a running trial counts as if its outcome were the mean (kriging believer).
+        The improvement is over the lowest mean among the trials, since outcomes are noisy. Losses
+        are `warped`; a running trial counts as if its outcome were the mean (kriging believer).
         Beyond 200 trials the process sees the 100 best and 100 random others.
 
         Args:
@@ -65,23 +65,25 @@ class ImprovementSearch:
             losses: lower is better, `(n,)`.
             running: what is being evaluated, `(k, d)`.
             candidates: `(m, d)`.
-            able: which trials may be the best, `(n,)`, at least one; None: all.
+            eligible: which trials may be the best, `(n,)`, at least one; None: all.
         """
-        able = np.ones(len(losses), dtype=np.bool_) if able is None else able
-        chosen = thinned(np.lexsort((losses, ~able)), self._rng)
-        process = fitted(self._space, points[chosen], warped(losses)[chosen])
+        eligible = np.ones(len(losses), dtype=np.bool_) if eligible is None else eligible
+        # Ordered by loss, those that may be the best first.
+        rows = thinned(np.lexsort((losses, ~eligible)), self._rng)
+        process = fitted(self._space, points[rows], warped(losses)[rows])
         if len(running):
             process = process.believing(columns(self._space, running))
         means, _ = process.predict(process.inputs)
-        best = means[np.concatenate((able[chosen], np.ones(len(running), dtype=np.bool_)))].min()
+        # Running trials, believed at their means, may be the best too.
+        best = means[np.concatenate((eligible[rows], np.ones(len(running), dtype=np.bool_)))].min()
         mean, deviation = process.predict(columns(self._space, candidates))
         return log_expected_improvement(float(best), mean, deviation)
 
 
 def thinned(order: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
-    """Return which trials a process is fitted to, of all in `order`, the best first.
+    """Return which trials a process is fitted to; `order` has all of them, the best first.
 
-    All if they are at most `MODELLED`, else the best half of as many, and random others.
+    All of them up to `MODELLED`; of more the best `MODELLED / 2`, and as many random others.
     """
     if len(order) <= MODELLED:
         return order

@@ -85,6 +85,7 @@ def quiet() -> Iterator[None]:
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(max(verbosity, optuna.logging.ERROR))
     try:
+        # Warnings too: of arithmetic, and of what Optuna calls experimental.
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
@@ -123,23 +124,24 @@ class StudyOptimizer(Optimizer):
 
     def suggest(self, number: int) -> Suggestion:
         """Return the next suggestion."""
-        asked = self._study.ask(self._optuna.distributions)
-        config = self._optuna.from_params(asked.params)
-        self._suggested[number] = asked, config
+        optuna_trial = self._study.ask(self._optuna.distributions)
+        config = self._optuna.from_params(optuna_trial.params)
+        self._suggested[number] = optuna_trial, config
         return Suggestion(config)
 
     def learn(self, trial: Trial, evaluation: Evaluation) -> None:
         """Give Optuna the losses of a trial and the configuration that was evaluated."""
-        asked, config = self._suggested.pop(trial.number, (None, None))
+        optuna_trial, config = self._suggested.pop(trial.number, (None, None))
         losses = [evaluation.loss(metric) for metric in self.objectives]
         excesses = self.excesses(evaluation)
-        if asked is not None and trial.config == config:
+        if optuna_trial is not None and trial.config == config:
             for name, excess in excesses.items():
-                asked.set_constraint(name, excess)
-            self._study.tell(asked, losses)
+                optuna_trial.set_constraint(name, excess)
+            self._study.tell(optuna_trial, losses)
             return
-        if asked is not None:
-            self._study.tell(asked, state=optuna.trial.TrialState.FAIL)
+        # Optuna cannot change what it asked for: that trial fails, and a finished one is added.
+        if optuna_trial is not None:
+            self._study.tell(optuna_trial, state=optuna.trial.TrialState.FAIL)
         self._study.add_trial(self._optuna.finished(trial.config, losses, excesses))
 
     def excesses(self, evaluation: Evaluation) -> dict[str, float]:

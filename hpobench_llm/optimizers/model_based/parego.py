@@ -31,8 +31,8 @@ class Parego(Optimizer):
     The process, its candidates and the logarithm of the improvement are those of `Gp`.
 
     Deviations: the paper's kernel has an exponent for each axis, and no noise. It maximises the
-    improvement by a genetic algorithm, this among candidates, of which it takes the best that was
-    not asked for before. Losses are scaled by what was measured, as the true ranges are not
+    improvement by a genetic algorithm; this takes the best of some candidates that was not asked
+    for before. Losses are scaled by what was measured, as the true ranges are not
     known. The scalarised values above their median are warped. Running trials are not modelled:
     other weights, and no repetition, keep workers apart. A failed trial is the worst in every
     objective.
@@ -71,8 +71,9 @@ class Parego(Optimizer):
 
     def learn(self, trial: Trial, evaluation: Evaluation) -> None:
         """Remember the losses of the configuration that was evaluated."""
+        # A trial of an initial design takes the place of one of the hypercube.
         if trial.number not in self._suggested and self._first:
-            self._first.pop()  # of an initial design
+            self._first.pop()
         self._seen.add(config_id(trial.config))
         self._points.append(encode(self.space, trial.config))
         self._losses.append([evaluation.loss(metric) for metric in self.objectives])
@@ -86,6 +87,7 @@ class Parego(Optimizer):
 
 def lattice(objectives: int, divisions: int) -> np.ndarray:
     """Return all weights (n, k) that are multiples of `1 / divisions` and add up to 1."""
+    # Stars and bars: each way to set `objectives - 1` bars among the slots is one sum.
     slots = divisions + objectives - 1
     rows = []
     for bars in combinations(range(slots), objectives - 1):

@@ -47,14 +47,15 @@ class RandomScalarisation(Optimizer):
     def suggest(self, number: int) -> Suggestion:
         """Return what TPE suggests for new weights."""
         weights = self._rng.dirichlet(np.ones(len(self.objectives)))
+        # A study of its own for each suggestion: the past losses change with the weights.
         study = quiet_study(TPESampler(seed=int(self._rng.integers(2**31))))
         if self._trials:
             scaled = normalised(np.array(self._losses), np.array(self._ok))
             for trial, value in zip(self._trials, chebyshev(scaled, weights), strict=True):
                 trial.value = float(value)
             study.add_trials(self._trials)
-        asked = study.ask(self._optuna.distributions)
-        return Suggestion(self._optuna.from_params(asked.params))
+        optuna_trial = study.ask(self._optuna.distributions)
+        return Suggestion(self._optuna.from_params(optuna_trial.params))
 
     def learn(self, trial: Trial, evaluation: Evaluation) -> None:
         """Remember the losses of the configuration that was evaluated."""

@@ -74,8 +74,8 @@ class SmacRf(ModelBased):
         """Return a uniform draw, or the point of the largest improvement that was found."""
         if self.rng.random() < self.random_share:
             return self.space.sample(self.rng)
-        known = self.history.points
-        inputs = columns(self.space, known)
+        evaluated = self.history.points
+        inputs = columns(self.space, evaluated)
         forest = Forest.fit(inputs, log_scaled(self.history.losses), self.trees, self.rng)
         means, _ = forest.predict(inputs)
 
@@ -87,10 +87,11 @@ class SmacRf(ModelBased):
         begin = np.vstack(
             (
                 drawn[np.argsort(-score(drawn), kind="stable")[: self.starts]],
-                known[np.argsort(-score(known), kind="stable")[: self.starts]],
-                known[np.argsort(means, kind="stable")[: self.starts]],
+                evaluated[np.argsort(-score(evaluated), kind="stable")[: self.starts]],
+                evaluated[np.argsort(means, kind="stable")[: self.starts]],
             )
         )
+        # From the best draws, and from the trials that promise most or seem best.
         points, scores = climb(self.space, begin, score, self.rng)
         return best_unseen(self.space, points, scores, self.history.seen, self.rng)
 
@@ -98,11 +99,12 @@ class SmacRf(ModelBased):
 def log_scaled(losses: Losses) -> Losses:
     """Return the logarithms of losses `(n,)` that are scaled to end at 1.
 
-    0 is as far below the best as the best is below their 5 % quantile.
+    The value that becomes 0 lies as far below the best as the best lies below the 5 % quantile.
     """
     best, worst = float(losses.min()), float(losses.max())
     if worst <= best:
         return np.zeros(len(losses))
+    # A little below, so that the best itself is never 0, which has no logarithm.
     zero = 2.0 * best - float(np.quantile(losses, 0.05)) - 1e-10 * (worst - best)
     logs: Losses = np.log((losses - zero) / (worst - zero))
     return logs

@@ -37,9 +37,8 @@ class Region:
 
     def enter(self, point: Point, loss: float, ok: bool, *, counts: bool) -> None:
         """Enter a trial; where it `counts`, as a success or a failure of the region."""
-        best = min(
-            (v for v, sound in zip(self.losses, self.ok, strict=True) if sound), default=None
-        )
+        sound = [loss for loss, ok in zip(self.losses, self.ok, strict=True) if ok]
+        best = min(sound, default=None)
         self.points.append(point)
         self.losses.append(loss)
         self.ok.append(ok)
@@ -64,8 +63,8 @@ class Region:
 class Turbo(SingleObjectiveOptimizer):
     """Draws from the posterior around the best trial, and asks for the lowest point of the draw.
 
-    A region begins with `2 d` points of a scrambled Sobol sequence, of which trials of an initial
-    design are taken off, and a side of 0.8 of the range, which is stretched along an axis by the
+    A region begins with `2 d` points of a scrambled Sobol sequence, less the trials of an initial
+    design, and a side of 0.8 of the range, which is stretched along an axis by the
     length scale that was fitted. It doubles, up to 1.6, after 3 successes in a row (the paper's
     number; the tutorial's is 10), and halves after `max(4, d)` failures. A success is better than
     the best by a thousandth of it. Below `2**-7` another region begins, which knows nothing of
@@ -134,22 +133,25 @@ class Turbo(SingleObjectiveOptimizer):
     def _drawn(self) -> Configuration:
         region = self._region
         losses = normalised(np.array(region.losses)[:, None], np.array(region.ok))
-        model = region.model.given(columns(self.space, np.array(region.points)), -losses)
+        model = region.model.fitted_to(columns(self.space, np.array(region.points)), -losses)
         points, configs = self._around(region.centre, axis_lengths(self.space, lengths(model)))
         if not configs:
             return self.space.sample(self._rng)
         mean, covariance = posterior(model, columns(self.space, points))
+        # By eigenvalues, as a Cholesky factor fails on a covariance that is only just positive.
         values, vectors = np.linalg.eigh(covariance)
         noise = vectors @ (np.sqrt(np.maximum(values, 0.0)) * self._rng.normal(size=len(mean)))
         return configs[int(np.argmax(mean + noise))]
 
     def _around(self, centre: Point, scales: Point) -> tuple[Points, list[Configuration]]:
         """Return candidates of the region that were not asked for before."""
+        # Stretched by the length scales, but of an unchanged volume: their geometric mean is 1.
         sides = scales / np.exp(np.log(scales).mean()) * self._region.length
         low, high = np.clip([centre - sides / 2.0, centre + sides / 2.0], 0.0, 1.0)
         axes = len(centre)
         moved = low + (high - low) * self._rng.random((self.candidates, axes))
         changes = self._rng.random(moved.shape) < min(20.0 / axes, 1.0)
+        # A candidate has to differ from the centre on one axis at least.
         unchanged = np.flatnonzero(~changes.any(axis=1))
         changes[unchanged, self._rng.integers(axes, size=len(unchanged))] = True
         points = np.unique(snap(self.space, np.where(changes, moved, centre)), axis=0)
@@ -159,7 +161,7 @@ class Turbo(SingleObjectiveOptimizer):
 
 
 def axis_lengths(space: Space, scales: Point) -> Point:
-    """Return a length scale for each axis (d,); that of names is the mean of their columns."""
+    """Return a length scale for each axis (d,), for an axis of names the mean of its columns."""
     widths = [len(d.values) if isinstance(d, Categorical) else 1 for d in space]
     ends = np.cumsum(widths)
     return np.array([scales[end - w : end].mean() for w, end in zip(widths, ends, strict=True)])

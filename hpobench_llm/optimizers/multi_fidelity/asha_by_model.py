@@ -27,7 +27,7 @@ class AshaByModel(Asha):
         """Build the optimizer's own state."""
         super().set_up()
         self.history = History(self.space)
-        self._first: dict[int, int] = {}  # the first trial of a trial's configuration
+        self._first: dict[int, int] = {}  # by trial: the one that began its configuration
 
     def suggest(self, number: int) -> Suggestion:
         """Return a promotion if there is one, else a new configuration at the lowest rung."""

@@ -17,8 +17,8 @@ WIDTH = 0.25  # of the range, and what all other names share
 class Belief:
     """Independent on each axis of the unit cube with equal cells (d,), names as their indices.
 
-    On a range a normal distribution around `centre`, `WIDTH` wide and cut off at its ends; of
-    names the centre has a probability of 1 - `WIDTH`, the others share the rest.
+    On a range it is a normal distribution around `centre`, `WIDTH` wide and cut off at the ends.
+    Among names the centre has a probability of 1 - `WIDTH`, and the others share the rest.
     """
 
     centre: Point
@@ -32,11 +32,14 @@ class Belief:
 
     def sample(self, rng: np.random.Generator) -> Point:
         """Draw a point."""
+        # The quantile at a uniform share between the ends' is a draw of the cut-off normal.
         low, high = self._ends()
         moved = self.centre + WIDTH * ndtri(low + rng.random(len(self.centre)) * (high - low))
         others = self.others(rng)
-        kept = (rng.random(len(self.centre)) < 1.0 - WIDTH) | (self.names == 1)
-        return np.where(self.names == 0, np.clip(moved, 0, 1), np.where(kept, self.centre, others))
+        # An axis of one name has no others.
+        at_centre = (rng.random(len(self.centre)) < 1.0 - WIDTH) | (self.names == 1)
+        of_names = np.where(at_centre, self.centre, others)
+        return np.where(self.names == 0, np.clip(moved, 0, 1), of_names)
 
     def others(self, rng: np.random.Generator) -> Point:
         """Draw, on each axis of names, one that is not the centre; the only one where it is."""
@@ -51,7 +54,8 @@ class Belief:
         inside = np.where(self.names == 0, high - low, 1.0)
         normal = -0.5 * ((point - self.centre) / WIDTH) ** 2 - np.log(inside)
         rest = WIDTH / np.maximum(self.names - 1, 1)
-        share = np.where(point == self.centre, np.where(self.names == 1, 1.0, 1.0 - WIDTH), rest)
+        of_centre = np.where(self.names == 1, 1.0, 1.0 - WIDTH)
+        share = np.where(point == self.centre, of_centre, rest)
         constant = np.log(WIDTH * np.sqrt(2.0 * np.pi))
         return float(np.where(self.names == 0, normal - constant, np.log(share)).sum())
 

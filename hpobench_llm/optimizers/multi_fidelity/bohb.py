@@ -52,19 +52,20 @@ class Bohb(Hyperband):
         super().set_up()
         self._names = names_of(self.space)
         self.startup_trials = len(self.space) + 3
-        self._known: list[list[tuple[Point, float]]] = [[] for _ in self.rungs]
+        self._finished: list[list[tuple[Point, float]]] = [[] for _ in self.rungs]
 
     def learn(self, trial: Trial, evaluation: Evaluation) -> None:
         """Enter the trial into its rung, as Hyperband does, and among those of the model."""
+        # A trial of an initial design is in no bracket, and was run in full.
         of_bracket = trial.number in self._bracket.running
         rung = self._bracket.rung if of_bracket else len(self.rungs) - 1
         loss = evaluation.loss(self.objective) if evaluation.status == "ok" else math.inf
-        self._known[rung].append((encode(self.space, trial.config), loss))
+        self._finished[rung].append((encode(self.space, trial.config), loss))
         super().learn(trial, evaluation)
 
     def sample(self) -> Configuration:
         """Return a uniform draw, or what the densities propose."""
-        enough = [known for known in self._known if len(known) >= self.startup_trials]
+        enough = [rung for rung in self._finished if len(rung) >= self.startup_trials]
         if not enough or self.rng.random() < self.random_share:
             return super().sample()
         points = to_indices(np.array([point for point, _ in enough[-1]]), self._names)
@@ -73,8 +74,7 @@ class Bohb(Hyperband):
         promising = Density.fit(points[order[:good]], self._names, self.least_bandwidth)
         others = Density.fit(points[order[-bad:]], self._names, self.least_bandwidth)
         drawn = promising.sample(self.candidates, self.widened, self.rng)
-        # The published ratio bounds both densities from below, by 1e-32.
-        floor = math.log(1e-32)
+        floor = math.log(1e-32)  # by which the published code bounds both densities from below
         ratio = np.maximum(promising.logarithm(drawn), floor)
         ratio -= np.maximum(others.logarithm(drawn), floor)
         return decode(self.space, from_indices(drawn, self._names)[int(np.argmax(ratio))])

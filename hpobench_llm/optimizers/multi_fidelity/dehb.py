@@ -14,7 +14,7 @@ from hpobench_llm.errors import MissingDependencyError
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.optimizers.base import Suggestion, Trial
 from hpobench_llm.optimizers.encoding import as_evaluated, decode, encode
-from hpobench_llm.optimizers.multi_fidelity.rungs import Member, MultiFidelityOptimizer
+from hpobench_llm.optimizers.multi_fidelity.rungs import MultiFidelityOptimizer, RungMember
 
 try:
     from dehb import DEHB
@@ -31,8 +31,8 @@ logger.disable("dehb")
 WORST = sys.float_info.max  # in place of infinity, which the library takes for "not evaluated"
 
 
-class _Solver(DEHB):  # type: ignore[misc]  # the library has no types
-    """The library's solver without its log file."""
+class _QuietDehb(DEHB):  # type: ignore[misc]  # the library has no types
+    """The library's optimizer without its log file."""
 
     def _setup_logger(self, kwargs: object) -> None:
         self.logger, self.output_path = logger, Path()
@@ -62,7 +62,7 @@ class Dehb(MultiFidelityOptimizer):
         """Build the optimizer's own state."""
         super().set_up()
         top = self.eta ** (len(self.rungs) - 1)
-        self._solver = _Solver(
+        self._dehb = _QuietDehb(
             dimensions=len(self.space),
             min_fidelity=0.9,  # 1, but the library rounds the logarithm of the ratio down
             max_fidelity=top,
@@ -71,16 +71,16 @@ class Dehb(MultiFidelityOptimizer):
             n_workers=1,
             save_freq="end",
         )
-        self._rungs = dict(zip(self._solver.fidelities, self.rungs, strict=True))
+        self._rungs = dict(zip(self._dehb.fidelities, self.rungs, strict=True))
         self._jobs: dict[int, Any] = {}
-        self._reached: dict[int, Member] = {}  # by the library's number of a configuration
+        self._highest: dict[int, RungMember] = {}  # by the library's number of a configuration
 
     def suggest(self, number: int) -> Suggestion:
         """Return the library's next job."""
-        job = self._solver.ask()
+        job = self._dehb.ask()
         self._jobs[number] = job
         level = {self._axis: self._rungs[job["fidelity"]]}
-        before = self._reached.get(job["config_id"])
+        before = self._highest.get(job["config_id"])
         if before is not None:
             return Suggestion(before.config, level, before.number)
         return Suggestion(decode(self.space, job["config"]), level)
@@ -91,17 +91,17 @@ class Dehb(MultiFidelityOptimizer):
         loss = min(member.loss, WORST)
         job = self._jobs.pop(trial.number, None)
         if job is None:
-            self._place(trial, loss)
+            self._join_population(trial, loss)
             return
         job["config"] = as_evaluated(self.space, job["config"], trial.config)
-        self._solver.tell(job, {"fitness": loss, "cost": 0.0})
-        self._solver.clean_inactive_brackets()
-        if member.ok:
-            self._reached[job["config_id"]] = member
+        self._dehb.tell(job, {"fitness": loss, "cost": 0.0})
+        self._dehb.clean_inactive_brackets()  # as its own loop does
+        if member.ok:  # what failed cannot be trained on
+            self._highest[job["config_id"]] = member
 
-    def _place(self, trial: Trial, loss: float) -> None:
+    def _join_population(self, trial: Trial, loss: float) -> None:
         """Put a trial of an initial design into the population in full, if it is good enough."""
-        population = self._solver.de[self._solver.fidelities[-1]]
+        population = self._dehb.de[self._dehb.fidelities[-1]]
         worst = int(np.argmax(population.fitness))
         if loss < population.fitness[worst]:
             population.population[worst] = encode(self.space, trial.config)

@@ -19,7 +19,7 @@ from hpobench_llm.optimizers.base import Suggestion, Trial
 from hpobench_llm.optimizers.botorch_models import Regression, alone, noise, posterior
 from hpobench_llm.optimizers.encoding import decode, features
 from hpobench_llm.optimizers.model_based.expected_improvement import log_unit_improvement
-from hpobench_llm.optimizers.multi_fidelity.rungs import Member, MultiFidelityOptimizer
+from hpobench_llm.optimizers.multi_fidelity.rungs import MultiFidelityOptimizer, RungMember
 from hpobench_llm.optimizers.neighbours import neighbour
 from hpobench_llm.optimizers.scalarisation import normalised
 from hpobench_llm.space import Configuration, config_id
@@ -33,7 +33,7 @@ class _Candidate:
 
     config: Configuration
     rung: int
-    before: Member | None = None
+    before: RungMember | None = None
     cost: float = 1.0  # in runs in full
 
 
@@ -84,8 +84,8 @@ class MfKg(MultiFidelityOptimizer):
         self._shares = np.array(self.rungs, dtype=np.float64) / self.rungs[-1]
         self._model = Regression(fidelity=True)
         self._pending: dict[int, _Candidate] = {}
-        self._done: list[tuple[Member, int]] = []  # with its rung
-        self._highest: dict[str, tuple[Member, int]] = {}  # of each configuration
+        self._done: list[tuple[RungMember, int]] = []  # with its rung
+        self._highest: dict[str, tuple[RungMember, int]] = {}  # of each configuration
 
     def suggest(self, number: int) -> Suggestion:
         """Return a point of the sequence, then what gains most for its cost."""
@@ -100,21 +100,24 @@ class MfKg(MultiFidelityOptimizer):
 
     def learn(self, trial: Trial, evaluation: Evaluation) -> None:
         """Remember the outcome of the configuration that was evaluated."""
-        known = self._pending.pop(trial.number, None)
-        if known is None and self._first:
-            self._first.pop()  # of an initial design
-        rung = len(self.rungs) - 1 if known is None else known.rung
+        candidate = self._pending.pop(trial.number, None)
+        # A trial of an initial design takes the place of one of the sequence.
+        if candidate is None and self._first:
+            self._first.pop()
+        rung = len(self.rungs) - 1 if candidate is None else candidate.rung
         member = self.member(trial, evaluation)
         self._done.append((member, rung))
         name = config_id(trial.config)
-        if name not in self._highest or rung > self._highest[name][1] or not member.ok:
-            self._highest[name] = (member, rung if member.ok else len(self.rungs) - 1)
+        if not member.ok:  # as if it had been run in full, so that it is not resumed
+            self._highest[name] = (member, len(self.rungs) - 1)
+        elif name not in self._highest or rung > self._highest[name][1]:
+            self._highest[name] = (member, rung)
 
-    def _new(self, number: int, chosen: _Candidate) -> Suggestion:
-        self._pending[number] = chosen
-        if chosen.before is not None:
-            return self.on_rung(chosen.rung, chosen.before)
-        return Suggestion(chosen.config, {self._axis: self.rungs[chosen.rung]})
+    def _new(self, number: int, candidate: _Candidate) -> Suggestion:
+        self._pending[number] = candidate
+        if candidate.before is not None:
+            return self.on_rung(candidate.rung, candidate.before)
+        return Suggestion(candidate.config, {self._axis: self.rungs[candidate.rung]})
 
     def _candidates(self) -> list[_Candidate]:
         """Return what may be tried: new configurations on each rung, old ones on higher rungs."""
@@ -123,11 +126,11 @@ class MfKg(MultiFidelityOptimizer):
         drawn += [neighbour(self.space, incumbent, self.rng) for _ in range(self.near)]
         running = {config_id(c.config) for c in self._pending.values()}
         new = {config_id(config): config for config in drawn}
-        found = []
+        candidates = []
         for name, config in new.items():
             if name not in running and name not in self._highest:
-                found += [self._priced(config, rung, None) for rung in range(len(self.rungs))]
-        open_ones = sorted(
+                candidates += [self._priced(config, rung, None) for rung in range(len(self.rungs))]
+        unfinished = sorted(
             (
                 (member, rung)
                 for name, (member, rung) in self._highest.items()
@@ -135,31 +138,33 @@ class MfKg(MultiFidelityOptimizer):
             ),
             key=lambda pair: pair[0].loss,
         )
-        for member, reached in open_ones[: self.old]:
+        for member, reached in unfinished[: self.old]:
             for rung in range(reached + 1, len(self.rungs)):
-                found.append(self._priced(member.config, rung, (member, reached)))
-        return found
+                candidates.append(self._priced(member.config, rung, (member, reached)))
+        return candidates
 
     def _priced(
-        self, config: Configuration, rung: int, before: tuple[Member, int] | None
+        self, config: Configuration, rung: int, before: tuple[RungMember, int] | None
     ) -> _Candidate:
         share = self._shares[rung] - (0.0 if before is None else self._shares[before[1]])
-        return _Candidate(config, rung, before and before[0], float(share) + self.fixed_cost)
+        member = None if before is None else before[0]
+        return _Candidate(config, rung, member, float(share) + self.fixed_cost)
 
     def _best(self, number: int, candidates: list[_Candidate]) -> int:
         """Return the index of the candidate to try."""
         full = len(self.rungs) - 1
-        tried = list({config_id(m.config): m.config for m, _ in self._done[-self.old :]}.values())
+        recent = [member.config for member, _ in self._done[-self.old :]]
+        tried = list({config_id(config): config for config in recent}.values())
         in_full = [i for i, candidate in enumerate(candidates) if candidate.rung == full]
         running = [(c.config, c.rung) for c in self._pending.values()]
-        asked = [(c.config, c.rung) for c in candidates] + [(config, full) for config in tried]
+        pairs = [(c.config, c.rung) for c in candidates] + [(config, full) for config in tried]
         model = self._fitted()
-        mean, covariance = posterior(model, self._inputs(asked + running))
+        mean, covariance = posterior(model, self._inputs(pairs + running))
         spread = noise(model)
         if running:  # as if each had come out as expected
             covariance = _conditioned(covariance, len(running), spread)
         count = len(candidates)
-        ends = np.array([*in_full, *range(count, len(asked))])
+        ends = np.array([*in_full, *range(count, len(pairs))])
         if number % self.recommend_every == 0 and in_full:
             return in_full[int(np.argmax(mean[in_full]))]
         variance = np.maximum(np.diag(covariance)[:count], 0.0) + spread
@@ -171,11 +176,11 @@ class MfKg(MultiFidelityOptimizer):
         members = self._done[-self.modelled :]
         losses = np.array([[member.loss] for member, _ in members])
         gains = -normalised(losses, np.array([member.ok for member, _ in members]))
-        return self._model.given(self._inputs([(m.config, r) for m, r in members]), gains)
+        return self._model.fitted_to(self._inputs([(m.config, r) for m, r in members]), gains)
 
-    def _inputs(self, asked: list[tuple[Configuration, int]]) -> Array:
-        columns = features(self.space, [config for config, _ in asked])
-        return np.column_stack([columns, self._shares[[rung for _, rung in asked]]])
+    def _inputs(self, pairs: list[tuple[Configuration, int]]) -> Array:
+        columns = features(self.space, [config for config, _ in pairs])
+        return np.column_stack([columns, self._shares[[rung for _, rung in pairs]]])
 
 
 def knowledge_gradient(mean: Array, slopes: Array) -> Array:
@@ -186,9 +191,9 @@ def knowledge_gradient(mean: Array, slopes: Array) -> Array:
     walk takes a step for each line on the envelope, of all candidates at once.
 
     Args:
-        mean: the expectations of what may be chosen in the end, `(m,)`.
-        slopes: row i is by how much a standard deviation of candidate i's outcome moves them,
-            `(n, m)`.
+        mean: expectations at the `(m,)` configurations that may be chosen in the end.
+        slopes: `(n, m)`; in row i, how far a standard deviation of candidate i's outcome moves
+            each of them.
     """
     gains = np.zeros(len(slopes))
     least = slopes == slopes.min(axis=1, keepdims=True)
@@ -199,16 +204,19 @@ def knowledge_gradient(mean: Array, slopes: Array) -> Array:
         crossings = np.full(rise.shape, np.inf)
         np.divide(mean[line][:, None] - mean, rise, out=crossings, where=rise > 0.0)
         after = crossings.argmin(axis=1)
-        at, step = (np.take_along_axis(x, after[:, None], 1)[:, 0] for x in (crossings, rise))
-        on = np.isfinite(at)
-        rows, line = rows[on], after[on]
-        gains[rows] += step[on] * np.exp(log_unit_improvement(-np.abs(at[on])))
+        crossing = np.take_along_axis(crossings, after[:, None], 1)[:, 0]
+        step = np.take_along_axis(rise, after[:, None], 1)[:, 0]
+        goes_on = np.isfinite(crossing)  # where no line rises above, the envelope has ended
+        rows, line = rows[goes_on], after[goes_on]
+        gains[rows] += step[goes_on] * np.exp(log_unit_improvement(-np.abs(crossing[goes_on])))
     return gains
 
 
 def _conditioned(covariance: Array, last: int, spread: float) -> Array:
     """Return the covariance of all but the `last`, once these were observed."""
-    kept, seen = covariance[:-last, :-last], covariance[-last:, -last:]
+    rest, observed = covariance[:-last, :-last], covariance[-last:, -last:]
     across = covariance[:-last, -last:]
-    found: Array = kept - across @ np.linalg.solve(seen + (spread + 1e-9) * np.eye(last), across.T)
-    return found
+    conditioned: Array = rest - across @ np.linalg.solve(
+        observed + (spread + 1e-9) * np.eye(last), across.T
+    )
+    return conditioned

@@ -9,7 +9,7 @@ workshop at ICLR 2021 (EpsNet).
 import numpy as np
 
 from hpobench_llm.optimizers.multi_fidelity.asha import Promotion
-from hpobench_llm.optimizers.multi_fidelity.rungs import Member
+from hpobench_llm.optimizers.multi_fidelity.rungs import RungMember
 from hpobench_llm.optimizers.pareto import epsilon_net, fronts
 
 
@@ -25,15 +25,16 @@ class MoAsha(Promotion):
     Syne Tune.
     """
 
-    def best(self, rung: list[Member], count: int) -> list[Member]:
+    def best(self, rung: list[RungMember], count: int) -> list[RungMember]:
         """Return the `count` first in the order of the fronts."""
-        able = [member for member in rung if member.ok]
-        chosen: list[Member] = []
-        losses = np.array([member.losses for member in able]).reshape(
-            len(able), len(self.objectives)
+        sound = [member for member in rung if member.ok]
+        ranked: list[RungMember] = []
+        losses = np.array([member.losses for member in sound]).reshape(
+            len(sound), len(self.objectives)
         )
+        # Whole fronts, until there are enough: the net of the last one decides who is in.
         for front in fronts(losses) if count else ():
-            chosen += [able[front[i]] for i in epsilon_net(losses[front])]
-            if len(chosen) >= count:
+            ranked += [sound[front[i]] for i in epsilon_net(losses[front])]
+            if len(ranked) >= count:
                 break
-        return chosen[:count]
+        return ranked[:count]

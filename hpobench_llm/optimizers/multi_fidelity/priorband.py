@@ -6,6 +6,8 @@ library NePS (`neps.optimizers.priorband`), not in the paper. Our own code.
 """
 
 import math
+from itertools import chain
+from operator import itemgetter
 from typing import ClassVar
 
 import numpy as np
@@ -47,18 +49,19 @@ class PriorBand(Hyperband):
         """Build the optimizer's own state."""
         super().set_up()
         self._expert = Belief.around(self.space, default_configuration(self.space))
-        self._known: list[list[tuple[Point, float]]] = [[] for _ in self.rungs]
+        self._finished: list[list[tuple[Point, float]]] = [[] for _ in self.rungs]
+        # What a trial on a rung costs: it goes on from the rung below.
         self._steps = np.diff([0, *self.rungs])
         sizes = [self.size(0) // self.eta**rung for rung in range(len(self.rungs))]
         self._bracket_cost = float(np.dot(sizes, self._steps))
 
     def learn(self, trial: Trial, evaluation: Evaluation) -> None:
-        """Enter the trial into its rung, as Hyperband does, and among what is known."""
+        """Enter the trial into its rung, as Hyperband does, and into the model's trials."""
         of_bracket = trial.number in self._bracket.running
         rung = self._bracket.rung if of_bracket else len(self.rungs) - 1
         loss = evaluation.loss(self.objective) if evaluation.status == "ok" else math.inf
         point = to_indices(encode(self.space, trial.config)[None], self._expert.names)[0]
-        self._known[rung].append((point, loss))
+        self._finished[rung].append((point, loss))
         super().learn(trial, evaluation)
 
     def sample(self) -> Configuration:
@@ -67,33 +70,35 @@ class PriorBand(Hyperband):
         if self.rng.random() < uniform:
             return super().sample()
         if self._incumbent_counts():
-            best, _ = min((k for rung in self._known for k in rung), key=lambda known: known[1])
-            near = Belief(best, self._expert.names)
+            points = chain.from_iterable(self._finished)
+            incumbent, _ = min(points, key=itemgetter(1))
+            near = Belief(incumbent, self._expert.names)
             if self.rng.random() < self._share(near):
                 return self._configuration(self._changed(near))
         return self._configuration(self._expert.sample(self.rng))
 
     def _incumbent_counts(self) -> bool:
-        counts = [len(known) for known in self._known]
+        counts = [len(rung) for rung in self._finished]
         spent = float(np.dot(counts, self._steps))
         return counts[-1] > 0 and max(counts) >= self.eta and spent >= self._bracket_cost
 
     def _share(self, near: Belief) -> float:
-        """Return the incumbent's share of what is not drawn uniformly."""
-        rung = next(known for known in reversed(self._known) if len(known) >= self.eta)
-        top = sorted(rung, key=lambda known: known[1])[: len(rung) // self.eta]
+        """Return the incumbent's share of the draws that are not uniform."""
+        rung = next(rung for rung in reversed(self._finished) if len(rung) >= self.eta)
+        top = sorted(rung, key=itemgetter(1))[: len(rung) // self.eta]
+        # Logarithms throughout: of many trials the product of densities would be 0.
         weights = np.log(np.arange(len(top), 0, -1))
         logs = [
             np.logaddexp.reduce(weights + [belief.logarithm(point) for point, _ in top])
             for belief in (near, self._expert)
         ]
-        return float(1.0 / (1.0 + np.exp(min(logs[1] - logs[0], 700.0))))
+        return float(1.0 / (1.0 + np.exp(min(logs[1] - logs[0], 700.0))))  # 710 would overflow
 
     def _changed(self, near: Belief) -> Point:
         """Return the incumbent with some of its axes changed."""
         moved = np.where(near.names == 0, near.sample(self.rng), near.others(self.rng))
-        chosen = self.rng.random(len(moved)) < self.change
-        return np.where(chosen, moved, near.centre)
+        changes = self.rng.random(len(moved)) < self.change
+        return np.where(changes, moved, near.centre)
 
     def _configuration(self, point: Point) -> Configuration:
         return decode(self.space, from_indices(point[None], self._expert.names)[0])

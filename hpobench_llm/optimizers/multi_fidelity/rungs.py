@@ -20,7 +20,7 @@ ETA = 3  # the reduction factor of Li et al. (2018); Jamieson and Talwalkar (201
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class RungMember:
     """A finished trial on a rung: its number, its configuration and its losses."""
 
     number: int
@@ -37,16 +37,17 @@ class Member:
 def rung_values(axis: Fidelity, eta: int) -> tuple[int | float, ...]:
     """Return the values at which runs are compared, the last in full.
 
-    Ideally `lowest * eta**k` from the lowest value above zero on; of each the measured value that
-    is the next at or above it.
+    The ideal values are `lowest * eta**k`, from the lowest measured value above zero on. Each is
+    rounded up to the next measured value.
     """
     measured = [value for value in axis.values if value > 0]
     rungs: list[int | float] = []
-    wanted = float(measured[0])
-    while wanted < axis.full:
-        rungs.append(next(value for value in measured if value >= wanted * (1 - 1e-12)))
-        wanted *= eta
-    return tuple(dict.fromkeys([*rungs, axis.full]))
+    ideal = float(measured[0])
+    while ideal < axis.full:
+        # `ideal` may lie a rounding error above the value that it stands for.
+        rungs.append(next(value for value in measured if value >= ideal * (1 - 1e-12)))
+        ideal *= eta
+    return tuple(dict.fromkeys([*rungs, axis.full]))  # coarse axes give a value twice
 
 
 class RungOptimizer(Optimizer):
@@ -72,18 +73,18 @@ class RungOptimizer(Optimizer):
         self.rungs = rung_values(self.fidelities[0], self.eta)
         self.rng = np.random.default_rng(self.seed)
 
-    def on_rung(self, rung: int, chosen: "Member | None") -> Suggestion:
-        """Return a suggestion on a rung (0: the lowest): what is promoted to it, or a new one."""
+    def on_rung(self, rung: int, promoted: "RungMember | None") -> Suggestion:
+        """Return a suggestion on a rung (0: the lowest): the promoted member, or a new one."""
         level = {self._axis: self.rungs[rung]}
-        if chosen is None:
+        if promoted is None:
             return Suggestion(self.sample(), level)
-        return Suggestion(chosen.config, level, chosen.number)
+        return Suggestion(promoted.config, level, promoted.number)
 
-    def member(self, trial: Trial, evaluation: Evaluation) -> "Member":
+    def member(self, trial: Trial, evaluation: Evaluation) -> "RungMember":
         """Return a finished trial as a member of its rung."""
         ok = evaluation.status == "ok"
         losses = tuple(evaluation.loss(metric) for metric in self.objectives)
-        return Member(trial.number, trial.config, losses, ok)
+        return RungMember(trial.number, trial.config, losses, ok)
 
     def sample(self) -> Configuration:
         """Return a new configuration."""
@@ -94,6 +95,7 @@ class MultiFidelityOptimizer(RungOptimizer, SingleObjectiveOptimizer):
     """A `RungOptimizer` of exactly one objective."""
 
 
-def best(rung: Sequence[Member], count: int) -> list[Member]:
+def best(rung: Sequence[RungMember], count: int) -> list[RungMember]:
     """Return the `count` best that did not fail, ties by age."""
-    return sorted((r for r in rung if r.ok), key=lambda r: (r.loss, r.number))[:count]
+    sound = (member for member in rung if member.ok)
+    return sorted(sound, key=lambda member: (member.loss, member.number))[:count]

@@ -11,17 +11,17 @@ from dataclasses import dataclass, field
 
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.optimizers.base import Suggestion, Trial
-from hpobench_llm.optimizers.multi_fidelity.rungs import Member, MultiFidelityOptimizer, best
+from hpobench_llm.optimizers.multi_fidelity.rungs import MultiFidelityOptimizer, RungMember, best
 
 
 @dataclass(slots=True)
 class _Bracket:
-    """The rung that is being filled: what is still to be asked, how many run, what is done."""
+    """The rung that is being filled, with its waiting, running and finished trials."""
 
     rung: int
-    waiting: deque[Member | None]  # None: a new configuration
+    waiting: deque[RungMember | None]  # None: a new configuration
     running: set[int] = field(default_factory=set)
-    done: list[Member] = field(default_factory=list)
+    done: list[RungMember] = field(default_factory=list)
 
 
 class Hyperband(MultiFidelityOptimizer):
@@ -47,6 +47,7 @@ class Hyperband(MultiFidelityOptimizer):
     def size(self, first: int) -> int:
         """Return how many configurations a bracket draws that begins at rung `first`."""
         total, above = len(self.rungs), len(self.rungs) - 1 - first
+        # `ceil((s_max + 1) / (s + 1) * eta**s)` of the paper, with s = `above`.
         size: int = math.ceil(total / (above + 1) * self.eta**above)
         return size
 
@@ -61,8 +62,8 @@ class Hyperband(MultiFidelityOptimizer):
     def learn(self, trial: Trial, evaluation: Evaluation) -> None:
         """Enter the trial into its rung, and go to the next when all are there."""
         bracket = self._bracket
-        if trial.number not in bracket.running:
-            return  # of an initial design
+        if trial.number not in bracket.running:  # of an initial design
+            return
         bracket.running.remove(trial.number)
         bracket.done.append(self.member(trial, evaluation))
         if bracket.running or bracket.waiting:

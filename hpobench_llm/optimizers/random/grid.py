@@ -52,9 +52,9 @@ class Grid(Optimizer):
     def _draw(self) -> int:
         # The shuffle of Fisher and Yates, as far as it is needed: a dict holds what it has moved,
         # so that a grid of any size costs memory for the points that were drawn only.
-        chosen = self._drawn + int(self._rng.random() * (self._size - self._drawn))
-        drawn = self._moved.get(chosen, chosen)
-        self._moved[chosen] = self._moved.pop(self._drawn, self._drawn)
+        position = self._drawn + int(self._rng.random() * (self._size - self._drawn))
+        drawn = self._moved.get(position, position)
+        self._moved[position] = self._moved.pop(self._drawn, self._drawn)
         self._drawn += 1
         return drawn
 

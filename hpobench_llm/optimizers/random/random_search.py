@@ -10,7 +10,7 @@ from hpobench_llm.optimizers.base import Optimizer, Suggestion, Trial
 
 
 class RandomSearch(Optimizer):
-    """Draws every configuration independently of what it was told."""
+    """Draws every configuration independently of all outcomes."""
 
     def set_up(self) -> None:
         """Build the optimizer's own state."""

@@ -32,14 +32,14 @@ Array = NDArray[np.float64]
 class Outlook:
     """What a process says of the trials so far and of other configurations.
 
-    Losses are in standard deviations of those that the process has seen; `scale` is one of them
+    Losses are in standard deviations of those that the process sees; `scale` is one such deviation
     in the objective's unit.
 
     Attributes:
         known_mean, known_deviation: of the function at the trials, `(n,)`.
-        mean, deviation: of it at configurations that were not evaluated, `(m,)`.
+        mean, deviation: of the function at configurations that were not evaluated, `(m,)`.
         scale: the standard deviation of the losses.
-        trials: how many are finished, those that the process does not see among them.
+        trials: how many are finished, including those that the process does not see.
     """
 
     known_mean: Array
@@ -87,7 +87,8 @@ class RuleByModel(StoppingRule):
             self._history.end(trial.number, trial.config, loss, ok=sound)
 
     def met(self) -> bool:
-        """Say whether what there is to gain has fallen to the threshold."""
+        """Say whether the gain has fallen to the threshold."""
+        # Asked before each trial: without a new outcome the verdict stays what it was.
         if len(self._history) < self.warm_up or len(self._history) == self._judged:
             return False
         self._judged = len(self._history)
@@ -96,15 +97,16 @@ class RuleByModel(StoppingRule):
 
     @abstractmethod
     def gain(self, outlook: Outlook) -> float:
-        """Return what is compared with the threshold: what there is to gain, at least 0."""
+        """Return what there is to gain, at least 0; it is compared with the threshold."""
 
     def _outlook(self) -> Outlook:
         points, losses = self._history.points, self._history.losses
-        kept = np.argsort(losses, kind="stable")[: max(self.least, (len(losses) + 1) // 2)]
-        best, scale = points[kept[0]], float(losses[kept].std())
-        targets = (losses[kept] - losses[kept].mean()) / (scale or 1.0)
-        process = fitted(self.space, points[kept], targets)
-        candidates = _new(self._search.candidates(best), points)
+        best_half = np.argsort(losses, kind="stable")[: max(self.least, (len(losses) + 1) // 2)]
+        incumbent, scale = points[best_half[0]], float(losses[best_half].std())
+        # Equal losses have no deviation to be divided by.
+        targets = (losses[best_half] - losses[best_half].mean()) / (scale or 1.0)
+        process = fitted(self.space, points[best_half], targets)
+        candidates = _new(self._search.candidates(incumbent), points)
         return Outlook(
             *process.predict(process.inputs),
             *process.predict(columns(self.space, candidates)),
@@ -126,6 +128,7 @@ class StopRegretBound(RuleByModel):
 
     def gain(self, outlook: Outlook) -> float:
         """Return the regret bound in the objective's unit."""
+        # 0.6 is 6 * delta, for a delta of 0.1.
         everywhere = len(outlook.known_mean) + len(outlook.mean)
         beta = 2.0 * np.log(everywhere * outlook.trials**2 * np.pi**2 / 0.6) / 5.0
         return regret_bound(outlook, float(np.sqrt(beta))) * outlook.scale
@@ -142,8 +145,8 @@ class StopEi(RuleByModel):
     def gain(self, outlook: Outlook) -> float:
         """Return the largest expected improvement; 0 if everything was evaluated."""
         best = float(outlook.known_mean.min())
-        found = log_expected_improvement(best, outlook.mean, outlook.deviation)
-        return float(np.exp(found.max(initial=-np.inf)))
+        logs = log_expected_improvement(best, outlook.mean, outlook.deviation)
+        return float(np.exp(logs.max(initial=-np.inf)))
 
 
 class StopPi(RuleByModel):
@@ -155,8 +158,8 @@ class StopPi(RuleByModel):
 
     def gain(self, outlook: Outlook) -> float:
         """Return the largest probability; 0 if everything was evaluated."""
-        found = ndtr((outlook.known_mean.min() - outlook.mean) / outlook.deviation)
-        return float(found.max(initial=0.0))
+        probabilities = ndtr((outlook.known_mean.min() - outlook.mean) / outlook.deviation)
+        return float(probabilities.max(initial=0.0))
 
 
 def regret_bound(outlook: Outlook, width: float) -> float:
@@ -174,8 +177,8 @@ def regret_bound(outlook: Outlook, width: float) -> float:
     return float(upper.min() - lower.min())
 
 
-def _new(candidates: Points, known: Points) -> Points:
+def _new(candidates: Points, evaluated: Points) -> Points:
     """Return the candidates that are not among the known points."""
-    apart = np.abs(candidates[:, None, :] - known[None, :, :]).max(axis=2)
+    apart = np.abs(candidates[:, None, :] - evaluated[None, :, :]).max(axis=2)
     fresh: Points = candidates[(apart > 1e-9).all(axis=1)]
     return fresh

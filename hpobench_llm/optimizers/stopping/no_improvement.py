@@ -18,19 +18,19 @@ class StopNoImprovement(StoppingRule):
     def set_up(self) -> None:
         """Build the rule's own state."""
         self._front = np.empty((0, len(self.objectives)))
-        self._without = 0
+        self._trials_in_vain = 0
 
     def see(self, trial: Trial, evaluation: Evaluation) -> None:
         """Count the trial, or begin anew."""
         losses = np.array([evaluation.loss(metric) for metric in self.objectives])
         sound = evaluation.status == "ok" and evaluation.feasible
         if not sound or (self._front <= losses).all(axis=1).any():
-            self._without += 1
+            self._trials_in_vain += 1
             return
-        self._without = 0
+        self._trials_in_vain = 0
         worse = (self._front >= losses).all(axis=1)
         self._front = np.vstack((self._front[~worse], losses))
 
     def met(self) -> bool:
         """Say whether enough trials have improved nothing."""
-        return self._without >= self.value
+        return self._trials_in_vain >= self.value

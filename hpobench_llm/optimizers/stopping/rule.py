@@ -12,8 +12,8 @@ from hpobench_llm.space import Configuration, Space
 class StoppingRule(Optimizer):
     """An optimizer that asks for what the one inside asks for, until the rule is met.
 
-    What runs then is still told, and nothing more is asked for. The optimizer inside has the
-    initial design, so that both number the trials alike; the rule judges them as any others.
+    Trials that run then are still told. The optimizer inside has the initial design, so that both
+    number the trials alike; the rule judges them as any others.
 
     Args:
         make: builds the optimizer inside.
@@ -33,9 +33,11 @@ class StoppingRule(Optimizer):
         self.value = value
         super().__init__(**arguments)
         space: Space = arguments["space"]
-        seen = arguments | {"space": self.space, "sources": self.sources}
+        # Both search the same product space, so that trials pass through as they are.
+        inner_arguments = arguments | {"space": self.space, "sources": self.sources}
         design = [self.encoded(space.canonical(config)) for config in initial]
-        self.inner = make(initial=design, **seen)
+        self.inner = make(initial=design, **inner_arguments)
+        # To a listing or a record this is the optimizer inside.
         self.startup_trials, self.liar = self.inner.startup_trials, self.inner.liar
         self.takes_constraints = self.inner.takes_constraints
         self.seeding = self.inner.seeding
@@ -43,9 +45,9 @@ class StoppingRule(Optimizer):
 
     def suggest(self, number: int) -> Suggestion | None:
         """Return what the optimizer inside asks for; None for ever once the rule is met."""
-        self._stopped = self._stopped or self.met()
-        asked = None if self._stopped else self.inner.ask()
-        return None if asked is None else Suggestion(asked.config, asked.fidelity, asked.resumes)
+        self._stopped = self._stopped or self.met()  # once met, a later outcome changes nothing
+        trial = None if self._stopped else self.inner.ask()
+        return None if trial is None else Suggestion(trial.config, trial.fidelity, trial.resumes)
 
     def learn(self, trial: Trial, evaluation: Evaluation) -> None:
         """Tell the optimizer inside, and look at the outcome."""

@@ -1,1 +1,1 @@
-"""Methods that begin with what is known of related tasks."""
+"""Methods that begin with the results on related tasks."""

@@ -76,23 +76,25 @@ class RelevanceRegression:
         S_ii`, from precisions of 1 and noise of 10 on. They may overshoot: the best of all is
         returned.
         """
+        # Noise of a tenth of the targets' variance, which is 1, is where a fit begins.
         precisions, noise = np.ones(basis.shape[1]), 10.0
-        best = found = RelevanceRegression.of(basis, targets, precisions, noise)
+        best = regression = RelevanceRegression.of(basis, targets, precisions, noise)
         for _ in range(iterations):
-            phi = basis[:, found.active]
-            gamma = 1.0 - precisions[found.active] * np.diag(found.covariance)
-            residual = targets - phi @ found.weights
+            phi = basis[:, regression.active]
+            gamma = 1.0 - precisions[regression.active] * np.diag(regression.covariance)
+            residual = targets - phi @ regression.weights
             square = max(float(residual @ residual), 1e-12)
             noise = float(np.clip((len(targets) - gamma.sum()) / square, *NOISE))
             precisions = np.full(basis.shape[1], np.inf)
-            precisions[found.active] = np.maximum(gamma, 1e-12) / np.maximum(
-                found.weights**2, 1e-12
+            precisions[regression.active] = np.maximum(gamma, 1e-12) / np.maximum(
+                regression.weights**2, 1e-12
             )
-            last = found
-            found = RelevanceRegression.of(basis, targets, precisions, noise)
-            if found.evidence > best.evidence:
-                best = found
-            if abs(found.evidence - last.evidence) < 1e-6:
+            last = regression
+            regression = RelevanceRegression.of(basis, targets, precisions, noise)
+            # The updates are a fixed point iteration, in which the evidence may fall.
+            if regression.evidence > best.evidence:
+                best = regression
+            if abs(regression.evidence - last.evidence) < 1e-6:
                 break
         return best
 
@@ -148,15 +150,15 @@ class Abrac(ModelBased):
 
     def propose(self) -> Configuration:
         """Return the candidate of the largest improvement, a random one if none is left."""
-        known = self.history
-        targets = warped(known.losses)
-        regression = RelevanceRegression.fit(self._functions(known.points), targets)
-        candidates = self._search.candidates(known.points[targets.argmin()])
+        history = self.history
+        targets = warped(history.losses)
+        regression = RelevanceRegression.fit(self._functions(history.points), targets)
+        candidates = self._search.candidates(history.points[targets.argmin()])
         mean, deviation = regression.predict(self._functions(candidates))
         scores = log_expected_improvement(float(targets.min()), mean, deviation)
         # Where no function is left all candidates are equal, and any of them will do.
         order = self.rng.permutation(len(candidates))
-        return best_unseen(self.space, candidates[order], scores[order], known.seen, self.rng)
+        return best_unseen(self.space, candidates[order], scores[order], history.seen, self.rng)
 
     def _functions(self, points: Points) -> Array:
         return self.basis(columns(self.space, points))
@@ -164,9 +166,9 @@ class Abrac(ModelBased):
     def _tasks(self) -> list[Task]:
         tasks = []
         for source in self.sources:
-            found = losses(source, (self.objective,))[:, 0]
-            if np.isfinite(found).sum() >= 2:
+            source_losses = losses(source, (self.objective,))[:, 0]
+            if np.isfinite(source_losses).sum() >= 2:
                 points = np.array([encode(self.space, config) for config in source.configs])
-                filled = np.where(np.isnan(found), np.nanmax(found), found)
+                filled = np.where(np.isnan(source_losses), np.nanmax(source_losses), source_losses)
                 tasks.append((columns(self.space, points), warped(filled)))
         return tasks

@@ -26,12 +26,12 @@ from hpobench_llm.space import (
 class BoundingBox(Gp):
     """`Gp` in the smallest box that holds the best configuration of every source, see `box`.
 
-    Of configurations that tie the first in the source counts. A source without a sound evaluation
-    says nothing; if there is no other, the box is the whole space.
+    Of tied configurations the first in the source counts. A source without a sound evaluation is
+    ignored; if there is no other, the box is the whole space.
 
-    What is evaluated outside the box is not in the process's space: a trial of the initial design
-    there is not learned of, and a suggestion that was moved out is learned of where it was
-    suggested. All else, the first trials too, is as in `Gp`.
+    The process knows the box alone. A trial of the initial design outside it is ignored. A
+    suggestion that was moved out of it is learned at the configuration that was suggested. All
+    else, the first trials too, is as in `Gp`.
 
     Attributes:
         space: the box.
@@ -40,7 +40,8 @@ class BoundingBox(Gp):
     def set_up(self) -> None:
         """Build the optimizer's own state, in the box."""
         levels = [ranked(source, self.objectives) for source in self.sources]
-        best = [found[0][0] for found in levels if found]
+        best = [ranking[0][0] for ranking in levels if ranking]
+        # Before `Gp` sets itself up: its sequence and its candidates are then of the box.
         if best:
             self.space = box(self.space, best)
         super().set_up()
@@ -53,7 +54,7 @@ class BoundingBox(Gp):
         return suggestion
 
     def learn(self, trial: Trial, evaluation: Evaluation) -> None:
-        """Learn of what was evaluated in the box, or at least suggested there."""
+        """Learn of a trial in the box, or of one that was suggested there."""
         suggested = self._suggested.pop(trial.number, None)
         if holds(self.space, trial.config):
             super().learn(trial, evaluation)
@@ -64,8 +65,8 @@ class BoundingBox(Gp):
 def box(space: Space, configs: Sequence[Configuration]) -> Space:
     """Return the smallest space that holds the configurations.
 
-    On an axis with an order it goes from the lowest to the highest of their values, a log scale
-    stays; one value alone is an axis without a choice. Of names only those that occur are left.
+    An axis with an order goes from the lowest to the highest of their values, and keeps a log
+    scale; with one value it is an axis without a choice. An axis of names keeps those that occur.
     """
     return Space(tuple(_narrow(d, [config[d.name] for config in configs]) for d in space))
 

@@ -29,13 +29,16 @@ def ranked(source: Source, objectives: Sequence[Metric]) -> list[list[Configurat
     For one objective a level is one distinct loss, in the order of the source; for several a
     non-dominated front, well spread from its beginning.
     """
-    found = losses(source, objectives)
-    sound = np.flatnonzero(np.isfinite(found).all(axis=1))
+    source_losses = losses(source, objectives)
+    sound = np.flatnonzero(np.isfinite(source_losses).all(axis=1))
     if len(objectives) == 1:
-        values = found[sound, 0]
+        values = source_losses[sound, 0]
         levels = [sound[values == value] for value in np.unique(values)]
     else:
-        levels = [sound[front][epsilon_net(found[sound[front]])] for front in fronts(found[sound])]
+        levels = [
+            sound[front][epsilon_net(source_losses[sound[front]])]
+            for front in fronts(source_losses[sound])
+        ]
     return [[source.configs[row] for row in level] for level in levels]
 
 
@@ -43,30 +46,30 @@ def best_of_all(
     sources: Sequence[Source],
     objectives: Sequence[Metric],
     count: int,
-    known: Iterable[Configuration] = (),
+    exclude: Iterable[Configuration] = (),
     shuffle: np.random.Generator | None = None,
 ) -> list[Configuration]:
     """Return up to `count` distinct configurations: the best of each source, the second, ...
 
     The queue of Hellan et al. (2023): at every level the newest source has its turn first. Where
     several configurations of a source share the level, it gives one of them and comes again after
-    the others. `shuffle` draws another order of the sources at every level. Configurations that
-    are `known` are passed over.
+    the others. `shuffle` draws another order of the sources at every level. Configurations in
+    `exclude` are passed over.
     """
-    tasks = [ranked(source, objectives) for source in reversed(sources)]
-    passed = {config_id(config) for config in known}
-    found: dict[str, Configuration] = {}
+    tasks = [ranked(source, objectives) for source in reversed(sources)]  # the newest first
+    excluded = {config_id(config) for config in exclude}
+    best: dict[str, Configuration] = {}
     for level in range(max((len(task) for task in tasks), default=0)):
         turns = [deque(task[level]) for task in tasks if level < len(task)]
         if shuffle is not None:
-            turns = [turns[place] for place in shuffle.permutation(len(turns))]
+            turns = [turns[index] for index in shuffle.permutation(len(turns))]
         queue = deque(turns)
-        while queue and len(found) < count:
+        while queue and len(best) < count:
             tied = queue.popleft()
             config = tied.popleft()
             name = config_id(config)
-            if name not in passed:
-                found.setdefault(name, config)
-            if tied:
+            if name not in excluded:
+                best.setdefault(name, config)  # one that two sources share counts once
+            if tied:  # it comes again after the others have had a turn
                 queue.append(tied)
-    return list(found.values())
+    return list(best.values())

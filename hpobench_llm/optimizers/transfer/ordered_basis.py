@@ -28,11 +28,11 @@ class OrderedBasis:
     @staticmethod
     def random(widths: Sequence[int], rng: np.random.Generator) -> "OrderedBasis":
         """Return an untrained network of `widths`: inputs, hidden units, basis functions."""
-        made = []
+        layers = []
         for fan_in, fan_out in pairwise(widths):
             weights = rng.standard_normal((fan_in, fan_out)) / np.sqrt(fan_in)
-            made.append((weights, rng.standard_normal(fan_out)))
-        return OrderedBasis(tuple(made))
+            layers.append((weights, rng.standard_normal(fan_out)))
+        return OrderedBasis(tuple(layers))
 
     def __call__(self, inputs: Array) -> Array:
         """Return the basis functions `(n, functions)` at `inputs (n, d)`."""
@@ -40,23 +40,24 @@ class OrderedBasis:
 
     def activations(self, inputs: Array) -> list[Array]:
         """Return the inputs and every layer's output."""
-        found = [inputs]
+        outputs = [inputs]
         for weights, bias in self.layers:
-            found.append(np.tanh(found[-1] @ weights + bias))
-        return found
+            outputs.append(np.tanh(outputs[-1] @ weights + bias))
+        return outputs
 
     def gradients(self, activations: list[Array], slopes: Array) -> list[Array]:
         """Return the gradients of weights and biases, layer by layer, from those of the output."""
-        found: list[Array] = []
+        gradients: list[Array] = []
         for depth in range(len(self.layers) - 1, -1, -1):
+            # The derivative of tanh is 1 - tanh^2.
             slopes = slopes * (1.0 - activations[depth + 1] ** 2)
-            found = [activations[depth].T @ slopes, slopes.sum(axis=0), *found]
+            gradients = [activations[depth].T @ slopes, slopes.sum(axis=0), *gradients]
             slopes = slopes @ self.layers[depth][0].T
-        return found
+        return gradients
 
 
 def truncation(functions: int, dropout: float, rng: np.random.Generator) -> int:
-    """Return how many of the first functions are kept: k, with `P(k >= j) = (1-dropout)^(j-1)`."""
+    """Return k, how many of the first functions stay: `P(k >= j) = (1 - dropout)**(j - 1)`."""
     return min(int(rng.geometric(dropout)), functions)
 
 
@@ -120,17 +121,18 @@ def learned(
         activations = basis.activations(inputs)
         slopes = np.zeros_like(activations[-1])
         by_precision = np.zeros_like(precisions)
-        for row, ((_, targets), end) in enumerate(zip(tasks, ends, strict=True)):
-            kept = truncation(slopes.shape[1], dropout, rng)
-            place = slice(end - len(targets), end)
-            _, slopes[place, :kept], *by_precision[row] = negative_evidence(
-                activations[-1][place, :kept], targets, *precisions[row]
+        for number, ((_, targets), end) in enumerate(zip(tasks, ends, strict=True)):
+            functions = truncation(slopes.shape[1], dropout, rng)
+            rows = slice(end - len(targets), end)
+            _, slopes[rows, :functions], *by_precision[number] = negative_evidence(
+                activations[-1][rows, :functions], targets, *precisions[number]
             )
         gradients = [*basis.gradients(activations, slopes), by_precision]
         for array, gradient, m, v in zip(parameters, gradients, first, second, strict=True):
             gradient = gradient / len(inputs)
             m += (1.0 - _FIRST) * (gradient - m)
             v += (1.0 - _SECOND) * (gradient**2 - v)
+            # Adam's averages start at 0: both are corrected for that.
             scaled = m / (1.0 - _FIRST**step)
             array -= rate * scaled / (np.sqrt(v / (1.0 - _SECOND**step)) + _EPSILON)
         np.clip(precisions, -5.0, 10.0, out=precisions)

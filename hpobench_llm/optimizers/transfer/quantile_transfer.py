@@ -59,7 +59,7 @@ class QuantileTransfer(SingleObjectiveOptimizer):
         self._rng = np.random.default_rng(self.seed)
         points = uniform(self.space, self.draws, self._rng)
         self._configs = [decode(self.space, point) for point in points]
-        self._places = {config_id(config): place for place, config in enumerate(self._configs)}
+        self._indices = {config_id(config): index for index, config in enumerate(self._configs)}
         self._mean, self._deviation = self._predicted(points)
         self._tried = np.zeros(len(points), dtype=np.bool_)
         for config in self._design:
@@ -67,28 +67,28 @@ class QuantileTransfer(SingleObjectiveOptimizer):
 
     def suggest(self, number: int) -> Suggestion:
         """Return the candidate of the lowest draw."""
-        if self._tried.all():
+        if self._tried.all():  # a small space begins anew
             self._tried[:] = False
         drawn = self._mean + self._deviation * self._rng.standard_normal(len(self._mean))
-        chosen = int(np.argmin(np.where(self._tried, np.inf, drawn)))
-        self._tried[chosen] = True
-        return Suggestion(dict(self._configs[chosen]))
+        index = int(np.argmin(np.where(self._tried, np.inf, drawn)))
+        self._tried[index] = True
+        return Suggestion(dict(self._configs[index]))
 
     def learn(self, trial: Trial, evaluation: Evaluation) -> None:
         """Remember that the configuration was tried; ignore the outcome."""
         self._try(config_id(trial.config))
 
     def _try(self, name: str) -> None:
-        if name in self._places:
-            self._tried[self._places[name]] = True
+        if name in self._indices:
+            self._tried[self._indices[name]] = True
 
     def _predicted(self, points: Points) -> tuple[Array, Array]:
         inputs, targets = [], []
         for source in self.sources:
-            found = losses(source, (self.objective,))[:, 0]
-            if np.isfinite(found).any():
+            source_losses = losses(source, (self.objective,))[:, 0]
+            if np.isfinite(source_losses).any():
                 inputs += [encode(self.space, config) for config in source.configs]
-                targets.append(normal_scores(found))
+                targets.append(normal_scores(source_losses))
         if not inputs:
             return np.zeros(len(points)), np.ones(len(points))
         forest = RandomForestRegressor(
@@ -117,8 +117,8 @@ def mean_and_deviation(forest: RandomForestRegressor, inputs: Points) -> tuple[A
     """Return a forest's mean and deviation `(m,)`: between its trees and within their leaves."""
     leaves = forest.apply(inputs)  # (m, trees)
     trees = [estimator.tree_ for estimator in forest.estimators_]
-    means = np.array([t.value[at, 0, 0] for t, at in zip(trees, leaves.T, strict=True)])
-    within = np.array([t.impurity[at] for t, at in zip(trees, leaves.T, strict=True)])
+    means = np.array([t.value[leaf, 0, 0] for t, leaf in zip(trees, leaves.T, strict=True)])
+    within = np.array([t.impurity[leaf] for t, leaf in zip(trees, leaves.T, strict=True)])
     # The impurity of a leaf of equal targets may be a rounding error below 0.
     variance = means.var(axis=0) + np.maximum(within, 0.0).mean(axis=0)
     return means.mean(axis=0), np.sqrt(variance)

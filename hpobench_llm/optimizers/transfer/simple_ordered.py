@@ -27,12 +27,16 @@ class SimpleOrdered(Gp):
         super().set_up()
         self._design.extend(
             best_of_all(
-                self.told_of(), (self.objective,), 5, known=self._design, shuffle=self.shuffle()
+                self.used_sources(),
+                (self.objective,),
+                5,
+                exclude=self._design,
+                shuffle=self.shuffle(),
             )
         )
 
-    def told_of(self) -> tuple[Source, ...]:
-        """Return the sources that it looks at."""
+    def used_sources(self) -> tuple[Source, ...]:
+        """Return the sources whose configurations are tried."""
         return self.sources
 
     def shuffle(self) -> np.random.Generator | None:
@@ -54,6 +58,6 @@ class SimpleOrderedShuffled(SimpleOrdered):
 class SimplePrevious(SimpleOrdered):
     """`SimpleOrdered` that only knows the last source."""
 
-    def told_of(self) -> tuple[Source, ...]:
+    def used_sources(self) -> tuple[Source, ...]:
         """Return the last source."""
         return self.sources[-1:]

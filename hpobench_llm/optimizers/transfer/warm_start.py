@@ -30,5 +30,6 @@ def warm_start(
     source is not its candidate, and one that is in the design already is not tried again; where
     the sources have fewer than `count`, there are fewer. Default: 5, as in the paper.
     """
-    first = best_of_all(sources, objectives, count, known=initial)
+    # Part of the initial design, so that the method learns of them like of any others.
+    first = best_of_all(sources, objectives, count, exclude=initial)
     return make(sources=sources, objectives=objectives, initial=[*initial, *first], **arguments)

@@ -34,7 +34,7 @@ def ranks(values: Scores) -> Scores:
 
 def scaled(values: Scores) -> Scores:
     """Return each task's losses from 0, its best, to 1, its worst sound one; a failed one is 1."""
-    finite = np.where(np.isfinite(values), values, np.nan)
+    finite = np.where(np.isfinite(values), values, np.nan)  # infinite: failed
     low, high = np.nanmin(finite, axis=1), np.nanmax(finite, axis=1)
     spread = np.where(high > low, high - low, 1.0)
     return np.where(np.isfinite(values), (values - low[:, None]) / spread[:, None], 1.0)
@@ -58,6 +58,7 @@ class ZeroShot(SingleObjectiveOptimizer):
         self._rng = np.random.default_rng(self.seed)
         tried = {config_id(config) for config in self._design}
         configs, values = filled_losses(self.space, self.sources, self.objective)
+        # Configurations of the initial design come before, and are not asked for again.
         order = (configs[row] for row in portfolio(values, self.budget, self.scored))
         self._portfolio = deque(config for config in order if config_id(config) not in tried)
 
@@ -91,23 +92,23 @@ class ZeroShotScaled(ZeroShot):
 def portfolio(values: Scores, length: int, scored: Callable[[Scores], Scores]) -> list[int]:
     """Return up to `length` columns of losses (tasks, configurations), the best portfolio first.
 
-    Each is the one that lowers the average over the tasks of the best score so far the most: the
-    greedy choice, the first of several. When none can lower it any more, a new portfolio begins
-    among those that are left, scored anew, as in Syne Tune.
+    It is built greedily: the next column is the one that most lowers the best score so far,
+    averaged over the tasks; of several the first. When none lowers it, a new portfolio begins
+    among the remaining columns, scored anew, as in Syne Tune.
     """
     order: list[int] = []
-    left = np.arange(values.shape[1])
-    while len(values) and len(left) and len(order) < length:
-        scores = scored(values[:, left])
+    remaining = np.arange(values.shape[1])
+    while len(values) and len(remaining) and len(order) < length:
+        scores = scored(values[:, remaining])
         best = np.full((len(values), 1), np.inf)
-        chosen: list[int] = []
-        while np.any(scores < best) and len(order) + len(chosen) < length:
+        picks: list[int] = []
+        while np.any(scores < best) and len(order) + len(picks) < length:
             reached = np.minimum(best, scores).mean(axis=0)
             # Sums of equal terms may differ in the last digit, which is no reason to prefer one.
-            chosen.append(int(np.flatnonzero(reached <= reached.min() + 1e-12)[0]))
-            best = np.minimum(best, scores[:, chosen[-1:]])
-        order += left[chosen].tolist()
-        left = np.delete(left, chosen)
+            picks.append(int(np.flatnonzero(reached <= reached.min() + 1e-12)[0]))
+            best = np.minimum(best, scores[:, picks[-1:]])
+        order += remaining[picks].tolist()
+        remaining = np.delete(remaining, picks)
     return order
 
 
@@ -116,19 +117,18 @@ def filled_losses(
 ) -> tuple[list[Configuration], Scores]:
     """Return all configurations of the sources, and their losses (tasks, configurations).
 
-    See `ZeroShot`; a failed one is infinite. Of a configuration that stands twice in a source its
-    first row counts.
+    See `ZeroShot`; a failed one is infinite. Of duplicates in a source the first row counts.
     """
-    found = {config_id(config): config for source in sources for config in source.configs}
-    configs = list(found.values())
-    wanted = _points(space, configs)
+    distinct = {config_id(config): config for source in sources for config in source.configs}
+    configs = list(distinct.values())
+    points = _points(space, configs)
     rows = []
     for source in sources:
         values = losses(source, (objective,))[:, 0]
         if np.isfinite(values).any():
-            known = _points(space, source.configs)
-            near = [np.argmin(((known - point) ** 2).sum(axis=1)) for point in wanted]
-            rows.append(np.where(np.isnan(values), np.inf, values)[near])
+            source_points = _points(space, source.configs)
+            nearest = [np.argmin(((source_points - point) ** 2).sum(axis=1)) for point in points]
+            rows.append(np.where(np.isnan(values), np.inf, values)[nearest])
     return configs, np.array(rows).reshape(len(rows), len(configs))
 
 

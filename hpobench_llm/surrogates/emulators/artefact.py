@@ -23,7 +23,7 @@ from hpobench_llm.errors import IntegrityError
 from hpobench_llm.plain import Json
 from hpobench_llm.space import Value
 from hpobench_llm.surrogates.emulators.networks import Kernel, Perceptron
-from hpobench_llm.surrogates.emulators.problems import PROBLEMS, Problem
+from hpobench_llm.surrogates.emulators.problems import PROBLEMS, BoltProblem
 from hpobench_llm.surrogates.files import verified
 from hpobench_llm.surrogates.models.base import FloatArray, pack, unpack
 
@@ -35,7 +35,7 @@ EMULATOR_FILE, WEIGHTS_FILE = "emulator.json", "weights.npz"
 class Emulator:
     """The networks of a problem, the regression of its noise if there is one, and their origin."""
 
-    problem: Problem
+    problem: BoltProblem
     networks: tuple[Perceptron, ...]
     kernel: Kernel | None
     origin: Mapping[str, Json]
@@ -49,14 +49,16 @@ class Emulator:
 
     def deviations(self, configs: Sequence[Mapping[str, Value]]) -> FloatArray:
         """Return the standard deviation (n, m) of each metric between seeds."""
-        found = np.tile(self.problem.noise, (len(configs), 1))
+        deviations = np.tile(self.problem.noise, (len(configs), 1))
         if self.kernel is not None:
             names = [metric.name for metric in self.problem.metrics]
+            # A regression may fall below 0, where there is no deviation.
             predicted = np.maximum(self.kernel.predict(self._features(configs)), 1e-6)
-            found[:, names.index(self.problem.noisy)] = predicted
-        if found.shape[1] > 1:  # of a mean of scores whose noise is not correlated
-            found[:, 0] = np.sqrt((found[:, 1:] ** 2).sum(axis=1)) / (found.shape[1] - 1)
-        return found
+            deviations[:, names.index(self.problem.noisy)] = predicted
+        scores = deviations[:, 1:]
+        if scores.shape[1]:  # the first metric is their mean, and their noise is not correlated
+            deviations[:, 0] = np.sqrt((scores**2).sum(axis=1)) / scores.shape[1]
+        return deviations
 
     def _features(self, configs: Sequence[Mapping[str, Value]]) -> FloatArray:
         return np.array([self.problem.encode(config) for config in configs], dtype=np.float64)
@@ -98,8 +100,8 @@ class Emulator:
         Raises:
             IntegrityError: a file is missing, damaged, or of another format.
         """
-        where = Path(folder) / EMULATOR_FILE
-        raw = read_json(where)
+        path = Path(folder) / EMULATOR_FILE
+        raw = read_json(path)
         try:
             body = {key: value for key, value in raw.items() if key != "sum"}
             if raw["format"] != FORMAT or raw["problem"] not in PROBLEMS:
@@ -107,20 +109,20 @@ class Emulator:
             if raw["sum"] != sha256_of_text(canonical_json(body)):
                 raise IntegrityError("was changed after it was written: its sum differs")
             digest = raw["sha256"][WEIGHTS_FILE]
-            content = verified(where.parent, WEIGHTS_FILE, digest, EMULATOR_FILE)
+            content = verified(path.parent, WEIGHTS_FILE, digest, EMULATOR_FILE)
             names = [str(name) for name in raw["arrays"]]
             arrays = dict(zip(names, unpack({"npz": content}, *names), strict=True))
             return _assembled(PROBLEMS[raw["problem"]], arrays, raw)
         except IntegrityError as error:
-            raise IntegrityError(f"{where}: {error}") from None
+            raise IntegrityError(f"{path}: {error}") from None
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            raise IntegrityError(f"{where}: not complete: {error!r}") from None
+            raise IntegrityError(f"{path}: not complete: {error!r}") from None
 
 
-def _assembled(problem: Problem, arrays: Mapping[str, FloatArray], raw: Any) -> Emulator:
+def _assembled(problem: BoltProblem, arrays: Mapping[str, FloatArray], raw: Any) -> Emulator:
     networks = []
     for number in range(len(problem.networks)):
-        prefix = f"{number}/"
+        prefix = f"{number}/"  # as `_body` names the arrays of each network
         state = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
         mean, scale = state.pop("mean"), state.pop("scale")
         networks.append(Perceptron.of(state, mean, scale, problem.inputs))

@@ -19,15 +19,15 @@ from hpobench_llm.errors import DataError, HpobenchError, shown
 from hpobench_llm.space import is_number
 from hpobench_llm.surrogates.emulators.artefact import Emulator
 from hpobench_llm.surrogates.emulators.networks import Kernel, Perceptron
-from hpobench_llm.surrogates.emulators.problems import PROBLEMS, Problem
+from hpobench_llm.surrogates.emulators.problems import PROBLEMS, BoltProblem
 from hpobench_llm.surrogates.emulators.tensors import Tensors, read_tensors
 from hpobench_llm.surrogates.models.base import FloatArray
 
 _PICKLED = (".pth", ".pt", ".bin", ".pkl", ".pickle", ".ckpt")
 
 
-def import_bolt(given: Path, out: Path) -> list[Path]:
-    """Write an emulator for each problem whose networks are in `given` into folders of `out`.
+def import_bolt(published: Path, out: Path) -> list[Path]:
+    """Write an emulator for each problem whose networks are in `published` into folders of `out`.
 
     All are read before the first is written. Returns the folders.
 
@@ -35,41 +35,44 @@ def import_bolt(given: Path, out: Path) -> list[Path]:
         DataError, IntegrityError: a file cannot be used, or there is none.
         HpobenchError: one of the emulators is there already.
     """
-    if not given.is_dir():
-        raise DataError(f"{given}: no such folder")
+    if not published.is_dir():
+        raise DataError(f"{published}: no such folder")
     emulators = [
-        _emulator(problem, given)
+        _emulator(problem, published)
         for problem in PROBLEMS.values()
-        if all((given / name).is_dir() for name in problem.networks)
+        if all((published / name).is_dir() for name in problem.networks)
     ]
     if not emulators:
         names = sorted({name for problem in PROBLEMS.values() for name in problem.networks})
-        raise DataError(f"{given}: none of BoLT's folders is here: {', '.join(names)}")
+        raise DataError(f"{published}: none of BoLT's folders is here: {', '.join(names)}")
+    # Before the first is written: either all are imported or none.
     for emulator in emulators:
         if (out / emulator.problem.name).exists():
             raise HpobenchError(f"{out / emulator.problem.name}: is there already")
     return [emulator.write(out / emulator.problem.name) for emulator in emulators]
 
 
-def _emulator(problem: Problem, given: Path) -> Emulator:
-    networks = tuple(_perceptron(given / name, problem) for name in problem.networks)
-    noise = given / problem.noise_network if problem.noise_network else None
-    present = noise is not None and noise.is_dir()
-    kernel = _kernel(noise, problem.inputs) if noise is not None and present else None
-    folders = [*problem.networks, *([problem.noise_network] if present else [])]
+def _emulator(problem: BoltProblem, published: Path) -> Emulator:
+    networks = tuple(_perceptron(published / name, problem) for name in problem.networks)
+    folders, kernel = [*problem.networks], None
+    noise = problem.noise_network
+    if noise and (published / noise).is_dir():  # without it, the noise is one figure a metric
+        folders.append(noise)
+        kernel = _kernel(published / noise, problem.inputs)
     sums = {
         f"{folder}/{path.name}": sha256_of_file(path)
         for folder in folders
-        for path in sorted((given / folder).iterdir())
+        for path in sorted((published / folder).iterdir())
         if path.suffix in (".safetensors", ".json", ".csv")
     }
     return Emulator(problem=problem, networks=networks, kernel=kernel, origin={"sha256": sums})
 
 
-def _perceptron(folder: Path, problem: Problem) -> Perceptron:
+def _perceptron(folder: Path, problem: BoltProblem) -> Perceptron:
     tensors, config = _read(folder, "model")
     mean, scale = _standardisation(folder / "model_standardize.csv", problem.outputs)
     expected = {"input_dim": problem.inputs, "output_dim": problem.outputs}
+    # A configuration may leave a size out; what it states must agree.
     for key, value in expected.items():
         if config.get(key, value) != value:
             raise DataError(

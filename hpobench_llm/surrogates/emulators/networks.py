@@ -27,17 +27,19 @@ class Perceptron:
     def of(
         tensors: Mapping[str, FloatArray], mean: FloatArray, scale: FloatArray, inputs: int
     ) -> "Perceptron":
-        """Return the network of a `torch.nn.Sequential`'s state, named `mlp.<place>.<what>`.
+        """Return the network of a `torch.nn.Sequential`'s state, named `mlp.<layer>.<what>`.
 
         Raises:
             ValueError: a tensor is missing, of another shape, or too many.
         """
-        places = {int(name.split(".")[1]) for name in tensors if name.count(".") == 2}
-        depth = max(places, default=0) // 3
-        named = [f"mlp.{p}.{w}" for p in range(3 * depth + 1) for w in ("weight", "bias")]
-        named = [name for name in named if int(name.split(".")[1]) % 3 != 2]  # ReLU has none
-        if depth < 1 or set(named) != set(tensors):
-            odd = sorted(set(named) ^ set(tensors))
+        layers = {int(name.split(".")[1]) for name in tensors if name.count(".") == 2}
+        depth = max(layers, default=0) // 3
+        expected: set[str] = set()
+        for layer in range(3 * depth + 1):
+            if layer % 3 != 2:  # the third of each block is its ReLU, which has no tensors
+                expected |= {f"mlp.{layer}.weight", f"mlp.{layer}.bias"}
+        if depth < 1 or expected != set(tensors):
+            odd = sorted(expected ^ set(tensors))
             raise ValueError(f"no perceptron of linear, LayerNorm and ReLU: {', '.join(odd[:4])}")
         blocks, width = [], inputs
         for block in range(depth):
@@ -57,9 +59,9 @@ class Perceptron:
     def tensors(self) -> dict[str, FloatArray]:
         """The state that `of` takes."""
         state: dict[str, FloatArray] = {}
-        for place, (weight, bias, gain, shift) in enumerate(self.blocks):
-            state |= {f"mlp.{3 * place}.weight": weight, f"mlp.{3 * place}.bias": bias}
-            state |= {f"mlp.{3 * place + 1}.weight": gain, f"mlp.{3 * place + 1}.bias": shift}
+        for block, (weight, bias, gain, shift) in enumerate(self.blocks):
+            state |= {f"mlp.{3 * block}.weight": weight, f"mlp.{3 * block}.bias": bias}
+            state |= {f"mlp.{3 * block + 1}.weight": gain, f"mlp.{3 * block + 1}.bias": shift}
         end = 3 * len(self.blocks)
         return state | {f"mlp.{end}.weight": self.last[0], f"mlp.{end}.bias": self.last[1]}
 

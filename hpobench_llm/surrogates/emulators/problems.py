@@ -1,7 +1,7 @@
 """BoLT's problems on spaces of ours: what an optimizer may ask, and what a network is then asked.
 
 BoLT, arXiv 2605.17000; read in the package `bolt-bench` 0.2.0 (MIT). Its learning rate and dropout
-are known as places in [0, 1] alone, its choices of target modules by number; batch, rank and alpha
+are only known scaled to [0, 1], its choices of target modules by number; batch, rank and alpha
 are powers of two here, whose exponents are BoLT's. Noise is the standard deviation between seeds
 that BoLT's authors measured.
 """
@@ -18,7 +18,7 @@ from hpobench_llm.space import Categorical, Float, Integer, Ordinal, Simplex, Sp
 from hpobench_llm.surrogates.models.base import FloatArray
 
 Networks = Sequence[Any]  # the perceptrons of a problem, in the order of `networks`
-Answers = Callable[[Networks, FloatArray, tuple[int | float, ...]], FloatArray]
+AnswerFunction = Callable[[Networks, FloatArray, tuple[int | float, ...]], FloatArray]
 
 FIRST_TOKENS, TOKENS = 100_000, 9_000_000  # where fidelity 0 lies, and how far it is to 1
 STEP = 0.056  # of the fidelity: where BoLT looks at a curve for its best checkpoint so far
@@ -53,8 +53,8 @@ def _score(name: str) -> Metric:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """What is asked, and of which networks: the folders that BoLT publishes them in.
+class BoltProblem:
+    """One of BoLT's problems: its space and metrics, and the published folders of its networks.
 
     `noise_network` is a regression of the noise of the metric `noisy`, where there is one. Where
     there are several metrics the first is the mean of the others.
@@ -68,7 +68,7 @@ class Problem:
     networks: tuple[str, ...]
     outputs: int
     encode: Callable[[Mapping[str, Value]], list[float]]
-    answers: Answers
+    answers: AnswerFunction
     noise_network: str = ""
     noisy: str = ""
 
@@ -108,13 +108,15 @@ def _in_full(networks: Networks, x: FloatArray, level: tuple[int | float, ...]) 
 
 
 def _best_so_far(networks: Networks, x: FloatArray, level: tuple[int | float, ...]) -> FloatArray:
-    """Return the best of the curve at BoLT's steps before the tokens, and there."""
+    """Return the best score of the curve at BoLT's steps up to the tokens, the end included."""
     end = (level[0] - FIRST_TOKENS) / TOKENS
-    places = [*(STEP * k for k in range(1, 18) if STEP * k < end), end]
-    curves = np.repeat(x, len(places), axis=0)
-    curves[:, -1] = np.tile(places, len(x))
-    answer: FloatArray = networks[0].predict(curves).reshape(len(x), len(places), -1).max(axis=1)
-    return answer
+    steps = [STEP * k for k in range(1, 18) if STEP * k < end]
+    shares = [*steps, end]
+    curves = np.repeat(x, len(shares), axis=0)
+    curves[:, -1] = np.tile(shares, len(x))  # the last feature is the share of the tokens
+    scores = networks[0].predict(curves).reshape(len(x), len(shares), -1)
+    best: FloatArray = scores.max(axis=1)
+    return best
 
 
 def _by_model(networks: Networks, x: FloatArray, level: tuple[int | float, ...]) -> FloatArray:
@@ -134,7 +136,7 @@ _HPO: dict[str, Any] = {"space": HPO, "metrics": _MATH, "outputs": 1, "encode": 
 PROBLEMS = {
     problem.name: problem
     for problem in (
-        Problem(
+        BoltProblem(
             name="bolt-hpo",
             fidelities=(),
             noise=(0.0290,),
@@ -142,7 +144,7 @@ PROBLEMS = {
             answers=_in_full,
             **_HPO,
         ),
-        Problem(
+        BoltProblem(
             name="bolt-hpo-tokens",
             fidelities=(Fidelity(name="tokens", unit="tokens", values=(*_LEVELS, 9_100_000)),),
             noise=(0.0220,),
@@ -150,7 +152,7 @@ PROBLEMS = {
             answers=_best_so_far,
             **_HPO,
         ),
-        Problem(
+        BoltProblem(
             name="bolt-hpo-model",
             fidelities=(Fidelity(name="model", unit="billion parameters", values=(4, 8)),),
             noise=(0.0290,),
@@ -158,7 +160,7 @@ PROBLEMS = {
             answers=_by_model,
             **_HPO,
         ),
-        Problem(
+        BoltProblem(
             name="bolt-mixture",
             space=MIXTURE,
             fidelities=(),

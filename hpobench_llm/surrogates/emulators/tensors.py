@@ -52,9 +52,10 @@ def _tensors(content: bytes) -> Tensors:
         kind, shape, (start, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
         if kind not in _TYPES:
             raise ValueError(f"`{name}` is of type {shown(kind)}, read are {', '.join(_TYPES)}")
+        # A file may claim anything: each number is checked before memory is taken for it.
         if not all(type(n) is int and n >= 0 for n in (*shape, start, end)):
             raise ValueError(f"`{name}`: shape {shown(shape)}, place {shown((start, end))}")
-        count = int(np.prod(shape, dtype=object))
+        count = int(np.prod(shape, dtype=object))  # Python's integers: no forged shape overflows
         if not start <= end <= len(body) or end - start != count * _TYPES[kind].itemsize:
             raise ValueError(f"`{name}` of shape {list(shape)} is not {end - start} bytes long")
         values = np.frombuffer(body[start:end], _TYPES[kind]).astype(np.float64)

@@ -14,7 +14,7 @@ from hpobench_llm.errors import IntegrityError
 FloatArray = NDArray[np.float64]
 Files = Mapping[str, bytes]
 
-_MOST_BYTES = 1 << 28  # of an archive's arrays: what is larger was not written by a fit
+_MOST_BYTES = 1 << 28  # of an archive's arrays: no fit writes larger ones
 
 
 class Model(Protocol):
@@ -35,7 +35,7 @@ class Model(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class ModelFamily:
     """How models of one kind are fitted and read.
 
     `fit` takes features `(n, d)`, targets `(n, t)` that are finite and of mean 0 and variance 1,
@@ -65,6 +65,7 @@ class Family:
 
 def pack(**arrays: NDArray[np.generic]) -> dict[str, bytes]:
     """Return arrays as one NumPy archive, written and read without pickle."""
+    # `savez` stamps no time into the archive: equal arrays give equal bytes.
     sink = io.BytesIO()
     np.savez(sink, allow_pickle=False, **{name: np.asarray(a) for name, a in arrays.items()})
     return {"npz": sink.getvalue()}
@@ -81,13 +82,14 @@ def unpack(files: Files, *names: str) -> list[FloatArray]:
         content = io.BytesIO(files["npz"])
         with zipfile.ZipFile(content) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
+        # Asked before anything is unpacked: a small archive may hold gigabytes of zeros.
         if size > _MOST_BYTES:
             raise IntegrityError(f"{size} bytes of arrays: too large for a model")
         with np.load(content, allow_pickle=False) as arrays_by_name:
             arrays = [arrays_by_name[name] for name in names]
     except IntegrityError:
         raise
-    except Exception as error:  # the readers of zip and npy raise a dozen kinds, of foreign bytes
+    except Exception as error:  # foreign bytes make zip's and npy's readers raise a dozen kinds
         reason = " ".join(f"{error}".split()) or type(error).__name__
         raise IntegrityError(f"not the arrays {', '.join(names)}: {reason}") from None
     if any(not isinstance(array, np.ndarray) or array.dtype != np.float64 for array in arrays):

@@ -30,6 +30,7 @@ def trees_of(text: str) -> list[Tree]:
     Raises:
         IntegrityError: it is no such text, or has splits of another kind.
     """
+    # What comes after the trees (importances, parameters) plays no part in a prediction.
     head, *blocks = text.split("end of trees")[0].split("\nTree=")
     if not head.startswith("tree\n") or not blocks:
         raise IntegrityError("not LightGBM's text of a model with trees")
@@ -41,15 +42,16 @@ def trees_of(text: str) -> list[Tree]:
 
 def _tree(block: str) -> Tree:
     lines = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+    # A tree of one leaf has no lines of splits.
     tree = Tree(
-        feature=_whole(lines.get("split_feature", "")),
+        feature=_integers(lines.get("split_feature", "")),
         threshold=_numbers(lines.get("threshold", "")),
-        left=_whole(lines.get("left_child", "")),
-        right=_whole(lines.get("right_child", "")),
+        left=_integers(lines.get("left_child", "")),
+        right=_integers(lines.get("right_child", "")),
         value=_numbers(lines["leaf_value"]),
     )
     splits = len(tree.value) - 1
-    kinds = _whole(lines.get("decision_type", ""))
+    kinds = _integers(lines.get("decision_type", ""))
     per_split = (tree.feature, tree.threshold, tree.left, tree.right, kinds)
     if {len(array) for array in per_split} != {splits}:
         raise ValueError(f"{len(tree.value)} leaves need {splits} splits")
@@ -61,7 +63,7 @@ def _tree(block: str) -> Tree:
     return tree
 
 
-def _whole(text: str) -> NDArray[np.int64]:
+def _integers(text: str) -> NDArray[np.int64]:
     return np.array([int(word) for word in text.split()], dtype=np.int64)
 
 

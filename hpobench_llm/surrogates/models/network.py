@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpobench_llm.surrogates.models.base import (
-    Family,
     FloatArray,
+    ModelFamily,
     check_shapes,
     pack,
     row_by_row,
@@ -54,6 +54,7 @@ class Network:
         hidden = hidden.reshape(count, members, 1, width) @ middle
         hidden += middle_bias
         np.tanh(hidden, out=hidden)
+        # The bias is added in double precision, where large offsets keep their digits.
         answer: FloatArray = (hidden.reshape(count, 1, members * width) @ last)[:, 0, :]
         return answer + self.last_bias
 
@@ -139,6 +140,7 @@ def fit_network(features: FloatArray, targets: FloatArray, seed: int) -> Network
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the epochs are fixed
+            # A single target as a vector: scikit-learn warns of a column.
             member.fit(features * 2.0 - 1.0, targets if targets.shape[1] > 1 else targets[:, 0])
         members.append((member.coefs_, member.intercepts_))
     # The move from [0, 1] to [-1, 1] becomes part of the first layer.
@@ -154,7 +156,7 @@ def fit_network(features: FloatArray, targets: FloatArray, seed: int) -> Network
     )
 
 
-NETWORK = Family(
+NETWORK = ModelFamily(
     "network",
     f"{MEMBERS} perceptrons of two layers of {WIDTH}, tanh",
     fit=fit_network,

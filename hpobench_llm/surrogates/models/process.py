@@ -13,9 +13,9 @@ from scipy.optimize import fmin_l_bfgs_b
 
 from hpobench_llm.errors import IntegrityError
 from hpobench_llm.surrogates.models.base import (
-    Family,
     Files,
     FloatArray,
+    ModelFamily,
     check_shapes,
     pack,
     rowwise,
@@ -70,8 +70,10 @@ def fit_process(features: FloatArray, targets: FloatArray, seed: int) -> Process
         warnings.simplefilter("ignore", ConvergenceWarning)  # a length may lie on its bound
         process.fit(features, targets)
     fitted = process.kernel_.k1
+    # Of a single feature scikit-learn gives the length as a number.
     lengths = np.broadcast_to(fitted.k2.length_scale, features.shape[1]).astype(np.float64)
     weights = np.asarray(process.alpha_, dtype=np.float64).reshape(len(features), -1)
+    # The kernel's constant goes into the weights, so that asking has one factor less.
     return Process(features / lengths, fitted.k1.constant_value * weights, lengths)
 
 
@@ -88,7 +90,7 @@ def _read(files: Files) -> Process:
     return process
 
 
-PROCESS = Family(
+PROCESS = ModelFamily(
     "process",
     "Gaussian process, Matern 5/2, one length a feature",
     fit=fit_process,

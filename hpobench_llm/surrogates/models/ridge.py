@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from hpobench_llm.errors import IntegrityError
 from hpobench_llm.surrogates.models.base import (
-    Family,
     Files,
     FloatArray,
+    ModelFamily,
     check_shapes,
     pack,
     rowwise,
@@ -33,7 +33,7 @@ _ROWS_AT_ONCE = 4096  # whose monomials are in memory at a time
 
 @dataclass(frozen=True, slots=True)
 class Polynomial:
-    """`weights` is `(monomials, targets)`, in the order of `monomials`; the degree is even so."""
+    """`weights` is `(monomials, targets)`, in the order of `monomials(features, degree)`."""
 
     weights: FloatArray
     degree: int
@@ -77,9 +77,10 @@ def monomials(features: FloatArray, degree: int) -> FloatArray:
     if degree == 0:
         return factors[:, :1]
     first, *others = _factors(features.shape[1], degree)
+    # A monomial of degree k is a product of k factors, some of which may be the constant.
     product: FloatArray = factors.take(first, axis=1)
-    for chosen in others:
-        product = product * factors.take(chosen, axis=1)
+    for indices in others:
+        product = product * factors.take(indices, axis=1)
     return product
 
 
@@ -102,9 +103,10 @@ def fit_polynomial(
     damping = np.full(
         count_of_monomials(features.shape[1], degree), penalty * max(1.0, len(features) / 100)
     )
-    damping[0] = 1e-12
+    damping[0] = 1e-12  # next to nothing for the constant, yet the system stays solvable
     square, right = np.diag(damping), np.zeros((len(damping), targets.shape[1]))
     start = 0
+    # Normal equations, summed over parts: the monomials of all rows need not fit into memory.
     for basis in _in_parts(features, degree):
         square += basis.T @ basis
         right += basis.T @ targets[start : start + len(basis)]
@@ -124,7 +126,7 @@ def _read(files: Files) -> Polynomial:
     return Polynomial(weights, int(degree[0]))
 
 
-RIDGE = Family(
+RIDGE = ModelFamily(
     "ridge",
     f"polynomial of degree {DEGREE}, ridge penalty",
     fit=lambda x, y, _: fit_polynomial(x, y, affordable(x.shape[1], DEGREE)),

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from hpobench_llm.errors import IntegrityError, MissingDependencyError
 from hpobench_llm.surrogates.models.base import (
-    Family,
     Files,
     FloatArray,
+    ModelFamily,
     check_shapes,
     pack,
     size_of,
@@ -39,8 +39,8 @@ SETTINGS: dict[str, str | int | float | bool] = {
 ROUNDS = 400
 
 _DEEPEST = 256
-_LEAST_ROWS = 20  # of which four fifths are fitted to, and four fifths of these drawn for a tree
-_PLACES_AT_ONCE = 1 << 15  # a row has one in each tree
+_LEAST_ROWS = 20  # five folds leave 16 to fit, bagging 12 of them to a tree: two leaves of 5
+_NODES_AT_ONCE = 1 << 15  # rows times trees, so that their arrays stay in the cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,15 +61,16 @@ class Trees:
 
     def predict(self, features: FloatArray) -> FloatArray:
         """See `Model.predict`."""
-        at_once = max(1, _PLACES_AT_ONCE // max(1, self.roots.size))
+        at_once = max(1, _NODES_AT_ONCE // max(1, self.roots.size))
         starts = range(0, len(features), at_once)
         parts = [self._predict(features[start : start + at_once]) for start in starts]
         return np.concatenate(parts) if parts else np.empty((0, len(self.roots)))
 
     def _predict(self, features: FloatArray) -> FloatArray:
-        feature, children, roots = self._places
+        feature, children, roots = self._indices
         values = features.ravel()
         row = (np.arange(len(features)) * features.shape[1])[:, None]
+        # All rows take a step in all trees at once; a row in a leaf stays there.
         node = np.broadcast_to(roots.ravel(), (len(features), roots.size))
         for _ in range(self._depth):
             right = values.take(feature.take(node) + row) > self.threshold.take(node)
@@ -78,7 +79,7 @@ class Trees:
         return worth
 
     @cached_property
-    def _places(self) -> tuple[NDArray[np.intp], ...]:
+    def _indices(self) -> tuple[NDArray[np.intp], ...]:
         """Features, `(2 nodes,)` children by turns, and roots, as indices."""
         children = np.stack((self.left, self.right), axis=1).ravel()
         return tuple(array.astype(np.intp) for array in (self.feature, children, self.roots))
@@ -86,12 +87,13 @@ class Trees:
     @cached_property
     def _depth(self) -> int:
         """How many steps it takes from a root to the farthest leaf."""
-        _, children, roots = self._places
+        _, children, roots = self._indices
         left, right = children[::2], children[1::2]
-        level, depth = np.unique(roots), 0
-        while len(inner := level[left[level] != level]):
-            level, depth = np.unique(np.concatenate((left[inner], right[inner]))), depth + 1
-            if depth > _DEEPEST:
+        nodes, depth = np.unique(roots), 0
+        while len(inner := nodes[left[nodes] != nodes]):  # a leaf's children are itself
+            nodes = np.unique(np.concatenate((left[inner], right[inner])))
+            depth += 1
+            if depth > _DEEPEST:  # a forged file could keep the walk busy for long
                 raise IntegrityError(f"trees deeper than {_DEEPEST}")
         return depth
 
@@ -112,15 +114,15 @@ class Trees:
         leaf = (self.left == own) & (self.right == own)
         if not (leaf | ((self.left > own) & (self.right > own))).all():
             raise IntegrityError("a node of a tree whose children do not stand behind it")
-        _ = self._depth
+        _ = self._depth  # refuses trees that are too deep
         return len(self.roots)
 
 
 _ARRAYS = ("feature", "threshold", "left", "right", "value", "roots")
 
 
-def _check_range(name: str, places: FloatArray, end: int) -> None:
-    if not ((places >= 0) & (places < end) & (places == np.rint(places))).all():
+def _check_range(name: str, indices: FloatArray, end: int) -> None:
+    if not ((indices >= 0) & (indices < end) & (indices == np.rint(indices))).all():
         raise IntegrityError(f"`{name}`: whole numbers from 0 to {end - 1} are expected")
 
 
@@ -137,7 +139,8 @@ def _as_arrays(boosters: Sequence[Sequence[Tree]]) -> Trees:
             roots[target, number] = start
             splits, leaves = len(tree.feature), len(tree.value)
             own = start + splits + np.arange(leaves, dtype=np.float64)
-            nothing = np.zeros(leaves)
+            nothing = np.zeros(leaves)  # a leaf compares feature 0 with 0: either way it stays
+            # LightGBM counts leaves by complement (~0, ~1, ...); here they follow the splits.
             children = [
                 np.where(child < 0, start + splits + ~child, start + child).astype(np.float64)
                 for child in (tree.left, tree.right)
@@ -184,7 +187,7 @@ def _read(files: Files) -> Trees:
     return _as_arrays([trees_of(text) for text in texts])
 
 
-TREES = Family(
+TREES = ModelFamily(
     "trees",
     f"gradient-boosted trees, {ROUNDS} rounds of {SETTINGS['num_leaves']} leaves",
     fit=fit_trees,

@@ -1,4 +1,4 @@
-"""The solvers of the library `cmaes`: the one module that imports it.
+"""The optimizers of the library `cmaes`: the one module that imports it.
 
 Nomura and Shibata, "cmaes: a simple yet practical Python library for CMA-ES", arXiv 2402.01373.
 """

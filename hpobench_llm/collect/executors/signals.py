@@ -63,7 +63,7 @@ class StopSignals:
     @contextmanager
     def deferred(self) -> Iterator[None]:
         """Let nothing inside be cut off by a signal but by `check`."""
-        self.check()
+        self.check()  # a signal that came before is not put off
         self._deferred = True
         try:
             yield

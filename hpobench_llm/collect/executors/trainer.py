@@ -41,11 +41,11 @@ class Trainer:
 
 
 def value_of(answer: Answer[T, V]) -> V:
-    """Return what a worker has come to.
+    """Return the value of a worker's answer.
 
     Raises:
-        HpobenchError: what any other worker would have raised too; it ends all.
-        RuntimeError: an error in our own code, with its place.
+        HpobenchError: the worker refused, as any other would have; it ends all.
+        RuntimeError: an error in our own code, with the line that raised it.
     """
     if answer.refused:
         raise HpobenchError(answer.failure)

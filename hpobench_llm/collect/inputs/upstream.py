@@ -1,4 +1,4 @@
-"""Files of a repository at one commit: out of a folder that is given, or of a download."""
+"""Files of a repository at one commit: from a folder of the user's, or from a download."""
 
 import lzma
 import tarfile

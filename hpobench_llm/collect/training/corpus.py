@@ -52,14 +52,14 @@ def read_corpora(
     sources: list[dict[str, Json]] = []
     for number, corpus in enumerate(corpora):
         if corpus.generated_sentences:
-            found = synthetic.sentences(corpus.generated_sentences, seed=seed)
+            texts = synthetic.sentences(corpus.generated_sentences, seed=seed)
             sources.append({"generated_sentences": corpus.generated_sentences})
         else:
             path = resolve_path(corpus.path, file=spec_path, key=f"corpus[{number}].path")
             digest = checked_sum(path, corpus.sha256, spec_path)
-            found = list(_paragraphs(path, corpus))
+            texts = list(_paragraphs(path, corpus))
             sources.append({"file": path.name, "sha256": digest, "skip_bytes": corpus.skip_bytes})
-        paragraphs.extend(found)
+        paragraphs.extend(texts)
     np.random.default_rng(seed).shuffle(paragraphs)
     return paragraphs, sources
 

@@ -7,7 +7,7 @@ from scipy.stats import kendalltau
 
 from hpobench_llm.collect.subnets.spec import STEP, SubnetsCampaign
 
-LEAST = 3  # sub-networks that a rank correlation is told of
+LEAST = 3  # sub-networks; fewer give no rank correlation
 
 
 def findings(campaign: SubnetsCampaign, frame: pd.DataFrame) -> list[str]:
@@ -42,6 +42,7 @@ def _between_seeds(end: pd.DataFrame, axes: list[str]) -> Iterator[str]:
             both = losses[[first, second]].dropna()
             if len(both) >= LEAST:
                 tau = kendalltau(both[first], both[second]).statistic
+                # The variance of a difference is that of two runs.
                 noise = (both[first] - both[second]).std() / 2**0.5
                 yield (
                     f"noise of seeds, {where}: between seeds {first:g} and {second:g} tau is "

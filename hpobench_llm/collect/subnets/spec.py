@@ -1,4 +1,4 @@
-"""A campaign of sub-networks: of which base, how the super-network is trained, over which grid."""
+"""A campaign of sub-networks: the base, the training of the super-network, the grid."""
 
 import math
 from collections.abc import Mapping
@@ -158,6 +158,7 @@ class SubnetsCampaign(Campaign):
         widths = self.grid.get("width", (whole.width,))
         for axis, values in self.grid.items():
             for value in values:
+                # A ratio gives other units at each width.
                 for width in widths if axis == "mlp_ratio" else widths[:1]:
                     try:
                         subnet_of({"width": width, axis: value}, whole)
@@ -224,6 +225,7 @@ class SubnetsCampaign(Campaign):
         return identity_of(self.name, recipe | {"searched": recipe["grid"]})
 
 
+# A campaign is asked for its runs many times; the sizes of its grid are counted once.
 @lru_cache(maxsize=8)
 def _sampled(space: Space, whole: Whole, count: int, bins: int) -> tuple[Configuration, ...]:
     configs = list(space.configurations())

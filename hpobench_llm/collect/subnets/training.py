@@ -24,7 +24,7 @@ from hpobench_llm.collect.training.schedule import schedule
 Choose = Callable[[np.random.Generator], Sequence[Subnet]]
 
 
-class Trainer:
+class SandwichTrainer:
     """Trains weights of one base's shape on rows."""
 
     def __init__(
@@ -84,7 +84,7 @@ class Trainer:
             model = Linked(self._skeletons, trained.weights(), subnet, self._whole)
             logits, labels, _ = label_logits(model, batch)
             if teacher is None:
-                teacher = logits.detach()
+                teacher = logits.detach()  # it is learned from, not trained by the others
                 loss = cross_entropy(logits, labels)
             else:
                 loss = distillation(logits, teacher, self._training.temperature)

@@ -18,17 +18,18 @@ _SETTING = ["parametrisation", "width", "shrink"]
 def findings(campaign: WidthsCampaign, frame: pd.DataFrame) -> list[str]:
     """Return coordinate check, best learning rates over width, and tokens saved by warm starts."""
     numbers = [*SIZES, "val_loss", "tokens_seen", "lr", "init_std", "shrink", "width"]
-    plain = frame.astype(dict.fromkeys(numbers, float))
-    plain["parametrisation"] = plain["parametrisation"].astype(str)
+    rows = frame.astype(dict.fromkeys(numbers, float))
+    rows["parametrisation"] = rows["parametrisation"].astype(str)
     axes = [name for name in campaign.space.names if name not in _SETTING] + _SETTING
-    plain["failed"] = plain["status"].astype(str) != "ok"
-    good = plain[~plain.groupby(axes)["failed"].transform("any")]
+    rows["failed"] = rows["status"].astype(str) != "ok"
+    good = rows[~rows.groupby(axes)["failed"].transform("any")]
     if good.empty:
         return []
     measured = [*SIZES, "val_loss", "tokens_seen"]
     curves = good.groupby([*axes, STEP], as_index=False)[measured].mean()
-    whole = len(plain[axes].drop_duplicates()) == math.prod(map(len, campaign.grid.values()))
-    drift = _drift(campaign, curves) if whole else ()  # the best of a part is no optimum
+    complete = len(rows[axes].drop_duplicates()) == math.prod(map(len, campaign.grid.values()))
+    # The best of a part of the grid is no optimum.
+    drift = _drift(campaign, curves) if complete else ()
     return [*_coordinates(curves, axes), *drift, *_saved(curves, axes)]
 
 
@@ -38,20 +39,21 @@ def _coordinates(curves: pd.DataFrame, axes: list[str]) -> Iterator[str]:
     others = [axis for axis in axes if axis != "width"]
     widths = sorted(end["width"].unique())
     for name in sorted(end["parametrisation"].unique()):
-        own = end[(end["parametrisation"] == name) & (end[list(SIZES)] > 0).all(axis=1)]
-        whole = own.groupby(others)["width"].transform("nunique") == len(widths)
-        logs = np.log(own[whole].set_index("width")[list(SIZES)]).groupby("width").mean()
+        cold = end[(end["parametrisation"] == name) & (end[list(SIZES)] > 0).all(axis=1)]
+        # A setting that failed at some width would shift the mean at the others.
+        complete = cold.groupby(others)["width"].transform("nunique") == len(widths)
+        logs = np.log(cold[complete].set_index("width")[list(SIZES)]).groupby("width").mean()
         if len(widths) < 2 or len(logs) < len(widths):
             continue
-        grown = np.exp(logs - logs.iloc[0])
-        parts = [
-            f"{size.removesuffix('_size')} {', '.join(f'{g:.2f}' for g in grown[size])}"
-            for size in SIZES
-        ]
+        grown = np.exp(logs - logs.iloc[0])  # over the smallest width
+        parts = []
+        for size in SIZES:
+            factors = ", ".join(f"{factor:.2f}" for factor in grown[size])
+            parts.append(f"{size.removesuffix('_size')} {factors}")
         yield (
             f"coordinate check, {name}: mean absolute activations after the last update at widths "
             f"{_listed(widths)} over those at {widths[0]:g}, geometric mean of "
-            f"{int(whole.sum()) // len(widths)} settings that end ok at all widths: "
+            f"{int(complete.sum()) // len(widths)} settings that end ok at all widths: "
             f"{'; '.join(parts)}"
         )
 

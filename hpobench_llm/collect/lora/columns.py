@@ -81,7 +81,7 @@ _COLUMNS = (
 def columns_of(campaign: LoraCampaign, untrained: Mapping[str, float]) -> tuple[RunColumn, ...]:
     """Return the columns that the runs of a campaign may fill.
 
-    `untrained` tells which smaller validation sets and scores there are, margins too.
+    `untrained` names the smaller validation sets and the scores, with their margins.
     """
     shares = [
         number(axis.name, "share of rows", f"share of {source} among the training rows")
@@ -145,8 +145,8 @@ def metrics_of(campaign: LoraCampaign, header: Header, frame: pd.DataFrame) -> d
 def score_metrics(scores: Sequence[Score], header: Header, frame: pd.DataFrame) -> list[Metric]:
     """Return the metrics of scores.
 
-    A failed run counts as chance; the margin has no chance level: there it counts as the lowest
-    that was measured, or 0.
+    A failed run counts as chance. A margin has no chance level: there a failed run counts as the
+    lowest margin that was measured, or as 0.
     """
     metrics = []
     sources = cast("Mapping[str, Mapping[str, float]]", header.sources.get("scores", {}))
@@ -180,12 +180,11 @@ def score_metrics(scores: Sequence[Score], header: Header, frame: pd.DataFrame) 
 
 def split_rule(data: Data, *, mixture: bool = False) -> str:
     """Say how rows are dealt out to training, validation and test."""
-    words = data.group_words
-    compared = "question or answer" if data.group_answers else "question"
-    parts = "; validation and test rows are equal parts of the sources" if mixture else ""
-    together = (
-        f"; rows that share a rare run of {words} words of their {compared} share a set"
-        if words
-        else ""
-    )
-    return f"disjoint by a hash of the normalised question{together}{parts}"
+    rule = "disjoint by a hash of the normalised question"
+    if data.group_words:
+        compared = "question or answer" if data.group_answers else "question"
+        rule += f"; rows that share a rare run of {data.group_words} words of their {compared} "
+        rule += "share a set"
+    if mixture:
+        rule += "; validation and test rows are equal parts of the sources"
+    return rule

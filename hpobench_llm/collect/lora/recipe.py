@@ -46,7 +46,7 @@ class Base:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class DataSource:
     """Instruction data: exactly one of a file, a hub dataset and generated tasks.
 
     Args:
@@ -58,8 +58,7 @@ class Source:
         split: which part of the hub dataset.
         generated_tasks: so many tasks that the project makes, with exact answers.
         rows: at most so many rows are taken, in an order set by their hash; 0: all.
-        strip_suffix: taken off the end of every answer: an end marker in the text is no part of
-            it.
+        strip_suffix: removed from the end of every answer, such as an end marker in the text.
         where: keeps the rows whose fields have one of the values, `{task = ["a", "b_*"]}`, in
             which `*` stands for anything.
         group: the field that tells the tasks of a source apart, for scores that compare answers
@@ -107,9 +106,9 @@ class Data:
         train_rows: so many training rows; 0: all that are left.
         val_fraction: the share of questions whose hash makes them validation rows, above 0.
         test_fraction: that of test rows, above 0; both together stay below 1.
-        template: what the prompt is made of a question by, with `{instruction}` once.
-        group_words: above 0, rows whose questions share a run of so many words that few other rows
-            have are renderings of one source row and go into one split. See `grouping`.
+        template: the prompt, in which `{instruction}` stands once for the question.
+        group_words: above 0, rows whose questions share a rare run of so many words count as
+            renderings of one source row and go into one split. See `grouping`.
         val_subsets: sizes of smaller validation sets, increasing, each the beginning of the next;
             the loss on each becomes a column.
         leaked_rows: so many training rows serve as validation rows that have leaked: the loss on
@@ -121,7 +120,7 @@ class Data:
         group_answers: the answers are compared too; it needs `group_words`.
     """
 
-    source: tuple[Source, ...]
+    source: tuple[DataSource, ...]
     max_tokens: int
     val_rows: int
     test_rows: int
@@ -182,8 +181,8 @@ class Score:
             `query`, `choices`, `gold`. `lm-eval`: a task of EleutherAI's harness. All but the
             first have a margin where answers are compared by likelihood.
         checkpoints: when it is measured, some of the campaign's.
-        path: the file, or the file or folder of the task's data; of all kinds but those of test
-            rows.
+        path: the file, or the file or folder of the task's data; needed by all kinds but those of
+            test rows.
         sha256: the sum of that file, which is then checked.
         items: at most so many items, spread evenly over the file; 0: all.
         task: of `lm-eval` alone: one that is shipped, by name, or the path of a task file.
@@ -232,11 +231,11 @@ class Recipe(Protocol):
 
     @property
     def checkpoints(self) -> tuple[int, ...]:
-        """The steps at which is measured, the last one in full."""
+        """The steps at which a run is measured, at the last one in full."""
 
     @property
     def per_example_runs(self) -> int:
-        """How many of the first runs keep the values of single items."""
+        """How many runs, the first ones, keep the values of single items."""
 
     def runs(self) -> list[Run]:
         """Return all runs."""

@@ -64,7 +64,7 @@ def _check_factor(campaign: LoraCampaign, where: str | Path) -> None:
 
 
 def check_base(campaign: Recipe, where: str | Path, untrained: Mapping[str, float]) -> None:
-    """Check what the untrained base scores: what is not finite is absent there, or as it is.
+    """Check that all the untrained base's values are finite; one may be absent for not being so.
 
     Raises:
         SpecError: naming what is no finite number.

@@ -120,15 +120,14 @@ class Shape:
         """
         ends = expanded(hyperparameters.targets, self.family)
         modules = self.modules(hyperparameters.layers(self.layers))
-        chosen = [
-            size
-            for name, size in modules.items()
-            if (name != HEAD if ends == [ALL_LINEAR] else _is_called(name, ends))
-        ]
-        return hyperparameters.rank * sum(map(sum, chosen))
+        if ends == [ALL_LINEAR]:
+            sizes = [size for name, size in modules.items() if name != HEAD]
+        else:
+            sizes = [size for name, size in modules.items() if _is_called(name, ends)]
+        return hyperparameters.rank * sum(map(sum, sizes))
 
     def unknown(self, target_modules: str) -> list[str]:
-        """Return those of the names that are no module's."""
+        """Return the names that are no module's."""
         ends = [name for name in expanded(target_modules, self.family) if name != ALL_LINEAR]
         return [end for end in ends if not any(_is_called(name, [end]) for name in self.modules())]
 
@@ -203,7 +202,7 @@ def _stored_parameters(path: Path) -> int:
     """Return the numbers in a safetensors file: its header is JSON after 8 bytes of length."""
     with path.open("rb") as stream:
         (length,) = struct.unpack("<Q", stream.read(8))
-        if length > path.stat().st_size:
+        if length > path.stat().st_size:  # some other file: its first bytes are no length
             raise ValueError(f"{path.name}: no safetensors header")
         header = json.loads(stream.read(length))
     return sum(math.prod(entry["shape"]) for key, entry in header.items() if key != "__metadata__")

@@ -1,4 +1,4 @@
-"""A campaign of LoRA fine-tunes: on which base, data and scores, over which grid."""
+"""A campaign of LoRA fine-tunes: its base, data, scores and grid."""
 
 import dataclasses
 import math
@@ -43,9 +43,9 @@ class LoraCampaign(Campaign):
     Args:
         base: the frozen model.
         data: what is learned.
-        grid: the axes, each a hyperparameter and the list of its values, of which every
-            combination is run; or a `Range`, with which a campaign cannot be collected but tuned
-            on as it is (`benchmarks/live.py`). Values of `target_modules` may be lists.
+        grid: the axes, each a hyperparameter and the list of its values; every combination is run.
+            A campaign with a `Range` instead of a list cannot be collected, only tuned on as it is
+            (`benchmarks/live.py`). Values of `target_modules` may be lists.
         checkpoints: the steps at which losses are recorded, increasing: 0 (the untrained base)
             first, the last step last. Every one ends a whole number of batches.
         mixture: levels of the share of each source, by its name: axes too, `share_<source>`, in
@@ -121,17 +121,18 @@ class LoraCampaign(Campaign):
             )
         if self.mixture:
             self._check_mixture()
-        _ = self.space  # its own rules: increasing values, positive where logarithmic
+        _ = self.space  # checks its own rules: increasing values, positive where logarithmic
         if isinstance(self.grid.get("batch_rows"), Range):
             raise ValueError(
                 "`grid.batch_rows`: list the values, which are whole numbers of steps"
             )
         for rows in self.extent("batch_rows"):
             steps, rest = divmod(int(rows), self.step_rows)
-            whole = self.steps_are == "updates" or not any(
-                checkpoint % steps for checkpoint in self.checkpoints if steps
-            )
-            if rest or not whole:
+            if self.steps_are == "updates" or steps == 0:
+                broken = []
+            else:
+                broken = [checkpoint for checkpoint in self.checkpoints if checkpoint % steps]
+            if rest or broken:
                 raise ValueError(
                     f"batch_rows = {rows}: every checkpoint {list(self.checkpoints)} must end a "
                     f"whole number of batches made of steps of {self.step_rows} rows (step_rows)"
@@ -155,7 +156,7 @@ class LoraCampaign(Campaign):
         return Space(axes, simplexes_of(self.mixture))
 
     def extent(self, name: str) -> tuple[int | float | str, ...]:
-        """Return what a hyperparameter takes: its values, the ends of its range, its default."""
+        """Return a hyperparameter's values: its list, the ends of its range, or its default."""
         values = self.grid.get(name, (getattr(self.defaults, name),))
         return (values.low, values.high) if isinstance(values, Range) else values
 

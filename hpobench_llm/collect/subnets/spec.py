@@ -8,7 +8,7 @@ from typing import Literal
 
 from hpobench_llm.collect.campaign.identity import Identity, essence, identity_of
 from hpobench_llm.collect.campaign.spec import Campaign
-from hpobench_llm.collect.lora.recipe import Base, Data, Score, Source
+from hpobench_llm.collect.lora.recipe import Base, Data, DataSource, Score
 from hpobench_llm.collect.subnets.sampling import calibrated
 from hpobench_llm.collect.subnets.subnet import (
     JOINT,
@@ -80,7 +80,7 @@ class Calibration:
     """
 
     rows: int = 64
-    source: tuple[Source, ...] = ()
+    source: tuple[DataSource, ...] = ()
 
     def __post_init__(self) -> None:
         if self.rows < 1:

@@ -1,4 +1,4 @@
-"""Files of rows: a JSON array or JSON lines, known by their sum and bounded in what they take."""
+"""Files of rows: a JSON array or JSON lines, of a bounded size."""
 
 import gzip
 import io

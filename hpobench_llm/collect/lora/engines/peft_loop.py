@@ -82,8 +82,10 @@ def _stages(
             eps=hyper.epsilon,
             weight_decay=hyper.weight_decay,
         )
-        drawn = (hyper, shares_of(run.config), run.seed)
-        batches = step_batches(bench.split.rows_of, campaign.step_rows, [drawn], bench.pad, device)
+        config = (hyper, shares_of(run.config), run.seed)
+        batches = step_batches(
+            bench.split.rows_of, campaign.step_rows, [config], bench.pad, device
+        )
         accumulate = hyper.batch_rows // campaign.step_rows
         passes = campaign.passes(hyper)
         updates = campaign.checkpoints[-1] * passes // accumulate
@@ -111,7 +113,7 @@ def _stages(
                         optimizer.step()
                         optimizer.zero_grad()
                         labels = 0
-                    alive = bool(tally.alive[0])
+                    alive = bool(tally.alive[0])  # a broken run costs no further steps
                     on_step(step)
             set_training(model, dropout=False)
             yield model

@@ -85,16 +85,17 @@ class LmEvalScorer:
             margins = np.array([_margin(sample) for sample in samples])
             # An argmax over NaN names the first choice: a broken model could look perfect.
             series = [np.where(np.isfinite(margins), values, 0.0), margins]
-        numbers = [number for one in series for number in mean_and_stderr(one)]
+        numbers = [number for sample in series for number in mean_and_stderr(sample)]
         return dict(zip(self.columns(), numbers, strict=True)), torch.from_numpy(series[-1])
 
     def _samples(self, model: torch.nn.Module) -> list[Row]:
         from lm_eval.evaluator import evaluate
 
+        # lm-eval puts the model into evaluation and leaves it there.
         modes = [(module, module.training) for module in model.modules()]
         try:
             with alone("lm_eval"), isolation(needed=not self.without_isolation):
-                found = evaluate(
+                results = evaluate(
                     lm=_in_memory_model()(
                         pretrained=model,
                         backend="causal",
@@ -111,7 +112,8 @@ class LmEvalScorer:
         finally:
             for module, mode in modes:
                 module.training = mode
-        samples: list[Row] = found["samples"][self.spec.name]
+        samples: list[Row] = results["samples"][self.spec.name]
+        # A task with several filters gives each question once a filter: the first one counts.
         return [sample for sample in samples if sample["filter"] == samples[0]["filter"]]
 
 
@@ -234,8 +236,8 @@ def _finished_task(file: TaskFile, questions: Sequence[Question]) -> Any:
     from lm_eval.api.task import ConfigurableTask
 
     columns = [
-        {"prompt": q.prompt, "choices": list(q.choices), "target": q.target, "place": place}
-        for place, q in enumerate(questions)
+        {"prompt": q.prompt, "choices": list(q.choices), "target": q.target, "place": number}
+        for number, q in enumerate(questions)
     ]
     splits = {"test": Dataset.from_list(columns)}
     left_out = ("description", "doc_to_text", "doc_to_choice", "doc_to_target")

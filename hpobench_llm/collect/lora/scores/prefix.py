@@ -41,9 +41,9 @@ def keys_and_values(model: torch.nn.Module, prefix: Sequence[int]) -> KeysAndVal
     return [(layer.keys, layer.values) for layer in cache.layers]
 
 
-def cache_for(known: KeysAndValues, rows: int) -> DynamicCache:
+def cache_for(states: KeysAndValues, rows: int) -> DynamicCache:
     """Return a cache that holds the prefix for so many rows; a pass adds to it, so one a pass."""
     cache = DynamicCache()
-    for number, (keys, values) in enumerate(known):
+    for number, (keys, values) in enumerate(states):
         cache.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), number)
     return cache

@@ -39,8 +39,7 @@ class Options:
     Args:
         ledger: another folder than the table's, or a URL (`s3://...`), for the ledger.
         engine: how runs are made, a name of the campaign's family; `auto`: its first.
-        pack_size: how many runs are made together; 0: as many as when the collection began, else
-            as many as this machine can.
+        pack_size: how many runs are made together; 0: as when it began, else as this machine can.
         device: where.
         workers: processes on this machine, None: this one alone; with Ray the most workers, None:
             as many as there is room for.
@@ -194,6 +193,7 @@ class Collection:
         self._note = on_note
         _check_out(self.out)
         self.campaign = read_grid(self.file)
+        # Now, since what can never be sealed would otherwise show after the last run.
         check_sealable(self.campaign, self.file)
         self.ledger = self._opened()
         self._family = family_of(self.campaign)
@@ -201,6 +201,7 @@ class Collection:
         engine = engines[0] if options.engine == "auto" else options.engine
         if engine not in engines:
             raise UnknownNameError("engine", engine, engines)
+        # The first engine alone makes runs together.
         self._pack_size = self._runs_together() if engine == engines[0] else 1
         self.tasks = self._family.tasks(self.campaign, engine, self._pack_size)
 
@@ -267,7 +268,7 @@ class Collection:
         trained = (
             0 if all(map(self.ledger.is_done, job.tasks)) else self._train(job, stop, lost_workers)
         )
-        self.ledger.refresh()
+        self.ledger.refresh()  # other collectors have gone on meanwhile
         done, wanted = runs_done(self.tasks, self.ledger), runs_of(self.tasks)
         complete = done == wanted
         return Collected(
@@ -300,9 +301,9 @@ class Collection:
                 lost_workers.append(text)
                 self._note(text)
 
-            on_look()
+            on_look()  # the first task may take long
             if options.executor == "ray":
-                try:  # here alone, since Ray is an extra
+                try:
                     from hpobench_llm.collect.executors.on_ray import collect_on_ray
                 except ImportError as error:
                     raise MissingDependencyError(

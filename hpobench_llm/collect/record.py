@@ -201,6 +201,7 @@ def _read(raw: RunJson) -> RunRecord:
         origin.seconds,
     )
     texts = {"device": origin.device, "commit": origin.commit or "", **origin.versions}
+    # JSON as Python reads it has NaN, and any type anywhere: what no table holds ends here.
     checks: list[tuple[Callable[[object], bool], Mapping[Any, object]]] = [
         *((is_finite, values) for values in numbers),
         *((is_finite, dict(enumerate(values))) for values in items.values()),

@@ -90,6 +90,7 @@ def _draft(
 def _without_silent_scores(draft: Draft) -> Draft:
     """Return a draft whose scores tell configurations apart; the others stay as columns."""
     checked = draft.checked()
+    # Whether a score has a signal is asked of a table, so the draft is checked twice.
     silent = without_signal(Table(checked.metadata, checked.frame, Path(draft.name)))
     scores = {m.name for m in draft.metrics if m.role == "score"}
     silent = {name: why for name, why in silent.items() if name in scores}
@@ -206,9 +207,11 @@ def _provenance(
         "sources": dict(header.sources),
         **family.provenance(campaign),
         **prose_of(campaign),
+        # All runs share the settings that are no axis.
         "defaults": dict(records[0].settings) | dict.fromkeys(campaign.space.names, "axis"),
         "commits": sorted({origin.revision for origin in origins}),
         "devices": sorted({origin.device for origin in origins}),
+        # Runs may have been made on several machines.
         "versions": {
             name: " or ".join(sorted({origin.versions.get(name, "none") for origin in origins}))
             for name in origins[0].versions

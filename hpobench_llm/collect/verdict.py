@@ -163,8 +163,8 @@ class Verification:
         for verified in self.runs:
             run = verified.selected.run
             config = ", ".join(f"{name} {value}" for name, value in run.config.items())
-            there, here = verified.table_status, verified.live_status
-            status = there if there == here else f"{there} in the table, {here} live"
+            in_table, live = verified.table_status, verified.live_status
+            status = live if in_table == live else f"{in_table} in the table, {live} live"
             yield f"{run.run_id:<20} {verified.selected.role:<10} {status}; {config}"
             for name, difference in verified.metrics.items():
                 yield f"{'':<31} {name:<24} {difference.cells()}"
@@ -182,14 +182,19 @@ class Verification:
             )
         else:
             yield f"limit: {LIMIT:g} times the seed noise of {main_metric(self.table)}"
-        for name, (there, here) in self.machine.items():
-            yield f"differs from the table's: {name}: {there} there, {here} here"
+        for name, (in_table, here) in self.machine.items():
+            yield f"differs from the table's: {name}: {in_table} there, {here} here"
         if not self.machine:
             yield "device, code and library versions are those of the table"
-        verdict = "; ".join(f"{name} {problem}" for name, problem in self.problems.items())
-        main = main_metric(self.table)
-        agreed = f"all {len(self.runs)} runs end as in the table, {main} within the limit"
-        yield f"verdict: DIFFERENT: {verdict}" if verdict else f"verdict: agrees: {agreed}"
+        problems = "; ".join(f"{name} {problem}" for name, problem in self.problems.items())
+        if problems:
+            yield f"verdict: DIFFERENT: {problems}"
+        else:
+            main = main_metric(self.table)
+            yield (
+                f"verdict: agrees: all {len(self.runs)} runs end as in the table, {main} within "
+                "the limit"
+            )
 
 
 def _json(value: float) -> float | None:

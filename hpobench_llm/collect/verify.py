@@ -91,10 +91,11 @@ def seed_noise(table: Table, config_id: str) -> dict[str, float]:
     """
     full = at_the_end(table)
     ok = full[full["status"] == "ok"]
-    own = ok[ok["config_id"] == config_id][main_metric(table)].mean()
+    own_loss = ok[ok["config_id"] == config_id][main_metric(table)].mean()
     groups = ok[ok["config_id"] != config_id].groupby("config_id")
     means = groups[main_metric(table)].mean()[groups.size() > 1]
-    near = (means - own).abs().sort_values(kind="stable").index[: max(1, len(means) // 4)]
+    near = (means - own_loss).abs().sort_values(kind="stable").index[: max(1, len(means) // 4)]
+    # Variances are averaged, not deviations, which a few runs each underestimate.
     variances = groups[metrics_of(table)].var().loc[near]
     return {str(name): float(value) for name, value in np.sqrt(variances.mean()).items()}
 
@@ -207,6 +208,7 @@ def compare(
     main: str,
 ) -> Verified:
     """Hold a table's row against a live one; `noise` holds the metrics that are compared."""
+    # Of a failed run nothing is compared but how it ended.
     metrics = {}
     if row["status"] == live["status"] == "ok":
         metrics = {

@@ -36,8 +36,7 @@ class OptimizerContract:
 
     Attributes:
         optimizer: the class, at the top level of its module, or the name in the registry.
-        budget: how many trials leave the optimizer's start behind: its random draws, or its
-            first population.
+        budget: how many trials leave the start behind: random draws, or a first population.
     """
 
     optimizer: ClassVar[str | type[Optimizer]]
@@ -271,9 +270,8 @@ class OptimizerContract:
 
         benchmark = toy("sphere")
         near, far = related(benchmark), related(TwoLossToy("far", benchmark.space, 0.4))
-        run, other = (
-            configs(self.optimizer, benchmark, sources=tasks, budget=12) for tasks in (near, far)
-        )
+        run = configs(self.optimizer, benchmark, sources=near, budget=12)
+        other = configs(self.optimizer, benchmark, sources=far, budget=12)
         if self.entry.transfer:
             promise(run != other, "its entry says `transfer`, and other sources changed nothing")
             with refused("no source, and its entry says that it needs one"):

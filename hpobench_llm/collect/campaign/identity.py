@@ -72,6 +72,7 @@ def essence(spec: Any) -> Essence:
     """
     differing: Essence = {}
     for field in dataclasses.fields(spec):
+        # A text may be improved after the runs were made.
         if field.metadata == PROSE:
             continue
         value = getattr(spec, field.name)

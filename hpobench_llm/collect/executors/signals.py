@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
+# EX_TEMPFAIL: start it again later; 130: what shells give for Ctrl-C.
 EXIT_STATUS = {signal.SIGTERM: os.EX_TEMPFAIL, signal.SIGINT: 130}
 
 

@@ -83,6 +83,7 @@ def _from_folder(entries: Sequence[Input], out: Path, folder: Path) -> Iterator[
 def _fetched(entries: Sequence[Input], out: Path) -> Iterator[Built]:
     """Yield what came of the inputs, a download for each repository."""
     origin_of = attrgetter("repository", "commit")
+    # Sorted, since groupby joins neighbours alone.
     for (repository, commit), group in groupby(sorted(entries, key=origin_of), key=origin_of):
         members = list(group)
         files = Files(entry.upstream for entry in members)
@@ -130,6 +131,7 @@ def _content(entry: Input, files: dict[str, bytes]) -> bytes:
         )
     try:
         content = entry.make(files)
+    # What rows of another state do to `make`.
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{entry.name}: the {len(files)} files {entry.upstream} are not those of {origin}: "

@@ -69,6 +69,7 @@ class Files:
         content = bytearray()
         while block := stream.read(_BLOCK):
             content += block
+            # Counted as it is read: the header of an archive may state any size.
             self._left -= len(block)
             if self._left < 0:
                 raise DataError(f"{path}: more than {LARGEST_BYTES} bytes in all")

@@ -79,7 +79,7 @@ class Header:
                 name: ItemSet(ids=tuple(entry["ids"]), tokens=tuple(entry.get("tokens", ())))
                 for name, entry in raw.get("items", {}).items()
             }
-            if "val_rows" in raw:
+            if "val_rows" in raw:  # format 2 kept the items of this loss alone
                 items = {"val_loss": _from_format_2(raw["val_rows"])}
             header = Header(
                 sources=dict(raw["sources"]),

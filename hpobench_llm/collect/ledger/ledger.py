@@ -124,6 +124,7 @@ class Ledger:
         except OSError as error:
             raise LedgerError(f"{self.location}/{FOLDER}: cannot be read: {error}") from None
         self.damaged = {}
+        # A file never changes, so one that was read is not read again.
         for name in sorted(set(names) - self._read):
             if name.endswith(".json"):
                 try:

@@ -16,7 +16,7 @@ from hpobench_llm.tables.schema import (
 
 
 class Storage(Protocol):
-    """Named files, each of which is whole or absent. Every method may raise OSError."""
+    """Named files; each is whole or absent. Every method may raise OSError."""
 
     location: str
     lock_file: Path | None
@@ -57,9 +57,10 @@ class FolderStorage:
         self.lock_file: Path | None = root / "ledger" / "claims"
 
     def names(self, folder: str) -> list[str]:
-        """Return the names of the files in a folder; a temporary file's begins with a dot."""
+        """Return the names of the files in a folder, without temporary ones."""
         try:
             with os.scandir(self._root / folder) as entries:
+                # A name that begins with a dot is a file that is being written.
                 return [entry.name for entry in entries if entry.name[0] != "."]
         except FileNotFoundError:
             return []

@@ -102,6 +102,7 @@ def score_columns_of(untrained: Mapping[str, float]) -> list[RunColumn]:
 def _meaning(name: str) -> tuple[str, str]:
     if name.startswith("val_loss_"):
         rows = name.removeprefix("val_loss_")
+        # A number names a smaller set, anything else a source.
         if not rows.isdecimal():
             return (
                 "nats per label token",
@@ -125,6 +126,7 @@ def metrics_of(campaign: LoraCampaign, header: Header, frame: pd.DataFrame) -> d
     A failed run counts as one that is just diverged.
     """
     untrained = header.untrained
+    # The limit above which a run counts as diverged.
     worst = campaign.diverged_factor * untrained["val_loss"]
     losses = [
         Metric(
@@ -139,6 +141,7 @@ def metrics_of(campaign: LoraCampaign, header: Header, frame: pd.DataFrame) -> d
         if name.endswith("_loss") or name.startswith("val_loss_")
     ]
     scores = score_metrics(campaign.score, header, frame)
+    # By name, since `untrained` repeats the three losses that come first.
     return {metric.name: metric for metric in [*losses, *scores]}
 
 

@@ -52,7 +52,7 @@ def plan(campaign: LoraCampaign, engine: str, pack_size: int) -> list[Task]:
 
 
 def rank_class(rank: int) -> int:
-    """Return the power of two that a rank is at most, to which a pack pads it."""
+    """Return the least power of two that is not below a rank: a pack pads the rank to it."""
     return int(1 << (rank - 1).bit_length())
 
 

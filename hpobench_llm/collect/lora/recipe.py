@@ -158,7 +158,7 @@ class Data:
             )
         if self.max_tokens < 2 or self.group_words < 0:
             raise ValueError("max_tokens must be at least 2 and group_words at least 0")
-        if not (self.val_fraction > 0 < self.test_fraction):
+        if not (self.val_fraction > 0 and self.test_fraction > 0):
             raise ValueError("val_fraction and test_fraction must be above 0")
         if self.val_fraction + self.test_fraction >= 1:
             raise ValueError("val_fraction + test_fraction must stay below 1")

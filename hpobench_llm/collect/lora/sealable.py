@@ -64,7 +64,7 @@ def _check_factor(campaign: LoraCampaign, where: str | Path) -> None:
 
 
 def check_base(campaign: Recipe, where: str | Path, untrained: Mapping[str, float]) -> None:
-    """Check that all the untrained base's values are finite; one may be absent for not being so.
+    """Check that all values of the untrained base are there and finite.
 
     Raises:
         SpecError: naming what is no finite number.
@@ -72,6 +72,7 @@ def check_base(campaign: Recipe, where: str | Path, untrained: Mapping[str, floa
     needed = ["val_loss", "test_loss", "train_loss", *loss_columns(campaign)]
     needed += ["leaked_val_loss"] if campaign.data.leaked_rows else []
     needed += [f"score_{score.name}" for score in campaign.score]
+    # What was not finite may have been left out where it was measured.
     broken = [name for name in needed if not math.isfinite(untrained.get(name, math.nan))]
     if broken:
         raise SpecError(

@@ -95,10 +95,13 @@ class Shape:
         hidden, inner = self.hidden_size, self.intermediate_size
         embedding = 0 if self.tied_head else self.vocabulary * hidden
         if self.family == "gpt2":
+            # Biases of the four linear modules; norms with gain and bias, two a layer and the
+            # last one.
             biases = 3 * hidden + hidden + inner + hidden
             rest = self.positions * hidden + self.layers * (biases + 4 * hidden) + 2 * hidden
         else:
             size = self.head_size or hidden // self.heads
+            # Gains alone, two a layer; Qwen3 has also those of queries and keys.
             norms = 2 * hidden + (2 * size if self.family == "qwen3" else 0)
             rest = self.layers * norms + hidden
         return self.matrix_parameters() + embedding + rest
@@ -116,7 +119,7 @@ class Shape:
         """Return the parameters of LoRA's A and B: `rank (inputs + outputs)` a target.
 
         `target_modules` is read as peft reads it: `all-linear` leaves out the head; a name adapts
-        every module of which it is the whole name or its end after a dot. 0 if none is.
+        every module that has it as its full name, or as its end after a dot. 0 if none has.
         """
         ends = expanded(hyperparameters.targets, self.family)
         modules = self.modules(hyperparameters.layers(self.layers))

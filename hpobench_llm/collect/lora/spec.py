@@ -49,8 +49,8 @@ class LoraCampaign(Campaign):
         checkpoints: the steps at which losses are recorded, increasing: 0 (the untrained base)
             first, the last step last. Every one ends a whole number of batches.
         mixture: levels of the share of each source, by its name: axes too, `share_<source>`, in
-            all combinations that sum to one. It needs `data.train_rows`, of which they are shares;
-            validation and test rows are then equal parts of the sources.
+            all combinations that sum to one. It needs `data.train_rows`, the rows that are shared
+            out; validation and test rows are then equal parts of the sources.
         step_rows: rows of one forward and backward pass, at least 1. With `passes` a configuration
             updates its weights every `batch_rows / step_rows` steps, so that all have seen the
             same rows at a step.
@@ -101,6 +101,8 @@ class LoraCampaign(Campaign):
                 raise ValueError(f"`grid.{axis}`: unknown hyperparameter{nearest(axis, NAMES)}")
             listed = self.grid[axis]
             if axis == TARGETS and not isinstance(listed, Range):
+                # The class is frozen, its dictionary is not: space, sums and records see one
+                # spelling.
                 self.grid[axis] = tuple(map(_spelled, listed))
             values = self.extent(axis)
             for value in values:
@@ -185,6 +187,7 @@ class LoraCampaign(Campaign):
         return type(getattr(self.defaults, axis)) is int
 
     def _typed(self, name: str, value: Any) -> Any:
+        # In a list of floats `1` means 1.0.
         return type(getattr(self.defaults, name))(value)
 
     def hyperparameters(self, config: Configuration) -> Hyperparameters:

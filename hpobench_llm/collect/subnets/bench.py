@@ -94,6 +94,7 @@ class SubnetsBench:
             started = seconds_on(bench.device)
             measured = bench.evaluate(model, step)
             spent += seconds_on(bench.device) - started
+            # Sizes do not change while a super-network trains; they stand in every row.
             values = sizes | measured.values | {"eval_seconds": spent}
             values["shared_train_seconds"] = supernet.seconds[step]
             if step == last and run.config_id in self.alone:

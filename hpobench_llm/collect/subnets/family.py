@@ -145,6 +145,7 @@ class SubnetsFamily(Family[SubnetsCampaign]):
             return [f"not read   base and data: {error.name} is not installed"]
         if not is_here(campaign.base):
             return [f"not read   base and data: {campaign.base.hub} is not on this machine yet"]
+        # A plan for a GPU may be examined on a machine without one.
         bench = open_bench(campaign, file, "cpu" if device == "cuda" else device, trust)
         return [
             *data_lines(bench.workbench.split, campaign.data.max_tokens),

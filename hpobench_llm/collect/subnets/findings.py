@@ -23,12 +23,12 @@ def findings(campaign: SubnetsCampaign, frame: pd.DataFrame) -> list[str]:
 
 def _against_alone(end: pd.DataFrame) -> Iterator[str]:
     alone = end[end["alone_val_loss"].notna()]
-    for seed, own in alone.groupby("seed"):
-        if len(own) >= LEAST:
-            tau = kendalltau(own["val_loss"], own["alone_val_loss"]).statistic
-            gap = (own["val_loss"] - own["alone_val_loss"]).median()
+    for seed, rows in alone.groupby("seed"):
+        if len(rows) >= LEAST:
+            tau = kendalltau(rows["val_loss"], rows["alone_val_loss"]).statistic
+            gap = (rows["val_loss"] - rows["alone_val_loss"]).median()
             yield (
-                f"seed {seed:g}: Kendall's tau between the validation losses of {len(own)} "
+                f"seed {seed:g}: Kendall's tau between the validation losses of {len(rows)} "
                 f"sub-networks in the super-network and trained alone is {tau:.2f}; in the "
                 f"super-network they are {gap:+.3f} nats per label token in the median"
             )

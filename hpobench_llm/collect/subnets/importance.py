@@ -106,6 +106,7 @@ def by_magnitude(weights: Weights, whole: Whole) -> Scores:
             for name, square in squares.items()
             if name.startswith(f"{LAYERS}{number}.")
         }
+        # Query heads that share keys and values are one part.
         attention = layer["q_proj"].sum(1).reshape(whole.key_heads, -1).sum(1)
         attention += layer["o_proj"].sum(0).reshape(whole.key_heads, -1).sum(1)
         for name in ("k_proj", "v_proj"):

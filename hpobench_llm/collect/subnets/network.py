@@ -107,6 +107,7 @@ def extracted(base: PreTrainedModel, weights: Weights, subnet: Subnet, whole: Wh
         head_dim=whole.head_size,
     )
     own = {name: part.detach().clone() for name, part in cut(weights, subnet, whole).items()}
+    # Not strict: a tied head is missing, which `tie_weights` adds.
     model.load_state_dict(own, strict=False, assign=True)
     model.tie_weights()
     return model.requires_grad_(False).eval()

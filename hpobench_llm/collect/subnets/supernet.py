@@ -24,7 +24,7 @@ from hpobench_llm.collect.training.meter import seconds_on
 from hpobench_llm.space import Configuration
 
 KEPT_BYTES = 2**30  # of super-networks; beyond, the one that was trained first is dropped
-FINETUNE_SEED = 0
+FINETUNE_SEED = 0  # one fine-tuned base for the super-networks of all seeds
 
 OnStep = Callable[[int], None]
 

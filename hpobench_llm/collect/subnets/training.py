@@ -63,6 +63,7 @@ class SandwichTrainer:
         rng = np.random.default_rng(seed)
         device = trained.parameters[0].device
         for step in range(steps + 1):
+            # Before the update: a checkpoint comes after as many updates as it says.
             if step in checkpoints:
                 yield trained.snapshot()
             if step == steps:

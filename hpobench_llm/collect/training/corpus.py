@@ -69,6 +69,7 @@ def _paragraphs(path: Path, corpus: Corpus) -> Iterator[str]:
         raw = lzma.decompress(path.read_bytes()) if path.suffix == ".xz" else path.read_bytes()
     except (lzma.LZMAError, OSError) as error:
         raise DataError(f"{path}: cannot be read: {error}") from None
+    # `skip_bytes` may cut a letter in two.
     text = raw[corpus.skip_bytes :].decode("utf-8", errors="replace")
     for paragraph in text.split("\n\n"):
         line = " ".join(paragraph.split())

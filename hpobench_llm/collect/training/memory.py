@@ -47,6 +47,7 @@ class PeakMemory:
         if self._device.type == "cuda":
             peak = int(torch.cuda.max_memory_allocated(self._device))
         else:
+            # The high-water mark since `start`, which has reset it.
             now = _kilobytes("VmHWM")
             if now is None or self._before is None:
                 return

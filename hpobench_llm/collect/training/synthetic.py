@@ -157,6 +157,7 @@ FAMILIES: tuple[Callable[[Generator], GeneratedTask], ...] = (
 
 def sentences(count: int, *, seed: int) -> list[str]:
     """Return `count` lines of about ten facts each, drawn with `seed`."""
+    # The second number keeps these draws apart from those of `instructions`.
     rng = np.random.default_rng([seed, 1])
     return [
         " ".join(FAMILIES[rng.integers(len(FAMILIES))](rng)["fact"] for _ in range(10))

@@ -14,7 +14,7 @@ def matrix_parameters(model: WidthsModel, width: int) -> int:
 
 
 def parameters(model: WidthsModel, width: int) -> int:
-    """Return all parameters: the matrices, of which the head is the embedding, and the gains."""
+    """Return all parameters: the matrices (the head is the embedding, too) and the gains."""
     return matrix_parameters(model, width) + (2 * model.layers + 1) * width
 
 

@@ -64,8 +64,8 @@ def _drift(campaign: WidthsCampaign, curves: pd.DataFrame) -> Iterator[str]:
     end = curves[curves[STEP] == curves[STEP].max()]
     if len(rates) < 2:
         return
-    for (name, shrink), own in end.groupby(["parametrisation", "shrink"]):
-        best = own.loc[own.groupby("width")["val_loss"].idxmin()].sort_values("width")
+    for (name, shrink), rows in end.groupby(["parametrisation", "shrink"]):
+        best = rows.loc[rows.groupby("width")["val_loss"].idxmin()].sort_values("width")
         steps = [rates.index(lr) for lr in best["lr"]]
         yield (
             f"best learning rate, {name}, {_start(shrink)}: {_listed(best['lr'])} at widths "
@@ -76,15 +76,15 @@ def _drift(campaign: WidthsCampaign, curves: pd.DataFrame) -> Iterator[str]:
 
 def _saved(curves: pd.DataFrame, axes: list[str]) -> Iterator[str]:
     """Say how many tokens a warm start saves until it has the loss that the cold run ends with."""
-    own = [axis for axis in axes if axis != "shrink"]
+    settings = [axis for axis in axes if axis != "shrink"]
     cold = curves[(curves["shrink"] == 0) & (curves[STEP] == curves[STEP].max())]
-    targets = cold[[*own, "val_loss", "tokens_seen"]].rename(
+    targets = cold[[*settings, "val_loss", "tokens_seen"]].rename(
         columns={"val_loss": "target", "tokens_seen": "budget"}
     )
-    joined = curves[curves["shrink"] > 0].merge(targets, on=own)
+    joined = curves[curves["shrink"] > 0].merge(targets, on=settings)
     for (name, shrink), part in joined.groupby(["parametrisation", "shrink"]):
-        runs = part.groupby(own)
-        reached = part[part["val_loss"] <= part["target"]].groupby(own)["tokens_seen"].min()
+        runs = part.groupby(settings)
+        reached = part[part["val_loss"] <= part["target"]].groupby(settings)["tokens_seen"].min()
         budget = runs["budget"].first().reindex(reached.index)
         share = float((1 - reached / budget).median()) if len(reached) else 0.0
         yield (

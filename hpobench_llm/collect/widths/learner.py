@@ -1,6 +1,7 @@
 """A model that is being trained: its weights, its optimizer, its rows, its clock."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -44,13 +45,14 @@ class Learner:
         self.meter = Meter(rows.device)
         self._hyper, self._steps, self._step = hyper, steps, 0
         self._batches = batches(rows, hyper.batch_rows, stream)
-        named = list(self.model.named_parameters())
+        parameters = list(self.model.named_parameters())
         self._rates = {True: scales.hidden_lr, False: scales.lr}
+        groups: list[dict[str, Any]] = []
+        for hidden in self._rates:
+            weights = [p for name, p in parameters if is_hidden(name) == hidden]
+            groups.append({"params": weights, "hidden": hidden})
         self._optimizer = torch.optim.Adam(
-            [
-                {"params": [p for name, p in named if is_hidden(name) == hidden], "hidden": hidden}
-                for hidden in self._rates
-            ],
+            groups,
             betas=(hyper.beta1, hyper.beta2),
             eps=scales.epsilon,
             fused=True,

@@ -73,6 +73,7 @@ def make_base(
         paragraphs, vocabulary=shape.vocabulary, context_tokens=shape.context_tokens
     )
     rows = token_rows(paragraphs, tokenizer, length=recipe.row_tokens, tokens=recipe.tokens)
+    # Paragraphs come in a drawn order, so the last rows are like the others.
     held_out = max(1, len(rows) // 100)
     train_rows, val_rows = rows[:-held_out], rows[-held_out:]
     if not len(train_rows):

@@ -57,6 +57,7 @@ def load_base(
         source = {"folder": folder.name, "sha256": sums}
         check_sums(folder, sums, file)
         target = str(folder)
+        # Whatever the base's files ask for, no code of theirs is run.
         options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     else:
         source = {"hub": base.hub, "revision": base.revision}
@@ -67,7 +68,7 @@ def load_base(
         model, report = AutoModelForCausalLM.from_pretrained(
             target,
             dtype=getattr(torch, base.precision),
-            use_safetensors=True,
+            use_safetensors=True,  # pickled weights would be programs
             output_loading_info=True,
             **options,
         )

@@ -128,6 +128,7 @@ def _batches(rows: int, size: int, seed: int) -> Iterator[np.ndarray[Any, np.dty
 def _rate(step: int, recipe: Pretraining) -> float:
     """Return the factor on the peak rate at a step."""
     warm = min(1.0, (step + 1) / recipe.warmup_steps)
+    # The cosine runs from 1 to a tenth.
     return warm * (0.55 + 0.45 * math.cos(math.pi * step / recipe.steps))
 
 

@@ -106,6 +106,7 @@ def estimate(
     if shape is None:
         return None
     runs = campaign.runs()
+    # Runs of one size cost the same: each size is priced once.
     counts = Counter(_size(campaign, run, pack_size) for run in runs)
     if pack_size > 1:
         counts += Counter(_size(campaign, run, 1) for run in solo_runs(campaign, runs))
@@ -212,8 +213,8 @@ def _score_size(
         rows = min(score.items or campaign.data.test_rows, campaign.data.test_rows)
         return rows, row_tokens * (1 if score.kind == "exact-match" else 4), 0
     if score.task in BENCHMARKS:
-        whole, read, generated = BENCHMARKS[score.task]
-        return min(score.items or whole, whole), read, generated
+        all_items, read, generated = BENCHMARKS[score.task]
+        return min(score.items or all_items, all_items), read, generated
     return score.items or ITEMS, ITEM_TOKENS[score.kind], 0
 
 

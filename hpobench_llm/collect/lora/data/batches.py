@@ -36,6 +36,7 @@ def row_stream(
     rng = np.random.default_rng(seed)
     queue: list[int] = []
     while True:
+        # A batch may hold the end of one epoch and the beginning of the next.
         while len(queue) < step_rows:
             queue += [int(index) for index in rng.permutation(len(used))]
         yield [used[index] for index in queue[:step_rows]]

@@ -38,7 +38,7 @@ def begin_token(tokenizer: "PreTrainedTokenizerBase") -> int:
 
 
 def plain_ids(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
-    """Return a text's tokens, in which the name of a special token is text like any other."""
+    """Return a text's tokens; the name of a special token in it is text like any other."""
     return list(
         tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)[
             "input_ids"

@@ -77,6 +77,7 @@ def example_of(row: object, source: DataSource) -> Example:
     if not isinstance(row, Mapping):
         raise Unusable("not an object")
     others: tuple[str, ...] = ()
+    # Fields that the source names win over the known formats.
     turns = _conversation(row) if not source.question else None
     if turns is None and not source.question and "choices" in row:
         turns, others = _choice(row)

@@ -10,18 +10,18 @@ from hpobench_llm.errors import DataError
 Row = TypeVar("Row")
 
 
-def in_turns(rows: Mapping[str, Sequence[Row]], count: int, what: str) -> list[Row]:
+def in_turns(rows: Mapping[str, Sequence[Row]], count: int, purpose: str) -> list[Row]:
     """Return `count` rows, one of each source in turn.
 
     Raises:
-        DataError: a source has too few; the message names `what` they are for.
+        DataError: a source has too few; the message names the `purpose` of the rows.
     """
     each = -(-count // len(rows))  # rounded up
     for source, available in rows.items():
         if len(available) < each:
             raise DataError(
-                f"{what} takes equal parts of the sources: {each} rows of `{source}`, which has "
-                f"{len(available)} usable ones for it"
+                f"{purpose} takes equal parts of the sources: {each} rows of `{source}`, which "
+                f"has {len(available)} usable ones for it"
             )
     turns = zip(*(available[:each] for available in rows.values()), strict=True)
     return list(islice((row for turn in turns for row in turn), count))

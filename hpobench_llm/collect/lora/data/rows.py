@@ -88,7 +88,7 @@ def load_split(campaign: Recipe, file: Path, tokenizer: "PreTrainedTokenizerBase
     data = campaign.data
     examples, usable, unused, sums, encoder = read_tokens(data, file, tokenizer)
     keys = list(usable)
-    groups = list(range(len(keys)))
+    groups = list(range(len(keys)))  # each row by itself
     if data.group_words:
         groups = group_by_rare_runs(
             [_grouped(examples[key], data) for key in keys], data.group_words
@@ -97,6 +97,7 @@ def load_split(campaign: Recipe, file: Path, tokenizer: "PreTrainedTokenizerBase
     wanted = {"train": data.train_rows, "val": data.val_rows, "test": data.test_rows}
     available: dict[str, list[str]] = {name: [] for name in SETS}
     for key, group in zip(keys, groups, strict=True):
+        # The group's first row decides for all of it.
         available[_set_of(keys[group], data)].append(key)
     usable_rows = {name: len(rows) for name, rows in available.items()}
     if campaign.mixture:
@@ -117,6 +118,7 @@ def load_split(campaign: Recipe, file: Path, tokenizer: "PreTrainedTokenizerBase
         "unused": dict(sorted(unused.counts.items())),
     }
     sets = {name: [usable[key] for key in used[name]] for name in SETS}
+    # Of all usable rows: wrong answers may come from any set.
     answers: dict[tuple[str, str], set[str]] = defaultdict(set)
     for key in keys:
         answers[examples[key].source, examples[key].task].add(examples[key].answer)
@@ -180,7 +182,7 @@ def read_tokens(
     examples, sums = _read_all(data, file, unused, key)
     usable: dict[str, Tokens] = {}
     encoder = Encoder(data, tokenizer, file)
-    for name in sorted(examples):
+    for name in sorted(examples):  # by hash, the order of each set
         example = examples[name]
         try:
             tokens = encoder.encode(example)
@@ -217,8 +219,8 @@ def _read_all(
                 continue
             fresh[example.key] = example
         # In the order of their hash, so that a limit does not depend on the file's order.
-        for key in sorted(fresh)[: source.rows or None]:
-            examples[key] = fresh[key]
+        for digest in sorted(fresh)[: source.rows or None]:
+            examples[digest] = fresh[digest]
     return examples, sums
 
 

@@ -79,6 +79,7 @@ class Pack:
     def _leaf(self, start: int, shape: tuple[int, int]) -> torch.Tensor:
         """Return a parameter that is a view of `values`, its gradient one of `gradients`."""
         part = slice(start, start + math.prod(shape))
+        # torch adds to a gradient that is there already, in place: all land in one buffer.
         leaf = self.values[:, part].view(-1, *shape).requires_grad_()
         leaf.grad = self.gradients[:, part].view(-1, *shape)
         return leaf
@@ -133,7 +134,7 @@ class Pack:
             yield
         finally:
             self.active = slice(None)
-            if merge:
+            if merge:  # the old weights themselves: to subtract the adapter would leave rounding
                 for layer, weight in zip(self.layers, weights, strict=True):
                     layer.base.weight, layer.merged = weight, False
 
@@ -226,8 +227,7 @@ class _Dropout:
             if rate >= 1:
                 mask[k] = 0
             elif rate > 0:
-                own = torch.empty(rows, widths[k], features)
-                mask[k, :, : widths[k]] = own.bernoulli_(1 - rate, generator=self._own[k]).div_(
-                    1 - rate
-                )
+                run_mask = torch.empty(rows, widths[k], features)
+                run_mask.bernoulli_(1 - rate, generator=self._own[k])
+                mask[k, :, : widths[k]] = run_mask.div_(1 - rate)
         return mask

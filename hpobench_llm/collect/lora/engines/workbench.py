@@ -154,6 +154,7 @@ class _RowSet:
         )
         self._prefix = shared_prefix(rows)
         rest = [without_prefix(row, self._prefix) for row in rows]
+        # Made once: every evaluation of every run sees the same rows.
         self._batches: list[tuple[list[int], Batch]] = list(evaluation_batches(rest, pad, device))
 
     def measure(self, model: torch.nn.Module) -> tuple[dict[str, float], torch.Tensor]:

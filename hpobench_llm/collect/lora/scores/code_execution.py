@@ -1,8 +1,8 @@
 """Run programs that a model wrote against tests, for HumanEval's pass@1.
 
-The system shuts a program in (`jail.py`, Linux): namespaces of its own, in which there are no
-other processes to signal or to limit, no network, and a root that holds Python's standard library
-alone, read-only. The program is `nobody` without any capability, under limits on CPU seconds,
+The system shuts a program in (`jail.py`, Linux). Its namespaces have no other processes to signal
+or to limit, no network, and a root that holds Python's standard library alone, read-only. The
+program is `nobody` without any capability, under limits on CPU seconds,
 memory, file size, open files and processes; after a limit on wall time all of it is killed. What
 it may say is one word, through a pipe of which no more than that word is read. An audit hook
 refuses on top what no puzzle needs: that helps against accidents and holds nobody.
@@ -98,8 +98,8 @@ def _run(program: str, wall_seconds: float, *, isolated: bool) -> Outcome:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=folder,
-            env={},
-            start_new_session=True,
+            env={},  # ours may hold keys
+            start_new_session=True,  # so that all that it starts is killed with it
         ) as child:
             pipe = cast("IO[bytes]", child.stdout).fileno()
             try:

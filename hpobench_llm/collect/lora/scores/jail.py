@@ -61,7 +61,7 @@ def leave() -> None:
 
 
 def build_root(root: Path) -> None:
-    """Make `root` an empty file system that holds the standard library, and the new root."""
+    """Mount an empty file system at `root`, show the standard library in it, and enter it."""
     done(libc.mount(b"none", bytes(root), b"tmpfs", NO_SETUID | NO_DEVICES, b"mode=755"))
     python = [sys.base_prefix + "/lib", sysconfig.get_path("stdlib"), *sys.path]
     for source in dict.fromkeys([*python, *LIBRARIES, os.devnull, "/dev/urandom"]):

@@ -151,12 +151,16 @@ def build_lm_eval_scorer(
         check_runner(without_isolation=trust.without_isolation)
     path = resolve_path(score.path, file=file, key=f"{key}.path")
     digest = checked_data_sum(task_file.reader, path, score.sha256, file)
-    own = copy.deepcopy(tokenizer)
-    if own.pad_token_id is None:
-        own.pad_token = own.eos_token
+    tokenizer_copy = copy.deepcopy(tokenizer)
+    if tokenizer_copy.pad_token_id is None:
+        tokenizer_copy.pad_token = tokenizer_copy.eos_token
     with alone("lm_eval"):
         asker = Asker(
-            task_file, path, own, context_tokens, lambda *rows: _template(task_file, *rows)
+            task_file,
+            path,
+            tokenizer_copy,
+            context_tokens,
+            lambda *rows: _template(task_file, *rows),
         )
         groups = read_groups(task_file.reader, path)
         questions, unused = asker.questions(groups, score.fewshot, score.items)
@@ -178,7 +182,7 @@ def build_lm_eval_scorer(
         spec=score,
         file=task_file,
         task=task,
-        tokenizer=own,
+        tokenizer=tokenizer_copy,
         context_tokens=context_tokens,
         batch_rows=min(max(rows, 1), MOST_AT_ONCE),
         items=len(questions),

@@ -71,8 +71,8 @@ class Scorer(Protocol):
 class TokenScorer:
     """One benchmark with its items ready as tokens.
 
-    `rows` are the texts to be scored; item `i` owns `rows[starts[i]:starts[i + 1]]`, of which
-    number `gold[i]` is the right one. For `exact-match` each item is one row.
+    `rows` are the texts to be scored; item `i` owns `rows[starts[i]:starts[i + 1]]`, and number
+    `gold[i]` of these is the right one. For `exact-match` each item is one row.
     """
 
     spec: Score
@@ -109,6 +109,7 @@ class TokenScorer:
             values = [_exact_matches(model, self.rows, pad)]
         else:
             margins = self._margins(-row_losses(model, self.rows, pad).numpy())
+            # NaN is not above 0: a broken model scores nothing.
             values = [(margins > 0).astype(np.float64), margins]
         numbers = [number for sample in values for number in mean_and_stderr(sample)]
         return dict(zip(self.columns(), numbers, strict=True)), torch.from_numpy(values[-1])
@@ -116,8 +117,8 @@ class TokenScorer:
     def _margins(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         margins = np.empty(len(self.gold))
         for item, gold in enumerate(self.gold):
-            own = scores[self.starts[item] : self.starts[item + 1]]
-            margins[item] = own[gold] - np.delete(own, gold).max()
+            item_scores = scores[self.starts[item] : self.starts[item + 1]]
+            margins[item] = item_scores[gold] - np.delete(item_scores, gold).max()
         return margins
 
 
@@ -177,21 +178,19 @@ def _build(
     rows: list[Tokens] = []
     starts, gold, unused = [0], [], 0
     ids: list[str] = []
-    for number_of_item, item in spread(list(enumerate(read_rows(path))), score.items):
-        texts, right = _texts(item, score, path, number_of_item)
+    for position, item in spread(list(enumerate(read_rows(path))), score.items):
+        texts, right = _texts(item, score, path, position)
         try:
             item_rows = [_whole(tokenizer, prompt, text) for prompt, text in texts]
         except (TypeError, ValueError) as error:  # as of half a surrogate pair
-            raise DataError(
-                f"{path}: item {number_of_item}: no text to tokenise: {error}"
-            ) from None
+            raise DataError(f"{path}: item {position}: no text to tokenise: {error}") from None
         if max(len(row.ids) for row in item_rows) > context_tokens:
             unused += 1
             continue
         rows += item_rows
         starts.append(len(rows))
         gold.append(right)
-        ids.append(str(number_of_item))
+        ids.append(str(position))
     if not gold:
         raise DataError(f"{path}: no item fits the {context_tokens} tokens that the base takes")
     if unused:
@@ -232,6 +231,7 @@ def _answer_choice(score: Score, split: Split, context_tokens: int) -> TokenScor
     source: dict[str, Json] = {"rows": "the test rows of the campaign", "others": OTHERS}
     if unused:
         source["unused"] = unused
+    # A guess is right once in as many texts as the item has.
     chance = float(np.mean(1.0 / np.diff(starts)))
     return TokenScorer(score, rows, starts, [0] * len(ids), tuple(ids), chance, source)
 
@@ -253,6 +253,7 @@ def _texts(item: Any, score: Score, path: Path, number: int) -> tuple[list[tuple
 
 
 def _whole(tokenizer: PreTrainedTokenizerBase, prompt: str, text: str) -> Tokens:
+    # Prompt and text apart, as in training: no token spans the seam.
     head = [begin_token(tokenizer), *plain_ids(tokenizer, prompt)]
     body = plain_ids(tokenizer, text)
     return Tokens([*head, *body], [*([IGNORED] * len(head)), *body])

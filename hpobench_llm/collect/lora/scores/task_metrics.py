@@ -1,8 +1,7 @@
 """What a generated answer is worth: functions that task files name as `process_results`.
 
-Each takes an item (a row of the data) and the model's answers to it, of which the first counts,
-and returns values by name. They are deterministic and need nothing but the standard library
-and SciPy.
+Each takes an item (a row of the data) and the model's answers to it (the first one counts), and
+returns values by name. They are deterministic and need nothing but the standard library and SciPy.
 """
 
 import re

@@ -85,22 +85,22 @@ class Asker:
             raise DataError(f"{self._where(group)}: {error}") from None
 
     def _group(self, group: ItemGroup, shots: list[Row], rows: list[Row]) -> list[Question]:
-        asked: list[Question] = []
+        questions: list[Question] = []
         try:
             task = self.make_task(shots, rows)
             # lm-eval compiles a template at each use, so the examples are put together once.
             examples = [_parts(task, rows[0], number)[1] for number in range(len(shots) + 1)]
             # One by one: how many are there when one fails says which.
-            asked.extend(self._question(task, row, examples) for row in rows)
+            questions.extend(self._question(task, row, examples) for row in rows)
         except Exception as error:  # whatever a template or a function of a task file may raise
             reason = str(error)
             if not isinstance(error, DataError):
-                fields = ", ".join(rows[len(asked)])
+                fields = ", ".join(rows[len(questions)])
                 kind = type(error).__name__
                 reason = f"{self.file.name} cannot ask it (fields: {fields}): {kind}: {error}"
-            where = f"{self._where(group)}: item {len(asked)} of {len(rows)}"
+            where = f"{self._where(group)}: item {len(questions)} of {len(rows)}"
             raise DataError(f"{where}: {reason.splitlines()[0]}") from None
-        return asked
+        return questions
 
     def _question(self, task: Any, row: Row, examples: list[str]) -> Question:
         """Return the question with as many examples as fit, at worst one that is too long.
@@ -142,8 +142,8 @@ def _parts(task: Any, row: Row, number: int) -> tuple[str, str, str]:
     description = task.fewshot_context(row, num_fewshot=0).removesuffix(question)
     if number == 0:
         return description, "", question
-    whole = task.fewshot_context(row, num_fewshot=number)
-    return description, whole.removesuffix(question).removeprefix(description), question
+    prompt = task.fewshot_context(row, num_fewshot=number)
+    return description, prompt.removesuffix(question).removeprefix(description), question
 
 
 def encoded(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

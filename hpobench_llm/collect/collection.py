@@ -328,7 +328,7 @@ class Collection:
         Raises:
             LedgerError: runs are missing, or the table cannot be written.
         """
-        open_storage(self.out).clean()
+        open_storage(self.out).clean()  # after a seal that was killed
         try:
             return seal(self.campaign, self.ledger, self.out, partial=partial)
         except OSError as error:

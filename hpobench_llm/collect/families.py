@@ -1,4 +1,4 @@
-"""The families by the `kind` of a campaign file, and the reading of such files."""
+"""The families by the `kind` of a campaign's file, and how such files are read."""
 
 from functools import cache
 from importlib import import_module

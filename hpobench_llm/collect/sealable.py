@@ -1,4 +1,4 @@
-"""What can never be sealed: asked by a start before its first run, a dry run and the seal."""
+"""Checks for what can never be sealed: before a start's first run, in a dry run, at the seal."""
 
 from collections.abc import Mapping
 from pathlib import Path

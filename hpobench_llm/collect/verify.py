@@ -187,6 +187,7 @@ def verify(
         run = choice.run
         row = rows[run.config_id, run.seed]
         name = engine_name or row.get("engine", family.engines[0])
+        # A task of its own, whatever company the run had in the campaign.
         live = bench.run(Task("runs", name, (run,)), lambda _: None)[0].rows()[-1]
         noise = seed_noise(table, run.config_id)
         verified.append(compare(choice, name, row, live, noise, main_metric(table)))

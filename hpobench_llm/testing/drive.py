@@ -92,7 +92,7 @@ def recorded(
             while len(running) < workers and count < most:
                 trial = instance.ask()
                 calls.append(Asked(trial))
-                if trial is None:
+                if trial is None:  # it waits for answers, or has ended
                     break
                 count += 1
                 running.append(trial)

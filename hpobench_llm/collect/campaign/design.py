@@ -27,6 +27,7 @@ def spread(space: Space) -> list[Configuration]:
     sizes = [len(part.centres) for part in parts]
     cells = np.unravel_index(np.arange(len(configs)), sizes)
     centres = np.hstack([p.centres[rows] for p, rows in zip(parts, cells, strict=True)])
+    # Grid and sequence do not match one to one: two points may fall into one cell.
     is_free = np.ones(len(configs), dtype=bool)
     order = []
     sobol = qmc.Sobol(centres.shape[1], scramble=False)

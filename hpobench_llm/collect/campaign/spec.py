@@ -18,8 +18,8 @@ class Repeat:
 
     Args:
         seeds: the further seeds, from 0 up.
-        first: of the first so many configurations of the order; this or `configs`.
-        configs: of these configurations, each with all axes of the grid.
+        first: how many configurations get them, the first ones of the order; this or `configs`.
+        configs: the configurations that get them, each with all axes of the grid.
     """
 
     seeds: tuple[int, ...]
@@ -44,8 +44,8 @@ class Campaign(ABC):
         seeds: distinct whole numbers from 0 up; every configuration is run with each.
         kind: the family, which says what is trained. See `collect/family.py`.
         repeat: further seeds for a part of the grid.
-        per_example_runs: the first so many runs keep the values of single items: the loss of
-            every validation row, the margin of every item of a score.
+        per_example_runs: how many runs, the first ones, keep the values of single items: the loss
+            of every validation row, the margin of every item of a score.
         context: what a reader of the card must know beside the description.
         family: campaigns of one family measure the same space on related tasks; this is its name.
         task: what this campaign's task is among those of its family, in words and numbers.

@@ -74,6 +74,7 @@ def collect_on_ray(
                 on_loss=lose,
                 on_wait=stop.check,
             )
+            # No more workers than tasks: each of them loads the base.
             for answer in crew.work(min(room, workers or room, len(job.tasks))):
                 records = value_of(answer)
                 job.ledger.append(answer.task, records)

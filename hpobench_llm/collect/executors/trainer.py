@@ -1,4 +1,4 @@
-"""What a worker of a collection does, wherever it runs: load all once, then make one task's runs.
+"""A worker of a collection, wherever it runs: it loads all once, then makes task after task.
 
 A worker hands its records back: the process that deals out the tasks alone writes the ledger.
 """

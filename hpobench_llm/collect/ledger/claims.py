@@ -37,6 +37,7 @@ class Claims:
         if self._path is not None:
             try:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
+                # Appending makes the file and never cuts what others have locked.
                 # Closing any descriptor of this file would drop all locks of the process: this
                 # is the only one.
                 self._file = self._stack.enter_context(self._path.open("ab"))

@@ -56,8 +56,8 @@ class DataSource:
         hub: the id of a hub dataset; it needs `revision`.
         revision: the hub's commit, so that the table can be repeated.
         split: which part of the hub dataset.
-        generated_tasks: so many tasks that the project makes, with exact answers.
-        rows: at most so many rows are taken, in an order set by their hash; 0: all.
+        generated_tasks: how many tasks the project makes, with exact answers.
+        rows: how many rows are taken at most, in an order set by their hash; 0: all.
         strip_suffix: removed from the end of every answer, such as an end marker in the text.
         where: keeps the rows whose fields have one of the values, `{task = ["a", "b_*"]}`, in
             which `*` stands for anything.
@@ -101,9 +101,9 @@ class Data:
     Args:
         source: where the rows come from, at least one.
         max_tokens: a longer row is left out and counted; at least 2.
-        val_rows: so many validation rows, at least 1.
-        test_rows: so many test rows, at least 1.
-        train_rows: so many training rows; 0: all that are left.
+        val_rows: how many validation rows, at least 1.
+        test_rows: how many test rows, at least 1.
+        train_rows: how many training rows; 0: all that are left.
         val_fraction: the share of questions whose hash makes them validation rows, above 0.
         test_fraction: that of test rows, above 0; both together stay below 1.
         template: the prompt, in which `{instruction}` stands once for the question.
@@ -111,10 +111,10 @@ class Data:
             renderings of one source row and go into one split. See `grouping`.
         val_subsets: sizes of smaller validation sets, increasing, each the beginning of the next;
             the loss on each becomes a column.
-        leaked_rows: so many training rows serve as validation rows that have leaked: the loss on
+        leaked_rows: how many training rows serve as validation rows that have leaked: the loss on
             them shows what leakage does.
-        interim_rows: before the last checkpoint losses are those of the first so many validation
-            and test rows; 0: of all.
+        interim_rows: how many of the validation and of the test rows, the first ones, the losses
+            before the last checkpoint are measured on; 0: all.
         chat_template: the prompt is made by the tokenizer's own template instead.
         special_tokens: special tokens in `template` are meant; else they are text.
         group_answers: the answers are compared too; it needs `group_words`.
@@ -184,9 +184,9 @@ class Score:
         path: the file, or the file or folder of the task's data; needed by all kinds but those of
             test rows.
         sha256: the sum of that file, which is then checked.
-        items: at most so many items, spread evenly over the file; 0: all.
+        items: how many items at most, spread evenly over the file; 0: all.
         task: of `lm-eval` alone: one that is shipped, by name, or the path of a task file.
-        fewshot: so many solved examples stand before each item; of `lm-eval` alone.
+        fewshot: how many solved examples stand before each item; of `lm-eval` alone.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What can never be sealed, asked by a start before it trains, by a dry run and by the seal."""
+"""Checks for what can never be sealed: before a start trains, in a dry run, and at the seal."""
 
 import math
 from collections.abc import Mapping, Sequence

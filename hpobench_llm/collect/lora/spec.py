@@ -59,8 +59,8 @@ class LoraCampaign(Campaign):
         defaults: the hyperparameters that are no axis.
         score: benchmark scores beside the losses.
         diverged_factor: above 0; see above.
-        solo_runs: with the packed engine so many runs of each class of equal cost are trained once
-            more alone, to know their true seconds.
+        solo_runs: how many runs of each class of equal cost the packed engine trains once more
+            alone, to know their true seconds.
     """
 
     base: Base

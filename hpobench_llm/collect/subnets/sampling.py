@@ -27,6 +27,7 @@ def calibrated(sizes: Sequence[int], count: int, bins: int, seed: int = 0) -> li
     The smallest and the largest come first; each beginning of the list is such a draw too.
     """
     order = np.random.default_rng(seed).permutation(len(sizes))
+    # Once, where all sizes are equal.
     ends = list(dict.fromkeys([int(np.argmin(sizes)), int(np.argmax(sizes))]))
     order = np.concatenate([ends, order[~np.isin(order, ends)]])
     bin_of = bins_of(sizes, bins)

@@ -102,10 +102,10 @@ class SubnetsCampaign(Campaign):
         calibration: the rows by which importance is measured.
         importance: by what the parts of the base are ordered.
         score: benchmark scores beside the losses.
-        sample: so many configurations, by `bins` of parameter counts; 0: all.
+        sample: how many configurations are measured, drawn by `bins` of parameter counts; 0: all.
         bins: how many bins, at least 1.
-        alone: the first so many configurations are trained alone too, as many steps, from the
-            fine-tuned weights.
+        alone: how many configurations, the first ones, are trained alone too, for as many steps,
+            from the fine-tuned weights.
         latency_rows: rows of a pass whose time is measured, at least 1.
         latency_repeats: passes whose time is measured, at least 1.
     """

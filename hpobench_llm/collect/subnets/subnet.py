@@ -113,7 +113,7 @@ def parameters(subnet: Subnet, whole: Whole) -> int:
 
 
 def flops(subnet: Subnet, whole: Whole, tokens: int) -> int:
-    """Return the FLOPs of a forward pass over a row of so many tokens.
+    """Return the FLOPs of a forward pass over a row of `tokens` tokens.
 
     Multiplications and additions of all matrices and of the attention over the whole row; norms,
     softmax and activations are left out.

@@ -132,6 +132,7 @@ class Supernets:
         """
         started = seconds_on(self._bench.device)
         group = self.whole.group
+        # Trained alone, a sub-network is the whole of a smaller network.
         own = replace(
             self.whole,
             width=subnet.width,

@@ -21,9 +21,9 @@ class Corpus:
     Args:
         path: the file, relative to the spec; `$NAME` is expanded.
         sha256: the sum of that file, which is then checked.
-        skip_bytes: so many bytes of its beginning are left out.
+        skip_bytes: how many bytes of its beginning are left out.
         min_characters: shorter paragraphs are left out.
-        generated_sentences: so many sentences that the project makes, in place of a file.
+        generated_sentences: how many sentences the project makes, in place of a file.
     """
 
     path: str = ""

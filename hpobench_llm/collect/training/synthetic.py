@@ -184,6 +184,6 @@ def instructions(count: int, *, seed: int) -> list[GeneratedTask]:
                     asked.add(question)
                     tasks.append(task)
                     break
-        if len(tasks) == before:
+        if len(tasks) == before:  # no family has a new question left
             break
     return tasks[:count]

@@ -25,12 +25,12 @@ def forward_flops(model: WidthsModel, width: int) -> int:
 
 
 def training_flops(model: WidthsModel, hyper: WidthsHyperparameters, steps: int) -> int:
-    """Return the FLOPs of so many updates: backward counts as twice forward."""
+    """Return the FLOPs of `steps` updates: backward counts as twice forward."""
     return 3 * forward_flops(model, hyper.width) * training_tokens(model, hyper, steps)
 
 
 def training_tokens(model: WidthsModel, hyper: WidthsHyperparameters, steps: int) -> int:
-    """Return the tokens of so many updates."""
+    """Return the tokens of `steps` updates."""
     return steps * hyper.batch_rows * model.context_tokens
 
 

@@ -29,7 +29,7 @@ ACTIVATIONS = 34 * 1.3 / 2  # numbers of the hidden size that a layer keeps a to
 def training_flops(
     shape: Shape, adapter: int, tokens: float, adapted_layers: int | None = None
 ) -> float:
-    """Return the FLOPs of training LoRA on so many tokens.
+    """Return the FLOPs of training LoRA on `tokens` tokens.
 
     Where only the last `adapted_layers` carry adapters nothing is propagated back below them.
     """
@@ -39,7 +39,7 @@ def training_flops(
 
 
 def forward_flops(shape: Shape, adapter: int, tokens: float) -> float:
-    """Return the FLOPs of evaluating so many tokens."""
+    """Return the FLOPs of evaluating `tokens` tokens."""
     return tokens * 2.0 * (shape.matrix_parameters() + adapter)
 
 

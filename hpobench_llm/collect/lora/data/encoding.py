@@ -131,7 +131,7 @@ class Encoder:
         answer = self._filled(answered[len(question) :], marks[-1:], texts[-1:])
         if end in answer:  # a line break after it is the template's, not the answer's
             answer = answer[: len(answer) - answer[::-1].index(end)]
-        else:
+        else:  # a template without an end would teach no end
             answer.append(int(end))
         return prompt, answer
 

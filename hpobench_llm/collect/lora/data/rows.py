@@ -132,6 +132,7 @@ def load_split(campaign: Recipe, file: Path, tokenizer: "PreTrainedTokenizerBase
         usable=usable_rows,
         unused=unused,
         train_by_source={s: [usable[key] for key in keys] for s, keys in by_source.items()},
+        # A run of a mixture has as many rows as the campaign says, whatever its shares.
         mixed_rows=data.train_rows,
         val_sources=tuple(examples[key].source for key in used["val"]),
     )

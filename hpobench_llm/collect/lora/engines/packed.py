@@ -75,6 +75,7 @@ def _train(
     def exhausted(error: BaseException) -> bool:
         return alone and is_out_of_memory(error)
 
+    # Closed, so that the base gets its own layers back however this ends.
     with closing(_stages(bench, runs, tally, meter, on_step)) as stages:
         for checkpoint in bench.campaign.checkpoints[1:]:
             pack: Pack | None = None

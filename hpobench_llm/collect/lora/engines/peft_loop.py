@@ -45,6 +45,7 @@ def _train(
     trainable = hyper.rank * parameters_per_rank(bench.base, hyper)
     recorder = Recorder(bench, run, engine="peft", pack_size=1, trainable=trainable)
     tally, meter = Tally(1, device), Meter(device)
+    # Closed, so that the base gets its own layers back however this ends.
     with closing(_stages(bench, run, tally, meter, on_step)) as stages:
         for checkpoint in bench.campaign.checkpoints[1:]:
             model: torch.nn.Module = bench.base
@@ -91,6 +92,7 @@ def _stages(
         updates = campaign.checkpoints[-1] * passes // accumulate
         step, labels, alive = 0, 0, True
         for checkpoint in campaign.checkpoints[1:]:
+            # Again at each checkpoint: an evaluation comes between.
             set_training(model, dropout=True)
             with meter.stretch():
                 while step < checkpoint * passes and alive:

@@ -210,6 +210,7 @@ def prepare(campaign: R, file: Path, device: torch.device, *, trust: Trust = NON
         versions=versions(*LIBRARIES),
         seconds={"untrained_evaluation": round(seconds, 3)},
     )
+    # As many values as rows and items: a few runs keep them, or a ledger would be mostly these.
     per_example = frozenset(run.run_id for run in campaign.runs()[: campaign.per_example_runs])
     return Workbench(
         campaign,

@@ -105,7 +105,7 @@ class LmEvalScorer:
                         softmax_dtype="float32",  # margins are differences of large numbers
                     ),
                     task_dict={self.spec.name: self.task},
-                    bootstrap_iters=0,
+                    bootstrap_iters=0,  # the standard errors are our own
                     # `check_scores` has asked whether the caller allows it.
                     confirm_run_unsafe_code=self.file.runs_generated_code,
                 )

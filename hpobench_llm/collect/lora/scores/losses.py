@@ -93,6 +93,7 @@ def evaluation_batches(
     order = sorted(range(len(rows)), key=lambda index: len(rows[index].ids))
     indices: list[int] = []
     for index in order:
+        # The newest row is the longest so far: the others are padded to it.
         if indices and len(rows[index].ids) * (len(indices) + 1) > EVALUATION_TOKENS:
             yield indices, collate([rows[i] for i in indices], pad, device)
             indices = []

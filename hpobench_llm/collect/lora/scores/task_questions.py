@@ -135,7 +135,7 @@ class Asker:
 
 
 def _parts(task: Any, row: Row, number: int) -> tuple[str, str, str]:
-    """Return the description, so many examples and the question of lm-eval's prompt."""
+    """Return the description, `number` examples and the question of lm-eval's prompt."""
     question = task.doc_to_text(row)
     if not isinstance(question, str):
         raise DataError("doc_to_text must give a text")

@@ -16,7 +16,7 @@ from hpobench_llm.optimizers.registry import build
 from hpobench_llm.space import Float, Integer, Ordinal, Simplex, Space
 from hpobench_llm.sticks import StickSpace
 from hpobench_llm.surrogates.encoding import ConfigEncoder, relaxed
-from hpobench_llm.testing.problems import mixture, shares
+from hpobench_llm.testing.benchmarks import mixture, shares
 from tests.problems import table
 
 EIGHTHS = tuple(i / 8 for i in range(9))

@@ -20,7 +20,7 @@ from hpobench_llm.collect.executors.work import Job
 from hpobench_llm.collect.family import Bench, KeepingBench
 from hpobench_llm.collect.ledger.claims import Claims
 from hpobench_llm.collect.ledger.ledger import Ledger
-from hpobench_llm.collect.ledger.storage import Folder
+from hpobench_llm.collect.ledger.storage import FolderStorage
 from hpobench_llm.collect.record import RunRecord
 from hpobench_llm.collect.trust import Trust
 from hpobench_llm.console import say
@@ -70,7 +70,7 @@ class LiveRuns:
         self._ledger: Ledger | None = None
         self._best: BestRun | None = None
         if folder is not None:
-            self._ledger = Ledger(Folder(folder), source.campaign.identity())
+            self._ledger = Ledger(FolderStorage(folder), source.campaign.identity())
             self._ledger.refresh()
             if self._ledger.damaged:
                 say(f"{self._ledger.damage()}; their runs are trained again")
@@ -169,7 +169,7 @@ class RunTrainer(Trainer):
     def __init__(self, job: Job, device: str, folder: Path) -> None:
         super().__init__(job, device)
         self._folder = folder
-        self._ledger = Ledger(Folder(folder), job.campaign.identity())
+        self._ledger = Ledger(FolderStorage(folder), job.campaign.identity())
         self._claims: Claims | None = None
 
     def train(self, task: Task) -> list[RunRecord]:

@@ -6,7 +6,7 @@ from typing import Literal
 
 Device = Literal["cpu", "cuda"]
 
-# Peak rates that are assumed unless told: one core of a server, an H100 SXM by its data sheet.
+# Peak rates where the caller gives none: one core of a server, an H100 SXM by its data sheet.
 PEAK_TFLOPS = {
     ("cpu", "float32"): 0.09,
     ("cpu", "bfloat16"): 0.09,
@@ -22,7 +22,7 @@ LAUNCH_SECONDS = {"cpu": 2.5e-3, "cuda": 1.3e-3}  # a layer, forward and backwar
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assumptions:
-    """What no campaign file tells.
+    """What a campaign's file does not say.
 
     `tflops` is one device's peak (0: by device and precision, `PEAK_TFLOPS`), `utilisation` the
     share of it that is reached (0: by device), `devices` how many work side by side, `row_fill` a
@@ -56,4 +56,5 @@ class Assumptions:
         """Return the time of a computation: `layer_passes` layers, each forward and backward."""
         each = self.launch_seconds if self.launch_seconds >= 0 else LAUNCH_SECONDS[self.device]
         computing, launching = flops / self.rate(precision), layer_passes * each / self.devices
+        # A GPU computes while the next layers are launched; a CPU does one after the other.
         return computing + launching if self.device == "cpu" else max(computing, launching)

@@ -39,7 +39,7 @@ class Options:
     Args:
         ledger: another folder than the table's, or a URL (`s3://...`), for the ledger.
         engine: how runs are made, a name of the campaign's family; `auto`: its first.
-        pack_size: how many runs are made together; 0: as begun, else as this machine can.
+        pack_size: how many runs are made together; 0: as when it began, else as this machine can.
         device: where.
         workers: processes on this machine, None: this one alone; with Ray the most workers, None:
             as many as there is room for.
@@ -90,12 +90,12 @@ class Collected:
 
     Args:
         done: how many trainings are in the ledger.
-        wanted: how many there are to be; runs that are timed alone count once more.
-        trained: how many of them are new.
+        wanted: how many the campaign asks for; runs that are timed alone count once more.
+        trained: how many of those in the ledger this call has made.
         lost_workers: how many workers of a cluster were lost on the way.
-        claimed: how many of those that are missing other collectors are making.
+        claimed: how many of the missing ones other collectors are making.
         table: the sealed table, once all are there.
-        lacking_items: how many runs should hold the values of single items, and do not.
+        lacking_items: how many runs lack the values of single items that they should hold.
     """
 
     done: int
@@ -124,7 +124,7 @@ def collect_grid(
         campaign: the campaign's file.
         out: the folder that gets the table, and the ledger unless `options` say otherwise.
         options: how; by default all in this process.
-        on_note: told, in a line each, what people should know on the way.
+        on_note: called with a line for people whenever they should know something.
 
     Raises:
         SpecError, DataError: the campaign, its base, data or scores cannot be used.
@@ -193,6 +193,7 @@ class Collection:
         self._note = on_note
         _check_out(self.out)
         self.campaign = read_grid(self.file)
+        # Now, since what can never be sealed would otherwise show after the last run.
         check_sealable(self.campaign, self.file)
         self.ledger = self._opened()
         self._family = family_of(self.campaign)
@@ -200,6 +201,7 @@ class Collection:
         engine = engines[0] if options.engine == "auto" else options.engine
         if engine not in engines:
             raise UnknownNameError("engine", engine, engines)
+        # The first engine alone makes runs together.
         self._pack_size = self._runs_together() if engine == engines[0] else 1
         self.tasks = self._family.tasks(self.campaign, engine, self._pack_size)
 
@@ -208,6 +210,7 @@ class Collection:
         ledger = Ledger(storage, self.campaign.identity())
         ledger.refresh()
         sealed = (self.out / "table.json").exists()
+        # A shipped table has no ledger: runs collected now would replace its rows.
         if ledger.header() is None and sealed and not ledger.records:
             raise LedgerError(
                 f"{self.out} holds a sealed table without its ledger, so nothing can be added to "
@@ -218,7 +221,7 @@ class Collection:
         return ledger
 
     def _runs_together(self) -> int:
-        """Return how many runs a pack holds: as asked, else as it began, else as fits.
+        """Return how many runs a pack holds: as the options say, else as it began, else as fits.
 
         Keeping to how it began keeps what shares a pack, and so the numbers to the last bit.
         """
@@ -250,6 +253,7 @@ class Collection:
         options = self.options
         self._family.check_trust(self.campaign, self.file, options.trust)
         part, parts = options.shard
+        # Every N-th task and no block of them: each shard holds a spread of the grid.
         job = Job(
             campaign=self.campaign,
             file=self.file,
@@ -260,28 +264,30 @@ class Collection:
             pack_size=self._pack_size,
             parts=parts,
         )
-        losses: list[str] = []
-        trained = 0 if all(map(self.ledger.is_done, job.tasks)) else self._train(job, stop, losses)
-        self.ledger.refresh()
+        lost_workers: list[str] = []
+        trained = (
+            0 if all(map(self.ledger.is_done, job.tasks)) else self._train(job, stop, lost_workers)
+        )
+        self.ledger.refresh()  # other collectors have gone on meanwhile
         done, wanted = runs_done(self.tasks, self.ledger), runs_of(self.tasks)
         complete = done == wanted
         return Collected(
             done=done,
             wanted=wanted,
             trained=trained,
-            lost_workers=len(losses),
+            lost_workers=len(lost_workers),
             claimed=runs_of(job.tasks) - runs_done(job.tasks, self.ledger),
             table=self.seal() if complete else None,
             lacking_items=lacking_items(self.campaign, self.ledger) if complete else 0,
         )
 
-    def _train(self, job: Job, stop: StopSignals, losses: list[str]) -> int:
-        """Train the job's tasks with the executor that was chosen; returns how many runs."""
+    def _train(self, job: Job, stop: StopSignals, lost_workers: list[str]) -> int:
+        """Train the job's tasks with the executor of the options; returns how many runs."""
         options = self.options
-        total, there = runs_of(job.tasks), runs_done(job.tasks, self.ledger)
-        if there:
-            self._note(f"{there} of {total} trainings are there, {total - there} are left")
-        with Progress(total, f"collect {self.campaign.name}", there) as progress:
+        total, present = runs_of(job.tasks), runs_done(job.tasks, self.ledger)
+        if present:
+            self._note(f"{present} of {total} trainings are there, {total - present} are left")
+        with Progress(total, f"collect {self.campaign.name}", present) as progress:
 
             def on_look(text: str = "") -> None:
                 self.ledger.refresh()
@@ -292,10 +298,10 @@ class Collection:
                 on_look(outcome(records[-1]))
 
             def on_loss(text: str) -> None:
-                losses.append(text)
+                lost_workers.append(text)
                 self._note(text)
 
-            on_look()
+            on_look()  # the first task may take long
             if options.executor == "ray":
                 try:
                     from hpobench_llm.collect.executors.on_ray import collect_on_ray
@@ -322,7 +328,7 @@ class Collection:
         Raises:
             LedgerError: runs are missing, or the table cannot be written.
         """
-        open_storage(self.out).clean()
+        open_storage(self.out).clean()  # after a seal that was killed
         try:
             return seal(self.campaign, self.ledger, self.out, partial=partial)
         except OSError as error:
@@ -334,8 +340,9 @@ class Collection:
 
 def _check_out(out: Path) -> None:
     """Refuse a place where no table could be written in the end."""
-    there = next(path for path in (out, *out.absolute().parents) if path.exists())
-    if not there.is_dir():
-        raise ConfigurationError(f"{out}: {there} is a file; a folder is expected")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise ConfigurationError(f"{out}: {there} cannot be written to")
+    # Folders that are missing are made later: the first one that exists decides.
+    existing = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise ConfigurationError(f"{out}: {existing} is a file; a folder is expected")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ConfigurationError(f"{out}: {existing} cannot be written to")

@@ -39,6 +39,7 @@ def describe(table: Table, campaign_file: Path) -> Table:
         provenance=with_prose(metadata.provenance, campaign),
     )
     write_json(table.folder / METADATA_FILE, described.to_json())
+    # The card is written from what is on disk now.
     again = Table.load(table.folder)
     write_documents(again)
     return again

@@ -29,7 +29,7 @@ def describe(campaign: Campaign, tasks: Sequence[Task], ledger: Ledger) -> list[
     ]
     lines += [
         f"runs       {len(runs)} ({configs} configurations x {len(campaign.seeds)} seeds"
-        f"{f', {repeats} repeats' if repeats else ''}), {done} of them in {ledger.place}",
+        f"{f', {repeats} repeats' if repeats else ''}), {done} of them in {ledger.location}",
         f"tasks      {len(tasks)}: {len(packs)} of up to {max(packs)} runs, "
         f"{len(tasks) - len(packs)} that time one run alone; {tasks_done} done",
         *family_of(campaign).describe(campaign),
@@ -49,15 +49,17 @@ def _left(campaign: Campaign, tasks: Sequence[Task], ledger: Ledger) -> str:
         return "nothing"
     seconds, guessed = 0.0, 0
     for kind, records in (("runs", ledger.records), ("solo", ledger.solo)):
-        known: dict[object, list[float]] = defaultdict(list)
-        by_id = {run.run_id: _class(campaign, run) for run in campaign.runs()}
-        for run_id in records.keys() & by_id.keys():
-            known[by_id[run_id]].append(_cost(records[run_id]))
-        spent = [cost for costs in known.values() for cost in costs]
-        for run in (run for task in missing if task.kind == kind for run in task.runs):
-            costs = known.get(_class(campaign, run), [])
+        costs_by_class: dict[object, list[float]] = defaultdict(list)
+        classes = {run.run_id: _class(campaign, run) for run in campaign.runs()}
+        # A ledger may hold runs of a larger grid than this campaign's.
+        for run_id in records.keys() & classes.keys():
+            costs_by_class[classes[run_id]].append(_cost(records[run_id]))
+        all_costs = [cost for costs in costs_by_class.values() for cost in costs]
+        missing_runs = [run for task in missing if task.kind == kind for run in task.runs]
+        for run in missing_runs:
+            costs = costs_by_class.get(_class(campaign, run), [])
             guessed += not costs
-            seconds += median(costs or spent or [0.0])
+            seconds += median(costs or all_costs or [0.0])
     if not (ledger.records or ledger.solo):
         return "unknown before a first run is done"
     text = f"about {seconds / SECONDS_PER_HOUR:.2f} hours of computing, by the runs that are done"

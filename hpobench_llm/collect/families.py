@@ -1,4 +1,4 @@
-"""The families by the `kind` of a campaign file, and the reading of such files."""
+"""The families by the `kind` of a campaign's file, and how such files are read."""
 
 from functools import cache
 from importlib import import_module
@@ -22,7 +22,7 @@ DEFAULT = "lora"
 
 
 def kinds() -> dict[str, str]:
-    """Return the module of every family by its name; one of another package hides none of ours."""
+    """Return the module of every family by its name; ours win over those of other packages."""
     return {point.name: point.value for point in entry_points(group=GROUP)} | FAMILIES
 
 

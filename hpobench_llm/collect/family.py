@@ -105,7 +105,7 @@ class Family(ABC, Generic[C]):
         return RunRecord.rows
 
     def provenance(self, campaign: C) -> TableProvenance:
-        """Return what more stands in a table's provenance."""
+        """Return the family's own entries of a table's provenance."""
         return {}
 
     def prose(self, campaign: C) -> TableProvenance:
@@ -150,7 +150,7 @@ class Family(ABC, Generic[C]):
         trust: Trust = NONE,
         used: Collection[str] = (),
     ) -> list[str]:
-        """Do all that a start does before its first step; returns lines on what was met.
+        """Do all that a start does before its first step; returns lines on what it read.
 
         `used` are the engines of the tasks.
         """

@@ -12,10 +12,11 @@ def runs_on_gpu(device: str) -> bool:
 
 def free_on_gpu() -> int:
     """Return the free bytes of the emptiest GPU, 0 without one; needs no torch."""
+    # The driver's own tool is asked: whoever plans a collection may have no torch.
     command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
     with suppress(OSError, ValueError, subprocess.SubprocessError):
-        said = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
-        return max(int(line) for line in said.stdout.split()) << 20
+        query = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+        return max(int(line) for line in query.stdout.split()) << 20  # it answers in MiB
     return 0
 
 
@@ -24,5 +25,5 @@ def free_on_cpu() -> int:
     with suppress(OSError, ValueError):
         for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) << 10
+                return int(line.split()[1]) << 10  # it is given in KiB
     return 4 << 30

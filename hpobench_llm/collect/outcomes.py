@@ -5,7 +5,7 @@ from hpobench_llm.collect.record import RunRecord
 
 
 def outcome(record: RunRecord) -> str:
-    """Return how a run ended, with a loss, of validation rows where there is one."""
+    """Return a run's status and a loss: that of the validation rows where it has one."""
     return record.status + "".join(f", {name} {loss:.3f}" for name, loss in _loss(record))
 
 
@@ -22,5 +22,6 @@ def best(ledger: Ledger) -> str:
 def _loss(record: RunRecord) -> list[tuple[str, float]]:
     """Return the name and value of a run's loss in the end, of validation rows if it has one."""
     last = record.checkpoints[-1].values
-    names = sorted((name for name in last if "loss" in name), key=lambda name: "val" not in name)
+    losses = [name for name in last if "loss" in name]
+    names = sorted(losses, key=lambda name: "val" not in name)  # False comes before True
     return [(name, last[name]) for name in names[:1]]

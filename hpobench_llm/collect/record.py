@@ -119,7 +119,7 @@ class RunRecord:
     `config` holds the axes of the grid alone, `settings` everything that was set, defaults too;
     `constants` what was found once a run (`trainable_parameters`, `engine`, `pack_size`).
     `items` holds, for the runs that keep them, the values of single items in full by column:
-    `{"val_loss": (nats of each validation row, ...)}`; which items these are says the `Header`.
+    `{"val_loss": (nats of each validation row, ...)}`; the `Header` says which items these are.
     """
 
     config: Configuration
@@ -173,11 +173,12 @@ class RunRecord:
         """
         try:
             record = _read(raw if version == FORMAT else _from_format_2(raw))
-            named, run_id = raw["run_id"], record.run_id
+            stated, run_id = raw["run_id"], record.run_id
         except (KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"no record of a run: {shown(error)}") from None
-        if run_id != named:
-            raise ValueError(f"run {shown(named)} holds the configuration of {run_id!r}")
+        # The id is a hash of the configuration: a file that was edited by hand shows here.
+        if run_id != stated:
+            raise ValueError(f"run {shown(stated)} holds the configuration of {run_id!r}")
         return record
 
 
@@ -200,16 +201,17 @@ def _read(raw: RunJson) -> RunRecord:
         origin.seconds,
     )
     texts = {"device": origin.device, "commit": origin.commit or "", **origin.versions}
-    kinds: list[tuple[Callable[[object], bool], Mapping[Any, object]]] = [
+    # JSON as Python reads it has NaN, and any type anywhere: what no table holds ends here.
+    checks: list[tuple[Callable[[object], bool], Mapping[Any, object]]] = [
         *((is_finite, values) for values in numbers),
         *((is_finite, dict(enumerate(values))) for values in items.values()),
         *((_is_plain, raw[name]) for name in ("config", "settings", "constants")),
         (lambda value: isinstance(value, str), texts),
         (_is_whole, {"seed": raw["seed"], "threads": origin.threads}),
     ]
-    for holds, values in kinds:
+    for accepts, values in checks:
         for name, value in values.items():
-            if not holds(value):
+            if not accepts(value):
                 raise ValueError(f"run {shown(raw['run_id'])}: `{name}` is {shown(value)}")
     return RunRecord(
         config=dict(raw["config"]),
@@ -227,14 +229,16 @@ def _is_plain(value: object) -> bool:
 
 
 def _is_whole(value: object) -> bool:
+    # In Python True is an int, and JSON's true would pass for 1.
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _from_format_2(raw: Any) -> RunJson:
     origin = raw["provenance"]
+    # Format 2 had one such time, in a field of its own.
     seconds = origin.get("untrained_eval_seconds")
-    same = {key: value for key, value in origin.items() if key != "untrained_eval_seconds"}
-    provenance = same | {"seconds": {} if seconds is None else {"untrained_evaluation": seconds}}
+    others = {key: value for key, value in origin.items() if key != "untrained_eval_seconds"}
+    provenance = others | {"seconds": {} if seconds is None else {"untrained_evaluation": seconds}}
     return {
         "run_id": raw["run_id"],
         "config": raw["config"],

@@ -23,7 +23,7 @@ from hpobench_llm.tables.publication import DATA_NOTES, PUBLICATION, RETRAINING
 from hpobench_llm.tables.table import ITEM_COLUMNS, Table
 from hpobench_llm.tables.worth import without_signal
 
-PROSE = (PUBLICATION, RETRAINING, DATA_NOTES)  # what of a provenance is for readers alone
+PROSE = (PUBLICATION, RETRAINING, DATA_NOTES)  # the parts of a provenance for readers alone
 _ITEM_TYPES = {"value": "double[pyarrow]", "tokens": "int64[pyarrow]"}
 
 
@@ -35,8 +35,8 @@ def seal(campaign: Campaign, ledger: Ledger, folder: Path, *, partial: bool = Fa
     `0.3.0+partial.656`. A score without signal stays a column and is no metric.
 
     Raises:
-        LedgerError: runs are missing (without `partial`), or all of them, or a record holds what
-            no column is known for.
+        LedgerError: runs are missing (without `partial`), or all of them, or a record holds a
+            value that has no column.
         SpecError: no table can be made of them (see `check_sealable`).
     """
     runs = campaign.runs()
@@ -45,17 +45,17 @@ def seal(campaign: Campaign, ledger: Ledger, folder: Path, *, partial: bool = Fa
     header = ledger.header()
     if header is None or not present or (missing and not partial):
         raise LedgerError(
-            f"{ledger.place}: {len(missing)} of {len(runs)} runs are missing "
+            f"{ledger.location}: {len(missing)} of {len(runs)} runs are missing "
             f"({', '.join(missing[:1]) or 'and campaign.json'}); the table cannot be sealed yet"
         )
-    check_sealable(campaign, ledger.place, header.untrained)
+    check_sealable(campaign, ledger.location, header.untrained)
     records = [ledger.records[run.run_id] for run in present]
     try:
         draft = _draft(campaign, ledger, header, records, missing=len(missing))
     except (LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise LedgerError(
-            f"{ledger.place}: a run, or campaign.json, fits its sum and holds what no collector "
-            f"of this kind of campaign writes: {shown(error)}"
+            f"{ledger.location}: a run, or campaign.json, fits its sum and holds what no "
+            f"collector of this kind of campaign writes: {shown(error)}"
         ) from error
     return _without_silent_scores(draft).checked().seal(folder)
 
@@ -65,7 +65,7 @@ def _draft(
 ) -> Draft:
     family = family_of(campaign)
     columns = (*family.columns(campaign, header.untrained), *PROVENANCE)
-    frame = _frame(records, columns, family.priced(ledger.solo), ledger.place)
+    frame = _frame(records, columns, family.priced(ledger.solo), ledger.location)
     return Draft(
         name=campaign.name,
         version=f"{campaign.version}+partial.{len(records)}" if missing else campaign.version,
@@ -79,7 +79,9 @@ def _draft(
         columns={column.name: column.described() for column in columns},
         untrained=header.untrained,
         provenance=_provenance(campaign, header, records, frame, missing),
-        examples=_examples(records, header, ledger.place) if campaign.per_example_runs else None,
+        examples=_examples(records, header, ledger.location)
+        if campaign.per_example_runs
+        else None,
         family=campaign.family,
         task=campaign.task,
     )
@@ -88,6 +90,7 @@ def _draft(
 def _without_silent_scores(draft: Draft) -> Draft:
     """Return a draft whose scores tell configurations apart; the others stay as columns."""
     checked = draft.checked()
+    # Whether a score has a signal is asked of a table, so the draft is checked twice.
     silent = without_signal(Table(checked.metadata, checked.frame, Path(draft.name)))
     scores = {m.name for m in draft.metrics if m.role == "score"}
     silent = {name: why for name, why in silent.items() if name in scores}
@@ -106,20 +109,20 @@ def lacking_items(campaign: Campaign, ledger: Ledger) -> int:
     `per_example_runs` may be raised when runs are there already. A failed run has none to keep.
     """
     wanted = [run.run_id for run in campaign.runs()[: campaign.per_example_runs]]
-    there = [ledger.records[run_id] for run_id in wanted if run_id in ledger.records]
-    return sum(not record.items for record in there if record.status == "ok")
+    present = [ledger.records[run_id] for run_id in wanted if run_id in ledger.records]
+    return sum(not record.items for record in present if record.status == "ok")
 
 
 def _frame(
     records: Sequence[RunRecord],
     columns: Sequence[RunColumn],
     rows_of: Callable[[RunRecord], Iterable[Row]],
-    place: str,
+    where: str,
 ) -> pd.DataFrame:
     """Return a row for each checkpoint of each record, with exactly these columns.
 
     Raises:
-        LedgerError: a record holds another one, or a value of another type.
+        LedgerError: a record holds another column, or a value of another type.
     """
     types = {"seed": pa.int64()} | {column.name: column.type for column in columns}
     rows = []
@@ -135,28 +138,29 @@ def _frame(
             "git_dirty": origin.dirty,
             "versions": json.dumps(origin.versions, sort_keys=True),
         }
-        held = {*constant, *(name for row in record.rows() for name in row)}
-        stray = sorted(held - types.keys() - {"status"})
+        names = {*constant, *(name for row in record.rows() for name in row)}
+        stray = sorted(names - types.keys() - {"status"})
         if stray:
             raise LedgerError(
-                f"{place}: run {record.run_id} holds `{stray[0]}`, and no column is known for it; "
+                f"{where}: run {record.run_id} holds `{stray[0]}`, and no column is known for it; "
                 "nothing is dropped: the columns of its kind of campaign must name it"
             )
         rows += [constant | dict(row) for row in rows_of(record)]
+    # A column that no record fills is there all the same, empty.
     frame = pd.DataFrame(rows).reindex(columns=["status", *types])
     for name, kind in types.items():
         try:
             frame[name] = frame[name].astype(pd.ArrowDtype(kind))
         except (pa.ArrowException, TypeError, ValueError) as error:
-            raise LedgerError(f"{place}: column `{name}` is no {kind}: {error}") from None
+            raise LedgerError(f"{where}: column `{name}` is no {kind}: {error}") from None
     return frame
 
 
-def _examples(records: Sequence[RunRecord], header: Header, place: str) -> pd.DataFrame:
+def _examples(records: Sequence[RunRecord], header: Header, where: str) -> pd.DataFrame:
     """Return one row for each run that keeps them, each column and each of its items, in full.
 
     Raises:
-        LedgerError: a run has items of which the ledger does not say which they are.
+        LedgerError: a run has items that the ledger's header does not name.
     """
     rows = []
     for record in records:
@@ -164,7 +168,7 @@ def _examples(records: Sequence[RunRecord], header: Header, place: str) -> pd.Da
             items = header.items.get(column)
             if items is None or len(items.ids) != len(values):
                 raise LedgerError(
-                    f"{place}: run {record.run_id} holds {len(values)} items of `{column}`, "
+                    f"{where}: run {record.run_id} holds {len(values)} items of `{column}`, "
                     f"campaign.json names {len(items.ids) if items else 0}"
                 )
             tokens: Sequence[int | None] = items.tokens or [None] * len(values)
@@ -175,16 +179,16 @@ def _examples(records: Sequence[RunRecord], header: Header, place: str) -> pd.Da
 
 def prose_of(campaign: Campaign) -> TableProvenance:
     """Return what a table's provenance says for readers, from its campaign alone."""
-    prose = family_of(campaign).prose(campaign)
-    said: TableProvenance = {PUBLICATION: campaign.publication.to_json(), **prose}
-    kept = {name: value for name, value in said.items() if name in PROSE and value}
-    return cast("TableProvenance", kept)
+    own = family_of(campaign).prose(campaign)
+    prose: TableProvenance = {PUBLICATION: campaign.publication.to_json(), **own}
+    stated = {name: value for name, value in prose.items() if name in PROSE and value}
+    return cast("TableProvenance", stated)
 
 
 def with_prose(provenance: TableProvenance, campaign: Campaign) -> TableProvenance:
     """Return a provenance with what its campaign says for readers now."""
-    kept = {key: value for key, value in provenance.items() if key not in PROSE}
-    return cast("TableProvenance", {**kept, **prose_of(campaign)})
+    facts = {key: value for key, value in provenance.items() if key not in PROSE}
+    return cast("TableProvenance", {**facts, **prose_of(campaign)})
 
 
 def _provenance(
@@ -203,9 +207,11 @@ def _provenance(
         "sources": dict(header.sources),
         **family.provenance(campaign),
         **prose_of(campaign),
+        # All runs share the settings that are no axis.
         "defaults": dict(records[0].settings) | dict.fromkeys(campaign.space.names, "axis"),
         "commits": sorted({origin.revision for origin in origins}),
         "devices": sorted({origin.device for origin in origins}),
+        # Runs may have been made on several machines.
         "versions": {
             name: " or ".join(sorted({origin.versions.get(name, "none") for origin in origins}))
             for name in origins[0].versions

@@ -13,9 +13,9 @@ from hpobench_llm.collect.families import family_of, read_campaign
 from hpobench_llm.collect.family import Bench
 from hpobench_llm.collect.record import Row
 from hpobench_llm.collect.trust import NONE, Trust
-from hpobench_llm.collect.verification import (
-    Chosen,
+from hpobench_llm.collect.verdict import (
     Difference,
+    SelectedRun,
     Verification,
     Verified,
     main_metric,
@@ -28,12 +28,12 @@ from hpobench_llm.tables.table import Table
 from hpobench_llm.tables.worth import in_full
 
 
-def choose_runs(table: Table, count: int, seed: int) -> list[Chosen]:
+def choose_runs(table: Table, count: int, seed: int) -> list[SelectedRun]:
     """Return one run each of `count` configurations, or of all if there are fewer.
 
-    Half are incumbents, best by mean validation loss of those whose runs all ended ok; the others
-    are drawn from all the rest, diverged ones too. One of each configuration's
-    seeds is drawn.
+    Half are incumbents: the best by mean validation loss of the configurations whose runs all
+    ended ok. The others are drawn from all the rest, diverged ones too. One seed of each
+    configuration is drawn.
 
     Raises:
         IntegrityError: the table was imported: there is nothing to train it again with.
@@ -45,13 +45,14 @@ def choose_runs(table: Table, count: int, seed: int) -> list[Chosen]:
     good = groups["status"].agg(lambda statuses: bool((statuses == "ok").all()))
     metric = objective_of(table.metadata.metrics)
     means = metric.sign * groups[metric.name].mean()[good]
-    best = means.sort_values(kind="stable").index
+    best = means.sort_values(kind="stable").index  # stable: ties fall alike everywhere
     count = min(count, len(groups))
     incumbents = [str(name) for name in best[: (count + 1) // 2]]
+    # Sorted, since the order of a set differs between processes and the draw must not.
     others = sorted({*full["config_id"]} - {*incumbents})
     rng = np.random.default_rng(seed)
     drawn = rng.permutation(len(others))[: count - len(incumbents)]
-    chosen = []
+    selection = []
     for name in [*incumbents, *(others[index] for index in drawn)]:
         rows = groups.get_group(name).sort_values("seed")
         row = rows.iloc[int(rng.integers(len(rows)))]
@@ -59,8 +60,8 @@ def choose_runs(table: Table, count: int, seed: int) -> list[Chosen]:
             {axis: row[axis] for axis in table.metadata.space.names}
         )
         role: Literal["incumbent", "random"] = "incumbent" if name in incumbents else "random"
-        chosen.append(Chosen(Run(config, int(row["seed"])), role))
-    return chosen
+        selection.append(SelectedRun(Run(config, int(row["seed"])), role))
+    return selection
 
 
 def at_the_end(table: Table) -> pd.DataFrame:
@@ -83,17 +84,18 @@ def metrics_of(table: Table) -> list[str]:
 def seed_noise(table: Table, config_id: str) -> dict[str, float]:
     """Return the standard deviation between seeds of configurations about as good as this one.
 
-    Pooled over the quarter of the configurations with two or more runs that ended ok whose mean
-    validation loss is nearest; its own runs are left out, or a wrong value would widen its own
-    limit. NaN if no other configuration has two. A chaotic run is so held against chaotic ones,
-    an incumbent against the quarter that `Benchmark.noise` speaks of.
+    Of the configurations with two or more runs that ended ok, the quarter whose mean validation
+    loss is nearest is pooled: a chaotic run is compared with chaotic ones, and an incumbent with
+    the quarter that `Benchmark.noise` speaks of. Its own runs are left out, or a wrong value would
+    widen its own limit. NaN if no other configuration has two.
     """
     full = at_the_end(table)
     ok = full[full["status"] == "ok"]
-    own = ok[ok["config_id"] == config_id][main_metric(table)].mean()
+    own_loss = ok[ok["config_id"] == config_id][main_metric(table)].mean()
     groups = ok[ok["config_id"] != config_id].groupby("config_id")
     means = groups[main_metric(table)].mean()[groups.size() > 1]
-    near = (means - own).abs().sort_values(kind="stable").index[: max(1, len(means) // 4)]
+    near = (means - own_loss).abs().sort_values(kind="stable").index[: max(1, len(means) // 4)]
+    # Variances are averaged, not deviations, which a few runs each underestimate.
     variances = groups[metrics_of(table)].var().loc[near]
     return {str(name): float(value) for name, value in np.sqrt(variances.mean()).items()}
 
@@ -102,13 +104,14 @@ def check_recipe(table: Table, campaign: Campaign, file: Path) -> None:
     """Check that the campaign is the one that the table was collected with.
 
     Raises:
-        IntegrityError: it has another recipe; what is known to differ is named.
+        IntegrityError: it has another recipe; the message names the parts that differ.
     """
     meta, origin = table.metadata, table.metadata.provenance
     if campaign.identity().is_of(origin):
         return
+    # The sums say only that the recipes differ: name what both of them state.
     defaults = {k: v for k, v in origin.get("defaults", {}).items() if v != "axis"}
-    known = {
+    stated = {
         "name": (origin.get("campaign"), campaign.name),
         "checkpoints": (list(meta.fidelities[0].values), list(campaign.fidelity.values)),
         "diverged_factor": (
@@ -119,9 +122,13 @@ def check_recipe(table: Table, campaign: Campaign, file: Path) -> None:
         f"defaults.{name}": (value, getattr(getattr(campaign, "defaults", None), name, None))
         for name, value in defaults.items()
     }
-    named = [f"`{k}` is {new!r}, there {old!r}" for k, (old, new) in known.items() if old != new]
-    what = "; ".join(named) or "base, data, scores or another part of the training"
-    raise IntegrityError(f"{file}: not the recipe of the table {meta.name} {meta.version}: {what}")
+    differing = [
+        f"`{key}` is {new!r}, there {old!r}" for key, (old, new) in stated.items() if old != new
+    ]
+    reason = "; ".join(differing) or "base, data, scores or another part of the training"
+    raise IntegrityError(
+        f"{file}: not the recipe of the table {meta.name} {meta.version}: {reason}"
+    )
 
 
 def check_sources(table: Table, sources: Sources, file: Path) -> None:
@@ -149,16 +156,16 @@ def _flat(value: object, name: str = "sources") -> dict[str, str]:
 def verify(
     table: Table,
     file: Path,
-    chosen: list[Chosen],
+    selection: list[SelectedRun],
     *,
     engine_name: str | None = None,
     device: str = "auto",
     trust: Trust = NONE,
     on_run: Callable[[int, str], None] = lambda *_: None,
 ) -> Verification:
-    """Train the chosen runs of a table one by one, as the campaign `file` says.
+    """Train runs of a table one by one, as the campaign `file` says.
 
-    `engine_name` is the engine of each run's rows if it is not given. A packed run is trained in
+    Without `engine_name` each run is trained by the engine of its rows. A packed run is trained in
     a pack of its own: on a GPU its dropout masks are then other ones than in the pack it was in.
     `on_run` is called after each run with how many are done and the last one's outcome.
 
@@ -176,10 +183,11 @@ def verify(
         for row in at_the_end(table).to_dict("records")
     }
     verified = []
-    for done, choice in enumerate(chosen, start=1):
+    for done, choice in enumerate(selection, start=1):
         run = choice.run
         row = rows[run.config_id, run.seed]
         name = engine_name or row.get("engine", family.engines[0])
+        # A task of its own, whatever company the run had in the campaign.
         live = bench.run(Task("runs", name, (run,)), lambda _: None)[0].rows()[-1]
         noise = seed_noise(table, run.config_id)
         verified.append(compare(choice, name, row, live, noise, main_metric(table)))
@@ -193,7 +201,7 @@ def verify(
 
 
 def compare(
-    chosen: Chosen,
+    selected: SelectedRun,
     engine_name: str,
     row: Row,
     live: Row,
@@ -201,13 +209,14 @@ def compare(
     main: str,
 ) -> Verified:
     """Hold a table's row against a live one; `noise` holds the metrics that are compared."""
+    # Of a failed run nothing is compared but how it ended.
     metrics = {}
     if row["status"] == live["status"] == "ok":
         metrics = {
             name: Difference(float(row[name]), live.get(name, float("nan")), spread)
             for name, spread in noise.items()
         }
-    return Verified(chosen, engine_name, row["status"], live["status"], metrics, main)
+    return Verified(selected, engine_name, row["status"], live["status"], metrics, main)
 
 
 def machine_differences(table: Table, bench: Bench) -> dict[str, tuple[str, str]]:

@@ -20,12 +20,13 @@ LOOPBACK = "127.0.0.1"
 def connect(address: str, option: str) -> None:
     """Join the cluster at `address`; `auto` is that of this machine, or one that is started.
 
-    One that is started listens on the loopback device alone. Ray itself tries for minutes to
-    reach an address where nobody is: we look first. `option` is what the address was given as.
+    One that is started listens on the loopback device alone. `option` is the option of the command
+    line that holds the address, for messages.
 
     Raises:
         HpobenchError: there is no cluster at the address, or none can be started.
     """
+    # Ray reports its use over the network unless it is told not to.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == "auto":
@@ -33,6 +34,7 @@ def connect(address: str, option: str) -> None:
     if address == "":
         with _on_loopback():
             ray.init(address="local", include_dashboard=False, **quiet)
+        # The settings of `_on_loopback` are private to Ray: another version may ignore them.
         if ray.util.get_node_ip_address() != LOOPBACK:
             ray.shutdown()
             raise HpobenchError(
@@ -41,7 +43,7 @@ def connect(address: str, option: str) -> None:
             )
         return
     try:
-        _knock(address)
+        _knock(address)  # Ray itself would try for minutes to reach an address where nobody is
         ray.init(address=address, **quiet)
     except (OSError, ValueError, RuntimeError) as error:  # a ConnectionError is an OSError
         raise HpobenchError(f"{option} {address}: no Ray cluster there: {error}") from None
@@ -51,10 +53,11 @@ def connect(address: str, option: str) -> None:
 def _on_loopback() -> Iterator[None]:
     """Let a cluster that is started inside be this machine's alone, as Ray's are on macOS.
 
-    Whoever reaches Ray's ports may run anything, and it listens on all of a Linux machine's.
+    On Linux Ray listens on every network of the machine, and whoever reaches its ports may run
+    anything.
     """
     before = ray_constants.ENABLE_RAY_CLUSTER
-    named = os.environ.get(ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR)
+    variable = os.environ.get(ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR)
     ray_constants.ENABLE_RAY_CLUSTER = False
     os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"  # for the processes it starts
     try:
@@ -62,8 +65,8 @@ def _on_loopback() -> Iterator[None]:
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = before
         os.environ.pop(ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR)
-        if named is not None:
-            os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = named
+        if variable is not None:
+            os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = variable
 
 
 def _knock(address: str) -> None:
@@ -72,7 +75,7 @@ def _knock(address: str) -> None:
 
 
 def _started_here() -> str:
-    """Return the address that `ray start` has noted on this machine; empty if nobody is there."""
+    """Return the address that `ray start` has noted on this machine; empty without a cluster."""
     note = Path(os.environ.get("RAY_TMPDIR") or "/tmp") / "ray" / "ray_current_cluster"
     try:
         address = note.read_text(encoding="utf-8").strip()

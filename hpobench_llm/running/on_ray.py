@@ -36,7 +36,7 @@ def on_ray(
         handle: what to do with a task.
         address: of the cluster; `auto`: that of this machine, or one that is started.
         timeout: how many seconds a task may take; None: it may take for ever.
-        count: how many workers; None, and at most: one for each core that the cluster has.
+        count: how many workers, at most one for each core of the cluster; None: that many.
 
     Raises:
         HpobenchError: there is no cluster at the address, or it has no core.
@@ -54,11 +54,11 @@ def on_ray(
 class Worker(Generic[T, R]):
     """A Ray actor that runs tasks, one at a time, with its own copy of what handles them."""
 
-    def __init__(self, given: tuple[Callable[[], object], Callable[[T], R]]) -> None:
-        self._prepare, self._handle = given
+    def __init__(self, work: tuple[Callable[[], object], Callable[[T], R]]) -> None:
+        self._prepare, self._handle = work
 
     def ready(self) -> Answer[None, object]:
-        """Say that the worker has started, and what its preparation has come to."""
+        """Return what the preparation came to; that it answers at all says that it has started."""
         return attempt(lambda _: self._prepare(), None)
 
     def run(self, task: T) -> Answer[T, R]:
@@ -98,11 +98,11 @@ class Crew(Generic[T, R]):
         timeout: as in `on_ray`.
         prepare: what a worker does before its first task; shares what it keeps with `handle`.
         gpus: how many GPUs a worker takes, or which share of one.
-        deaths_allowed: so often is a task handed out again after its worker was lost, and so
-            many workers may be lost in all before they have started.
-        on_ready: called with the answer of `prepare`, of each worker; what it raises ends all.
-        on_loss: called of each worker that is lost with its task (None: it was starting), how
-            many that has cost by now, and why; what it raises ends all.
+        deaths_allowed: how often a task is handed out again after its worker was lost, and how
+            many workers may be lost before they have started.
+        on_ready: called with each worker's answer of `prepare`; what it raises ends all.
+        on_loss: called for each lost worker with its task (None: the worker was starting), how
+            many workers that has cost so far, and the reason; what it raises ends all.
         on_wait: called twice a second; what it raises ends all.
     """
 
@@ -122,11 +122,12 @@ class Crew(Generic[T, R]):
         self._waiting, self._timeout = iter(tasks), timeout
         self._again: list[_Order[T]] = []
         self._actor = ray.remote(num_cpus=1, num_gpus=gpus)(Worker)
-        self._given = ray.put((prepare, handle))  # together: they may be one object's methods
-        self._deaths_allowed, self._stillborn = deaths_allowed, 0
+        # Together: they may be methods of one object, of which a worker then has one copy.
+        self._work = ray.put((prepare, handle))
+        self._deaths_allowed, self._failed_starts = deaths_allowed, 0
         self._on_ready, self._on_loss, self._on_wait = on_ready, on_loss, on_wait
         self._calls: dict[Any, _Call[T]] = {}
-        self._handed_out = False  # every task, but for those that are handed out again
+        self._handed_out = False  # whether `tasks` is used up; `_again` may hold more
 
     def work(self, count: int) -> Iterator[Answer[T, R]]:
         """Yield every answer from `count` workers; a worker is given its next task after that."""
@@ -140,9 +141,9 @@ class Crew(Generic[T, R]):
                 try:
                     answer: Answer[Any, Any] = ray.get(reference)
                 except RayError as error:
-                    blamed = self._lose(call, error)
-                    if blamed is not None:
-                        yield blamed
+                    blame = self._lose(call, error)
+                    if blame is not None:
+                        yield blame
                     continue
                 if call.order is None:
                     self._on_ready(answer)
@@ -155,11 +156,12 @@ class Crew(Generic[T, R]):
 
     def _is_work_left(self) -> bool:
         """Say whether a worker that is only starting would have anything to do."""
+        # A task that has begun counts: it is handed out again if its worker dies.
         begun = any(call.order is not None for call in self._calls.values())
         return begun or bool(self._again) or not self._handed_out
 
     def _hire(self) -> None:
-        worker = self._actor.remote(self._given)
+        worker = self._actor.remote(self._work)
         self._calls[worker.ready.remote()] = _Call(worker)
 
     def _next(self) -> _Order[T] | None:
@@ -178,25 +180,29 @@ class Crew(Generic[T, R]):
         self._calls[worker.run.remote(order.task)] = call
 
     def _lose(self, call: _Call[T], error: RayError) -> Answer[T, R] | None:
-        """Replace a worker and hand its task out again; return that it is blamed, if it is."""
+        """Replace a worker and hand its task out again; return an answer if the task is blamed."""
         ray.kill(call.worker)  # it may still be there, out of reach for a moment
         self._hire()
-        why = " ".join(str(error).split())[:LONGEST_REASON]
+        reason = " ".join(str(error).split())[:LONGEST_REASON]
         if call.order is None:
-            self._stillborn += 1
-            self._on_loss(None, self._stillborn, type(error).__name__)
-            if self._stillborn > self._deaths_allowed:
-                raise HpobenchError(f"--executor ray: no worker can be started: {why}") from None
+            self._failed_starts += 1
+            self._on_loss(None, self._failed_starts, type(error).__name__)
+            if self._failed_starts > self._deaths_allowed:
+                raise HpobenchError(
+                    f"--executor ray: no worker can be started: {reason}"
+                ) from None
             return None
         order = _Order(call.order.task, call.order.deaths + 1)
         self._on_loss(order.task, order.deaths, type(error).__name__)
         if order.deaths > self._deaths_allowed:
-            return Answer(task=order.task, failure=f"its workers died in the middle of it: {why}")
+            return Answer(
+                task=order.task, failure=f"its workers died in the middle of it: {reason}"
+            )
         self._again.append(order)
         return None
 
     def _give_up(self, call: _Call[T]) -> Answer[T, R]:
-        ray.kill(call.worker)
+        ray.kill(call.worker)  # a call that runs cannot be cancelled
         self._hire()
         assert call.order is not None  # only a task is ever overdue
         return hung(call.order.task, time.monotonic() - call.begun)

@@ -3,8 +3,8 @@
 A process runs one task after another. Where one dies (a crash in a library, `os._exit`, the
 kernel's out-of-memory killer) or takes longer than it may, the task that it ran is blamed, the
 process and all that it started are killed, and another takes its place. The processes end with the
-one that started them, however that ends; only one that is within a library's call which holds the
-interpreter's lock ends after that call.
+one that started them, however that ends. A process inside a library's call that holds the
+interpreter's lock ends when that call returns.
 
 It needs POSIX: sessions and signal masks.
 """
@@ -25,6 +25,7 @@ from typing import Any, Generic
 from hpobench_llm.errors import HpobenchError
 from hpobench_llm.running.tasks import Answer, R, T, attempt, hung, nothing
 
+# A fork would copy the locks of our threads, and CUDA does not survive one.
 _CONTEXT = multiprocessing.get_context("spawn")
 SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -50,8 +51,8 @@ def in_processes(
         count: how many processes.
         timeout: how many seconds a task may take; None: it may take for ever.
         prepare: what a process does before its first task; shares what it keeps with `handle`.
-        on_ready: called with the answer of `prepare`, of each process; what it raises ends all.
-        on_wait: called twice a second; what it raises ends all.
+        on_ready: called with each process's answer of `prepare`; what it raises ends all.
+        on_wait: called twice a second at least; what it raises ends all.
 
     Raises:
         HpobenchError: a process cannot be started.
@@ -70,12 +71,13 @@ def in_processes(
         for _ in range(count):
             hire()
         while workers:
-            first = min(worker.deadline for worker in workers)
-            patience = max(0.0, min(first - time.monotonic(), SECONDS_BETWEEN_LOOKS))
-            heard = wait([worker.connection for worker in workers], patience)
+            deadline = min(worker.deadline for worker in workers)
+            patience = max(0.0, min(deadline - time.monotonic(), SECONDS_BETWEEN_LOOKS))
+            readable = wait([worker.connection for worker in workers], patience)
             on_wait()
-            for worker in list(workers):
-                if worker.connection in heard:
+            for worker in list(workers):  # a copy: workers come and go inside
+                # An answer that has come counts, even if its time is up by now.
+                if worker.connection in readable:
                     answer = worker.receive()
                 elif time.monotonic() >= worker.deadline:
                     answer = worker.give_up()
@@ -116,7 +118,7 @@ class _Worker(Generic[T, R]):
         self.connection, theirs = _CONTEXT.Pipe()
         self._process = _CONTEXT.Process(target=_serve, args=(theirs, work))
         self._process.start()
-        theirs.close()
+        theirs.close()  # else its end would not be seen: the pipe would stay open here
         self.alive, self._ready = True, False
         self.take(task)
         self.deadline = float("inf")  # its start does not count
@@ -141,6 +143,7 @@ class _Worker(Generic[T, R]):
         if self._ready:
             return answer
         self._on_ready(answer)
+        # The first task was sent before the process had loaded anything: its time begins now.
         self._ready, self._started = True, time.monotonic()
         seconds = self._timeout(self._task)
         self.deadline = float("inf") if seconds is None else self._started + seconds
@@ -152,7 +155,7 @@ class _Worker(Generic[T, R]):
         return hung(self._task, time.monotonic() - self._started)
 
     def _died(self) -> Answer[T, R]:
-        self.kill()
+        self.kill()  # it also waits, so that there is an exit status
         code = self._process.exitcode or 0
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit status {code}"
         if not self._ready:
@@ -174,6 +177,7 @@ class _Worker(Generic[T, R]):
 @contextmanager
 def _inherited() -> Iterator[None]:
     """Give a process that is started inside one thread, and no Ctrl-C: that comes through us."""
+    # The environment and the signal mask are what a child inherits.
     threads = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = threads or "1"
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -186,7 +190,7 @@ def _inherited() -> Iterator[None]:
 
 
 class _Stderr(io.RawIOBase):
-    """The stderr of a process whose reader may have gone: then what it says is lost, no more."""
+    """The stderr of a process; where nobody reads it any more, what is written is lost."""
 
     def writable(self) -> bool:
         """Say that it can be written to."""
@@ -211,7 +215,7 @@ def _chatter() -> io.TextIOWrapper:
 
 def _serve(connection: Connection, work: _Work[T, R]) -> None:
     """Answer one task after another: the process's own side."""
-    os.setsid()
+    os.setsid()  # a session of its own: it is killed together with all that it started
     os.dup2(2, 1)  # what a library prints is no data
     sys.stdout = sys.stderr = _chatter()
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -21,8 +21,8 @@ class Answer(Generic[T, R]):
         task: the task.
         value: its result; None if it failed.
         failure: why it failed, on one line; empty if it did not.
-        refused: it failed by an error that is raised on purpose: an `HpobenchError` that does not
-            merely tell of another.
+        refused: it failed by an error that is raised on purpose: an `HpobenchError` without
+            another as its cause.
         hung: it failed because its time was up.
         died: it failed because its process ended in the middle of it.
         seconds: the wall seconds that it took, if it did not fail.
@@ -42,22 +42,22 @@ def attempt(
     task: T,
     caught: tuple[type[BaseException], ...] = (BaseException,),
 ) -> Answer[T, R]:
-    """Run a task; whatever it raises of the kinds `caught` is an answer: `SystemExit` as well."""
+    """Run a task; an exception of the kinds `caught` becomes an answer: `SystemExit` as well."""
     started = time.perf_counter()
     try:
         value = handle(task)
     except HpobenchError as error:
         cause = error.__cause__
-        failure = _one_line(str(error)) + (f" {_place(cause)}" if cause else "")
+        failure = _one_line(str(error)) + (f" {_raised_at(cause)}" if cause else "")
         return Answer(task=task, failure=failure, refused=cause is None)
     except caught as error:
-        failure = f"{_one_line(f'{type(error).__name__}: {error}')} {_place(error)}"
+        failure = f"{_one_line(f'{type(error).__name__}: {error}')} {_raised_at(error)}"
         return Answer(task=task, failure=failure)
     return Answer(task=task, value=value, seconds=time.perf_counter() - started)
 
 
 def nothing() -> None:
-    """Prepare nothing: where tasks need it not. It is sent to other processes, as no lambda is."""
+    """Prepare nothing. Unlike a lambda it has a name, so it can be sent to other processes."""
 
 
 def hung(task: T, seconds: float) -> Answer[T, R]:
@@ -70,7 +70,7 @@ def _one_line(message: str) -> str:
     return " ".join(message.split())[:LONGEST_REASON]
 
 
-def _place(error: BaseException) -> str:
-    """Return where an error that nobody foresaw was raised."""
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"({place.filename}:{place.lineno}, in {place.name})"
+def _raised_at(error: BaseException) -> str:
+    """Return the line that raised an error which nobody foresaw."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"({frame.filename}:{frame.lineno}, in {frame.name})"

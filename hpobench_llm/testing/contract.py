@@ -1,8 +1,8 @@
 """The promises of every optimizer, whatever its method, as its `entry` words them.
 
-What cannot be tested here: that a method is any good, and that it never opens a table's file by
-itself. What is tested is that its module imports nothing that knows the answers, and that it makes
-the same trials in a process that has none of it.
+Two things cannot be tested here: that a method is any good, and that it never opens a table's file
+by itself. Tested is that its module imports nothing that knows the answers, and that it makes the
+same trials in a process that has no such module.
 """
 
 import copy
@@ -24,11 +24,11 @@ from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.optimizers.base import Optimizer, Trial
 from hpobench_llm.optimizers.entry import Entry
 from hpobench_llm.optimizers.registry import build, entry
-from hpobench_llm.testing.drive import Outcome, arguments, configs, made, recorded, trials
+from hpobench_llm.testing.drive import Outcome, arguments, build_for, configs, recorded, trials
 from hpobench_llm.testing.elsewhere import repeat
 
 if TYPE_CHECKING:  # an optimizer's module may import this one, and must not import a benchmark
-    from hpobench_llm.testing.problems import ToyProblem
+    from hpobench_llm.testing.benchmarks import TwoLossToy
 
 
 class OptimizerContract:
@@ -36,15 +36,14 @@ class OptimizerContract:
 
     Attributes:
         optimizer: the class, at the top level of its module, or the name in the registry.
-        budget: in how many trials it has left its start behind: its random draws, or its first
-            population.
+        budget: how many trials leave the start behind: random draws, or a first population.
     """
 
     optimizer: ClassVar[str | type[Optimizer]]
     budget: ClassVar[int] = 45
 
     def at_most(self, budget: int) -> int:
-        """Return a budget that ends where the start is left behind, if it is less than another."""
+        """Return `budget`, or `self.budget` where that is less: then the start is left behind."""
         return min(budget, self.budget)
 
     @property
@@ -54,36 +53,38 @@ class OptimizerContract:
 
     def test_trials_are_numbered_and_stay_in_the_space(self) -> None:
         """Trials are numbered from 0, in canonical configurations of the space."""
-        for problem in problems():
-            run = trials(self.optimizer, problem, budget=self.at_most(20))
-            promise(bool(run), f"{problem.name}: it asked for nothing")
-            self._in_order(run, problem)
+        for benchmark in benchmarks():
+            run = trials(self.optimizer, benchmark, budget=self.at_most(20))
+            promise(bool(run), f"{benchmark.name}: it asked for nothing")
+            self._in_order(run, benchmark)
 
     def test_every_kind_of_space_is_searched(self) -> None:
         """Forty names, an axis of one name, integers alone, and a single real axis."""
-        for problem in (toy("names"), toy("integers"), toy("axis")):
-            run = trials(self.optimizer, problem, budget=self.budget)
+        for benchmark in (toy("names"), toy("integers"), toy("axis")):
+            run = trials(self.optimizer, benchmark, budget=self.budget)
             if self.entry.ends:  # it may end on fewer values of a real axis than the budget
-                promise(bool(run), f"{problem.name}: it asked for nothing")
+                promise(bool(run), f"{benchmark.name}: it asked for nothing")
             else:
-                self._uses(len(run), self.budget, problem.name)
-            self._in_order(run, problem)
+                self._uses(len(run), self.budget, benchmark.name)
+            self._in_order(run, benchmark)
 
     def test_proportions_sum_to_one(self) -> None:
-        """A simplex of levels and one of ranges are searched, a design on it is learned of."""
-        for problem in (toy("shares"), toy("mixture")):
+        """A simplex of levels and one of ranges are searched, and a design on it is evaluated."""
+        for benchmark in (toy("shares"), toy("mixture")):
             rng = np.random.default_rng(0)
-            design = [problem.space.sample(rng) for _ in range(2)]
-            run = trials(self.optimizer, problem, budget=9, initial=design)
-            promise(len(run) > len(design), f"{problem.name}: it asked for nothing of its own")
-            promise([t.config for t in run[:2]] == design, f"{problem.name}: another design")
-            self._in_order(run, problem)  # canonical: on the simplex
+            design = [benchmark.space.sample(rng) for _ in range(2)]
+            run = trials(self.optimizer, benchmark, budget=9, initial=design)
+            promise(len(run) > len(design), f"{benchmark.name}: it asked for nothing of its own")
+            promise([t.config for t in run[:2]] == design, f"{benchmark.name}: another design")
+            self._in_order(run, benchmark)  # canonical: on the simplex
 
     def test_the_whole_budget_is_used_where_the_space_is_large(self) -> None:
         """The budget is used up to its last trial."""
-        for problem in (toy("sphere"), toy("mixed")):
+        for benchmark in (toy("sphere"), toy("mixed")):
             budget = self.at_most(20)
-            self._uses(len(trials(self.optimizer, problem, budget=budget)), budget, problem.name)
+            self._uses(
+                len(trials(self.optimizer, benchmark, budget=budget)), budget, benchmark.name
+            )
 
     def test_nothing_is_asked_beyond_the_budget(self) -> None:
         """No more trials than the budget says, none of a budget of 0."""
@@ -120,7 +121,7 @@ class OptimizerContract:
         Nor is anything printed there, nor a file left behind.
         """
         bounded = toy("sphere").constrained({"far": 0.5})
-        records = [recorded(self.optimizer, problem, budget=15) for problem in problems()]
+        records = [recorded(self.optimizer, benchmark, budget=15) for benchmark in benchmarks()]
         records.append(recorded(self.optimizer, toy("sphere"), workers=4, budget=self.budget))
         records.append(recorded(self.optimizer, bounded, budget=15))
         with tempfile.TemporaryDirectory() as folder:
@@ -151,13 +152,13 @@ class OptimizerContract:
         failed = Evaluation(metrics={}, cost_seconds=1.0, status="diverged")
         self._survives(lambda trial, _: (trial, failed), "failed trials")
 
-        def mixture(trial: Trial, told: Evaluation) -> tuple[Trial, Evaluation]:
+        def mixture(trial: Trial, evaluation: Evaluation) -> tuple[Trial, Evaluation]:
             kinds = (
-                told,
+                evaluation,
                 Evaluation(metrics={}, cost_seconds=math.nan, status="out_of_memory"),
-                replace(told, metrics=dict.fromkeys(told.metrics, math.nan)),
-                replace(told, status="failed"),
-                replace(told, metrics=dict.fromkeys(told.metrics, math.inf)),
+                replace(evaluation, metrics=dict.fromkeys(evaluation.metrics, math.nan)),
+                replace(evaluation, status="failed"),
+                replace(evaluation, metrics=dict.fromkeys(evaluation.metrics, math.inf)),
             )
             return trial, kinds[trial.number % len(kinds)]
 
@@ -177,116 +178,115 @@ class OptimizerContract:
 
     def test_several_workers_are_kept_busy(self) -> None:
         """Four trials are asked for at once, one if `sequential`; 8 workers use the budget up."""
-        with closing(made(self.optimizer, toy("sphere"), budget=30)) as solver:
-            count = sum(solver.ask() is not None for _ in range(4))
+        with closing(build_for(self.optimizer, toy("sphere"), budget=30)) as instance:
+            count = sum(instance.ask() is not None for _ in range(4))
         wanted = 1 if self.entry.sequential else 4
         promise(count == wanted, f"{count} of 4 trials at once, its entry says {wanted}")
         count = len(trials(self.optimizer, toy("sphere"), workers=8, budget=self.budget))
         self._uses(count, self.budget, "8 workers")
 
     def test_configurations_may_be_moved_before_they_are_evaluated(self) -> None:
-        """On a table the nearest measured configuration is evaluated, and told."""
-        problem = toy("sphere")
+        """On a table the nearest measured configuration is evaluated, and `tell` names it."""
+        benchmark = toy("sphere")
 
         def outcome(trial: Trial, _: Evaluation) -> tuple[Trial, Evaluation]:
             moved: Any = {a: round(float(v) * 4) / 4 for a, v in trial.config.items()}
-            return replace(trial, config=moved), problem.query(moved, fidelity=trial.fidelity)
+            return replace(trial, config=moved), benchmark.query(moved, fidelity=trial.fidelity)
 
-        self._in_order(self._survives(outcome, "moved configurations", workers=2), problem)
+        self._in_order(self._survives(outcome, "moved configurations", workers=2), benchmark)
 
     def test_an_initial_design_comes_first_and_counts(self) -> None:
         """The given configurations are the first trials, in full, and part of the budget."""
         rng = np.random.default_rng(1)
-        for problem in (toy("bowl"), toy("sphere"), toy("mixed")):
-            design = [problem.space.sample(rng) for _ in range(4)]
-            run = trials(self.optimizer, problem, initial=design, budget=12)
+        for benchmark in (toy("bowl"), toy("sphere"), toy("mixed")):
+            design = [benchmark.space.sample(rng) for _ in range(4)]
+            run = trials(self.optimizer, benchmark, initial=design, budget=12)
             first = [trial.config for trial in run[:4] if trial.fidelity is None]
-            promise(first == design, f"{problem.name}: the initial design did not come first")
-            self._uses(len(run), 12, problem.name)
-            self._in_order(run, problem)
+            promise(first == design, f"{benchmark.name}: the initial design did not come first")
+            self._uses(len(run), 12, benchmark.name)
+            self._in_order(run, benchmark)
 
     def test_an_initial_design_is_survived_by_several_workers(self) -> None:
         """A design may be shorter or longer than the method's own start."""
-        problem, rng, workers = toy("mixed"), np.random.default_rng(1), 8
+        benchmark, rng, workers = toy("mixed"), np.random.default_rng(1), 8
         for size, budget in ((1, self.at_most(40)), (25, 25 + workers)):
-            design = [problem.space.sample(rng) for _ in range(size)]
-            run = trials(self.optimizer, problem, initial=design, budget=budget, workers=workers)
+            design = [benchmark.space.sample(rng) for _ in range(size)]
+            run = trials(self.optimizer, benchmark, initial=design, budget=budget, workers=workers)
             self._uses(len(run), budget, f"after a design of {size}")
             first = [trial.config for trial in run[:size]]
             promise(first == design[: len(run)], "the initial design did not come first")
 
     def test_objectives_are_taken_as_its_entry_says(self) -> None:
         """`objectives`: one is always taken, two and three only if it takes `several`."""
-        problem = toy("sphere")
-        given = arguments(self.optimizer, problem, budget=self.budget)
+        benchmark = toy("sphere")
+        kwargs = arguments(self.optimizer, benchmark, budget=self.budget)
         names = ("val_loss", "far", "score_toy")
         if self.entry.objectives == "several":
             for count, budget in ((1, self.budget), (3, 10)):
-                run = trials(self.optimizer, problem, metrics=names[:count], budget=budget)
+                run = trials(self.optimizer, benchmark, metrics=names[:count], budget=budget)
                 self._uses(len(run), budget, f"{count} objectives")
         else:
-            given["objectives"] = [problem.metrics[name] for name in names[:2]]
+            kwargs["objectives"] = [benchmark.metrics[name] for name in names[:2]]
             with refused("two objectives, and its entry says that it takes one"):
-                build(self.optimizer, **given).close()
+                build(self.optimizer, **kwargs).close()
 
     def test_fidelities_are_used_as_its_entry_says(self) -> None:
         """`fidelity`: trials in part, and refused without an axis; otherwise all in full."""
         run = trials(self.optimizer, toy("sphere"), budget=self.at_most(30))
         levels = {json.dumps(trial.fidelity) for trial in run}
-        given = arguments(self.optimizer, toy("sphere"), budget=5) | {"fidelities": ()}
+        kwargs = arguments(self.optimizer, toy("sphere"), budget=5) | {"fidelities": ()}
         if self.entry.fidelity:
             promise(len(levels) > 1, "its entry says `fidelity`, and all trials had the same")
-            with refused("a problem without fidelities, and its entry says that it needs one"):
-                build(self.optimizer, **given).close()
+            with refused("a benchmark without fidelities, and its entry says that it needs one"):
+                build(self.optimizer, **kwargs).close()
         else:
             promise(levels == {"null"}, f"its entry lacks `fidelity`, and it asked for {levels}")
-            with closing(build(self.optimizer, **given)) as solver:
-                promise(solver.ask() is not None, "without fidelities it asked for nothing")
+            with closing(build(self.optimizer, **kwargs)) as instance:
+                promise(instance.ask() is not None, "without fidelities it asked for nothing")
 
     def test_constraints_are_taken_as_its_entry_says(self) -> None:
-        """`constraints`: it sees by how much they are broken. None may be kept, too."""
-        problem = toy("sphere").constrained({"far": 0.5})
-        with closing(made(self.optimizer, problem, budget=5)) as solver:
+        """`constraints`: it sees by how much they are broken. It may be that none is kept."""
+        benchmark = toy("sphere").constrained({"far": 0.5})
+        with closing(build_for(self.optimizer, benchmark, budget=5)) as instance:
             promise(
-                solver.takes_constraints == self.entry.constraints,
+                instance.takes_constraints == self.entry.constraints,
                 "`takes_constraints` of the class and `constraints` of its entry differ",
             )
         for excess in (None, math.inf):
 
             def outcome(
-                trial: Trial, told: Evaluation, excess: float | None = excess
+                trial: Trial, evaluation: Evaluation, excess: float | None = excess
             ) -> tuple[Trial, Evaluation]:
-                return trial, told if excess is None else replace(
-                    told, constraints={"far": excess}
-                )
+                if excess is None:
+                    return trial, evaluation
+                return trial, replace(evaluation, constraints={"far": excess})
 
-            count = len(trials(self.optimizer, problem, outcome=outcome, budget=15))
+            count = len(trials(self.optimizer, benchmark, outcome=outcome, budget=15))
             self._uses(count, 15, "under a constraint")
 
     def test_sources_are_used_as_its_entry_says(self) -> None:
         """`transfer`: other related tasks, other trials, and refused without any."""
-        from hpobench_llm.testing.problems import ToyProblem, related
+        from hpobench_llm.testing.benchmarks import TwoLossToy, related
 
-        problem = toy("sphere")
-        near, far = related(problem), related(ToyProblem("far", problem.space, 0.4))
-        run, other = (
-            configs(self.optimizer, problem, sources=tasks, budget=12) for tasks in (near, far)
-        )
+        benchmark = toy("sphere")
+        near, far = related(benchmark), related(TwoLossToy("far", benchmark.space, 0.4))
+        run = configs(self.optimizer, benchmark, sources=near, budget=12)
+        other = configs(self.optimizer, benchmark, sources=far, budget=12)
         if self.entry.transfer:
             promise(run != other, "its entry says `transfer`, and other sources changed nothing")
             with refused("no source, and its entry says that it needs one"):
-                made(self.optimizer, problem, sources=(), budget=5).close()
+                build_for(self.optimizer, benchmark, sources=(), budget=5).close()
         else:
             promise(run == other, "its entry lacks `transfer`, and other sources changed trials")
 
     def test_what_it_was_given_is_left_as_it_was(self) -> None:
         """The initial design and the sources are other optimizers' too."""
-        problem, rng = toy("mixed"), np.random.default_rng(1)
-        design = [problem.space.sample(rng) for _ in range(3)]
-        given = arguments(self.optimizer, problem, budget=self.budget, initial=design)
-        shared = {"initial": design, "sources": given["sources"]}
+        benchmark, rng = toy("mixed"), np.random.default_rng(1)
+        design = [benchmark.space.sample(rng) for _ in range(3)]
+        kwargs = arguments(self.optimizer, benchmark, budget=self.budget, initial=design)
+        shared = {"initial": design, "sources": kwargs["sources"]}
         before = copy.deepcopy(shared)
-        trials(self.optimizer, problem, budget=self.budget, **shared)
+        trials(self.optimizer, benchmark, budget=self.budget, **shared)
         promise(before == shared, "it changed its initial design or its sources")
 
     def _survives(self, outcome: Outcome, what: str, workers: int = 1) -> list[Trial]:
@@ -301,12 +301,12 @@ class OptimizerContract:
         enough = 0 < count <= budget if self.entry.stops and budget else count == budget
         promise(enough, f"{where}: {count} of {budget} trials")
 
-    def _in_order(self, run: list[Trial], problem: "ToyProblem") -> None:
+    def _in_order(self, run: list[Trial], benchmark: "TwoLossToy") -> None:
         numbers = [trial.number for trial in run]
-        promise(numbers == list(range(len(run))), f"{problem.name}: numbered {numbers}")
+        promise(numbers == list(range(len(run))), f"{benchmark.name}: numbered {numbers}")
         for trial in run:
             # repr, since 2 == 2.0 and 0.0 == -0.0
-            canonical = repr(problem.space.canonical(trial.config))
+            canonical = repr(benchmark.space.canonical(trial.config))
             promise(canonical == repr(trial.config), f"not canonical: {trial.config}")
             promise("-0.0," not in canonical, f"a negative zero: {trial.config}")
 
@@ -336,14 +336,14 @@ def generators() -> dict[str, str]:
     return states
 
 
-def toy(name: str) -> "ToyProblem":
-    """Return a problem by name."""
-    from hpobench_llm.testing import problems as known
+def toy(name: str) -> "TwoLossToy":
+    """Return a benchmark by name."""
+    from hpobench_llm.testing import benchmarks as toys
 
-    found: ToyProblem = getattr(known, name)()
-    return found
+    benchmark: TwoLossToy = getattr(toys, name)()
+    return benchmark
 
 
-def problems() -> list["ToyProblem"]:
-    """Return the problems that every optimizer has to take."""
+def benchmarks() -> list["TwoLossToy"]:
+    """Return the benchmarks that every optimizer has to take."""
     return [toy(name) for name in ("bowl", "sphere", "mixed", "single")]

@@ -1,4 +1,4 @@
-"""Build an optimizer for a toy problem, and run it in an order that is hard on it."""
+"""Build an optimizer for a toy benchmark, and run it in an order that is hard on it."""
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -11,14 +11,14 @@ from hpobench_llm.space import Configuration
 from hpobench_llm.testing.elsewhere import Asked, Record, Told
 
 if TYPE_CHECKING:  # an optimizer's module may import this one, and must not import a benchmark
-    from hpobench_llm.testing.problems import ToyProblem
+    from hpobench_llm.testing.benchmarks import TwoLossToy
 
 Outcome = Callable[[Trial, Evaluation], tuple[Trial, Evaluation]]
 
 
 def arguments(
     optimizer: str | type[Optimizer],
-    problem: "ToyProblem",
+    benchmark: "TwoLossToy",
     *,
     budget: int,
     seed: int = 0,
@@ -31,37 +31,39 @@ def arguments(
     One that takes a single objective gets the first of `metrics`. `sources` None: two related
     tasks for one that learns from them, otherwise nothing.
     """
-    from hpobench_llm.testing.problems import related
+    from hpobench_llm.testing.benchmarks import related
 
     takes = entry(optimizer)
-    chosen = metrics[:1] if takes.objectives == "one" else metrics
+    names = metrics[:1] if takes.objectives == "one" else metrics
     if sources is None:
-        sources = related(problem) if takes.transfer else ()
+        sources = related(benchmark) if takes.transfer else ()
     return {
-        "space": problem.space,
-        "objectives": [problem.metrics[name] for name in chosen],
-        "fidelities": problem.fidelities,
+        "space": benchmark.space,
+        "objectives": [benchmark.metrics[name] for name in names],
+        "fidelities": benchmark.fidelities,
         "budget": budget,
         "seed": seed,
         "sources": sources,
         "initial": initial,
-        "constraints": problem.constraints,
+        "constraints": benchmark.constraints,
     }
 
 
-def made(optimizer: str | type[Optimizer], problem: "ToyProblem", **kwargs: Any) -> Optimizer:
-    """Return an optimizer of a problem; the other arguments are those of `arguments`."""
-    return build(optimizer, **arguments(optimizer, problem, **kwargs))
+def build_for(
+    optimizer: str | type[Optimizer], benchmark: "TwoLossToy", **kwargs: Any
+) -> Optimizer:
+    """Return an optimizer of a benchmark; the other arguments are those of `arguments`."""
+    return build(optimizer, **arguments(optimizer, benchmark, **kwargs))
 
 
 def unchanged(trial: Trial, evaluation: Evaluation) -> tuple[Trial, Evaluation]:
-    """Return what the problem answers as it is."""
+    """Return what the benchmark answers as it is."""
     return trial, evaluation
 
 
 def recorded(
     optimizer: str | type[Optimizer],
-    problem: "ToyProblem",
+    benchmark: "TwoLossToy",
     *,
     workers: int = 1,
     asks: int | None = None,
@@ -73,42 +75,46 @@ def recorded(
 
     Args:
         optimizer: by name or class.
-        problem: what answers.
+        benchmark: what answers.
         workers: how many trials run at a time.
         asks: after how many trials none is asked for; None: after `budget`.
         outcome: what is told instead of a trial and its evaluation.
         budget: what the optimizer is built with.
         **kwargs: further ones of `arguments`.
     """
-    given = arguments(optimizer, problem, budget=budget, **kwargs)
+    kwargs_of_build = arguments(optimizer, benchmark, budget=budget, **kwargs)
     calls: list[Asked | Told] = []
     running: list[Trial] = []
-    count, most = 0, budget if asks is None else asks
-    with closing(build(optimizer, **given)) as solver:
+    count = 0
+    most = budget if asks is None else asks
+    with closing(build(optimizer, **kwargs_of_build)) as instance:
         while True:
             while len(running) < workers and count < most:
-                trial = solver.ask()
+                trial = instance.ask()
                 calls.append(Asked(trial))
-                if trial is None:
+                if trial is None:  # it waits for answers, or has ended
                     break
                 count += 1
                 running.append(trial)
             if not running:
-                return Record(given, calls)
+                return Record(kwargs_of_build, calls)
+            # The newest first: no optimizer may rely on answers in the order of its questions.
             trial = running.pop()
-            told = Told(*outcome(trial, problem.query(trial.config, fidelity=trial.fidelity)))
-            calls.append(told)
-            solver.tell(told.trial, told.evaluation)
+            call = Told(*outcome(trial, benchmark.query(trial.config, fidelity=trial.fidelity)))
+            calls.append(call)
+            instance.tell(call.trial, call.evaluation)
 
 
-def trials(optimizer: str | type[Optimizer], problem: "ToyProblem", **kwargs: Any) -> list[Trial]:
+def trials(
+    optimizer: str | type[Optimizer], benchmark: "TwoLossToy", **kwargs: Any
+) -> list[Trial]:
     """Return the trials of a run; the arguments are those of `recorded`."""
-    calls = recorded(optimizer, problem, **kwargs).calls
+    calls = recorded(optimizer, benchmark, **kwargs).calls
     return [call.trial for call in calls if isinstance(call, Asked) and call.trial is not None]
 
 
 def configs(
-    optimizer: str | type[Optimizer], problem: "ToyProblem", **kwargs: Any
+    optimizer: str | type[Optimizer], benchmark: "TwoLossToy", **kwargs: Any
 ) -> list[Configuration]:
     """Return the configurations of `trials`."""
-    return [trial.config for trial in trials(optimizer, problem, **kwargs)]
+    return [trial.config for trial in trials(optimizer, benchmark, **kwargs)]

@@ -58,9 +58,9 @@ class Record:
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         built = dict(self.arguments)
-        for key in ("space", "objectives", "fidelities"):
-            given = built[key]
-            built[key] = given.to_json() if key == "space" else [v.to_json() for v in given]
+        built["space"] = built["space"].to_json()
+        for key in ("objectives", "fidelities"):
+            built[key] = [value.to_json() for value in built[key]]
         for key in ("constraints", "sources"):
             built[key] = [asdict(value) for value in built[key]]
         calls = [asdict(call) for call in self.calls]
@@ -68,7 +68,7 @@ class Record:
 
 
 def address(optimizer: str | type[Optimizer]) -> dict[str, str]:
-    """Return where another process finds an optimizer: its name, or module, class and file.
+    """Return how another process finds an optimizer: by its name, or by module, class and file.
 
     Raises:
         AssertionError: the class is not at a module's top level.
@@ -85,13 +85,17 @@ def address(optimizer: str | type[Optimizer]) -> dict[str, str]:
     return {"module": optimizer.__module__, "class": optimizer.__qualname__, "file": file}
 
 
-def find(where: Mapping[str, str]) -> str | type[Optimizer]:
+def find(location: Mapping[str, str]) -> str | type[Optimizer]:
     """Return the optimizer at an `address`; its module is imported by name, or from its file."""
-    if "name" in where:
-        return where["name"]
-    name, file = where["module"], where["file"]
-    known = importlib.util.find_spec(name) if name != "__main__" else None
-    if known is not None and known.origin and (not file or Path(known.origin).samefile(file)):
+    if "name" in location:
+        return location["name"]
+    name, file = location["module"], location["file"]
+    installed = importlib.util.find_spec(name) if name != "__main__" else None
+    if (
+        installed is not None
+        and installed.origin
+        and (not file or Path(installed.origin).samefile(file))
+    ):
         module = importlib.import_module(name)
     else:  # a test's module may have a name that only its test runner knows
         spec = importlib.util.spec_from_file_location("module_of_the_optimizer", file)
@@ -100,8 +104,8 @@ def find(where: Mapping[str, str]) -> str | type[Optimizer]:
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module
         spec.loader.exec_module(module)
-    found: type[Optimizer] = attrgetter(where["class"])(module)
-    return found
+    optimizer: type[Optimizer] = attrgetter(location["class"])(module)
+    return optimizer
 
 
 class Barrier(MetaPathFinder):
@@ -117,29 +121,29 @@ class Barrier(MetaPathFinder):
 
 
 def trials(optimizer: str | type[Optimizer], record: Mapping[str, Any]) -> list[Any]:
-    """Make a record's calls; return what `ask` returned, up to the first that is another."""
-    given = dict(record["arguments"])
-    given["space"] = Space.from_json(given["space"])
-    given["objectives"] = [Metric.from_json(raw) for raw in given["objectives"]]
-    given["fidelities"] = [Fidelity.from_json(raw) for raw in given["fidelities"]]
-    given["constraints"] = [Constraint(**raw) for raw in given["constraints"]]
-    given["sources"] = [
+    """Make a record's calls; return what `ask` returned, up to the first answer that differs."""
+    kwargs = dict(record["arguments"])
+    kwargs["space"] = Space.from_json(kwargs["space"])
+    kwargs["objectives"] = [Metric.from_json(raw) for raw in kwargs["objectives"]]
+    kwargs["fidelities"] = [Fidelity.from_json(raw) for raw in kwargs["fidelities"]]
+    kwargs["constraints"] = [Constraint(**raw) for raw in kwargs["constraints"]]
+    kwargs["sources"] = [
         Source(
             raw["name"], tuple(raw["configs"]), tuple(Evaluation(**e) for e in raw["evaluations"])
         )
-        for raw in given["sources"]
+        for raw in kwargs["sources"]
     ]
-    found: list[Any] = []
-    with closing(build(optimizer, **given)) as solver:
+    answers: list[Any] = []
+    with closing(build(optimizer, **kwargs)) as instance:
         for call in record["calls"]:
             if "evaluation" in call:
-                solver.tell(Trial(**call["trial"]), Evaluation(**call["evaluation"]))
+                instance.tell(Trial(**call["trial"]), Evaluation(**call["evaluation"]))
                 continue
-            asked = solver.ask()
-            found.append(None if asked is None else asdict(asked))
-            if found[-1] != call["trial"]:
-                break
-    return found
+            trial = instance.ask()
+            answers.append(None if trial is None else asdict(trial))
+            if answers[-1] != call["trial"]:
+                break  # the evaluations on record are of other trials from here on
+    return answers
 
 
 def repeat(optimizer: str | type[Optimizer], records: Sequence[Record], folder: Path) -> list[Any]:
@@ -148,15 +152,18 @@ def repeat(optimizer: str | type[Optimizer], records: Sequence[Record], folder: 
     Raises:
         AssertionError: the process failed, printed something, or left something behind.
     """
-    told = {"address": address(optimizer), "records": [record.to_json() for record in records]}
+    order = {"address": address(optimizer), "records": [record.to_json() for record in records]}
     environment = {k: v for k, v in os.environ.items() if k != "HPOBENCH_LLM_DATA"} | {
         "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
+        # Another order of sets than here: an optimizer that follows it does not repeat.
         "PYTHONHASHSEED": "7",
+        # A cache or a settings file that a library writes is found in the folder, and none is
+        # read.
         "HOME": str(folder),
     }
     done = subprocess.run(
         [sys.executable, "-c", f"from {__name__} import main; main()"],
-        input=json.dumps(told),
+        input=json.dumps(order),
         cwd=folder,
         env=environment,
         capture_output=True,
@@ -165,22 +172,23 @@ def repeat(optimizer: str | type[Optimizer], records: Sequence[Record], folder: 
     )
     if done.returncode or done.stderr:
         raise AssertionError(f"in another process it said:\n{done.stderr.strip()}")
-    if left := [path.name for path in folder.iterdir()]:
-        raise AssertionError(f"in another process it left files behind: {', '.join(left)}")
-    found: list[Any] = json.loads(done.stdout)
-    return found
+    if strays := [path.name for path in folder.iterdir()]:
+        raise AssertionError(f"in another process it left files behind: {', '.join(strays)}")
+    answers: list[Any] = json.loads(done.stdout)
+    return answers
 
 
 def main() -> None:
     """Read an address and records from stdin, write the trials to stdout."""
-    told = json.load(sys.stdin)
-    answers = os.fdopen(os.dup(1), "w")
+    order = json.load(sys.stdin)
+    stdout = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever an optimizer prints is no part of the answers
-    seen = [name for name in sys.modules if name.startswith(FORBIDDEN)]
-    if seen:
-        raise ImportError(f"already imported: {', '.join(seen)}")
+    # The barrier stops imports alone: what is loaded already would get past it.
+    loaded = [name for name in sys.modules if name.startswith(FORBIDDEN)]
+    if loaded:
+        raise ImportError(f"already imported: {', '.join(loaded)}")
     sys.meta_path.insert(0, Barrier())
-    optimizer = find(told["address"])
-    found = [trials(optimizer, record) for record in told["records"]]
-    with answers:
-        json.dump(found, answers)
+    optimizer = find(order["address"])
+    answers = [trials(optimizer, record) for record in order["records"]]
+    with stdout:
+        json.dump(answers, stdout)

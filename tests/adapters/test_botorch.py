@@ -12,7 +12,7 @@ from botorch.utils.sampling import get_polytope_samples  # noqa: E402
 from hpobench_llm.adapters import to_botorch  # noqa: E402
 from hpobench_llm.benchmarks.tabular import TabularBenchmark  # noqa: E402
 from hpobench_llm.errors import ConfigurationError  # noqa: E402
-from hpobench_llm.testing.problems import ToyProblem, mixed, mixture, shares  # noqa: E402
+from hpobench_llm.testing.benchmarks import TwoLossToy, mixed, mixture, shares  # noqa: E402
 from tests.problems import FINITE, table  # noqa: E402
 
 
@@ -89,7 +89,7 @@ def test_several_objectives_are_losses_with_a_reference_point(bench):
     assert endless.ref_point.tolist() == pytest.approx([m.to_loss(m.worst) for m in worst])
 
 
-class Training(ToyProblem):
+class Training(TwoLossToy):
     kind = "live"
 
     def query(self, config, **kwargs):

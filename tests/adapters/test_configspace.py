@@ -11,7 +11,7 @@ from hpobench_llm.benchmarks.catalogue import load
 from hpobench_llm.errors import ConfigurationError
 from hpobench_llm.space import Categorical, Float, Integer, Ordinal, Space
 from hpobench_llm.sticks import StickSpace
-from hpobench_llm.testing.problems import mixture, shares
+from hpobench_llm.testing.benchmarks import mixture, shares
 
 ConfigSpace = pytest.importorskip("ConfigSpace")
 ForbiddenValueError = pytest.importorskip("ConfigSpace.exceptions").ForbiddenValueError

@@ -10,7 +10,7 @@ from hpobench_llm.benchmarks.tabular import TabularBenchmark
 from hpobench_llm.errors import UnknownNameError
 from hpobench_llm.space import Categorical, Ordinal, Space
 from hpobench_llm.tables.table import Table
-from hpobench_llm.testing.problems import ToyProblem, shares
+from hpobench_llm.testing.benchmarks import TwoLossToy, shares
 from tests.problems import FINITE, REAL, points, table
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -61,7 +61,7 @@ LEVELS = Space(
 
 
 def test_parameters_have_the_axes_own_values_and_order():
-    objective = OptunaObjective(ToyProblem("levels", LEVELS))
+    objective = OptunaObjective(TwoLossToy("levels", LEVELS))
     assert objective.distributions() == {
         "rank": IntDistribution(1, 8, log=True),
         "batch": IntDistribution(8, 24, step=8),
@@ -82,7 +82,7 @@ def test_parameters_have_the_axes_own_values_and_order():
 
 
 def test_every_configuration_can_be_enqueued_as_it_is():
-    objective = OptunaObjective(ToyProblem("levels", LEVELS))
+    objective = OptunaObjective(TwoLossToy("levels", LEVELS))
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     wanted = list(LEVELS.configurations())
     for config in wanted:

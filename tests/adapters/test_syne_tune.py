@@ -10,7 +10,7 @@ from hpobench_llm.benchmarks.catalogue import load
 from hpobench_llm.benchmarks.tabular import TabularBenchmark
 from hpobench_llm.errors import ConfigurationError, NotInTableError
 from hpobench_llm.sticks import StickSpace
-from hpobench_llm.testing.problems import shares
+from hpobench_llm.testing.benchmarks import shares
 from tests.problems import FINITE, REAL, SHARE, STEP, points, table
 
 pytest.importorskip("syne_tune")

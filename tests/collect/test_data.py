@@ -19,7 +19,7 @@ from hpobench_llm.collect.lora.data.examples import Example, Turn, Unusable, exa
 from hpobench_llm.collect.lora.data.files import read_rows
 from hpobench_llm.collect.lora.data.grouping import group_by_rare_runs
 from hpobench_llm.collect.lora.data.rows import load_split
-from hpobench_llm.collect.lora.recipe import Data, Source
+from hpobench_llm.collect.lora.recipe import Data, DataSource
 from hpobench_llm.collect.lora.scores.scorer import build_scorers
 from hpobench_llm.errors import DataError, SpecError
 
@@ -34,7 +34,7 @@ def campaign_on(write_campaign, path, *pairs):
 
 
 def encoder(tokenizer, **options):
-    source = Source(name="s", generated_tasks=1)
+    source = DataSource(name="s", generated_tasks=1)
     data = Data(source=(source,), max_tokens=99, val_rows=1, test_rows=1, **options)
     return Encoder(data, tokenizer, "campaign.toml")
 
@@ -280,13 +280,13 @@ CHATS = {
 
 @pytest.mark.parametrize("name", CHATS)
 def test_every_format_of_a_chat_is_one_example(name):
-    example = example_of(CHATS[name], Source(name="s", path="x"))
+    example = example_of(CHATS[name], DataSource(name="s", path="x"))
     assert example == Example("s", (Turn(*QUESTION),), ANSWER[1])
 
 
 def test_fields_can_be_named():
     row = {"question": "a", "answer": "b", "prompt": "not this", "completion": "nor this"}
-    source = Source(name="s", path="x", question="question", answer="answer")
+    source = DataSource(name="s", path="x", question="question", answer="answer")
     assert example_of(row, source) == Example("s", (Turn("user", "a"),), "b")
     with pytest.raises(Unusable, match="no fields 'question' and 'answer'"):
         example_of({"prompt": "a", "completion": "b"}, source)
@@ -306,7 +306,7 @@ def test_fields_can_be_named():
 )
 def test_a_chat_that_cannot_be_learned_says_why(row, reason):
     with pytest.raises(Unusable, match=reason):
-        example_of(row, Source(name="s", path="x"))
+        example_of(row, DataSource(name="s", path="x"))
 
 
 TEMPLATE = (
@@ -459,8 +459,8 @@ def test_an_answer_is_compared_with_those_of_its_task(tmp_path, write_campaign, 
 
 def test_a_question_of_multiple_choice_keeps_its_wrong_answers():
     row = {"query": "Which?", "choices": ["a", "b ", "c", "a"], "gold": 1}
-    example = example_of(row, Source(name="s", path="x"))
+    example = example_of(row, DataSource(name="s", path="x"))
     assert (example.answer, example.others) == ("b", ("a", "c"))
     for change in ({"gold": 4}, {"gold": "1"}, {"choices": "ab"}):
         with pytest.raises(Unusable, match="a question of multiple choice"):
-            example_of(row | change, Source(name="s", path="x"))
+            example_of(row | change, DataSource(name="s", path="x"))

@@ -24,7 +24,7 @@ from hpobench_llm.collect.subnets.network import Linked, Skeletons, cut, extract
 from hpobench_llm.collect.subnets.sampling import bins_of, calibrated
 from hpobench_llm.collect.subnets.spec import Training
 from hpobench_llm.collect.subnets.subnet import Subnet, Whole, flops, parameters, subnet_of
-from hpobench_llm.collect.subnets.training import Trainer, distillation, sandwich
+from hpobench_llm.collect.subnets.training import SandwichTrainer, distillation, sandwich
 from hpobench_llm.collect.subnets.weights import Trained
 
 WHOLE = Whole.of(
@@ -174,7 +174,7 @@ def rows_of(count):
 def test_a_step_makes_four_passes_whose_gradients_sum(base, monkeypatch, kind):
     training = Training(weights=kind, rank=2, batch_rows=2, temperature=3.0)
     start, smallest = weights_of(base), Subnet(8, 1, 4, (1,))
-    trainer = Trainer(Skeletons(base), WHOLE, training, rows_of(4), 2)
+    trainer = SandwichTrainer(Skeletons(base), WHOLE, training, rows_of(4), 2)
     drawn = iter([PART, Subnet(24, 3, 20, (0, 1))])
     rule = sandwich(WHOLE.subnet, smallest, lambda _: next(drawn), training.random_subnets)
     subnets = rule(np.random.default_rng(0))
@@ -226,7 +226,7 @@ def test_distillation_is_zero_for_the_teacher_itself():
 @pytest.mark.slow
 def test_training_lowers_the_losses_and_follows_from_its_seed(base):
     training = Training(batch_rows=4, lr=3e-3, temperature=1.0)
-    trainer = Trainer(Skeletons(base), WHOLE, training, rows_of(8), 2)
+    trainer = SandwichTrainer(Skeletons(base), WHOLE, training, rows_of(8), 2)
     rule = sandwich(WHOLE.subnet, Subnet(8, 1, 4, (1,)), lambda rng: PART, 1)
     first, last = trainer.train(weights_of(base), rule, [0, 60], 0)
     (again,) = trainer.train(weights_of(base), rule, [60], 0)
@@ -239,7 +239,7 @@ def test_training_lowers_the_losses_and_follows_from_its_seed(base):
 
 def test_a_sub_network_without_layers_has_no_adapters_to_train(base):
     training = Training(weights="lora", rank=2, batch_rows=2)
-    trainer = Trainer(Skeletons(base), WHOLE, training, rows_of(4), 2)
+    trainer = SandwichTrainer(Skeletons(base), WHOLE, training, rows_of(4), 2)
     nothing = Subnet(24, 3, 20, ())
     rule = sandwich(WHOLE.subnet, nothing, lambda rng: PART, 1)
     first, last = trainer.train(weights_of(base), rule, [0, 2], 0)
@@ -247,7 +247,7 @@ def test_a_sub_network_without_layers_has_no_adapters_to_train(base):
     assert changed == {f"{part}_proj" for part in ("q", "k", "v", "o", "gate", "up", "down")}
     own = Whole(24, 3, 20, 0, 3, 8, 300, tied=True)
     start = cut(weights_of(base), nothing, WHOLE)
-    alone = Trainer(Skeletons(base), own, training, rows_of(4), 2)
+    alone = SandwichTrainer(Skeletons(base), own, training, rows_of(4), 2)
     (same,) = alone.train(start, lambda _: [own.subnet], [2], 0)
     assert all(torch.equal(same[name], start[name]) for name in start)
 

@@ -13,7 +13,7 @@ from hpobench_llm.artefacts import frame_to_parquet, sha256_of_bytes
 from hpobench_llm.cli import main
 from hpobench_llm.cli.collect import main as collect_grid
 from hpobench_llm.collect.families import read_campaign
-from hpobench_llm.collect.verification import Difference
+from hpobench_llm.collect.verdict import Difference
 from hpobench_llm.collect.verify import (
     check_recipe,
     check_sources,

@@ -17,8 +17,8 @@ from hpobench_llm.optimizers.catalogue import ENTRIES as PLAIN
 from hpobench_llm.optimizers.registry import entry
 from hpobench_llm.space import Float, Ordinal, Space
 from hpobench_llm.testing import OptimizerContract
-from hpobench_llm.testing.drive import configs, made
-from hpobench_llm.testing.problems import ToyProblem, bowl, mixed, sphere
+from hpobench_llm.testing.benchmarks import TwoLossToy, bowl, mixed, sphere
+from hpobench_llm.testing.drive import build_for, configs
 from tests.optimizers.shorter import SHORTER
 
 pytestmark = pytest.mark.usefixtures("short_climbs")
@@ -40,7 +40,7 @@ METHODS = [n for n in LEARNING if ENTRIES[n].family != "language model"]
 ALWAYS_THERE = {"", "numpy", "scipy"}
 
 BOWL, SPHERE = bowl(), sphere()
-LINE = ToyProblem("line", Space((Float("x", -1.0, 1.0), Float("y", -1.0, 1.0))))
+LINE = TwoLossToy("line", Space((Float("x", -1.0, 1.0), Float("y", -1.0, 1.0))))
 PROBLEMS = {"bowl": BOWL, "sphere": SPHERE, "mixed": mixed()}
 
 
@@ -183,10 +183,10 @@ EVEN = [
 @pytest.mark.parametrize("name", EVEN)
 def test_the_first_draws_give_every_level_the_same_chance(name):
     space = Space((Ordinal("rank", (1, 2, 4, 8)), Float("lr", 1e-4, 1e-1, log=True)))
-    problem = ToyProblem("levels", space)
+    problem = TwoLossToy("levels", space)
     drawn = []
     for seed in range(150):
-        with closing(made(name, problem, budget=4, seed=seed)) as optimizer:
+        with closing(build_for(name, problem, budget=4, seed=seed)) as optimizer:
             drawn += [optimizer.ask().config["rank"] for _ in range(4)]
     counts = [drawn.count(level) for level in (1, 2, 4, 8)]
     # 600 draws: 150 a level give or take 11; half a chance for the outer levels would give 100.
@@ -267,7 +267,7 @@ def test_nomad_starts_at_the_best_of_the_design_without_trying_it_again():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_trial_that_does_not_run_cannot_be_told(name):
-    with closing(made(name, SPHERE, budget=5)) as optimizer:
+    with closing(build_for(name, SPHERE, budget=5)) as optimizer:
         trial = optimizer.ask()
         evaluation = SPHERE.query(trial.config, fidelity=trial.fidelity)
         optimizer.tell(trial, evaluation)
@@ -293,7 +293,7 @@ def test_a_missing_library_is_named(name, monkeypatch):
     for module in top:
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingDependencyError, match=rf"'{name}'.* needs {library}"):
-        made(name, SPHERE, budget=5)
+        build_for(name, SPHERE, budget=5)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -15,8 +15,8 @@ from hpobench_llm.optimizers.evolutionary.catcma_mo import uncrowded_improvement
 from hpobench_llm.optimizers.evolutionary.mixed import MixedSpace
 from hpobench_llm.pareto import hypervolume
 from hpobench_llm.space import Categorical, Float, Integer, Ordinal, Space
+from hpobench_llm.testing.benchmarks import TwoLossToy
 from hpobench_llm.testing.drive import configs
-from hpobench_llm.testing.problems import ToyProblem
 
 SPACE = Space(
     (
@@ -58,7 +58,7 @@ def test_a_configuration_is_one_point_of_the_library(seed):
 def test_names_get_a_distribution_where_cmaes_has_an_order():
     # The good name lies between two bad ones, which an order has to cross.
     space = Space((Categorical("name", tuple("abcde")), Float("x", 0.0, 1.0)))
-    problem = ToyProblem("middle", space)
+    problem = TwoLossToy("middle", space)
 
     def outcome(trial, _):
         loss = (trial.config["name"] != "c") + (trial.config["x"] - 0.3) ** 2

@@ -15,8 +15,8 @@ from hpobench_llm.optimizers.barrier import relative_excesses
 from hpobench_llm.optimizers.base import Optimizer, Suggestion
 from hpobench_llm.optimizers.registry import list_optimizers
 from hpobench_llm.space import Float, Ordinal, Space
-from hpobench_llm.testing.drive import made
-from hpobench_llm.testing.problems import sphere
+from hpobench_llm.testing.benchmarks import sphere
+from hpobench_llm.testing.drive import build_for
 
 pytestmark = pytest.mark.usefixtures("short_climbs")
 ENTRIES = list_optimizers()
@@ -154,7 +154,7 @@ def test_the_registry_says_who_takes_constraints(name):
     entry = ENTRIES[name]
     if entry.distribution and entry.installed is None:
         pytest.skip(f"{entry.distribution} is not installed")
-    with closing(made(name, sphere(), budget=5)) as optimizer:
+    with closing(build_for(name, sphere(), budget=5)) as optimizer:
         assert optimizer.takes_constraints == entry.constraints
 
 

@@ -22,8 +22,8 @@ from hpobench_llm.optimizers.language_model.prompt import (
 )
 from hpobench_llm.replaying.replay import replay
 from hpobench_llm.space import Categorical, Float, Ordinal, Space
+from hpobench_llm.testing.benchmarks import bowl, mixture, sphere
 from hpobench_llm.testing.drive import configs, trials
-from hpobench_llm.testing.problems import bowl, mixture, sphere
 from tests.endpoint import StandIn, answer, completion
 
 SPACE = Space(

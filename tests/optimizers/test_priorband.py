@@ -9,12 +9,12 @@ from scipy.integrate import quad
 from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.optimizers.multi_fidelity.belief import WIDTH, Belief
 from hpobench_llm.space import Categorical, Float, Space
-from hpobench_llm.testing.drive import made, trials
-from hpobench_llm.testing.problems import ToyProblem
+from hpobench_llm.testing.benchmarks import TwoLossToy
+from hpobench_llm.testing.drive import build_for, trials
 
 SPACE = Space((Float("lr", 5e-7, 5e-3, log=True), Categorical("scaling", ("rslora", "lora", "x"))))
 CENTRE = {"lr": 5e-5, "scaling": "lora"}  # the defaults, in the middle of the logarithm
-PROBLEM = ToyProblem("adapters", SPACE)
+PROBLEM = TwoLossToy("adapters", SPACE)
 
 
 def test_a_belief_is_a_distribution():
@@ -35,7 +35,7 @@ def test_a_belief_is_a_distribution():
 
 @pytest.mark.parametrize("rung", [0, 1, 2])
 def test_the_belief_s_share_grows_with_the_rung(rung):
-    optimizer = made("priorband", PROBLEM, budget=5)
+    optimizer = build_for("priorband", PROBLEM, budget=5)
     optimizer._bracket.rung = rung
     names = [optimizer.sample()["scaling"] for _ in range(3000)]
     uniform = 1 / (1 + 3**rung)

@@ -7,8 +7,8 @@ pytest.importorskip("botorch")
 
 from hpobench_llm.optimizers.model_based.turbo import Region, axis_lengths
 from hpobench_llm.space import Categorical, Float, Ordinal, Space
-from hpobench_llm.testing.drive import made
-from hpobench_llm.testing.problems import ToyProblem
+from hpobench_llm.testing.benchmarks import TwoLossToy
+from hpobench_llm.testing.drive import build_for
 
 SPACE = Space(
     (Float("x", 0.0, 1.0), Categorical("name", ("a", "b", "c")), Ordinal("r", (1, 2, 4)))
@@ -42,7 +42,7 @@ def test_names_have_the_mean_of_their_columns():
 
 
 def test_candidates_lie_in_the_region_stretched_by_its_lengths():
-    solver = made("turbo", ToyProblem("three", SPACE), budget=20)
+    solver = build_for("turbo", TwoLossToy("three", SPACE), budget=20)
     solver._region.length = 0.2
     centre = np.array([0.5, 0.5, 0.5])
     points, configs = solver._around(centre, np.array([4.0, 1.0, 1.0]))

@@ -10,7 +10,7 @@ from hpobench_llm.tables.anova import coordinates, single_index, total_shares
 from hpobench_llm.tables.card import card
 from hpobench_llm.tables.rules import problem_rules, reliability
 from hpobench_llm.tables.table import Table
-from hpobench_llm.testing.problems import shares
+from hpobench_llm.testing.benchmarks import shares
 from tests.problems import table
 
 

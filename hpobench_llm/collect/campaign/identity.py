@@ -1,4 +1,4 @@
-"""What a ledger is known by: the recipe that all its runs share."""
+"""The identity of a ledger: the recipe that all its runs share."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ Essence = dict[str, Json]
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A campaign's name, for people, and the sums of its recipe, by which its files are known.
+    """A campaign's name, for people, and the sums of its recipe, which its files carry.
 
     `accepted` are the sums that earlier formats gave the same recipe.
     """
@@ -54,15 +54,15 @@ class Identity:
 
 
 def identity_of(name: str, recipe: Essence, accepted: tuple[str, ...] = ()) -> Identity:
-    """Return the identity of a campaign by the `essence` of it, less what no number depends on.
+    """Return the identity of a campaign: the sum of its `essence`, less what no number depends on.
 
     The recipe is all that a run's numbers depend on beside its own configuration: a campaign may
     grow by axes' values, seeds and repeats, and be renamed. Only what differs from its default
-    enters, so that a key which is added to campaigns later leaves every ledger known: a default
-    must therefore never change.
+    enters, so that a key which is added to campaigns later changes no sum. A default must
+    therefore never change.
     """
-    kept = {key: value for key, value in recipe.items() if key not in _LEFT_OUT}
-    return Identity(name, sha256_of_text(canonical_json(kept)), accepted)
+    relevant = {key: value for key, value in recipe.items() if key not in _LEFT_OUT}
+    return Identity(name, sha256_of_text(canonical_json(relevant)), accepted)
 
 
 def essence(spec: Any) -> Essence:
@@ -70,8 +70,9 @@ def essence(spec: Any) -> Essence:
 
     Those that are prose are left out, wherever they stand.
     """
-    kept: Essence = {}
+    differing: Essence = {}
     for field in dataclasses.fields(spec):
+        # A text may be improved after the runs were made.
         if field.metadata == PROSE:
             continue
         value = getattr(spec, field.name)
@@ -81,8 +82,8 @@ def essence(spec: Any) -> Essence:
             else field.default_factory()
         )
         if value != default:
-            kept[field.name] = _plain(value)
-    return kept
+            differing[field.name] = _plain(value)
+    return differing
 
 
 def _plain(value: Any) -> Json:

@@ -18,8 +18,8 @@ class Repeat:
 
     Args:
         seeds: the further seeds, from 0 up.
-        first: of the first so many configurations of the order; this or `configs`.
-        configs: of these configurations, each with all axes of the grid.
+        first: how many configurations get them, the first ones of the order; this or `configs`.
+        configs: the configurations that get them, each with all axes of the grid.
     """
 
     seeds: tuple[int, ...]
@@ -44,8 +44,8 @@ class Campaign(ABC):
         seeds: distinct whole numbers from 0 up; every configuration is run with each.
         kind: the family, which says what is trained. See `collect/family.py`.
         repeat: further seeds for a part of the grid.
-        per_example_runs: the first so many runs keep the values of single items: the loss of
-            every validation row, the margin of every item of a score.
+        per_example_runs: how many runs, the first ones, keep the values of single items: the loss
+            of every validation row, the margin of every item of a score.
         context: what a reader of the card must know beside the description.
         family: campaigns of one family measure the same space on related tasks; this is its name.
         task: what this campaign's task is among those of its family, in words and numbers.
@@ -93,14 +93,14 @@ class Campaign(ABC):
         """The axis along which runs are measured; a family says it."""
 
     def configs(self) -> list[Configuration]:
-        """Return the configurations to run, in an order of which each beginning is balanced.
+        """Return the configurations to run, in an order whose every beginning is balanced.
 
-        By default the whole grid in the order of `design.spread`; with a range there is none.
+        By default the whole grid in the order of `design.spread`; none where an axis is a range.
         """
         return spread(self.space) if self.space.finite else []
 
     def runs(self) -> list["Run"]:
-        """Return every run once, in an order of which each beginning is a balanced design.
+        """Return every run once, in an order whose every beginning is a balanced design.
 
         All configurations with the first seed come first, in the order of `configs`, then the
         other seeds, then the repeats.
@@ -108,15 +108,16 @@ class Campaign(ABC):
         configs = self.configs()
         if not configs:
             return []
-        found = [Run(config, seed) for seed in self.seeds for config in configs]
+        runs = [Run(config, seed) for seed in self.seeds for config in configs]
         for repeat in self.repeat:
             listed = [self.space.canonical(config) for config in repeat.configs]
-            chosen = listed or configs[: repeat.first]
-            found += [Run(config, seed) for seed in repeat.seeds for config in chosen]
-        return list({run.run_id: run for run in found}.values())
+            repeated = listed or configs[: repeat.first]
+            runs += [Run(config, seed) for seed in repeat.seeds for config in repeated]
+        # A repeat may name a seed that a configuration has already: a run counts once.
+        return list({run.run_id: run for run in runs}.values())
 
     def identity(self) -> Identity:
-        """Return what a ledger of this campaign is known by."""
+        """Return the identity that a ledger of this campaign carries."""
         return identity_of(self.name, essence(self))
 
 

@@ -36,6 +36,7 @@ def collect_here(
         on_step(number)
 
     trained = 0
+    # A signal that comes while the ledger is written waits for the next check.
     with spared(), stop.deferred(), Claims(job.ledger.storage.lock_file) as claims:
         job.ledger.open(bench.header(job.pack_size))
         check_shards(job)

@@ -39,7 +39,7 @@ def collect_in_processes(
         answers = in_processes(
             claimed(job.tasks, job.ledger, claims),
             trainer.train,
-            count=min(count, len(job.tasks)),
+            count=min(count, len(job.tasks)),  # each process loads the base
             prepare=trainer.open,
             on_ready=open_ledger,
             on_wait=stop.check,

@@ -36,8 +36,8 @@ def collect_on_ray(
 ) -> int:
     """Train every run of the job that no other collector trains; returns how many were trained.
 
-    `workers` is at most as many as the cluster has room for, and None means so many. `on_loss`
-    is told of each worker that is lost.
+    `workers` is how many work, at most as many as the cluster has room for; None: that many.
+    `on_loss` is called with a line for each worker that is lost.
 
     Raises:
         Interrupted: after a signal; the tasks that were being trained are dropped.
@@ -46,13 +46,13 @@ def collect_on_ray(
     """
 
     def lose(task: Task | None, times: int, reason: str) -> None:
-        what = f"a task of {len(task.runs)} runs" if task else "a worker that was loading"
+        lost = f"a task of {len(task.runs)} runs" if task else "a worker that was loading"
         if times > LOSSES_ALLOWED:
             raise LedgerError(
-                f"{what} was lost {times} times with its worker ({reason}); what was "
+                f"{lost} was lost {times} times with its worker ({reason}); what was "
                 "finished is kept: see to the cluster and start again"
             )
-        on_loss(f"{what} was lost ({reason}), attempt {times + 1} begins")
+        on_loss(f"{lost} was lost ({reason}), attempt {times + 1} begins")
 
     def open_ledger(answer: Answer[None, Header]) -> None:
         job.ledger.open(value_of(answer))  # also a node that has other data is noticed here
@@ -74,6 +74,7 @@ def collect_on_ray(
                 on_loss=lose,
                 on_wait=stop.check,
             )
+            # No more workers than tasks: each of them loads the base.
             for answer in crew.work(min(room, workers or room, len(job.tasks))):
                 records = value_of(answer)
                 job.ledger.append(answer.task, records)
@@ -86,10 +87,10 @@ def collect_on_ray(
 
 def _room(device: str, gpus_per_worker: float) -> tuple[str, int]:
     """Return the device that workers train on, and how many of them the cluster has room for."""
-    has: dict[str, float] = ray.cluster_resources()
+    resources: dict[str, float] = ray.cluster_resources()
     if device == "auto":
-        device = "cuda" if has.get("GPU", 0) > 0 else "cpu"
-    cpus, gpus = int(has.get("CPU", 0)), has.get("GPU", 0.0)
+        device = "cuda" if resources.get("GPU", 0) > 0 else "cpu"
+    cpus, gpus = int(resources.get("CPU", 0)), resources.get("GPU", 0.0)
     # Ray never splits one worker over several GPUs' shares: count them GPU by GPU.
     room = cpus
     if device == "cuda":

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
+# EX_TEMPFAIL: start it again later; 130: what shells give for Ctrl-C.
 EXIT_STATUS = {signal.SIGTERM: os.EX_TEMPFAIL, signal.SIGINT: 130}
 
 
@@ -63,7 +64,7 @@ class StopSignals:
     @contextmanager
     def deferred(self) -> Iterator[None]:
         """Let nothing inside be cut off by a signal but by `check`."""
-        self.check()
+        self.check()  # a signal that came before is not put off
         self._deferred = True
         try:
             yield

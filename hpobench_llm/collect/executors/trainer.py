@@ -1,4 +1,4 @@
-"""What a worker of a collection does, wherever it runs: load all once, then make one task's runs.
+"""A worker of a collection, wherever it runs: it loads all once, then makes task after task.
 
 A worker hands its records back: the process that deals out the tasks alone writes the ledger.
 """
@@ -41,11 +41,11 @@ class Trainer:
 
 
 def value_of(answer: Answer[T, V]) -> V:
-    """Return what a worker has come to.
+    """Return the value of a worker's answer.
 
     Raises:
-        HpobenchError: what any other worker would have raised too; it ends all.
-        RuntimeError: an error in our own code, with its place.
+        HpobenchError: the worker refused, as any other would have; it ends all.
+        RuntimeError: an error in our own code, with the line that raised it.
     """
     if answer.refused:
         raise HpobenchError(answer.failure)

@@ -1,4 +1,4 @@
-"""A collector's work: what it is to do, and the next task that nobody else does."""
+"""A collector's work: its job, and the next task that nobody else does."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -35,14 +35,15 @@ def check_shards(job: Job) -> None:
     """Refuse shards of tasks cut otherwise than the others': some runs would be in none.
 
     Raises:
-        LedgerError: the ledger says of another size of packs.
+        LedgerError: the ledger was begun with another size of packs.
     """
     header = job.ledger.header()
     begun = job.pack_size if header is None else header.pack_size
+    # A collector that works alone may cut otherwise: it does all that is missing.
     if job.parts > 1 and begun != job.pack_size:
         raise LedgerError(
-            f"{job.ledger.place}: its other shards are cut into packs of {begun}, this one into "
-            f"packs of {job.pack_size}; start it again with --pack-size {begun}"
+            f"{job.ledger.location}: its other shards are cut into packs of {begun}, this one "
+            f"into packs of {job.pack_size}; start it again with --pack-size {begun}"
         )
 
 
@@ -68,7 +69,8 @@ def claimed(tasks: Sequence[Task], ledger: Ledger, claims: Claims) -> Iterator[T
 
 def runs_done(tasks: Sequence[Task], ledger: Ledger) -> int:
     """Return how many runs of the tasks are in the ledger; a solo run counts for itself."""
-    return runs_of(tasks) - runs_of([t for t in map(ledger.missing, tasks) if t is not None])
+    missing = [task for task in map(ledger.missing, tasks) if task is not None]
+    return runs_of(tasks) - runs_of(missing)
 
 
 def runs_of(tasks: Sequence[Task]) -> int:

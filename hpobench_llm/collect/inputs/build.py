@@ -1,4 +1,4 @@
-"""Make data files again from what was published, and check that they are the ones."""
+"""Make data files again from what was published, and check that they are the same."""
 
 import gzip
 import io
@@ -43,33 +43,35 @@ def build_inputs(
         given: a folder with the upstream files, as they are or in tar archives; None: each
             repository is downloaded at its pinned commit.
         inputs: what can be made.
-        on_done: told of each as it is done.
+        on_done: called with each result as it comes.
 
     Raises:
         UnknownNameError: there is no such input.
     """
-    known = {entry.name: entry for entry in inputs}
-    wanted = list(names) or list(known)
+    by_name = {entry.name: entry for entry in inputs}
+    wanted = list(names) or list(by_name)
     for name in wanted:
-        if name not in known:
-            raise UnknownNameError("input", name, known)
+        if name not in by_name:
+            raise UnknownNameError("input", name, by_name)
     built, missing = [], []
-    for entry in (known[name] for name in wanted):
+    for entry in (by_name[name] for name in wanted):
         file = Path(out, entry.path)
         if file.exists():
             built.append(Built(entry, file, _problem_of(file, entry)))
             on_done(built[-1])
         else:
             missing.append(entry)
-    for result in (
-        _given(missing, Path(out), Path(given)) if given else _fetched(missing, Path(out))
-    ):
+    if given:
+        results = _from_folder(missing, Path(out), Path(given))
+    else:
+        results = _fetched(missing, Path(out))
+    for result in results:
         built.append(result)
         on_done(result)
     return built
 
 
-def _given(entries: Sequence[Input], out: Path, folder: Path) -> Iterator[Built]:
+def _from_folder(entries: Sequence[Input], out: Path, folder: Path) -> Iterator[Built]:
     """Yield what came of the inputs, made of the files of a folder."""
     files = Files(entry.upstream for entry in entries)
     if entries:
@@ -80,8 +82,9 @@ def _given(entries: Sequence[Input], out: Path, folder: Path) -> Iterator[Built]
 
 def _fetched(entries: Sequence[Input], out: Path) -> Iterator[Built]:
     """Yield what came of the inputs, a download for each repository."""
-    where = attrgetter("repository", "commit")
-    for (repository, commit), group in groupby(sorted(entries, key=where), key=where):
+    origin_of = attrgetter("repository", "commit")
+    # Sorted, since groupby joins neighbours alone.
+    for (repository, commit), group in groupby(sorted(entries, key=origin_of), key=origin_of):
         members = list(group)
         files = Files(entry.upstream for entry in members)
         try:
@@ -128,6 +131,7 @@ def _content(entry: Input, files: dict[str, bytes]) -> bytes:
         )
     try:
         content = entry.make(files)
+    # What rows of another state do to `make`.
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{entry.name}: the {len(files)} files {entry.upstream} are not those of {origin}: "
@@ -144,6 +148,7 @@ def _content(entry: Input, files: dict[str, bytes]) -> bytes:
 
 def _packed(content: bytes) -> bytes:
     """Return it gzipped, the same bytes at any time."""
+    # gzip's header would hold a name and the time.
     packed = io.BytesIO()
     with gzip.GzipFile(filename="", mode="wb", fileobj=packed, mtime=0) as stream:
         stream.write(content)

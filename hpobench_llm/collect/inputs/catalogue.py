@@ -1,7 +1,7 @@
 """Which data files the shipped campaigns read: where they come from, what was done to them.
 
-A file is known by the sum of what it holds, unpacked: what packs the same rows may pack them
-otherwise. `packed_sha256` is that of the packed file which campaigns name.
+A file is checked by the sum of its unpacked content, since another version of gzip may pack the
+same rows otherwise. `packed_sha256` is the sum of the packed file, which campaigns name.
 """
 
 import json
@@ -17,15 +17,15 @@ class Input:
     """One data file, below the folder that HPOBENCH_LLM_SOURCES names.
 
     Args:
-        name: what it is called on the command line.
-        path: where it lies there.
-        repository: whose files it is made of, on GitHub.
-        commit: at which state.
+        name: its name on the command line.
+        path: its path below that folder.
+        repository: the repository on GitHub whose files it is made of.
+        commit: the commit of that repository.
         upstream: pattern of their paths, as `PurePosixPath.match` takes it.
         licence: what the repository says of it.
         sha256: of what it holds, unpacked.
         packed_sha256: of the packed file that campaigns name; empty if it is not packed.
-        make: what is done to the upstream files, by path in order; None: one is taken as it is.
+        make: makes the content of the upstream files, by path; None: one file is taken as it is.
     """
 
     name: str
@@ -82,7 +82,8 @@ def _dolly(files: Mapping[str, bytes]) -> bytes:
     What it calls `text` is Databricks' response after a round trip through T5's tokenizer: cut
     where it is long, and without the characters that T5 does not know.
     """
-    first = {min(files): files[min(files)]}
+    path = min(files)
+    first = {path: files[path]}
     return _lines(
         {"id": row["id"], "instruction": row["instruction"], "response": row["text"]}
         for _, row in _rows(first)

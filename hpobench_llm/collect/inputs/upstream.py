@@ -1,4 +1,4 @@
-"""Files of a repository at one commit: out of a folder that is given, or of a download."""
+"""Files of a repository at one commit: from a folder of the user's, or from a download."""
 
 import lzma
 import tarfile
@@ -69,6 +69,7 @@ class Files:
         content = bytearray()
         while block := stream.read(_BLOCK):
             content += block
+            # Counted as it is read: the header of an archive may state any size.
             self._left -= len(block)
             if self._left < 0:
                 raise DataError(f"{path}: more than {LARGEST_BYTES} bytes in all")

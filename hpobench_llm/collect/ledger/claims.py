@@ -22,9 +22,9 @@ class Claims:
     """The claims of this process; use as a context manager.
 
     Runs are claimed rather than tasks: two collectors may cut a campaign into different packs.
-    Claims are kept until the process ends, also those of finished tasks: where the listing of a
-    shared folder lags behind, a neighbour then still leaves them alone. Without a lock file every
-    task can be had once.
+    Claims last until the process ends, also those of finished tasks: where the listing of a shared
+    folder lags behind, a neighbour then still leaves them alone. Without a lock file every task
+    can be claimed once.
     """
 
     def __init__(self, lock_file: Path | None) -> None:
@@ -37,6 +37,7 @@ class Claims:
         if self._path is not None:
             try:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
+                # Appending makes the file and never cuts what others have locked.
                 # Closing any descriptor of this file would drop all locks of the process: this
                 # is the only one.
                 self._file = self._stack.enter_context(self._path.open("ab"))
@@ -58,15 +59,17 @@ class Claims:
         Raises:
             LedgerError: the file system has no locks.
         """
-        bytes_ = [_byte(task.kind, run.run_id) for run in task.runs]
-        if not self._taken.isdisjoint(bytes_):
+        offsets = [_byte(task.kind, run.run_id) for run in task.runs]
+        # The system grants a process its own lock again, so what we hold is looked up here.
+        if not self._taken.isdisjoint(offsets):
             return False
-        for number, byte in enumerate(bytes_):
-            if not self._lock(byte):
-                for locked in bytes_[:number]:
+        for number, offset in enumerate(offsets):
+            if not self._lock(offset):
+                # All or none: a part of a task is nobody's.
+                for locked in offsets[:number]:
                     self._unlock(locked)
                 return False
-        self._taken.update(bytes_)
+        self._taken.update(offsets)
         return True
 
     def _lock(self, byte: int) -> bool:

@@ -37,8 +37,8 @@ class ItemSet:
 
     def to_json(self) -> ItemSetRecord:
         """Return plain JSON values."""
-        said: ItemSetRecord = {"ids": list(self.ids)}
-        return {**said, "tokens": list(self.tokens)} if self.tokens else said
+        raw: ItemSetRecord = {"ids": list(self.ids)}
+        return {**raw, "tokens": list(self.tokens)} if self.tokens else raw
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class Header:
     """What a ledger says of the whole collection.
 
     `sources` names base, data and scores with their sums, `untrained` holds what the base scores
-    before any training, `items` the items by column, `pack_size` what tasks were cut by.
+    before any training, `items` the items by column, `pack_size` the size that tasks were cut by.
     """
 
     sources: Sources
@@ -79,7 +79,7 @@ class Header:
                 name: ItemSet(ids=tuple(entry["ids"]), tokens=tuple(entry.get("tokens", ())))
                 for name, entry in raw.get("items", {}).items()
             }
-            if "val_rows" in raw:
+            if "val_rows" in raw:  # format 2 kept the items of this loss alone
                 items = {"val_loss": _from_format_2(raw["val_rows"])}
             header = Header(
                 sources=dict(raw["sources"]),

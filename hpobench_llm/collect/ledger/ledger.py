@@ -1,9 +1,9 @@
-"""The ledger of a collection: finished tasks, one file each, of which nothing is lost.
+"""The ledger of a collection: a file for each finished task, and none is ever lost.
 
 `campaign.json` says what is collected; `ledger/<task_id>.json` holds the records of one finished
-task. Each of them carries its own sum, appears whole and never changes. A file that does not fit
-its sum (a bad disk, a bad copy) is known as damaged, and its runs are trained again; what
-`campaign.json` says stands in every other file too, from which it is written again.
+task. Each file carries its own sum, appears whole and never changes. A file that does not fit its
+sum (a bad disk, a bad copy) counts as damaged, and its runs are trained again. Every file repeats
+what `campaign.json` says, so that it can be written again.
 """
 
 import json
@@ -36,14 +36,14 @@ class Ledger:
         self.records: dict[str, RunRecord] = {}
         self.solo: dict[str, RunRecord] = {}
         self.damaged: dict[str, str] = {}
-        self._files: dict[str, dict[str, str]] = {"runs": {}, "solo": {}}  # where a run stands
+        self._files: dict[str, dict[str, str]] = {"runs": {}, "solo": {}}  # a run's file, by id
         self._read: set[str] = set()
         self._header: Header | None = None  # the fullest that stands in a file of the ledger
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """Where the ledger lies, for messages."""
-        return self.storage.place
+        return self.storage.location
 
     def header(self) -> Header | None:
         """Return what all runs share, None before a collector has begun.
@@ -57,7 +57,7 @@ class Ledger:
         return self._header if written is None else written
 
     def _written_header(self) -> Header | None:
-        where = f"{self.place}/{HEADER}"
+        where = f"{self.location}/{HEADER}"
         try:
             raw = _loaded(self.storage.read(HEADER))
         except FileNotFoundError:
@@ -67,10 +67,11 @@ class Ledger:
         except (ValueError, RecursionError):  # cut short or garbled
             return None
         if not isinstance(raw, dict) or raw.get("format") not in READABLE:
-            found = raw.get("format") if isinstance(raw, dict) else None
+            version = raw.get("format") if isinstance(raw, dict) else None
             raise LedgerError(
-                f"{where}: format {found!r}, this version reads {_listed()}; give another --out"
+                f"{where}: format {version!r}, this version reads {_listed()}; give another --out"
             )
+        # In format 2 it had no sum, and its keys stood at the top.
         body = raw if raw["format"] == 2 else raw.get("body")
         if raw["format"] != 2 and _sum(body) != raw.get("sha256"):
             return None
@@ -94,18 +95,20 @@ class Ledger:
         Raises:
             LedgerError: as `header`, or the sources differ, or it cannot be written.
         """
-        begun = self.header()
-        if begun is not None and begun.sources != header.sources:
+        existing = self.header()
+        if existing is not None and existing.sources != header.sources:
             raise LedgerError(
-                f"{self.place}/{HEADER}: the sources (base, data or scores) have changed since "
+                f"{self.location}/{HEADER}: the sources (base, data or scores) have changed since "
                 "the first run was collected here; give another --out"
             )
         # How it was cut stays as it began; more items may be kept than when it began.
-        self._header = header if begun is None else replace(header, pack_size=begun.pack_size)
+        self._header = (
+            header if existing is None else replace(header, pack_size=existing.pack_size)
+        )
         if self._written_header() is None:
             body = self._identity.to_json() | self._header.to_json()
             entry = {"format": FORMAT, "sha256": _sum(body), "body": body}
-            # In the order of the other files, that a table is the same whichever it is read from.
+            # Sorted as the other files are: a table is then the same whichever it is read from.
             text = json.dumps(entry, indent=2, sort_keys=True, allow_nan=False)
             self._write(HEADER, f"{text}\n")
         self.storage.clean()
@@ -119,8 +122,9 @@ class Ledger:
         try:
             names = self.storage.names(FOLDER)
         except OSError as error:
-            raise LedgerError(f"{self.place}/{FOLDER}: cannot be read: {error}") from None
+            raise LedgerError(f"{self.location}/{FOLDER}: cannot be read: {error}") from None
         self.damaged = {}
+        # A file never changes, so one that was read is not read again.
         for name in sorted(set(names) - self._read):
             if name.endswith(".json"):
                 try:
@@ -147,15 +151,18 @@ class Ledger:
         return dict(body), version
 
     def _take(self, name: str, body: Mapping[str, Any], version: int) -> None:
-        kind, listed = body.get("kind"), body.get("records")
-        if kind not in tuple(self._files) or not isinstance(listed, list):
+        kind, raw_records = body.get("kind"), body.get("records")
+        # A tuple, since a kind that came from a broken file may not be hashable.
+        if kind not in tuple(self._files) or not isinstance(raw_records, list):
             raise ValueError("its kind, or its records, are none of a ledger's")
-        read = [RunRecord.from_json(raw, version=version) for raw in listed]
+        # All of it is parsed before any is taken: a file counts whole or not at all.
+        parsed = [RunRecord.from_json(raw, version=version) for raw in raw_records]
         header = Header.from_json(body["header"]) if "header" in body else None
         records = self.solo if kind == "solo" else self.records
         files = self._files[kind]
-        for record in read:
+        for record in parsed:
             run_id = record.run_id
+            # The first file by name wins, in whatever order the storage lists them.
             if run_id not in files or name < files[run_id]:
                 files[run_id], records[run_id] = name, record
         if header and (not self._header or len(header.items) > len(self._header.items)):
@@ -166,12 +173,12 @@ class Ledger:
         """Return how many files are damaged, and what is wrong with the first."""
         name, reason = min(self.damaged.items())
         count = len(self.damaged)
-        return f"{self.place}/{FOLDER}: {count} damaged files ({name}: {reason})"
+        return f"{self.location}/{FOLDER}: {count} damaged files ({name}: {reason})"
 
     def missing(self, task: Task) -> Task | None:
         """Return a task of the runs that are not there yet, None if all are."""
-        there = self.solo if task.kind == "solo" else self.records
-        runs = tuple(run for run in task.runs if run.run_id not in there)
+        present = self.solo if task.kind == "solo" else self.records
+        runs = tuple(run for run in task.runs if run.run_id not in present)
         return replace(task, runs=runs) if runs else None
 
     def is_done(self, task: Task) -> bool:
@@ -188,7 +195,7 @@ class Ledger:
                 before stays.
         """
         if self._header is None:
-            raise LedgerError(f"{self.place}: nothing can be appended before it is opened")
+            raise LedgerError(f"{self.location}: nothing can be appended before it is opened")
         with_items = any(record.items for record in records)
         header = self._header if with_items else self._header.without_items()
         name = f"{task.task_id}.json"
@@ -202,6 +209,7 @@ class Ledger:
         text = canonical_json(body)
         entry = f'{{"format":{FORMAT},"sha256":"{sha256_of_text(text)}","body":{text}}}\n'
         self._write(f"{FOLDER}/{name}", entry, aside=self.damaged.pop(name, "") != "")
+        # Taken from the text that was written: what is in memory is what a restart would read.
         self._take(name, json.loads(text), FORMAT)
 
     def _write(self, name: str, text: str, *, aside: bool = False) -> None:
@@ -211,7 +219,7 @@ class Ledger:
             self.storage.write(name, text.encode())
         except OSError as error:
             raise LedgerError(
-                f"{self.place}/{name}: cannot be written: {error.strerror or error}; what was "
+                f"{self.location}/{name}: cannot be written: {error.strerror or error}; what was "
                 "finished before is kept: make room and start again"
             ) from None
 

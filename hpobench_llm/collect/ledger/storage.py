@@ -16,9 +16,9 @@ from hpobench_llm.tables.schema import (
 
 
 class Storage(Protocol):
-    """Named files, each of which is whole or absent. Every method may raise OSError."""
+    """Named files; each is whole or absent. Every method may raise OSError."""
 
-    place: str
+    location: str
     lock_file: Path | None
     """The file that `Claims` locks, or None where locks are not to be had."""
 
@@ -38,26 +38,29 @@ class Storage(Protocol):
         """Remove what processes that were killed while writing have left behind."""
 
 
-def open_storage(place: str | Path) -> Storage:
+def open_storage(location: str | Path) -> Storage:
     """Return the storage at a path or URL.
 
     Raises:
         LedgerError, MissingDependencyError: the URL's protocol is unknown or needs a library.
     """
-    return Remote(place) if isinstance(place, str) and "://" in place else Folder(Path(place))
+    if isinstance(location, str) and "://" in location:
+        return RemoteStorage(location)
+    return FolderStorage(Path(location))
 
 
-class Folder:
+class FolderStorage:
     """A folder of this machine, or one that several machines mount."""
 
     def __init__(self, root: Path) -> None:
-        self._root, self.place = root, str(root)
+        self._root, self.location = root, str(root)
         self.lock_file: Path | None = root / "ledger" / "claims"
 
     def names(self, folder: str) -> list[str]:
-        """Return the names of the files in a folder; a temporary file's begins with a dot."""
+        """Return the names of the files in a folder, without temporary ones."""
         try:
             with os.scandir(self._root / folder) as entries:
+                # A name that begins with a dot is a file that is being written.
                 return [entry.name for entry in entries if entry.name[0] != "."]
         except FileNotFoundError:
             return []
@@ -88,11 +91,11 @@ class Folder:
         remove_strays(self._root / "ledger", "*.json")
 
 
-class Remote:
+class RemoteStorage:
     """A place that fsspec reaches by URL.
 
-    An object store writes a file whole or not at all; elsewhere one that is cut short is known by
-    its sum. There are no locks: collectors that share a URL must be given disjoint shards.
+    An object store writes a file whole or not at all; elsewhere its sum shows that one is cut
+    short. There are no locks: collectors that share a URL must be given disjoint shards.
     """
 
     lock_file: Path | None = None
@@ -102,9 +105,9 @@ class Remote:
             from fsspec.core import url_to_fs
         except ImportError as error:
             raise MissingDependencyError(str(error.name), "collect", "--ledger URL") from None
-        self.place = url.rstrip("/")
+        self.location = url.rstrip("/")
         try:
-            files, root = url_to_fs(self.place)
+            files, root = url_to_fs(self.location)
         except (ImportError, ValueError, OSError) as error:  # s3fs missing, protocol unknown
             raise LedgerError(f"--ledger {url}: {error}") from None
         self._files: Any = files
@@ -112,13 +115,13 @@ class Remote:
 
     def names(self, folder: str) -> list[str]:
         """Return the names of the files in a folder, as they are now."""
-        path = f"{self._root}/{folder}"
-        self._files.invalidate_cache(path)
+        where = f"{self._root}/{folder}"
+        self._files.invalidate_cache(where)  # fsspec would repeat its last listing
         try:
-            found = self._files.ls(path, detail=False)
+            paths = self._files.ls(where, detail=False)
         except FileNotFoundError:
             return []
-        return [str(entry).rpartition("/")[2] for entry in found]
+        return [str(path).rpartition("/")[2] for path in paths]
 
     def read(self, name: str) -> bytes:
         """Return a file's content."""

@@ -81,7 +81,7 @@ _COLUMNS = (
 def columns_of(campaign: LoraCampaign, untrained: Mapping[str, float]) -> tuple[RunColumn, ...]:
     """Return the columns that the runs of a campaign may fill.
 
-    `untrained` tells which smaller validation sets and scores there are, margins too.
+    `untrained` names the smaller validation sets and the scores, with their margins.
     """
     shares = [
         number(axis.name, "share of rows", f"share of {source} among the training rows")
@@ -102,6 +102,7 @@ def score_columns_of(untrained: Mapping[str, float]) -> list[RunColumn]:
 def _meaning(name: str) -> tuple[str, str]:
     if name.startswith("val_loss_"):
         rows = name.removeprefix("val_loss_")
+        # A number names a smaller set, anything else a source.
         if not rows.isdecimal():
             return (
                 "nats per label token",
@@ -125,6 +126,7 @@ def metrics_of(campaign: LoraCampaign, header: Header, frame: pd.DataFrame) -> d
     A failed run counts as one that is just diverged.
     """
     untrained = header.untrained
+    # The limit above which a run counts as diverged.
     worst = campaign.diverged_factor * untrained["val_loss"]
     losses = [
         Metric(
@@ -139,14 +141,15 @@ def metrics_of(campaign: LoraCampaign, header: Header, frame: pd.DataFrame) -> d
         if name.endswith("_loss") or name.startswith("val_loss_")
     ]
     scores = score_metrics(campaign.score, header, frame)
+    # By name, since `untrained` repeats the three losses that come first.
     return {metric.name: metric for metric in [*losses, *scores]}
 
 
 def score_metrics(scores: Sequence[Score], header: Header, frame: pd.DataFrame) -> list[Metric]:
     """Return the metrics of scores.
 
-    A failed run counts as chance; the margin has no chance level: there it counts as the lowest
-    that was measured, or 0.
+    A failed run counts as chance. A margin has no chance level: there a failed run counts as the
+    lowest margin that was measured, or as 0.
     """
     metrics = []
     sources = cast("Mapping[str, Mapping[str, float]]", header.sources.get("scores", {}))
@@ -180,12 +183,11 @@ def score_metrics(scores: Sequence[Score], header: Header, frame: pd.DataFrame) 
 
 def split_rule(data: Data, *, mixture: bool = False) -> str:
     """Say how rows are dealt out to training, validation and test."""
-    words = data.group_words
-    compared = "question or answer" if data.group_answers else "question"
-    parts = "; validation and test rows are equal parts of the sources" if mixture else ""
-    together = (
-        f"; rows that share a rare run of {words} words of their {compared} share a set"
-        if words
-        else ""
-    )
-    return f"disjoint by a hash of the normalised question{together}{parts}"
+    rule = "disjoint by a hash of the normalised question"
+    if data.group_words:
+        compared = "question or answer" if data.group_answers else "question"
+        rule += f"; rows that share a rare run of {data.group_words} words of their {compared} "
+        rule += "share a set"
+    if mixture:
+        rule += "; validation and test rows are equal parts of the sources"
+    return rule

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def examine(
     campaign: LoraCampaign, file: Path, device: str, trust: Trust, used: Collection[str] = ()
 ) -> list[str]:
-    """Do all that a start does before its first step; returns what the data and the base are like.
+    """Do all that a start does before its first step; returns lines on the data and the base.
 
     A base of the hub that is not on this machine is not fetched; the lines then say so.
 
@@ -32,10 +32,12 @@ def examine(
         return [f"not read   base and data: {error.name} is not installed"]
     if not is_here(campaign.base):
         return [f"not read   base and data: {campaign.base.hub} is not on this machine yet"]
-    there = device if device != "cuda" or torch.cuda.is_available() else "cpu"
-    bench = open_bench(campaign, file, there, trust)
+    # A plan for a GPU may be examined on a machine without one.
+    here = device if device != "cuda" or torch.cuda.is_available() else "cpu"
+    bench = open_bench(campaign, file, here, trust)
     if "packed" in used:
         hypers = [campaign.hyperparameters(run.config) for run in campaign.runs()]
+        # What can be adapted depends on these two alone: each pair is tried once.
         for hyper in {(hyper.targets, hyper.layer_fraction): hyper for hyper in hypers}.values():
             packable_names(bench.base, hyper)
     scores = [
@@ -58,7 +60,7 @@ def data_lines(split: "Split", max_tokens: int) -> list[str]:
     labels = sum(len(row.ids) - row.prompt_tokens for rows in sets.values() for row in rows)
     shares = quantiles(lengths, n=100, method="inclusive")
     usable = zip(sets.items(), split.usable.values(), strict=True)
-    counts = ", ".join(f"{len(rows)} of {there} {name}" for (name, rows), there in usable)
+    counts = ", ".join(f"{len(rows)} of {count} {name}" for (name, rows), count in usable)
     return [
         f"data       {counts} rows that can be used",
         f"tokens     {shares[49]:.0f} a row in the median, 90 % up to {shares[89]:.0f}, the "

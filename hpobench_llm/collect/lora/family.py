@@ -38,7 +38,7 @@ class LoraFamily(Family[LoraCampaign]):
 
     def open(self, campaign: LoraCampaign, file: Path, device: str, trust: Trust) -> Bench:
         """Load base, data and scores. See `Family.open`."""
-        try:
+        try:  # here, since all else that a family does must work without torch
             from hpobench_llm.collect.lora.engines.registry import LoraBench
             from hpobench_llm.collect.lora.opening import open_bench
         except ImportError as error:

@@ -1,4 +1,4 @@
-"""The sums by which ledgers of format 2 knew their campaign."""
+"""The sums by which ledgers of format 2 identified their campaign."""
 
 import dataclasses
 from collections.abc import Mapping

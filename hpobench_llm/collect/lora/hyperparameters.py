@@ -72,6 +72,7 @@ class Hyperparameters:
                 raise ValueError(f"{name} = {getattr(self, name)!r} is outside its range")
         if self.scaling not in ("lora", "rslora"):
             raise ValueError(f"scaling = {self.scaling!r} is neither lora nor rslora")
+        # One spelling, so that equal lists of modules are equal settings.
         object.__setattr__(self, "target_modules", self.targets)
 
     @property

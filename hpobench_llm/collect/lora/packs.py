@@ -37,10 +37,11 @@ def plan(campaign: LoraCampaign, engine: str, pack_size: int) -> list[Task]:
             campaign.passes(hyper),
             run.seed,
         )
-        if len(open_packs.get(key, ())) % pack_size == 0:
-            open_packs[key] = []
-            packs.append(open_packs[key])
-        open_packs[key].append(run)
+        pack = open_packs.get(key)
+        if pack is None or len(pack) == pack_size:
+            pack = open_packs[key] = []
+            packs.append(pack)
+        pack.append(run)
     # A pack of one is alone: its own seconds are the true ones.
     timed = {run.run_id for run in solo_runs(campaign, runs)} if pack_size > 1 else set()
     tasks: list[Task] = []
@@ -51,7 +52,7 @@ def plan(campaign: LoraCampaign, engine: str, pack_size: int) -> list[Task]:
 
 
 def rank_class(rank: int) -> int:
-    """Return the power of two that a rank is at most, to which a pack pads it."""
+    """Return the least power of two that is not below a rank: a pack pads the rank to it."""
     return int(1 << (rank - 1).bit_length())
 
 
@@ -73,10 +74,10 @@ def cost_class(hyper: Hyperparameters, shares: Shares) -> tuple[object, ...]:
 
 def solo_runs(campaign: LoraCampaign, runs: list[Run]) -> list[Run]:
     """Return the first `solo_runs` runs of each class of equal cost."""
-    chosen: dict[object, list[Run]] = defaultdict(list)
+    by_class: dict[object, list[Run]] = defaultdict(list)
     for run in runs:
         hyper = campaign.hyperparameters(run.config)
-        members = chosen[cost_class(hyper, shares_of(run.config))]
+        members = by_class[cost_class(hyper, shares_of(run.config))]
         if len(members) < campaign.solo_runs:
             members.append(run)
-    return [run for members in chosen.values() for run in members]
+    return [run for members in by_class.values() for run in members]

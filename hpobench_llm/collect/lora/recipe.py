@@ -46,7 +46,7 @@ class Base:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class DataSource:
     """Instruction data: exactly one of a file, a hub dataset and generated tasks.
 
     Args:
@@ -56,10 +56,9 @@ class Source:
         hub: the id of a hub dataset; it needs `revision`.
         revision: the hub's commit, so that the table can be repeated.
         split: which part of the hub dataset.
-        generated_tasks: so many tasks that the project makes, with exact answers.
-        rows: at most so many rows are taken, in an order set by their hash; 0: all.
-        strip_suffix: taken off the end of every answer: an end marker in the text is no part of
-            it.
+        generated_tasks: how many tasks the project makes, with exact answers.
+        rows: how many rows are taken at most, in an order set by their hash; 0: all.
+        strip_suffix: removed from the end of every answer, such as an end marker in the text.
         where: keeps the rows whose fields have one of the values, `{task = ["a", "b_*"]}`, in
             which `*` stands for anything.
         group: the field that tells the tasks of a source apart, for scores that compare answers
@@ -102,26 +101,26 @@ class Data:
     Args:
         source: where the rows come from, at least one.
         max_tokens: a longer row is left out and counted; at least 2.
-        val_rows: so many validation rows, at least 1.
-        test_rows: so many test rows, at least 1.
-        train_rows: so many training rows; 0: all that are left.
+        val_rows: how many validation rows, at least 1.
+        test_rows: how many test rows, at least 1.
+        train_rows: how many training rows; 0: all that are left.
         val_fraction: the share of questions whose hash makes them validation rows, above 0.
         test_fraction: that of test rows, above 0; both together stay below 1.
-        template: what the prompt is made of a question by, with `{instruction}` once.
-        group_words: above 0, rows whose questions share a run of so many words that few other rows
-            have are renderings of one source row and go into one split. See `grouping`.
+        template: the prompt, in which `{instruction}` stands once for the question.
+        group_words: above 0, rows whose questions share a rare run of so many words count as
+            renderings of one source row and go into one split. See `grouping`.
         val_subsets: sizes of smaller validation sets, increasing, each the beginning of the next;
             the loss on each becomes a column.
-        leaked_rows: so many training rows serve as validation rows that have leaked: the loss on
+        leaked_rows: how many training rows serve as validation rows that have leaked: the loss on
             them shows what leakage does.
-        interim_rows: before the last checkpoint losses are those of the first so many validation
-            and test rows; 0: of all.
+        interim_rows: how many of the validation and of the test rows, the first ones, the losses
+            before the last checkpoint are measured on; 0: all.
         chat_template: the prompt is made by the tokenizer's own template instead.
         special_tokens: special tokens in `template` are meant; else they are text.
         group_answers: the answers are compared too; it needs `group_words`.
     """
 
-    source: tuple[Source, ...]
+    source: tuple[DataSource, ...]
     max_tokens: int
     val_rows: int
     test_rows: int
@@ -159,7 +158,7 @@ class Data:
             )
         if self.max_tokens < 2 or self.group_words < 0:
             raise ValueError("max_tokens must be at least 2 and group_words at least 0")
-        if not (self.val_fraction > 0 < self.test_fraction):
+        if not (self.val_fraction > 0 and self.test_fraction > 0):
             raise ValueError("val_fraction and test_fraction must be above 0")
         if self.val_fraction + self.test_fraction >= 1:
             raise ValueError("val_fraction + test_fraction must stay below 1")
@@ -182,12 +181,12 @@ class Score:
             `query`, `choices`, `gold`. `lm-eval`: a task of EleutherAI's harness. All but the
             first have a margin where answers are compared by likelihood.
         checkpoints: when it is measured, some of the campaign's.
-        path: the file, or the file or folder of the task's data; of all kinds but those of test
-            rows.
+        path: the file, or the file or folder of the task's data; needed by all kinds but those of
+            test rows.
         sha256: the sum of that file, which is then checked.
-        items: at most so many items, spread evenly over the file; 0: all.
+        items: how many items at most, spread evenly over the file; 0: all.
         task: of `lm-eval` alone: one that is shipped, by name, or the path of a task file.
-        fewshot: so many solved examples stand before each item; of `lm-eval` alone.
+        fewshot: how many solved examples stand before each item; of `lm-eval` alone.
     """
 
     name: str
@@ -232,11 +231,11 @@ class Recipe(Protocol):
 
     @property
     def checkpoints(self) -> tuple[int, ...]:
-        """The steps at which is measured, the last one in full."""
+        """The steps at which a run is measured, at the last one in full."""
 
     @property
     def per_example_runs(self) -> int:
-        """How many of the first runs keep the values of single items."""
+        """How many runs, the first ones, keep the values of single items."""
 
     def runs(self) -> list[Run]:
         """Return all runs."""

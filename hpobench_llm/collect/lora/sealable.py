@@ -1,4 +1,4 @@
-"""What can never be sealed, asked by a start before it trains, by a dry run and by the seal."""
+"""Checks for what can never be sealed: before a start trains, in a dry run, and at the seal."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -64,7 +64,7 @@ def _check_factor(campaign: LoraCampaign, where: str | Path) -> None:
 
 
 def check_base(campaign: Recipe, where: str | Path, untrained: Mapping[str, float]) -> None:
-    """Check what the untrained base scores: what is not finite is absent there, or as it is.
+    """Check that all values of the untrained base are there and finite.
 
     Raises:
         SpecError: naming what is no finite number.
@@ -72,6 +72,7 @@ def check_base(campaign: Recipe, where: str | Path, untrained: Mapping[str, floa
     needed = ["val_loss", "test_loss", "train_loss", *loss_columns(campaign)]
     needed += ["leaked_val_loss"] if campaign.data.leaked_rows else []
     needed += [f"score_{score.name}" for score in campaign.score]
+    # What was not finite may have been left out where it was measured.
     broken = [name for name in needed if not math.isfinite(untrained.get(name, math.nan))]
     if broken:
         raise SpecError(

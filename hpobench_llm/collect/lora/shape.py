@@ -95,10 +95,13 @@ class Shape:
         hidden, inner = self.hidden_size, self.intermediate_size
         embedding = 0 if self.tied_head else self.vocabulary * hidden
         if self.family == "gpt2":
+            # Biases of the four linear modules; norms with gain and bias, two a layer and the
+            # last one.
             biases = 3 * hidden + hidden + inner + hidden
             rest = self.positions * hidden + self.layers * (biases + 4 * hidden) + 2 * hidden
         else:
             size = self.head_size or hidden // self.heads
+            # Gains alone, two a layer; Qwen3 has also those of queries and keys.
             norms = 2 * hidden + (2 * size if self.family == "qwen3" else 0)
             rest = self.layers * norms + hidden
         return self.matrix_parameters() + embedding + rest
@@ -116,19 +119,18 @@ class Shape:
         """Return the parameters of LoRA's A and B: `rank (inputs + outputs)` a target.
 
         `target_modules` is read as peft reads it: `all-linear` leaves out the head; a name adapts
-        every module of which it is the whole name or its end after a dot. 0 if none is.
+        every module that has it as its full name, or as its end after a dot. 0 if none has.
         """
         ends = expanded(hyperparameters.targets, self.family)
         modules = self.modules(hyperparameters.layers(self.layers))
-        chosen = [
-            size
-            for name, size in modules.items()
-            if (name != HEAD if ends == [ALL_LINEAR] else _is_called(name, ends))
-        ]
-        return hyperparameters.rank * sum(map(sum, chosen))
+        if ends == [ALL_LINEAR]:
+            sizes = [size for name, size in modules.items() if name != HEAD]
+        else:
+            sizes = [size for name, size in modules.items() if _is_called(name, ends)]
+        return hyperparameters.rank * sum(map(sum, sizes))
 
     def unknown(self, target_modules: str) -> list[str]:
-        """Return those of the names that are no module's."""
+        """Return the names that are no module's."""
         ends = [name for name in expanded(target_modules, self.family) if name != ALL_LINEAR]
         return [end for end in ends if not any(_is_called(name, [end]) for name in self.modules())]
 
@@ -203,7 +205,7 @@ def _stored_parameters(path: Path) -> int:
     """Return the numbers in a safetensors file: its header is JSON after 8 bytes of length."""
     with path.open("rb") as stream:
         (length,) = struct.unpack("<Q", stream.read(8))
-        if length > path.stat().st_size:
+        if length > path.stat().st_size:  # some other file: its first bytes are no length
             raise ValueError(f"{path.name}: no safetensors header")
         header = json.loads(stream.read(length))
     return sum(math.prod(entry["shape"]) for key, entry in header.items() if key != "__metadata__")

@@ -28,11 +28,11 @@ class SoloCosts:
     def priced(self, record: RunRecord) -> Iterable[Row]:
         """Yield a record's rows with `train_seconds` and memory as of a run alone.
 
-        A packed run's own share of its pack goes into `amortised_train_seconds`; what this very
-        run took alone, if it was timed, into `solo_train_seconds`. A run of the peft engine, and
-        a packed one of whose class none was timed, keep what was measured.
+        A packed run's own share of its pack goes into `amortised_train_seconds`, and its own time
+        alone, if it was timed, into `solo_train_seconds`. A run of the peft engine keeps what was
+        measured, and so does a packed one if no run of its class was timed.
         """
-        own = self._own.get(record.run_id, {})
+        own_rows = self._own.get(record.run_id, {})
         packed = record.constants["engine"] == "packed"
         members = self._classes.get(_class(record), []) if packed else []
         for row in record.rows():
@@ -40,31 +40,32 @@ class SoloCosts:
             priced = dict(row)
             if packed:
                 priced["amortised_train_seconds"] = row["train_seconds"]
-            if step in own:
-                priced["solo_train_seconds"] = own[step]["train_seconds"]
+            if step in own_rows:
+                priced["solo_train_seconds"] = own_rows[step]["train_seconds"]
             for name in MEASURED:
-                known = [member[step][name] for member in members if name in member[step]]
-                if known:
-                    mean = fmean(known)
-                    if name != "peak_memory_bytes":
-                        mean *= _share_trained(row, members[0].get(step, row))
-                    priced[name] = round(mean) if name == "peak_memory_bytes" else mean
+                measured = [member[step][name] for member in members if name in member[step]]
+                if measured:
+                    mean = fmean(measured)
+                    if name == "peak_memory_bytes":  # it does not grow with the steps
+                        priced[name] = round(mean)
+                    else:
+                        priced[name] = mean * _share_trained(row, members[0].get(step, row))
             yield priced
 
 
 def _class(record: RunRecord) -> tuple[object, ...]:
     """Return the cost class, and where it ran: another device has another price."""
     shares = shares_of(record.settings)
-    own = {name: value for name, value in record.settings.items() if name in NAMES}
-    hyper = Hyperparameters(**own)  # type: ignore[arg-type]
+    settings = {name: value for name, value in record.settings.items() if name in NAMES}
+    hyper = Hyperparameters(**settings)  # type: ignore[arg-type]
     return *cost_class(hyper, shares), record.provenance.device, record.provenance.threads
 
 
-def _share_trained(row: Row, whole: Row) -> float:
-    """Return how far a run came that broke on the way: alone it would have stopped there."""
-    if row["status"] == "ok" or "val_loss" in row or not whole["tokens_seen"]:
+def _share_trained(row: Row, complete: Row) -> float:
+    """Return how much of a run came before it broke: alone it would have stopped there."""
+    if row["status"] == "ok" or "val_loss" in row or not complete["tokens_seen"]:
         return 1.0
-    return float(min(1.0, row["tokens_seen"] / whole["tokens_seen"]))
+    return float(min(1.0, row["tokens_seen"] / complete["tokens_seen"]))
 
 
 def _by_step(record: RunRecord) -> _Steps:

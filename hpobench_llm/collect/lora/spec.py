@@ -1,4 +1,4 @@
-"""A campaign of LoRA fine-tunes: on which base, data and scores, over which grid."""
+"""A campaign of LoRA fine-tunes: its base, data, scores and grid."""
 
 import dataclasses
 import math
@@ -43,14 +43,14 @@ class LoraCampaign(Campaign):
     Args:
         base: the frozen model.
         data: what is learned.
-        grid: the axes, each a hyperparameter and the list of its values, of which every
-            combination is run; or a `Range`, with which a campaign cannot be collected but tuned
-            on as it is (`benchmarks/live.py`). Values of `target_modules` may be lists.
+        grid: the axes, each a hyperparameter and the list of its values; every combination is run.
+            A campaign with a `Range` instead of a list cannot be collected, only tuned on as it is
+            (`benchmarks/live.py`). Values of `target_modules` may be lists.
         checkpoints: the steps at which losses are recorded, increasing: 0 (the untrained base)
             first, the last step last. Every one ends a whole number of batches.
         mixture: levels of the share of each source, by its name: axes too, `share_<source>`, in
-            all combinations that sum to one. It needs `data.train_rows`, of which they are shares;
-            validation and test rows are then equal parts of the sources.
+            all combinations that sum to one. It needs `data.train_rows`, the rows that are shared
+            out; validation and test rows are then equal parts of the sources.
         step_rows: rows of one forward and backward pass, at least 1. With `passes` a configuration
             updates its weights every `batch_rows / step_rows` steps, so that all have seen the
             same rows at a step.
@@ -59,8 +59,8 @@ class LoraCampaign(Campaign):
         defaults: the hyperparameters that are no axis.
         score: benchmark scores beside the losses.
         diverged_factor: above 0; see above.
-        solo_runs: with the packed engine so many runs of each class of equal cost are trained once
-            more alone, to know their true seconds.
+        solo_runs: how many runs of each class of equal cost the packed engine trains once more
+            alone, to know their true seconds.
     """
 
     base: Base
@@ -101,6 +101,8 @@ class LoraCampaign(Campaign):
                 raise ValueError(f"`grid.{axis}`: unknown hyperparameter{nearest(axis, NAMES)}")
             listed = self.grid[axis]
             if axis == TARGETS and not isinstance(listed, Range):
+                # The class is frozen, its dictionary is not: space, sums and records see one
+                # spelling.
                 self.grid[axis] = tuple(map(_spelled, listed))
             values = self.extent(axis)
             for value in values:
@@ -121,17 +123,18 @@ class LoraCampaign(Campaign):
             )
         if self.mixture:
             self._check_mixture()
-        _ = self.space  # its own rules: increasing values, positive where logarithmic
+        _ = self.space  # checks its own rules: increasing values, positive where logarithmic
         if isinstance(self.grid.get("batch_rows"), Range):
             raise ValueError(
                 "`grid.batch_rows`: list the values, which are whole numbers of steps"
             )
         for rows in self.extent("batch_rows"):
             steps, rest = divmod(int(rows), self.step_rows)
-            whole = self.steps_are == "updates" or not any(
-                checkpoint % steps for checkpoint in self.checkpoints if steps
-            )
-            if rest or not whole:
+            if self.steps_are == "updates" or steps == 0:
+                broken = []
+            else:
+                broken = [checkpoint for checkpoint in self.checkpoints if checkpoint % steps]
+            if rest or broken:
                 raise ValueError(
                     f"batch_rows = {rows}: every checkpoint {list(self.checkpoints)} must end a "
                     f"whole number of batches made of steps of {self.step_rows} rows (step_rows)"
@@ -155,7 +158,7 @@ class LoraCampaign(Campaign):
         return Space(axes, simplexes_of(self.mixture))
 
     def extent(self, name: str) -> tuple[int | float | str, ...]:
-        """Return what a hyperparameter takes: its values, the ends of its range, its default."""
+        """Return a hyperparameter's values: its list, the ends of its range, or its default."""
         values = self.grid.get(name, (getattr(self.defaults, name),))
         return (values.low, values.high) if isinstance(values, Range) else values
 
@@ -184,6 +187,7 @@ class LoraCampaign(Campaign):
         return type(getattr(self.defaults, axis)) is int
 
     def _typed(self, name: str, value: Any) -> Any:
+        # In a list of floats `1` means 1.0.
         return type(getattr(self.defaults, name))(value)
 
     def hyperparameters(self, config: Configuration) -> Hyperparameters:

@@ -19,6 +19,7 @@ def checked_weights(folder: Path, file: Path) -> list[Path]:
     """
     weights = sorted(folder.glob("*.safetensors"))
     pickled = sorted(p.name for end in PICKLED for p in folder.glob(f"*{end}"))
+    # Beside safetensors pickled files do no harm: nobody reads them.
     if not weights and pickled:
         raise SpecError(
             file, "base.path", f"{folder / pickled[0]} is pickled; only *.safetensors are loaded"

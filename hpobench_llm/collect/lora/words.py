@@ -58,11 +58,11 @@ def _steps(campaign: LoraCampaign) -> str:
 def _rows(campaign: LoraCampaign) -> str:
     data = campaign.data
     first = " of the first row of its group" if data.group_words else ""
-    both = data.val_fraction + data.test_fraction
+    held_out = data.val_fraction + data.test_fraction
     return (
         "A row's place is the SHA-256 of its question (lower case, single spaces): digits 33 to "
         f"48{first}, as a share of their range, below {data.val_fraction:g} are validation, below "
-        f"{both:g} test, else training; each set is in the order of the whole hash, and its first "
-        "rows are used. A run sees the training rows in the order of "
+        f"{held_out:g} test, else training; each set is in the order of the whole hash, and its "
+        "first rows are used. A run sees the training rows in the order of "
         "`numpy.random.default_rng(seed).permutation`, a new one each epoch."
     )

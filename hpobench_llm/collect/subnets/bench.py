@@ -65,6 +65,7 @@ class SubnetsBench:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
+            # The super-network is shared: without it no run of the campaign can be measured.
             raise HpobenchError(
                 "the memory does not suffice to train the super-network; lower "
                 "training.batch_rows or data.max_tokens"
@@ -84,24 +85,25 @@ class SubnetsBench:
         items: dict[str, tuple[float, ...]] = {}
         spent = 0.0
         for step, weights in supernet.weights.items():
-            on_step(step)
+            on_step(step)  # an evaluation takes long: a signal is looked for before it
             model = extracted(bench.base, weights, subnet, whole)
             if not checkpoints:  # its time does not depend on its weights
-                time = latency(model, campaign.latency_rows, tokens, campaign.latency_repeats)
-                sizes["latency_seconds"] = time.median
-                sizes["latency_spread_seconds"] = time.spread
+                duration = latency(model, campaign.latency_rows, tokens, campaign.latency_repeats)
+                sizes["latency_seconds"] = duration.median
+                sizes["latency_spread_seconds"] = duration.spread
             started = seconds_on(bench.device)
             measured = bench.evaluate(model, step)
             spent += seconds_on(bench.device) - started
+            # Sizes do not change while a super-network trains; they stand in every row.
             values = sizes | measured.values | {"eval_seconds": spent}
             values["shared_train_seconds"] = supernet.seconds[step]
             if step == last and run.config_id in self.alone:
                 values |= self._alone(run, on_step)
             if step == last and run.run_id in bench.per_example:
                 items = {
-                    name: tuple(each.round(decimals=6).tolist())
-                    for name, each in measured.items.items()
-                    if bool(torch.isfinite(each).all())
+                    name: tuple(item_values.round(decimals=6).tolist())
+                    for name, item_values in measured.items.items()
+                    if bool(torch.isfinite(item_values).all())
                 }
             ok = math.isfinite(values["val_loss"]) and math.isfinite(values["test_loss"])
             checkpoints.append(
@@ -167,12 +169,12 @@ def _check_shape(bench: Workbench[SubnetsCampaign], file: Path) -> None:
             file, "base", f"sub-networks need a LLaMA without biases, this is {config.model_type}"
         )
     try:
-        here = Whole.of(shape_of_config(config.to_dict()))
+        actual = Whole.of(shape_of_config(config.to_dict()))
     except ValueError as error:
         raise SpecError(file, "base", str(error)) from None
     stated = bench.campaign.whole
-    if here != stated:
-        raise SpecError(file, "base.shape", f"says {stated}, but the base is {here}")
+    if actual != stated:
+        raise SpecError(file, "base.shape", f"says {stated}, but the base is {actual}")
 
 
 def _calibration(

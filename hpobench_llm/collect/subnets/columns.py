@@ -71,6 +71,7 @@ def metrics_of(campaign: SubnetsCampaign, header: Header, frame: pd.DataFrame) -
     """
     ignorance = math.log(campaign.whole.vocabulary)
     losses = ["val_loss", "test_loss"]
+    # Smaller validation sets, which the header names.
     losses += [name for name in header.untrained if name.startswith("val_loss_")]
     if campaign.data.leaked_rows:
         losses.append("leaked_val_loss")

@@ -62,11 +62,11 @@ class SubnetsFamily(Family[SubnetsCampaign]):
 
     def provenance(self, campaign: SubnetsCampaign) -> TableProvenance:
         """Return the rule of the split, the training, and how sub-networks were chosen."""
-        chosen = f"{campaign.sample} by {campaign.bins} bins of parameter counts"
+        selection = f"{campaign.sample} by {campaign.bins} bins of parameter counts"
         return {
             "split": split_rule(campaign.data),
             "training": asdict(campaign.training) | {"importance": campaign.importance},
-            "sub_networks": chosen if campaign.sample else "all of the grid",
+            "sub_networks": selection if campaign.sample else "all of the grid",
             "latency": f"{campaign.latency_rows} rows of {campaign.data.max_tokens} tokens, "
             f"{campaign.latency_repeats} repeats",
         }
@@ -97,8 +97,7 @@ class SubnetsFamily(Family[SubnetsCampaign]):
         whole, training = campaign.whole, campaign.training
         smallest = parameters(subnet_of(campaign.smallest(), whole), whole)
         seeds = {run.seed for run in campaign.runs()}
-        alone = {run.config_id for run in campaign.runs()[: campaign.alone]}
-        runs_alone = sum(run.config_id in alone for run in campaign.runs())
+        runs_alone = _runs_alone(campaign)
         return [
             f"sizes      {smallest:,} to {parameters(whole.subnet, whole):,} parameters",
             f"training   {training.finetune_steps} steps of the whole, then "
@@ -121,8 +120,7 @@ class SubnetsFamily(Family[SubnetsCampaign]):
         most = 6.0 * parameters(whole.subnet, whole) * tokens
         seeds, steps = len({run.seed for run in campaign.runs()}), campaign.checkpoints[-1]
         passes = training.finetune_steps + seeds * steps * (2 + training.random_subnets)
-        alone = {run.config_id for run in campaign.runs()[: campaign.alone]}
-        passes += steps * sum(run.config_id in alone for run in campaign.runs())
+        passes += steps * _runs_alone(campaign)
         seconds = assumptions.seconds(
             most * passes, float(passes * whole.layers), campaign.base.precision
         )
@@ -147,12 +145,20 @@ class SubnetsFamily(Family[SubnetsCampaign]):
             return [f"not read   base and data: {error.name} is not installed"]
         if not is_here(campaign.base):
             return [f"not read   base and data: {campaign.base.hub} is not on this machine yet"]
+        # A plan for a GPU may be examined on a machine without one.
         bench = open_bench(campaign, file, "cpu" if device == "cuda" else device, trust)
         return [
             *data_lines(bench.workbench.split, campaign.data.max_tokens),
             f"calibrated {campaign.calibration.rows} rows",
             *(f"untrained  {name} {value:.4f}" for name, value in bench.untrained.items()),
         ]
+
+
+def _runs_alone(campaign: SubnetsCampaign) -> int:
+    """Return how many runs train their sub-network alone too."""
+    runs = campaign.runs()
+    configs = {run.config_id for run in runs[: campaign.alone]}
+    return sum(run.config_id in configs for run in runs)
 
 
 FAMILY = SubnetsFamily()

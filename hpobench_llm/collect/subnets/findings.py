@@ -7,7 +7,7 @@ from scipy.stats import kendalltau
 
 from hpobench_llm.collect.subnets.spec import STEP, SubnetsCampaign
 
-LEAST = 3  # sub-networks that a rank correlation is told of
+LEAST = 3  # sub-networks; fewer give no rank correlation
 
 
 def findings(campaign: SubnetsCampaign, frame: pd.DataFrame) -> list[str]:
@@ -23,12 +23,12 @@ def findings(campaign: SubnetsCampaign, frame: pd.DataFrame) -> list[str]:
 
 def _against_alone(end: pd.DataFrame) -> Iterator[str]:
     alone = end[end["alone_val_loss"].notna()]
-    for seed, own in alone.groupby("seed"):
-        if len(own) >= LEAST:
-            tau = kendalltau(own["val_loss"], own["alone_val_loss"]).statistic
-            gap = (own["val_loss"] - own["alone_val_loss"]).median()
+    for seed, rows in alone.groupby("seed"):
+        if len(rows) >= LEAST:
+            tau = kendalltau(rows["val_loss"], rows["alone_val_loss"]).statistic
+            gap = (rows["val_loss"] - rows["alone_val_loss"]).median()
             yield (
-                f"seed {seed:g}: Kendall's tau between the validation losses of {len(own)} "
+                f"seed {seed:g}: Kendall's tau between the validation losses of {len(rows)} "
                 f"sub-networks in the super-network and trained alone is {tau:.2f}; in the "
                 f"super-network they are {gap:+.3f} nats per label token in the median"
             )
@@ -42,6 +42,7 @@ def _between_seeds(end: pd.DataFrame, axes: list[str]) -> Iterator[str]:
             both = losses[[first, second]].dropna()
             if len(both) >= LEAST:
                 tau = kendalltau(both[first], both[second]).statistic
+                # The variance of a difference is that of two runs.
                 noise = (both[first] - both[second]).std() / 2**0.5
                 yield (
                     f"noise of seeds, {where}: between seeds {first:g} and {second:g} tau is "

@@ -49,6 +49,7 @@ class Orders:
 
 
 def _falling(scores: torch.Tensor) -> tuple[int, ...]:
+    # Stable: an unstable sort may order equal scores otherwise on another device.
     return tuple(scores.double().argsort(descending=True, stable=True).tolist())
 
 
@@ -61,8 +62,8 @@ def by_activation(model: PreTrainedModel, batches: Iterable[torch.Tensor], whole
 
     def heads(name: str, _: Any, inputs: tuple[torch.Tensor]) -> None:
         rows = inputs[0].flatten(0, -2)
-        each = rows.reshape(len(rows), whole.key_heads, -1)
-        add(name, each.norm(dim=-1).sum(0))
+        outputs = rows.reshape(len(rows), whole.key_heads, -1)
+        add(name, outputs.norm(dim=-1).sum(0))
 
     def units(name: str, _: Any, inputs: tuple[torch.Tensor]) -> None:
         add(name, inputs[0].flatten(0, -2).abs().sum(0))
@@ -78,6 +79,7 @@ def by_activation(model: PreTrainedModel, batches: Iterable[torch.Tensor], whole
     hooks: list[Any] = [inner.norm.register_forward_hook(width)]
     for number, layer in enumerate(inner.layers):
         hooks += [
+            # Before the projections, where the heads and the units still stand side by side.
             layer.self_attn.o_proj.register_forward_pre_hook(partial(heads, f"heads.{number}")),
             layer.mlp.down_proj.register_forward_pre_hook(partial(units, f"units.{number}")),
             layer.input_layernorm.register_forward_hook(width),
@@ -97,33 +99,34 @@ def by_activation(model: PreTrainedModel, batches: Iterable[torch.Tensor], whole
 def by_magnitude(weights: Weights, whole: Whole) -> Scores:
     """Return the norm of each part's own weights."""
     squares = {name: weight.double().square().cpu() for name, weight in weights.items()}
-    found: Scores = {"width": squares["model.embed_tokens.weight"].sum(0)}
+    scores: Scores = {"width": squares["model.embed_tokens.weight"].sum(0)}
     for number in range(whole.layers):
-        own = {
+        layer = {
             name.split(".")[-2]: square
             for name, square in squares.items()
             if name.startswith(f"{LAYERS}{number}.")
         }
-        attention = own["q_proj"].sum(1).reshape(whole.key_heads, -1).sum(1)
-        attention += own["o_proj"].sum(0).reshape(whole.key_heads, -1).sum(1)
+        # Query heads that share keys and values are one part.
+        attention = layer["q_proj"].sum(1).reshape(whole.key_heads, -1).sum(1)
+        attention += layer["o_proj"].sum(0).reshape(whole.key_heads, -1).sum(1)
         for name in ("k_proj", "v_proj"):
-            attention += own[name].sum(1).reshape(whole.key_heads, -1).sum(1)
-        found[f"heads.{number}"] = attention
-        inputs = own["gate_proj"].sum(1) + own["up_proj"].sum(1)
-        found[f"units.{number}"] = inputs + own["down_proj"].sum(0)
-        found[f"layer.{number}"] = torch.stack([square.sum() for square in own.values()]).sum()
-    return _with_layers(found, whole)
+            attention += layer[name].sum(1).reshape(whole.key_heads, -1).sum(1)
+        scores[f"heads.{number}"] = attention
+        inputs = layer["gate_proj"].sum(1) + layer["up_proj"].sum(1)
+        scores[f"units.{number}"] = inputs + layer["down_proj"].sum(0)
+        scores[f"layer.{number}"] = torch.stack([square.sum() for square in layer.values()]).sum()
+    return _with_layers(scores, whole)
 
 
 def _with_layers(scores: Scores, whole: Whole) -> Scores:
-    each = [scores.pop(f"layer.{number}") for number in range(whole.layers)]
-    return scores | {"layers": torch.stack(each)}
+    layers = [scores.pop(f"layer.{number}") for number in range(whole.layers)]
+    return scores | {"layers": torch.stack(layers)}
 
 
 def reordered(weights: Weights, orders: Orders, whole: Whole) -> dict[str, torch.Tensor]:
     """Return the weights of the same function with its parts in order; layers stay in place."""
     width = torch.tensor(orders.width)
-    found = {}
+    ordered = {}
     for name, weight in weights.items():
         parts = name.split(".")
         rows: dict[str, tuple[torch.Tensor, ...]] = {}
@@ -137,10 +140,11 @@ def reordered(weights: Weights, orders: Orders, whole: Whole) -> dict[str, torch
             rows |= dict.fromkeys(("gate_proj", "up_proj"), (units, width))
         else:
             rows = dict.fromkeys(("embed_tokens", "lm_head"), (torch.arange(len(weight)), width))
-        for axis, chosen in enumerate(rows.get(parts[-2], (width,))):  # else a norm's
-            weight = weight.index_select(axis, chosen.to(weight.device))
-        found[name] = weight
-    return found
+        gain = (width,)  # what is not named above belongs to a norm
+        for axis, indices in enumerate(rows.get(parts[-2], gain)):
+            weight = weight.index_select(axis, indices.to(weight.device))
+        ordered[name] = weight
+    return ordered
 
 
 def _rows(groups: tuple[int, ...], size: int) -> torch.Tensor:

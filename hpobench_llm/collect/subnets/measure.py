@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-WARM_UP = 3  # passes that do not count
+WARM_UP = 3  # passes that do not count: the first ones allocate memory and choose kernels
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ def latency(model: torch.nn.Module, rows: int, tokens: int, repeats: int) -> Lat
     seconds = []
     with torch.no_grad():
         for _ in range(WARM_UP + repeats):
-            _finish(device)
+            _finish(device)  # what runs from before must not count
             started = time.perf_counter()
             model(input_ids=ids, use_cache=False)
             _finish(device)

@@ -29,7 +29,7 @@ def cut(weights: Weights, subnet: Subnet, whole: Whole) -> dict[str, torch.Tenso
     width, units = slice(subnet.width), slice(subnet.units)
     queries = slice(subnet.heads * whole.head_size)
     keys = slice(subnet.heads // whole.group * whole.head_size)
-    kept: dict[str, tuple[slice, ...]] = {
+    slices: dict[str, tuple[slice, ...]] = {
         "q_proj": (queries, width),
         "k_proj": (keys, width),
         "v_proj": (keys, width),
@@ -40,16 +40,17 @@ def cut(weights: Weights, subnet: Subnet, whole: Whole) -> dict[str, torch.Tenso
         "embed_tokens": (slice(None), width),
         "lm_head": (slice(None), width),
     }
-    places = {str(number): str(place) for place, number in enumerate(subnet.layers)}
-    found = {}
+    new_numbers = {str(number): str(new) for new, number in enumerate(subnet.layers)}
+    own = {}
     for name, weight in weights.items():
         parts = name.split(".")
         if name.startswith(LAYERS):
-            if parts[2] not in places:
+            if parts[2] not in new_numbers:
                 continue
-            parts[2] = places[parts[2]]
-        found[".".join(parts)] = weight[kept.get(parts[-2], (width,))]  # else a norm's
-    return found
+            parts[2] = new_numbers[parts[2]]
+        gain = (width,)  # what is not named above belongs to a norm
+        own[".".join(parts)] = weight[slices.get(parts[-2], gain)]
+    return own
 
 
 class Skeletons:
@@ -61,20 +62,20 @@ class Skeletons:
     def __init__(self, base: PreTrainedModel) -> None:
         self._config = base.config
         self._device = next(base.parameters()).device
-        self._made: dict[int, LlamaForCausalLM] = {}
+        self._by_layers: dict[int, LlamaForCausalLM] = {}
 
     def of(self, subnet: Subnet) -> LlamaForCausalLM:
         """Return the skeleton with as many layers."""
         count = len(subnet.layers)
-        if count not in self._made:
-            self._made[count] = _skeleton(self._config, self._device, num_hidden_layers=count)
-        return self._made[count]
+        if count not in self._by_layers:
+            self._by_layers[count] = _skeleton(self._config, self._device, num_hidden_layers=count)
+        return self._by_layers[count]
 
 
 class Linked(nn.Module):
     """A sub-network that computes with slices of the super-network's own weights.
 
-    What its loss is differentiated by are the super-network's weights.
+    The gradients of its loss are those of the super-network's weights.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ def extracted(base: PreTrainedModel, weights: Weights, subnet: Subnet, whole: Wh
         head_dim=whole.head_size,
     )
     own = {name: part.detach().clone() for name, part in cut(weights, subnet, whole).items()}
+    # Not strict: a tied head is missing, which `tie_weights` adds.
     model.load_state_dict(own, strict=False, assign=True)
     model.tie_weights()
     return model.requires_grad_(False).eval()
@@ -115,7 +117,8 @@ def _skeleton(config: Any, device: torch.device, **sizes: int) -> LlamaForCausal
     config = copy.deepcopy(config)
     for name, size in sizes.items():
         setattr(config, name, size)
-    with torch.device("meta"):
+    with torch.device("meta"):  # no memory and no draws: the weights come from elsewhere
         model = LlamaForCausalLM(config)
-    model.model.rotary_emb = LlamaRotaryEmbedding(config).to(device)  # it has no weights
+    # Its table of frequencies is no weight: nothing would replace it on the meta device.
+    model.model.rotary_emb = LlamaRotaryEmbedding(config).to(device)
     return model.eval()

@@ -12,13 +12,13 @@ import numpy as np
 
 
 def bins_of(sizes: Sequence[int], bins: int) -> list[int]:
-    """Return each one's bin, of equal widths from the smallest size to the largest."""
+    """Return the bin of each size; all bins are equally wide, from the smallest to the largest."""
     values = np.asarray(sizes, dtype=np.float64)
     edges = np.linspace(values.min(), values.max(), bins + 1)
-    found: list[int] = (
+    numbers: list[int] = (
         (np.searchsorted(edges, values, side="right") - 1).clip(0, bins - 1).tolist()
     )
-    return found
+    return numbers
 
 
 def calibrated(sizes: Sequence[int], count: int, bins: int, seed: int = 0) -> list[int]:
@@ -27,20 +27,22 @@ def calibrated(sizes: Sequence[int], count: int, bins: int, seed: int = 0) -> li
     The smallest and the largest come first; each beginning of the list is such a draw too.
     """
     order = np.random.default_rng(seed).permutation(len(sizes))
+    # Once, where all sizes are equal.
     ends = list(dict.fromkeys([int(np.argmin(sizes)), int(np.argmax(sizes))]))
     order = np.concatenate([ends, order[~np.isin(order, ends)]])
-    place = bins_of(sizes, bins)
+    bin_of = bins_of(sizes, bins)
     waiting: list[deque[tuple[int, int]]] = [deque() for _ in range(bins)]
     for turn, index in enumerate(order.tolist()):
-        waiting[place[index]].append((turn, index))
+        waiting[bin_of[index]].append((turn, index))
     filled, limit = [0] * bins, 1
-    chosen: list[int] = []
-    while len(chosen) < min(count, len(sizes)):
+    indices: list[int] = []
+    while len(indices) < min(count, len(sizes)):
         free = [b for b in range(bins) if waiting[b] and filled[b] < limit]
         if not free:
             limit += 1
             continue
+        # The next of the random order whose bin is not full.
         drawn = min(free, key=lambda b: waiting[b][0])
-        chosen.append(waiting[drawn].popleft()[1])
+        indices.append(waiting[drawn].popleft()[1])
         filled[drawn] += 1
-    return chosen
+    return indices

@@ -1,4 +1,4 @@
-"""A campaign of sub-networks: of which base, how the super-network is trained, over which grid."""
+"""A campaign of sub-networks: the base, the training of the super-network, the grid."""
 
 import math
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Literal
 
 from hpobench_llm.collect.campaign.identity import Identity, essence, identity_of
 from hpobench_llm.collect.campaign.spec import Campaign
-from hpobench_llm.collect.lora.recipe import Base, Data, Score, Source
+from hpobench_llm.collect.lora.recipe import Base, Data, DataSource, Score
 from hpobench_llm.collect.subnets.sampling import calibrated
 from hpobench_llm.collect.subnets.subnet import (
     JOINT,
@@ -80,7 +80,7 @@ class Calibration:
     """
 
     rows: int = 64
-    source: tuple[Source, ...] = ()
+    source: tuple[DataSource, ...] = ()
 
     def __post_init__(self) -> None:
         if self.rows < 1:
@@ -102,10 +102,10 @@ class SubnetsCampaign(Campaign):
         calibration: the rows by which importance is measured.
         importance: by what the parts of the base are ordered.
         score: benchmark scores beside the losses.
-        sample: so many configurations, by `bins` of parameter counts; 0: all.
+        sample: how many configurations are measured, drawn by `bins` of parameter counts; 0: all.
         bins: how many bins, at least 1.
-        alone: the first so many configurations are trained alone too, as many steps, from the
-            fine-tuned weights.
+        alone: how many configurations, the first ones, are trained alone too, for as many steps,
+            from the fine-tuned weights.
         latency_rows: rows of a pass whose time is measured, at least 1.
         latency_repeats: passes whose time is measured, at least 1.
     """
@@ -158,6 +158,7 @@ class SubnetsCampaign(Campaign):
         widths = self.grid.get("width", (whole.width,))
         for axis, values in self.grid.items():
             for value in values:
+                # A ratio gives other units at each width.
                 for width in widths if axis == "mlp_ratio" else widths[:1]:
                     try:
                         subnet_of({"width": width, axis: value}, whole)
@@ -224,6 +225,7 @@ class SubnetsCampaign(Campaign):
         return identity_of(self.name, recipe | {"searched": recipe["grid"]})
 
 
+# A campaign is asked for its runs many times; the sizes of its grid are counted once.
 @lru_cache(maxsize=8)
 def _sampled(space: Space, whole: Whole, count: int, bins: int) -> tuple[Configuration, ...]:
     configs = list(space.configurations())

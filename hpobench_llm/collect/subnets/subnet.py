@@ -69,8 +69,9 @@ def subnet_of(
 ) -> Subnet:
     """Return the sub-network that a configuration of any of the spaces means.
 
-    Of `layers` or `depth` layers the most important are kept, in the order in which they compute;
-    `by_importance` names them, the most important first (its sizes need none: then the first).
+    Of `layers` or `depth` layers the most important are kept, in the order in which they compute.
+    `by_importance` names all layers, the most important first; without it the first are kept,
+    which suffices to count sizes.
 
     Raises:
         ValueError: the base has no such part.
@@ -80,9 +81,9 @@ def subnet_of(
     units = config.get("units", whole.units)
     if "mlp_ratio" in config:
         units = round(config["mlp_ratio"] * width)
-    bits = sorted(name for name in config if name.startswith(LAYER))
+    switches = sorted(name for name in config if name.startswith(LAYER))
     count = int(config.get("layers", config.get("depth", whole.layers)))
-    kept = [int(name.removeprefix(LAYER)) for name in bits if config[name]]
+    on = [int(name.removeprefix(LAYER)) for name in switches if config[name]]
     heads = int(config.get("heads", whole.heads))
     for name, value, least, most in (
         ("width", width, 1, whole.width),
@@ -94,7 +95,7 @@ def subnet_of(
             raise ValueError(f"{name} {value}: the base has {least} to {most}")
     if heads % whole.group:
         raise ValueError(f"heads {heads}: the base's share keys in groups of {whole.group}")
-    layers = kept if bits else ranked[:count]
+    layers = on if switches else ranked[:count]
     return Subnet(width, heads, int(units), tuple(sorted(layers)))
 
 
@@ -112,7 +113,7 @@ def parameters(subnet: Subnet, whole: Whole) -> int:
 
 
 def flops(subnet: Subnet, whole: Whole, tokens: int) -> int:
-    """Return the FLOPs of a forward pass over a row of so many tokens.
+    """Return the FLOPs of a forward pass over a row of `tokens` tokens.
 
     Multiplications and additions of all matrices and of the attention over the whole row; norms,
     softmax and activations are left out.

@@ -19,12 +19,12 @@ from hpobench_llm.collect.subnets.importance import (
 from hpobench_llm.collect.subnets.network import Skeletons, Weights, cut, extracted, weights_of
 from hpobench_llm.collect.subnets.spec import SubnetsCampaign
 from hpobench_llm.collect.subnets.subnet import Subnet, Whole, subnet_of
-from hpobench_llm.collect.subnets.training import Trainer, sandwich
+from hpobench_llm.collect.subnets.training import SandwichTrainer, sandwich
 from hpobench_llm.collect.training.meter import seconds_on
 from hpobench_llm.space import Configuration
 
-KEPT_BYTES = 2**30  # of super-networks; beyond, the one that was asked for longest ago goes
-FINETUNE_SEED = 0
+KEPT_BYTES = 2**30  # of super-networks; beyond, the one that was trained first is dropped
+FINETUNE_SEED = 0  # one fine-tuned base for the super-networks of all seeds
 
 OnStep = Callable[[int], None]
 
@@ -60,6 +60,7 @@ class Supernets:
         self._campaign, self.whole = bench.campaign, bench.campaign.whole
         self._skeletons = Skeletons(bench.base)
         self._kept: dict[int, Supernet] = {}
+        # Fine-tuning is a property and takes no argument: it calls the step of whoever came last.
         self._on_step: OnStep = lambda _: None
 
     def subnet(self, config: Configuration) -> Subnet:
@@ -92,7 +93,8 @@ class Supernets:
         if seed not in self._kept:
             supernet = self._trained(seed)
             while self._kept and supernet.size + self._size() > KEPT_BYTES:
-                del self._kept[next(iter(self._kept))]
+                oldest = next(iter(self._kept))
+                del self._kept[oldest]
             self._kept[seed] = supernet
         return self._kept[seed]
 
@@ -109,13 +111,14 @@ class Supernets:
         )
         weights: dict[int, Weights] = {}
         seconds: dict[int, float] = {}
-        started = seconds_on(self._bench.device) - finetuned.seconds
+        # As if fine-tuning had been done just before: every seed's costs include it.
+        begun = seconds_on(self._bench.device) - finetuned.seconds
         snapshots = self._trainer(self.whole).train(
             finetuned.weights, rule, campaign.checkpoints, seed, self._on_step
         )
         for step, snapshot in zip(campaign.checkpoints, snapshots, strict=True):
             weights[step] = snapshot
-            seconds[step] = seconds_on(self._bench.device) - started
+            seconds[step] = seconds_on(self._bench.device) - begun
         return Supernet(weights, seconds, sum_of(weights[campaign.checkpoints[-1]]))
 
     def _drawn(self, rng: np.random.Generator) -> Subnet:
@@ -129,6 +132,7 @@ class Supernets:
         """
         started = seconds_on(self._bench.device)
         group = self.whole.group
+        # Trained alone, a sub-network is the whole of a smaller network.
         own = replace(
             self.whole,
             width=subnet.width,
@@ -144,9 +148,9 @@ class Supernets:
         model = extracted(self._bench.base, weights, own.subnet, own)
         return model, seconds_on(self._bench.device) - started
 
-    def _trainer(self, whole: Whole) -> Trainer:
+    def _trainer(self, whole: Whole) -> SandwichTrainer:
         bench = self._bench
-        return Trainer(
+        return SandwichTrainer(
             self._skeletons, whole, self._campaign.training, bench.split.train, bench.pad
         )
 

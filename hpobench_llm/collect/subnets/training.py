@@ -24,7 +24,7 @@ from hpobench_llm.collect.training.schedule import schedule
 Choose = Callable[[np.random.Generator], Sequence[Subnet]]
 
 
-class Trainer:
+class SandwichTrainer:
     """Trains weights of one base's shape on rows."""
 
     def __init__(
@@ -63,6 +63,7 @@ class Trainer:
         rng = np.random.default_rng(seed)
         device = trained.parameters[0].device
         for step in range(steps + 1):
+            # Before the update: a checkpoint comes after as many updates as it says.
             if step in checkpoints:
                 yield trained.snapshot()
             if step == steps:
@@ -84,7 +85,7 @@ class Trainer:
             model = Linked(self._skeletons, trained.weights(), subnet, self._whole)
             logits, labels, _ = label_logits(model, batch)
             if teacher is None:
-                teacher = logits.detach()
+                teacher = logits.detach()  # it is learned from, not trained by the others
                 loss = cross_entropy(logits, labels)
             else:
                 loss = distillation(logits, teacher, self._training.temperature)

@@ -21,14 +21,15 @@ class Trained:
         self._start = {name: weight.detach() for name, weight in start.items()}
         self._scale = training.alpha_ratio
         self._parts: dict[str, tuple[nn.Parameter, ...]] = {}
-        draw = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed)
         for name, weight in self._start.items():
             if training.weights == "full":
                 self._parts[name] = (nn.Parameter(weight.clone()),)
             elif name.startswith(LAYERS) and weight.dim() == 2:
                 outputs, inputs = weight.shape
                 bound = 1 / math.sqrt(inputs)  # Kaiming's with a = sqrt(5), as in peft
-                a = torch.empty(training.rank, inputs).uniform_(-bound, bound, generator=draw)
+                # On the CPU, so that a GPU draws the same numbers.
+                a = torch.empty(training.rank, inputs).uniform_(-bound, bound, generator=generator)
                 b = torch.zeros(outputs, training.rank)
                 self._parts[name] = (
                     nn.Parameter(a.to(weight.device)),

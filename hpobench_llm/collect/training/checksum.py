@@ -1,4 +1,4 @@
-"""Data files are known by their sums."""
+"""Data files are identified by their sums."""
 
 import gzip
 import hashlib
@@ -13,7 +13,7 @@ from hpobench_llm.errors import DataError
 def checked_sum(path: Path, expected: str, file: object) -> str:
     """Return a data file's SHA-256.
 
-    A packed file that holds what a shipped one holds, and was packed otherwise, counts as that.
+    A packed file counts as the shipped one where the content is the same, however it was packed.
 
     Raises:
         DataError: it cannot be read, or is not the one that the spec `file` gives.

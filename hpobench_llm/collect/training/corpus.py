@@ -21,9 +21,9 @@ class Corpus:
     Args:
         path: the file, relative to the spec; `$NAME` is expanded.
         sha256: the sum of that file, which is then checked.
-        skip_bytes: so many bytes of its beginning are left out.
+        skip_bytes: how many bytes of its beginning are left out.
         min_characters: shorter paragraphs are left out.
-        generated_sentences: so many sentences that the project makes, in place of a file.
+        generated_sentences: how many sentences the project makes, in place of a file.
     """
 
     path: str = ""
@@ -52,14 +52,14 @@ def read_corpora(
     sources: list[dict[str, Json]] = []
     for number, corpus in enumerate(corpora):
         if corpus.generated_sentences:
-            found = synthetic.sentences(corpus.generated_sentences, seed=seed)
+            texts = synthetic.sentences(corpus.generated_sentences, seed=seed)
             sources.append({"generated_sentences": corpus.generated_sentences})
         else:
             path = resolve_path(corpus.path, file=spec_path, key=f"corpus[{number}].path")
             digest = checked_sum(path, corpus.sha256, spec_path)
-            found = list(_paragraphs(path, corpus))
+            texts = list(_paragraphs(path, corpus))
             sources.append({"file": path.name, "sha256": digest, "skip_bytes": corpus.skip_bytes})
-        paragraphs.extend(found)
+        paragraphs.extend(texts)
     np.random.default_rng(seed).shuffle(paragraphs)
     return paragraphs, sources
 
@@ -69,6 +69,7 @@ def _paragraphs(path: Path, corpus: Corpus) -> Iterator[str]:
         raw = lzma.decompress(path.read_bytes()) if path.suffix == ".xz" else path.read_bytes()
     except (lzma.LZMAError, OSError) as error:
         raise DataError(f"{path}: cannot be read: {error}") from None
+    # `skip_bytes` may cut a letter in two.
     text = raw[corpus.skip_bytes :].decode("utf-8", errors="replace")
     for paragraph in text.split("\n\n"):
         line = " ".join(paragraph.split())

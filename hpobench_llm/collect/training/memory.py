@@ -21,7 +21,7 @@ _EXHAUSTED = (
 class PeakMemory:
     """Measures the peak of the stretches between `start` and `stop`.
 
-    On a CPU, what the process held when the run began (libraries, base, data) is taken off, and
+    On a CPU, what the process held when the run began (libraries, base, data) is subtracted, and
     memory that was freed before is given back first, so that one run does not hide another.
     """
 
@@ -29,7 +29,8 @@ class PeakMemory:
         self.peak: int | None = None
         self._device = device
         gc.collect()
-        with suppress(OSError, AttributeError):
+        # The allocator keeps what was freed for later; resident, it would pass for ours.
+        with suppress(OSError, AttributeError):  # no glibc
             ctypes.CDLL("libc.so.6").malloc_trim(0)
         self._before = _kilobytes("VmRSS")
 
@@ -44,13 +45,14 @@ class PeakMemory:
     def stop(self) -> None:
         """End a stretch; `peak` is the highest of all in bytes, None where it cannot be told."""
         if self._device.type == "cuda":
-            found = int(torch.cuda.max_memory_allocated(self._device))
+            peak = int(torch.cuda.max_memory_allocated(self._device))
         else:
+            # The high-water mark since `start`, which has reset it.
             now = _kilobytes("VmHWM")
             if now is None or self._before is None:
                 return
-            found = max(0, now - self._before) * 1024
-        self.peak = max(found, self.peak or 0)
+            peak = max(0, now - self._before) * 1024
+        self.peak = max(peak, self.peak or 0)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -45,6 +45,6 @@ def seconds_on(device: torch.device) -> float:
     On a CPU the wall clock would count the other programs of the machine as a run's cost.
     """
     if device.type == "cuda":
-        torch.cuda.synchronize(device)
+        torch.cuda.synchronize(device)  # kernels run on after the calls that launch them
         return time.perf_counter()
     return time.process_time()

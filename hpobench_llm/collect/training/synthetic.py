@@ -71,7 +71,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 NOUNS = ANIMALS + TOOLS + FRUITS
 
 
-class Task(TypedDict):
+class GeneratedTask(TypedDict):
     """One generated task; `fact` is prose, the rest is Alpaca's form of a question."""
 
     family: str
@@ -81,31 +81,33 @@ class Task(TypedDict):
     output: str
 
 
-def _task(family: str, fact: str, instruction: str, given: str, output: str) -> Task:
-    return Task(family=family, fact=fact, instruction=instruction, input=given, output=output)
+def _task(family: str, fact: str, instruction: str, argument: str, output: str) -> GeneratedTask:
+    return GeneratedTask(
+        family=family, fact=fact, instruction=instruction, input=argument, output=output
+    )
 
 
-def _addition(rng: Generator) -> Task:
+def _addition(rng: Generator) -> GeneratedTask:
     a, b = (int(n) for n in rng.integers(0, 30, size=2))
     return _task(
         "addition", f"{a} plus {b} is {a + b}.", "Add the numbers.", f"{a} {b}", str(a + b)
     )
 
 
-def _larger(rng: Generator) -> Task:
+def _larger(rng: Generator) -> GeneratedTask:
     a, b = (int(n) for n in rng.choice(100, size=2, replace=False))
     fact = f"{max(a, b)} is larger than {min(a, b)}."
     return _task("larger", fact, "Name the larger number.", f"{a} {b}", str(max(a, b)))
 
 
-def _next_letter(rng: Generator) -> Task:
-    run = int(rng.integers(1, 5))
-    start = int(rng.integers(0, len(LETTERS) - run))
-    shown, answer = " ".join(LETTERS[start : start + run]), LETTERS[start + run]
+def _next_letter(rng: Generator) -> GeneratedTask:
+    length = int(rng.integers(1, 5))
+    start = int(rng.integers(0, len(LETTERS) - length))
+    shown, answer = " ".join(LETTERS[start : start + length]), LETTERS[start + length]
     return _task("next letter", f"{shown} {answer}", "Continue the letters.", shown, answer)
 
 
-def _opposite(rng: Generator) -> Task:
+def _opposite(rng: Generator) -> GeneratedTask:
     pair = list(OPPOSITES.items())[int(rng.integers(len(OPPOSITES)))]
     word, other = pair if rng.integers(2) else pair[::-1]
     noun = str(rng.choice(NOUNS))
@@ -113,7 +115,7 @@ def _opposite(rng: Generator) -> Task:
     return _task("opposite", fact, "Give the opposite.", f"a {word} {noun}", other)
 
 
-def _kind(rng: Generator) -> Task:
+def _kind(rng: Generator) -> GeneratedTask:
     noun = str(rng.choice(NOUNS))
     owner = str(rng.choice(sorted(OPPOSITES)))
     fact = f"A {owner} {noun} is a kind of {KINDS[noun]}."
@@ -122,7 +124,7 @@ def _kind(rng: Generator) -> Task:
     )
 
 
-def _last_word(rng: Generator) -> Task:
+def _last_word(rng: Generator) -> GeneratedTask:
     words = [str(w) for w in rng.choice(NOUNS, size=int(rng.integers(2, 5)), replace=False)]
     shown = " ".join(words)
     return _task(
@@ -130,7 +132,7 @@ def _last_word(rng: Generator) -> Task:
     )
 
 
-def _odd_one_out(rng: Generator) -> Task:
+def _odd_one_out(rng: Generator) -> GeneratedTask:
     kinds = [ANIMALS, TOOLS, FRUITS]
     same, other = rng.choice(3, size=2, replace=False)
     words = [str(w) for w in rng.choice(kinds[same], size=2, replace=False)]
@@ -142,7 +144,7 @@ def _odd_one_out(rng: Generator) -> Task:
     )
 
 
-FAMILIES: tuple[Callable[[Generator], Task], ...] = (
+FAMILIES: tuple[Callable[[Generator], GeneratedTask], ...] = (
     _addition,
     _larger,
     _next_letter,
@@ -155,6 +157,7 @@ FAMILIES: tuple[Callable[[Generator], Task], ...] = (
 
 def sentences(count: int, *, seed: int) -> list[str]:
     """Return `count` lines of about ten facts each, drawn with `seed`."""
+    # The second number keeps these draws apart from those of `instructions`.
     rng = np.random.default_rng([seed, 1])
     return [
         " ".join(FAMILIES[rng.integers(len(FAMILIES))](rng)["fact"] for _ in range(10))
@@ -162,17 +165,18 @@ def sentences(count: int, *, seed: int) -> list[str]:
     ]
 
 
-def instructions(count: int, *, seed: int) -> list[Task]:
+def instructions(count: int, *, seed: int) -> list[GeneratedTask]:
     """Return `count` tasks without a repeated question, the families in turn, drawn with `seed`.
 
     A family that has no new question left is passed over.
     """
     rng = np.random.default_rng([seed, 2])
-    tasks: list[Task] = []
+    tasks: list[GeneratedTask] = []
     asked: set[tuple[str, str]] = set()
     while len(tasks) < count:
         before = len(tasks)
         for family in FAMILIES:
+            # A family whose questions are nearly used up rarely draws a new one.
             for _ in range(50):
                 task = family(rng)
                 question = (task["instruction"], task["input"])
@@ -180,6 +184,6 @@ def instructions(count: int, *, seed: int) -> list[Task]:
                     asked.add(question)
                     tasks.append(task)
                     break
-        if len(tasks) == before:
+        if len(tasks) == before:  # no family has a new question left
             break
     return tasks[:count]

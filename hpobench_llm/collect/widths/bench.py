@@ -19,24 +19,24 @@ from hpobench_llm.collect.training.meter import seconds_on
 from hpobench_llm.collect.widths.columns import COUNTERS, LOSSES
 from hpobench_llm.collect.widths.coordinates import activation_sizes
 from hpobench_llm.collect.widths.costs import parameters, training_flops, training_tokens
-from hpobench_llm.collect.widths.hyperparameters import Hyperparameters
+from hpobench_llm.collect.widths.hyperparameters import WidthsHyperparameters
 from hpobench_llm.collect.widths.learner import Learner, Weights, mean_loss
-from hpobench_llm.collect.widths.rows import Rows, read_rows
+from hpobench_llm.collect.widths.rows import RowSets, read_rows
 from hpobench_llm.collect.widths.spec import EQUAL_ODDS, STEP, WidthsCampaign
 from hpobench_llm.evaluation import Status
 from hpobench_llm.provenance import git_revision, processor, versions
 from hpobench_llm.space import Value
 from hpobench_llm.tables.provenance import Sources
 
-_CHECKED_ROWS = 8  # of the validation rows, that activations are measured on
+_CHECKED_ROWS = 8  # validation rows that activations are measured on
 Values = dict[str, Number | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A smaller model that warm starts grow from, and its cost; None: it did not fit."""
+class SmallModel:
+    """A smaller model that warm starts grow from, and its cost; no weights: it did not fit."""
 
-    hyper: Hyperparameters
+    hyper: WidthsHyperparameters
     weights: Weights | None
     seconds: float
 
@@ -46,7 +46,7 @@ class WidthsBench:
     """A campaign's rows on a device."""
 
     campaign: WidthsCampaign
-    rows: Rows
+    rows: RowSets
     provenance: Provenance
 
     @property
@@ -65,18 +65,19 @@ class WidthsBench:
 
     def run(self, task: Task, on_step: OnStep) -> list[RunRecord]:
         """Train the runs of a task, and once before them the smaller model that they share."""
-        grown: dict[tuple[Hyperparameters, int], Source] = {}
+        grown: dict[tuple[WidthsHyperparameters, int], SmallModel] = {}
         records = []
         for run in task.runs:
-            hyper, source = self.campaign.source_of(run), None
-            if hyper is not None:
-                key = (hyper, run.seed)
-                source = grown.get(key) or self._trained(hyper, run.seed, on_step)
-                grown[key] = source
-            records.append(self._record(run, source, on_step))
+            small_hyper, small = self.campaign.source_of(run), None
+            # One smaller model for all warm starts of a configuration that differ in `shrink`.
+            if small_hyper is not None:
+                key = (small_hyper, run.seed)
+                small = grown.get(key) or self._trained(small_hyper, run.seed, on_step)
+                grown[key] = small
+            records.append(self._record(run, small, on_step))
         return records
 
-    def _trained(self, hyper: Hyperparameters, seed: int, on_step: OnStep) -> Source:
+    def _trained(self, hyper: WidthsHyperparameters, seed: int, on_step: OnStep) -> SmallModel:
         """Train a smaller model from its cold start to its end: the grid's own run, once more."""
         started = seconds_on(self.rows.train.device)
         weights = None
@@ -87,21 +88,24 @@ class WidthsBench:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-        return Source(hyper, weights, seconds_on(self.rows.train.device) - started)
+        return SmallModel(hyper, weights, seconds_on(self.rows.train.device) - started)
 
-    def _learner(self, hyper: Hyperparameters, seed: int, small: Weights | None = None) -> Learner:
+    def _learner(
+        self, hyper: WidthsHyperparameters, seed: int, small: Weights | None = None
+    ) -> Learner:
         steps = self.campaign.checkpoints[-1]
         return Learner(
             self.campaign.model, hyper, self.rows.train, seed=seed, steps=steps, small=small
         )
 
-    def _record(self, run: Run, source: Source | None, on_step: OnStep) -> RunRecord:
-        """Train one run; after it has failed only what it has cost is recorded."""
+    def _record(self, run: Run, source: SmallModel | None, on_step: OnStep) -> RunRecord:
+        """Train one run; after its failure only its cost so far is recorded."""
         hyper = self.campaign.hyperparameters(run.config)
         values: Values = {}
         status: Status = "ok"
         if source is not None and source.weights is None:
             status = "out_of_memory"
+        # A generator: nothing is built or trained before the first `next`, in the `try` below.
         measured = self._measured(hyper, run.seed, source, on_step)
         checkpoints = []
         for step in self.campaign.checkpoints:
@@ -127,7 +131,9 @@ class WidthsBench:
             provenance=self.provenance,
         )
 
-    def _constants(self, hyper: Hyperparameters, source: Source | None) -> dict[str, Value]:
+    def _constants(
+        self, hyper: WidthsHyperparameters, source: SmallModel | None
+    ) -> dict[str, Value]:
         model, steps = self.campaign.model, self.campaign.checkpoints[-1]
         constants: dict[str, Value] = {"trainable_parameters": parameters(model, hyper.width)}
         if source is not None:
@@ -139,7 +145,7 @@ class WidthsBench:
         return constants
 
     def _measured(
-        self, hyper: Hyperparameters, seed: int, source: Source | None, on_step: OnStep
+        self, hyper: WidthsHyperparameters, seed: int, source: SmallModel | None, on_step: OnStep
     ) -> Iterator[Values]:
         """Train from checkpoint to checkpoint; yields what each measures."""
         campaign = self.campaign
@@ -162,13 +168,14 @@ class WidthsBench:
         losses = [values[name] for name in LOSSES if name in values]
         if any(loss is None or not math.isfinite(loss) for loss in losses):
             return "diverged"
+        # A loss above the limit may still fall: it counts at the end alone.
         last = step == self.campaign.checkpoints[-1]
         limit = self.campaign.diverged_factor * EQUAL_ODDS
         return "diverged" if last and (values["val_loss"] or 0.0) > limit else "ok"
 
 
 def _spent(values: Values) -> Values:
-    """Return of a checkpoint's values what a run has cost so far."""
+    """Return the costs and counters among a checkpoint's values."""
     return {name: values[name] for name in COUNTERS if name in values}
 
 

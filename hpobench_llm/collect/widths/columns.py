@@ -66,6 +66,7 @@ COLUMNS = (
 
 def metrics_of(campaign: WidthsCampaign) -> list[Metric]:
     """Return the losses; a failed run counts as one that is just diverged."""
+    # The limit above which a run counts as diverged.
     worst = campaign.diverged_factor * EQUAL_ODDS
     return [
         Metric(

@@ -2,35 +2,35 @@
 
 from hpobench_llm.collect.assumptions import Assumptions
 from hpobench_llm.collect.campaign.plan import Task
-from hpobench_llm.collect.widths.hyperparameters import Hyperparameters
-from hpobench_llm.collect.widths.spec import VOCABULARY, Model, WidthsCampaign
+from hpobench_llm.collect.widths.hyperparameters import WidthsHyperparameters
+from hpobench_llm.collect.widths.spec import VOCABULARY, WidthsCampaign, WidthsModel
 
 SECONDS_PER_HOUR = 3600
 
 
-def matrix_parameters(model: Model, width: int) -> int:
+def matrix_parameters(model: WidthsModel, width: int) -> int:
     """Return the parameters that a token is multiplied by: all layers' matrices and the head."""
     return model.layers * (4 + 3 * model.mlp_ratio) * width**2 + VOCABULARY * width
 
 
-def parameters(model: Model, width: int) -> int:
-    """Return all parameters: the matrices, of which the head is the embedding, and the gains."""
+def parameters(model: WidthsModel, width: int) -> int:
+    """Return all parameters: the matrices (the head is the embedding, too) and the gains."""
     return matrix_parameters(model, width) + (2 * model.layers + 1) * width
 
 
-def forward_flops(model: Model, width: int) -> int:
+def forward_flops(model: WidthsModel, width: int) -> int:
     """Return the FLOPs of a token forward: two a matrix parameter, and attention in full."""
     attention = 4 * model.layers * width * model.context_tokens
     return 2 * matrix_parameters(model, width) + attention
 
 
-def training_flops(model: Model, hyper: Hyperparameters, steps: int) -> int:
-    """Return the FLOPs of so many updates: backward counts as twice forward."""
+def training_flops(model: WidthsModel, hyper: WidthsHyperparameters, steps: int) -> int:
+    """Return the FLOPs of `steps` updates: backward counts as twice forward."""
     return 3 * forward_flops(model, hyper.width) * training_tokens(model, hyper, steps)
 
 
-def training_tokens(model: Model, hyper: Hyperparameters, steps: int) -> int:
-    """Return the tokens of so many updates."""
+def training_tokens(model: WidthsModel, hyper: WidthsHyperparameters, steps: int) -> int:
+    """Return the tokens of `steps` updates."""
     return steps * hyper.batch_rows * model.context_tokens
 
 
@@ -47,9 +47,9 @@ def estimate(campaign: WidthsCampaign, tasks: list[Task], assumptions: Assumptio
     )
     training = sum(training_flops(model, hyper, steps) for hyper in hypers)
     growing = sum(training_flops(model, source, steps) for source in sources)
-    trained = len(hypers) + len(sources)
+    models = len(hypers) + len(sources)
     seconds = assumptions.seconds(
-        training + growing + evaluation, trained * steps * model.layers, "float32"
+        training + growing + evaluation, models * steps * model.layers, "float32"
     )
     widths = sorted({hyper.width for hyper in [*hypers, *sources]})
     sizes = ", ".join(f"{parameters(model, width):,} at {width}" for width in widths)

@@ -56,9 +56,11 @@ class WidthsFamily(Family[WidthsCampaign]):
         pairs: dict[object, tuple[list[Run], list[Run]]] = {}
         for run in campaign.runs():
             hyper = campaign.hyperparameters(run.config)
+            # Warm starts differ from their cold run in `shrink` alone.
             key = (replace(hyper, shrink=0.0), run.seed)
             cold, warm = pairs.setdefault(key, ([], []))
-            (warm if hyper.warm else cold).append(run)
+            runs = warm if hyper.warm else cold
+            runs.append(run)
         parts = [runs for pair in pairs.values() for runs in pair if runs]
         return [Task("runs", engine, tuple(runs)) for runs in parts]
 

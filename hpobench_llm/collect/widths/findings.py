@@ -18,17 +18,18 @@ _SETTING = ["parametrisation", "width", "shrink"]
 def findings(campaign: WidthsCampaign, frame: pd.DataFrame) -> list[str]:
     """Return coordinate check, best learning rates over width, and tokens saved by warm starts."""
     numbers = [*SIZES, "val_loss", "tokens_seen", "lr", "init_std", "shrink", "width"]
-    plain = frame.astype(dict.fromkeys(numbers, float))
-    plain["parametrisation"] = plain["parametrisation"].astype(str)
+    rows = frame.astype(dict.fromkeys(numbers, float))
+    rows["parametrisation"] = rows["parametrisation"].astype(str)
     axes = [name for name in campaign.space.names if name not in _SETTING] + _SETTING
-    plain["failed"] = plain["status"].astype(str) != "ok"
-    good = plain[~plain.groupby(axes)["failed"].transform("any")]
+    rows["failed"] = rows["status"].astype(str) != "ok"
+    good = rows[~rows.groupby(axes)["failed"].transform("any")]
     if good.empty:
         return []
     measured = [*SIZES, "val_loss", "tokens_seen"]
     curves = good.groupby([*axes, STEP], as_index=False)[measured].mean()
-    whole = len(plain[axes].drop_duplicates()) == math.prod(map(len, campaign.grid.values()))
-    drift = _drift(campaign, curves) if whole else ()  # the best of a part is no optimum
+    complete = len(rows[axes].drop_duplicates()) == math.prod(map(len, campaign.grid.values()))
+    # The best of a part of the grid is no optimum.
+    drift = _drift(campaign, curves) if complete else ()
     return [*_coordinates(curves, axes), *drift, *_saved(curves, axes)]
 
 
@@ -38,20 +39,21 @@ def _coordinates(curves: pd.DataFrame, axes: list[str]) -> Iterator[str]:
     others = [axis for axis in axes if axis != "width"]
     widths = sorted(end["width"].unique())
     for name in sorted(end["parametrisation"].unique()):
-        own = end[(end["parametrisation"] == name) & (end[list(SIZES)] > 0).all(axis=1)]
-        whole = own.groupby(others)["width"].transform("nunique") == len(widths)
-        logs = np.log(own[whole].set_index("width")[list(SIZES)]).groupby("width").mean()
+        cold = end[(end["parametrisation"] == name) & (end[list(SIZES)] > 0).all(axis=1)]
+        # A setting that failed at some width would shift the mean at the others.
+        complete = cold.groupby(others)["width"].transform("nunique") == len(widths)
+        logs = np.log(cold[complete].set_index("width")[list(SIZES)]).groupby("width").mean()
         if len(widths) < 2 or len(logs) < len(widths):
             continue
-        grown = np.exp(logs - logs.iloc[0])
-        parts = [
-            f"{size.removesuffix('_size')} {', '.join(f'{g:.2f}' for g in grown[size])}"
-            for size in SIZES
-        ]
+        grown = np.exp(logs - logs.iloc[0])  # over the smallest width
+        parts = []
+        for size in SIZES:
+            factors = ", ".join(f"{factor:.2f}" for factor in grown[size])
+            parts.append(f"{size.removesuffix('_size')} {factors}")
         yield (
             f"coordinate check, {name}: mean absolute activations after the last update at widths "
             f"{_listed(widths)} over those at {widths[0]:g}, geometric mean of "
-            f"{int(whole.sum()) // len(widths)} settings that end ok at all widths: "
+            f"{int(complete.sum()) // len(widths)} settings that end ok at all widths: "
             f"{'; '.join(parts)}"
         )
 
@@ -62,8 +64,8 @@ def _drift(campaign: WidthsCampaign, curves: pd.DataFrame) -> Iterator[str]:
     end = curves[curves[STEP] == curves[STEP].max()]
     if len(rates) < 2:
         return
-    for (name, shrink), own in end.groupby(["parametrisation", "shrink"]):
-        best = own.loc[own.groupby("width")["val_loss"].idxmin()].sort_values("width")
+    for (name, shrink), rows in end.groupby(["parametrisation", "shrink"]):
+        best = rows.loc[rows.groupby("width")["val_loss"].idxmin()].sort_values("width")
         steps = [rates.index(lr) for lr in best["lr"]]
         yield (
             f"best learning rate, {name}, {_start(shrink)}: {_listed(best['lr'])} at widths "
@@ -74,15 +76,15 @@ def _drift(campaign: WidthsCampaign, curves: pd.DataFrame) -> Iterator[str]:
 
 def _saved(curves: pd.DataFrame, axes: list[str]) -> Iterator[str]:
     """Say how many tokens a warm start saves until it has the loss that the cold run ends with."""
-    own = [axis for axis in axes if axis != "shrink"]
+    settings = [axis for axis in axes if axis != "shrink"]
     cold = curves[(curves["shrink"] == 0) & (curves[STEP] == curves[STEP].max())]
-    targets = cold[[*own, "val_loss", "tokens_seen"]].rename(
+    targets = cold[[*settings, "val_loss", "tokens_seen"]].rename(
         columns={"val_loss": "target", "tokens_seen": "budget"}
     )
-    joined = curves[curves["shrink"] > 0].merge(targets, on=own)
+    joined = curves[curves["shrink"] > 0].merge(targets, on=settings)
     for (name, shrink), part in joined.groupby(["parametrisation", "shrink"]):
-        runs = part.groupby(own)
-        reached = part[part["val_loss"] <= part["target"]].groupby(own)["tokens_seen"].min()
+        runs = part.groupby(settings)
+        reached = part[part["val_loss"] <= part["target"]].groupby(settings)["tokens_seen"].min()
         budget = runs["budget"].first().reindex(reached.index)
         share = float((1 - reached / budget).median()) if len(reached) else 0.0
         yield (

@@ -24,6 +24,7 @@ from hpobench_llm.collect.widths.model import Transformer, is_gain
 @torch.no_grad()
 def grow(model: Transformer, small: Mapping[str, torch.Tensor], shrink: float) -> None:
     """Add the shrunk weights of a smaller model, by name, to a model's first ones, in place."""
+    # The model holds a cold start's first weights already: they are E.
     for name, weight in model.named_parameters():
         block = small[name]
         corner = weight[tuple(slice(size) for size in block.shape)]

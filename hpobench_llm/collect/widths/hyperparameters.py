@@ -6,7 +6,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hyperparameters:
+class WidthsHyperparameters:
     """Everything that can be varied in a run; an axis of the grid overrides a default.
 
     Args:
@@ -63,6 +63,6 @@ class Hyperparameters:
         return self.shrink > 0
 
 
-NAMES = tuple(field.name for field in fields(Hyperparameters))
+NAMES = tuple(field.name for field in fields(WidthsHyperparameters))
 NOMINAL = ("parametrisation",)
 LOGARITHMIC = ("width", "lr", "init_std", "batch_rows", "clip_norm", "epsilon")

@@ -1,6 +1,7 @@
 """A model that is being trained: its weights, its optimizer, its rows, its clock."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -8,11 +9,11 @@ from torch.nn.functional import cross_entropy
 from hpobench_llm.collect.training.meter import Meter
 from hpobench_llm.collect.training.schedule import schedule
 from hpobench_llm.collect.widths.growth import grow
-from hpobench_llm.collect.widths.hyperparameters import Hyperparameters
+from hpobench_llm.collect.widths.hyperparameters import WidthsHyperparameters
 from hpobench_llm.collect.widths.model import Transformer, initialise, is_hidden
 from hpobench_llm.collect.widths.parametrisation import scales_of
 from hpobench_llm.collect.widths.rows import batches, stream_seed
-from hpobench_llm.collect.widths.spec import Model
+from hpobench_llm.collect.widths.spec import WidthsModel
 
 Weights = Mapping[str, torch.Tensor]
 _ROWS_AT_ONCE = 64
@@ -26,30 +27,32 @@ class Learner:
 
     def __init__(
         self,
-        model: Model,
-        hyper: Hyperparameters,
+        model: WidthsModel,
+        hyper: WidthsHyperparameters,
         rows: torch.Tensor,
         *,
         seed: int,
         steps: int,
         small: Weights | None = None,
     ) -> None:
-        scales, drawn = scales_of(model, hyper), stream_seed(seed, hyper.width)
+        scales, stream = scales_of(model, hyper), stream_seed(seed, hyper.width)
+        # Drawn on the CPU, so that a GPU starts from the same weights.
         self.model = Transformer(model, hyper.width, scales)
-        initialise(self.model, drawn)
+        initialise(self.model, stream)
         if small is not None:
             grow(self.model, small, hyper.shrink)
         self.model.to(rows.device)
         self.meter = Meter(rows.device)
         self._hyper, self._steps, self._step = hyper, steps, 0
-        self._batches = batches(rows, hyper.batch_rows, drawn)
-        named = list(self.model.named_parameters())
+        self._batches = batches(rows, hyper.batch_rows, stream)
+        parameters = list(self.model.named_parameters())
         self._rates = {True: scales.hidden_lr, False: scales.lr}
+        groups: list[dict[str, Any]] = []
+        for hidden in self._rates:
+            weights = [p for name, p in parameters if is_hidden(name) == hidden]
+            groups.append({"params": weights, "hidden": hidden})
         self._optimizer = torch.optim.Adam(
-            [
-                {"params": [p for name, p in named if is_hidden(name) == hidden], "hidden": hidden}
-                for hidden in self._rates
-            ],
+            groups,
             betas=(hyper.beta1, hyper.beta2),
             eps=scales.epsilon,
             fused=True,
@@ -57,7 +60,7 @@ class Learner:
 
     def train_to(self, step: int, on_step: Callable[[int], None]) -> dict[str, float]:
         """Train up to an update; returns mean `train_loss` and `grad_norm` since the last call."""
-        losses, norms = [], []
+        losses, norms = [], []  # tensors: reading each would make a GPU wait
         with self.meter.stretch():
             while self._step < step:
                 loss, norm = self._update()

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.functional import rms_norm, scaled_dot_product_attention, silu
 
 from hpobench_llm.collect.widths.parametrisation import Scales
-from hpobench_llm.collect.widths.spec import VOCABULARY, Model
+from hpobench_llm.collect.widths.spec import VOCABULARY, WidthsModel
 
 EPSILON = 1e-6  # under the root of a norm
 _ROTARY_BASE = 10_000.0
@@ -64,7 +64,7 @@ class Mlp(nn.Module):
 class Layer(nn.Module):
     """Attention and MLP, each added to the residual stream."""
 
-    def __init__(self, model: Model, width: int, scale: float, *, norms: bool) -> None:
+    def __init__(self, model: WidthsModel, width: int, scale: float, *, norms: bool) -> None:
         super().__init__()
         self.attention_norm, self.mlp_norm = _norm(width, norms), _norm(width, norms)
         self.attention = Attention(width, model.head_size, scale)
@@ -80,7 +80,9 @@ class Layer(nn.Module):
 class Transformer(nn.Module):
     """A language model over bytes with a tied head; `norms=False` leaves the norms out."""
 
-    def __init__(self, model: Model, width: int, scales: Scales, *, norms: bool = True) -> None:
+    def __init__(
+        self, model: WidthsModel, width: int, scales: Scales, *, norms: bool = True
+    ) -> None:
         super().__init__()
         self.scales = scales
         self.embedding = nn.Embedding(VOCABULARY, width)
@@ -89,6 +91,7 @@ class Transformer(nn.Module):
         )
         self.final_norm = _norm(width, norms)
         cosine, sine = _rotary(model.context_tokens, model.head_size)
+        # Buffers move with the model; they follow from its shape and are no part of its weights.
         self.register_buffer("cosine", cosine, persistent=False)
         self.register_buffer("sine", sine, persistent=False)
 
@@ -150,6 +153,7 @@ def _norm(width: int, norms: bool) -> nn.Module:
 
 def _rotary(tokens: int, head_size: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return cosine and sine of each position's angles, `(tokens, head_size)` each."""
+    # In float64, and rounded once at the end.
     speeds = _ROTARY_BASE ** (-torch.arange(0, head_size, 2, dtype=torch.float64) / head_size)
     angles = torch.outer(torch.arange(tokens, dtype=torch.float64), speeds).repeat(1, 2)
     return angles.cos().float(), angles.sin().float()

@@ -19,8 +19,8 @@ heads keep their size and grow in number, so the attention scale does not depend
 import math
 from dataclasses import dataclass
 
-from hpobench_llm.collect.widths.hyperparameters import Hyperparameters
-from hpobench_llm.collect.widths.spec import Model
+from hpobench_llm.collect.widths.hyperparameters import WidthsHyperparameters
+from hpobench_llm.collect.widths.spec import WidthsModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class Scales:
     epsilon: float
 
 
-def scales_of(model: Model, hyper: Hyperparameters) -> Scales:
+def scales_of(model: WidthsModel, hyper: WidthsHyperparameters) -> Scales:
     """Return the scales of a run's model."""
     mup = hyper.parametrisation == "mup"
     m = hyper.width / model.base_width if mup else 1.0

@@ -16,11 +16,11 @@ from hpobench_llm.plain import Json
 from hpobench_llm.tables.provenance import Sources
 
 END = VOCABULARY - 1
-_SHUFFLE = 0  # the seed of the paragraphs' order: the same rows in every run
+_SHUFFLE_SEED = 0  # of the paragraphs' order: every run has the same rows
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class RowSets:
     """Rows `(rows, context_tokens + 1)` of each set, and what they were made of."""
 
     train: torch.Tensor
@@ -29,15 +29,16 @@ class Rows:
     sources: Sources
 
 
-def read_rows(campaign: WidthsCampaign, file: Path, device: torch.device) -> Rows:
+def read_rows(campaign: WidthsCampaign, file: Path, device: torch.device) -> RowSets:
     """Read a campaign's text and cut it into rows.
 
     Raises:
         SpecError: a file is missing.
         DataError: a file is not what its sum says, or the text is too short.
     """
-    paragraphs, sources = read_corpora(campaign.corpus, file, _SHUFFLE)
+    paragraphs, sources = read_corpora(campaign.corpus, file, _SHUFFLE_SEED)
     sizes = (campaign.text.val_rows, campaign.text.test_rows, campaign.text.train_rows)
+    # Equal paragraphs once, or a test row could be one that was trained on.
     rows = cut(dict.fromkeys(paragraphs), campaign.model.context_tokens + 1, sum(sizes))
     if len(rows) < sum(sizes):
         raise DataError(
@@ -46,11 +47,11 @@ def read_rows(campaign: WidthsCampaign, file: Path, device: torch.device) -> Row
         )
     ids = torch.from_numpy(rows.astype(np.int64)).to(device)
     val, test = ids[: sizes[0]], ids[sizes[0] : sizes[0] + sizes[1]]
-    made_of: dict[str, Json] = {
+    origin: dict[str, Json] = {
         "corpus": {str(n): source for n, source in enumerate(sources)},
         "rows": {"sha256": sha256_of_bytes(rows.tobytes())},
     }
-    return Rows(ids[sizes[0] + sizes[1] :], val, test, made_of)
+    return RowSets(ids[sizes[0] + sizes[1] :], val, test, origin)
 
 
 def cut(paragraphs: Iterable[str], length: int, most: int) -> NDArray[np.int16]:
@@ -67,9 +68,10 @@ def cut(paragraphs: Iterable[str], length: int, most: int) -> NDArray[np.int16]:
 def stream_seed(seed: int, width: int) -> int:
     """Return the seed of all that is drawn for a width: first weights and the order of rows.
 
-    A warm start so sees its rows in another order than the model that it grew from.
+    So a warm start sees its rows in another order than the model that it grew from.
     """
-    return int(np.random.SeedSequence([seed, width]).generate_state(1, np.uint64)[0] >> 1)
+    state = np.random.SeedSequence([seed, width]).generate_state(1, np.uint64)[0]
+    return int(state >> 1)  # torch's seeds are signed
 
 
 def batches(rows: torch.Tensor, size: int, seed: int) -> Iterator[torch.Tensor]:

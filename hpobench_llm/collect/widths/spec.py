@@ -1,4 +1,4 @@
-"""A campaign of models of several widths: their shape, their text, over which grid."""
+"""A campaign of models of several widths: their shape, their text and the grid."""
 
 import dataclasses
 import math
@@ -11,7 +11,7 @@ from hpobench_llm.collect.widths.hyperparameters import (
     LOGARITHMIC,
     NAMES,
     NOMINAL,
-    Hyperparameters,
+    WidthsHyperparameters,
 )
 from hpobench_llm.errors import nearest
 from hpobench_llm.metrics import Fidelity
@@ -23,7 +23,7 @@ EQUAL_ODDS = math.log(VOCABULARY)  # nats a byte, the loss of equal odds for eac
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
+class WidthsModel:
     """What models of all widths share: LLaMA's architecture, heads of one size, tied embedding.
 
     Args:
@@ -105,9 +105,9 @@ class WidthsCampaign(Campaign):
     text: Text
     grid: dict[str, tuple[int | float | str, ...]]
     checkpoints: tuple[int, ...]
-    model: Model = field(default_factory=Model)
+    model: WidthsModel = field(default_factory=WidthsModel)
     warm_from: tuple[int, ...] = ()
-    defaults: Hyperparameters = field(default_factory=Hyperparameters)
+    defaults: WidthsHyperparameters = field(default_factory=WidthsHyperparameters)
     diverged_factor: float = 1.0
 
     def __post_init__(self) -> None:
@@ -143,7 +143,7 @@ class WidthsCampaign(Campaign):
                 if whole and not isinstance(value, int):
                     raise ValueError(f"`grid.{axis}`: an integer is expected, got {value!r}")
                 self.hyperparameters({axis: value})
-        _ = self.space  # its own rules: increasing values, positive where logarithmic
+        _ = self.space  # checks its own rules: increasing values, positive where logarithmic
 
     def _check_widths(self) -> None:
         widths = self.extent("width")
@@ -168,7 +168,7 @@ class WidthsCampaign(Campaign):
                 )
 
     def extent(self, name: str) -> tuple[Any, ...]:
-        """Return what a hyperparameter takes: its values in the grid, else its default."""
+        """Return the values that a hyperparameter takes: those in the grid, else its default."""
         return self.grid.get(name, (getattr(self.defaults, name),))
 
     @property
@@ -188,13 +188,13 @@ class WidthsCampaign(Campaign):
         """The axis along which runs are measured: updates."""
         return Fidelity(name=STEP, unit="updates", values=self.checkpoints)
 
-    def hyperparameters(self, config: Configuration) -> Hyperparameters:
+    def hyperparameters(self, config: Configuration) -> WidthsHyperparameters:
         """Return all hyperparameters of a configuration, defaults filled in."""
         typed = {name: type(getattr(self.defaults, name))(v) for name, v in config.items()}
         return dataclasses.replace(self.defaults, **typed)
 
-    def source_of(self, run: Run) -> Hyperparameters | None:
-        """Return what the model that a run starts from is trained with, None for a cold start."""
+    def source_of(self, run: Run) -> WidthsHyperparameters | None:
+        """Return the hyperparameters of the model that a run grows from; None for a cold start."""
         hyper = self.hyperparameters(run.config)
         if not hyper.warm:
             return None

@@ -13,18 +13,18 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from hpobench_llm.collect.widths.coordinates import SIZES, activation_sizes
 from hpobench_llm.collect.widths.costs import matrix_parameters, parameters
 from hpobench_llm.collect.widths.growth import grow
-from hpobench_llm.collect.widths.hyperparameters import Hyperparameters
+from hpobench_llm.collect.widths.hyperparameters import WidthsHyperparameters
 from hpobench_llm.collect.widths.learner import Learner
 from hpobench_llm.collect.widths.model import EPSILON, Norm, Transformer, initialise, is_hidden
 from hpobench_llm.collect.widths.parametrisation import scales_of
-from hpobench_llm.collect.widths.spec import VOCABULARY, Model
+from hpobench_llm.collect.widths.spec import VOCABULARY, WidthsModel
 
-SHAPE = Model(layers=2, head_size=4, mlp_ratio=2, context_tokens=12, base_width=8)
+SHAPE = WidthsModel(layers=2, head_size=4, mlp_ratio=2, context_tokens=12, base_width=8)
 IDS = torch.from_numpy(np.random.default_rng(0).integers(0, VOCABULARY, (3, 12)))
 
 
 def untrained(width, parametrisation="sp", *, init_std=0.3, norms=True, shape=SHAPE, seed=0):
-    hyper = Hyperparameters(width=width, parametrisation=parametrisation, init_std=init_std)
+    hyper = WidthsHyperparameters(width=width, parametrisation=parametrisation, init_std=init_std)
     model = Transformer(shape, width, scales_of(shape, hyper), norms=norms)
     initialise(model, seed)
     return model
@@ -165,7 +165,7 @@ def test_a_warm_start_is_the_cold_one_and_the_shrunk_block():
 
 
 def learner(width, parametrisation, *, shape=SHAPE, steps=4, lr=1e-2):
-    hyper = Hyperparameters(
+    hyper = WidthsHyperparameters(
         width=width,
         parametrisation=parametrisation,
         lr=lr,
@@ -191,7 +191,7 @@ def test_the_first_update_moves_hidden_weights_by_their_own_rate():
 @pytest.mark.slow
 def test_activations_are_flat_over_the_width_under_mup_and_grow_without():
     """The coordinate check of Yang et al.: sizes after a few updates, over 16 times the width."""
-    shape = Model(layers=1, head_size=8, mlp_ratio=2, context_tokens=12, base_width=16)
+    shape = WidthsModel(layers=1, head_size=8, mlp_ratio=2, context_tokens=12, base_width=16)
     widths = (16, 64, 256)
     slopes = {}
     for parametrisation in ("sp", "mup"):

@@ -24,7 +24,7 @@ from hpobench_llm.collect.lora.bases.architecture import untrained
 from hpobench_llm.collect.lora.bases.pretrain import (
     CHECKPOINT_SECONDS,
     Checkpoints,
-    Outcome,
+    PretrainingResult,
     Progress,
     pretrain,
 )
@@ -63,8 +63,8 @@ def make_base(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise SpecError(spec_path, "", f"{out} exists and is not empty; give another --out")
     partial = out.with_name(f"{out.name}.partial")
-    partial.mkdir(parents=True, exist_ok=True)  # what cannot be written is said now
-    where = choose_device(device)
+    partial.mkdir(parents=True, exist_ok=True)  # a place that cannot be written fails now
+    torch_device = choose_device(device)
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     shape, recipe = spec.architecture, spec.training
@@ -73,6 +73,7 @@ def make_base(
         paragraphs, vocabulary=shape.vocabulary, context_tokens=shape.context_tokens
     )
     rows = token_rows(paragraphs, tokenizer, length=recipe.row_tokens, tokens=recipe.tokens)
+    # Paragraphs come in a drawn order, so the last rows are like the others.
     held_out = max(1, len(rows) // 100)
     train_rows, val_rows = rows[:-held_out], rows[-held_out:]
     if not len(train_rows):
@@ -87,26 +88,26 @@ def make_base(
         train_rows,
         val_rows,
         seed=spec.seed,
-        device=where,
+        device=torch_device,
         checkpoints=Checkpoints(
             partial / CHECKPOINT,
             {
                 "recipe": _sum_of_recipe(spec),
                 "text": sha256_of_bytes(rows.tobytes()),
-                "device": where.type,
+                "device": torch_device.type,
                 "torch": torch.__version__,
             },
             checkpoint_seconds,
         ),
         progress=progress,
     )
-    made = partial / "base"
-    shutil.rmtree(made, ignore_errors=True)  # of a run that was killed while it wrote
-    made.mkdir(parents=True)
-    model.to("cpu", torch.bfloat16).save_pretrained(made)
-    tokenizer.save_pretrained(made)
-    write_json(made / "base.json", _record(spec, sources, outcome, made, model, where))
-    made.replace(out)
+    folder = partial / "base"
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed while it wrote
+    folder.mkdir(parents=True)
+    model.to("cpu", torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    write_json(folder / "base.json", _record(spec, sources, outcome, folder, model, torch_device))
+    folder.replace(out)  # whole or absent
     shutil.rmtree(partial)
     return out
 
@@ -121,7 +122,7 @@ def _sum_of_recipe(spec: BaseSpec) -> str:
 def _record(
     spec: BaseSpec,
     sources: list[dict[str, Json]],
-    outcome: Outcome,
+    outcome: PretrainingResult,
     folder: Path,
     model: torch.nn.Module,
     device: torch.device,

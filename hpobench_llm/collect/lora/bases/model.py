@@ -35,7 +35,7 @@ from hpobench_llm.spec import resolve_path
 def load_base(
     campaign: Recipe, file: Path, device: torch.device
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, dict[str, Json]]:
-    """Return the base on `device`, its tokenizer, and where it came from with sums.
+    """Return the base on `device`, its tokenizer, and its source with sums.
 
     Raises:
         SpecError: the folder or the hub id cannot be loaded, its files are not what `base.json`
@@ -47,19 +47,20 @@ def load_base(
     if base.package:
         target = f"{base.file} of {base.package}"
         with _refused(target, file):
-            model, tokenizer, where = load_packaged(base, file)
+            model, tokenizer, source = load_packaged(base, file)
             _try_out(model, tokenizer)
-        return model.to(device, getattr(torch, base.precision)), tokenizer, where
+        return model.to(device, getattr(torch, base.precision)), tokenizer, source
     if base.path:
         folder = resolve_path(base.path, file=file, key="base.path")
         weights = checked_weights(folder, file)
         sums = {p.name: sha256_of_file(p) for p in [*weights, *sorted(folder.glob("*.json"))]}
-        where = {"folder": folder.name, "sha256": sums}
+        source = {"folder": folder.name, "sha256": sums}
         check_sums(folder, sums, file)
         target = str(folder)
+        # Whatever the base's files ask for, no code of theirs is run.
         options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     else:
-        where = {"hub": base.hub, "revision": base.revision}
+        source = {"hub": base.hub, "revision": base.revision}
         target = base.hub
         options = {"revision": base.revision, "trust_remote_code": False}
     with _refused(target, file):
@@ -67,7 +68,7 @@ def load_base(
         model, report = AutoModelForCausalLM.from_pretrained(
             target,
             dtype=getattr(torch, base.precision),
-            use_safetensors=True,
+            use_safetensors=True,  # pickled weights would be programs
             output_loading_info=True,
             **options,
         )
@@ -77,7 +78,7 @@ def load_base(
                 f"its weights do not fit its config.json: {len(lacking)}, as {lacking[0]}"
             )
         _try_out(model, tokenizer)
-    return model.to(device), tokenizer, where
+    return model.to(device), tokenizer, source
 
 
 @contextmanager
@@ -128,8 +129,8 @@ def is_here(base: Base) -> bool:
         return True
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(base.hub, "config.json", revision=base.revision)
-    return isinstance(found, str)
+    cached = try_to_load_from_cache(base.hub, "config.json", revision=base.revision)
+    return isinstance(cached, str)
 
 
 def context_tokens(base: PreTrainedModel, file: Path) -> int:
@@ -147,8 +148,8 @@ def context_tokens(base: PreTrainedModel, file: Path) -> int:
 def _in_last_layers(
     base: PreTrainedModel, hyperparameters: Hyperparameters, names: list[str]
 ) -> list[str]:
-    """Return the whole names of the modules that `names` mean, of the layers to be adapted."""
-    kept = hyperparameters.layers(base.config.get_text_config().num_hidden_layers)
+    """Return the full names of the modules that `names` mean, in the layers to be adapted."""
+    layers = hyperparameters.layers(base.config.get_text_config().num_hidden_layers)
     head = base.get_output_embeddings()
     linear = [
         name
@@ -156,12 +157,15 @@ def _in_last_layers(
         if isinstance(module, nn.Linear | Conv1D) and module is not head
     ]
     _check_targets(names, linear)
-    return [
-        name
-        for name in linear
-        if (names == [ALL_LINEAR] or any(name.endswith(f".{end}") for end in names))
-        and next((int(part) for part in name.split(".") if part.isdecimal()), -1) in kept
-    ]
+    if names != [ALL_LINEAR]:
+        linear = [name for name in linear if any(name.endswith(f".{end}") for end in names)]
+    return [name for name in linear if _layer_of(name) in layers]
+
+
+def _layer_of(name: str) -> int:
+    """Return the number of the layer that a module belongs to: the first in its name, else -1."""
+    numbers = [int(part) for part in name.split(".") if part.isdecimal()]
+    return numbers[0] if numbers else -1
 
 
 @contextmanager
@@ -176,7 +180,7 @@ def adapted(
     Raises:
         SpecError: a target module does not exist in this base.
     """
-    torch.manual_seed(seed)
+    torch.manual_seed(seed)  # peft draws A from the global generator
     targets = expanded(hyperparameters.targets, base.config.get_text_config().model_type)
     if hyperparameters.layer_fraction < 1:
         targets = _in_last_layers(base, hyperparameters, targets)
@@ -225,7 +229,8 @@ def _wrong_targets(problem: str) -> SpecError:
 
 
 def _unwrap(base: PreTrainedModel) -> None:
-    """Put the base's own modules back, also where memory ended in the midst of wrapping it."""
+    """Put the base's own modules back, also where memory ran out while it was being wrapped."""
+    # By hand: peft's own `unload` needs a model that was wrapped to the end.
     for name, module in list(base.named_modules()):
         if isinstance(module, BaseTunerLayer):
             parent, _, child = name.rpartition(".")

@@ -46,11 +46,11 @@ def load_packaged(
         import gguf  # noqa: F401
     except ImportError:
         raise MissingDependencyError("gguf", "gguf", f"the base {base.package}") from None
-    where, options = str(path.parent), {"gguf_file": path.name, "local_files_only": True}
+    folder, options = str(path.parent), {"gguf_file": path.name, "local_files_only": True}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(where, **options)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
         quantised, report = AutoModelForCausalLM.from_pretrained(
-            where, dtype=torch.float32, output_loading_info=True, **options
+            folder, dtype=torch.float32, output_loading_info=True, **options
         )
         lacking = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))
         if lacking:  # transformers would draw them at random

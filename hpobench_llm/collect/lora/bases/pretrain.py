@@ -37,8 +37,8 @@ Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What pretraining came to: nats a token on the validation rows, seconds, and restarts."""
+class PretrainingResult:
+    """The result of pretraining: nats a token on the validation rows, seconds, and restarts."""
 
     val_loss: float
     wall_seconds: float
@@ -64,7 +64,7 @@ def pretrain(
     device: torch.device,
     checkpoints: Checkpoints,
     progress: Progress = lambda *_: None,
-) -> Outcome:
+) -> PretrainingResult:
     """Train the model in place, from the checkpoint if there is one.
 
     With `precision = "bfloat16"` the matrix products run under autocast; weights, moments and
@@ -79,17 +79,17 @@ def pretrain(
         lr=recipe.peak_lr,
         betas=(0.9, 0.95),
         weight_decay=recipe.weight_decay,
-        fused=True if device.type == "cuda" else None,
+        fused=True if device.type == "cuda" else None,  # None: torch's own choice on a CPU
     )
     start, before, restarts = _restore(checkpoints, model, optimizer)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
     started = last_report = last_saved = time.monotonic()
     batches = islice(_batches(len(train_rows), recipe.batch_rows, seed), start, recipe.steps)
-    for step, chosen in enumerate(batches, start=start):
+    for step, indices in enumerate(batches, start=start):
         for group in optimizer.param_groups:
             group["lr"] = recipe.peak_lr * _rate(step, recipe)
         with autocast:
-            loss = _loss(model, _on(device, train_rows[chosen]))
+            loss = _loss(model, _on(device, train_rows[indices]))
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -99,7 +99,7 @@ def pretrain(
             last_report = now
             progress(step + 1, recipe.steps, f"loss {_finite(loss.item(), step, recipe):.3f}")
         if now - last_saved >= checkpoints.seconds and not last:
-            _finite(loss.item(), step, recipe)
+            _finite(loss.item(), step, recipe)  # a broken state must not replace a sound one
             state = {"step": step + 1, "seconds": before + now - started, "restarts": restarts}
             _save(checkpoints, model, optimizer, state)
             last_saved = time.monotonic()
@@ -111,7 +111,7 @@ def pretrain(
         ]
         losses = [_loss(model, _on(device, chunk)).item() for chunk in chunks]
     val_loss = _finite(float(np.mean(losses)), recipe.steps, recipe)
-    return Outcome(val_loss, before + time.monotonic() - started, restarts)
+    return PretrainingResult(val_loss, before + time.monotonic() - started, restarts)
 
 
 def _batches(rows: int, size: int, seed: int) -> Iterator[np.ndarray[Any, np.dtype[np.int64]]]:
@@ -128,6 +128,7 @@ def _batches(rows: int, size: int, seed: int) -> Iterator[np.ndarray[Any, np.dty
 def _rate(step: int, recipe: Pretraining) -> float:
     """Return the factor on the peak rate at a step."""
     warm = min(1.0, (step + 1) / recipe.warmup_steps)
+    # The cosine runs from 1 to a tenth.
     return warm * (0.55 + 0.45 * math.cos(math.pi * step / recipe.steps))
 
 
@@ -151,7 +152,7 @@ def _finite(loss: float, step: int, recipe: Pretraining) -> float:
 
 
 def _save(
-    place: Checkpoints,
+    checkpoints: Checkpoints,
     model: PreTrainedModel,
     optimizer: torch.optim.Optimizer,
     state: Mapping[str, Json],
@@ -162,28 +163,31 @@ def _save(
         tensors[f"weight.{name}"] = parameter.detach()
         for moment in _MOMENTS:
             tensors[f"{moment}.{name}"] = optimizer.state[parameter][moment]
-    metadata = {"identity": json.dumps(place.identity, sort_keys=True), "state": json.dumps(state)}
-    write_atomically(place.path, save(tensors, metadata))
+    metadata = {
+        "identity": json.dumps(checkpoints.identity, sort_keys=True),
+        "state": json.dumps(state),
+    }
+    write_atomically(checkpoints.path, save(tensors, metadata))
 
 
 def _restore(
-    place: Checkpoints, model: PreTrainedModel, optimizer: torch.optim.Optimizer
+    checkpoints: Checkpoints, model: PreTrainedModel, optimizer: torch.optim.Optimizer
 ) -> tuple[int, float, int]:
     """Return the steps done, their seconds and the restarts; zeros without a checkpoint."""
-    if not place.path.exists():
+    if not checkpoints.path.exists():
         return 0, 0.0, 0
     try:
-        with safe_open(place.path, framework="pt") as stored:
+        with safe_open(checkpoints.path, framework="pt") as stored:
             metadata = stored.metadata() or {}
             identity, state = json.loads(metadata["identity"]), json.loads(metadata["state"])
-            if identity != place.identity:
+            if identity != checkpoints.identity:
                 differing = sorted(
                     key
-                    for key in {*identity, *place.identity}
-                    if identity.get(key) != place.identity.get(key)
+                    for key in {*identity, *checkpoints.identity}
+                    if identity.get(key) != checkpoints.identity.get(key)
                 )
                 raise DataError(
-                    f"{place.path}: the checkpoint of another recipe (it differs in "
+                    f"{checkpoints.path}: the checkpoint of another recipe (it differs in "
                     f"{', '.join(differing)}); delete its folder to start again"
                 )
             moments = {}
@@ -195,7 +199,8 @@ def _restore(
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(
-            f"{place.path}: damaged ({reason}); delete its folder to start again"
+            f"{checkpoints.path}: damaged ({reason}); delete its folder to start again"
         ) from None
+    # The groups stay as the recipe makes them: a checkpoint holds moments, no settings.
     optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
     return int(state["step"]), float(state["seconds"]), int(state["restarts"]) + 1

@@ -12,7 +12,7 @@ RECORD = "base.json"
 def check_sums(folder: Path, sums: Mapping[str, str], file: Path) -> None:
     """Check the SHA-256 `sums` of a base's files against its `base.json`, where it has one.
 
-    A base of other people's comes without; then there is nothing to hold it against.
+    Bases of others have no such file; then there is nothing to compare with.
 
     Raises:
         SpecError: a file was changed, is missing, or holds weights that `base.json` does not name.
@@ -27,11 +27,11 @@ def check_sums(folder: Path, sums: Mapping[str, str], file: Path) -> None:
         raise SpecError(file, "base.path", problem) from None
     for name, digest in stated.items():
         if sums.get(name) != digest:
-            there = f"has the sha256 {sums[name]}" if name in sums else "is missing"
+            state = f"has the sha256 {sums[name]}" if name in sums else "is missing"
             raise SpecError(
                 file,
                 "base.path",
-                f"{folder / name} {there}, but {RECORD} says {digest}: the base was changed or "
+                f"{folder / name} {state}, but {RECORD} says {digest}: the base was changed or "
                 "only partly copied",
             )
     stray = sorted(name for name in sums if name.endswith(".safetensors") and name not in stated)

@@ -42,18 +42,18 @@ def token_rows(
 ) -> Rows:
     """Return `(rows, length)`: begin, paragraph, end, joined and cut.
 
-    No more text is tokenised than gives `tokens` and 2 % beside.
+    Text is tokenised until it gives `tokens` and 2 % more.
     """
     begin, end = tokenizer.bos_token_id, tokenizer.eos_token_id
     parts: list[Rows] = []
-    found = 0
+    count = 0
     for start in range(0, len(paragraphs), _PARAGRAPHS_AT_ONCE):
         ids: list[int] = []
         for encoded in tokenizer(paragraphs[start : start + _PARAGRAPHS_AT_ONCE])["input_ids"]:
             ids += [begin, *encoded, end]
         parts.append(np.array(ids, dtype=np.int32))
-        found += len(ids)
-        if found > tokens * 1.02:
+        count += len(ids)
+        if count > tokens * 1.02:
             break
     joined = np.concatenate(parts) if parts else np.empty(0, dtype=np.int32)
-    return joined[: found // length * length].reshape(-1, length)
+    return joined[: count // length * length].reshape(-1, length)

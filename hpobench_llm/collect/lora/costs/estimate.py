@@ -106,11 +106,12 @@ def estimate(
     if shape is None:
         return None
     runs = campaign.runs()
-    counted = Counter(_size(campaign, run, pack_size) for run in runs)
+    # Runs of one size cost the same: each size is priced once.
+    counts = Counter(_size(campaign, run, pack_size) for run in runs)
     if pack_size > 1:
-        counted += Counter(_size(campaign, run, 1) for run in solo_runs(campaign, runs))
+        counts += Counter(_size(campaign, run, 1) for run in solo_runs(campaign, runs))
     costs = {}
-    for size in counted:
+    for size in counts:
         hyper, together = size
         if unknown := shape.unknown(hyper.targets):
             problem = f"{unknown[0]!r} names no module of the base"
@@ -118,8 +119,9 @@ def estimate(
         costs[size] = _run_cost(campaign, shape, hyper, assumed, together)
 
     def total(name: str) -> float:
-        return sum(count * float(getattr(costs[size], name)) for size, count in counted.items())
+        return sum(count * float(getattr(costs[size], name)) for size, count in counts.items())
 
+    # Runs that are timed alone are the same ones once more.
     ordered = sorted(
         (cost for size, cost in costs.items() if size[-1] == pack_size),
         key=lambda cost: (cost.train_flops, cost.memory_bytes),
@@ -182,12 +184,14 @@ def _run_cost(
 def _loss_rows(campaign: LoraCampaign) -> int:
     """Return how many rows a run's losses are measured on, at all its checkpoints but 0."""
     data = campaign.data
-    whole = data.val_rows + data.test_rows + data.leaked_rows
-    interim = whole
+    in_full = data.val_rows + data.test_rows + data.leaked_rows
+    interim = in_full
     if data.interim_rows:
+        # It bounds both sets, and there may be fewer test rows.
         tested = min(data.interim_rows, data.test_rows)
         interim = data.interim_rows + tested + data.leaked_rows
-    return whole + (len(campaign.checkpoints) - 2) * interim
+    between = len(campaign.checkpoints) - 2  # all but 0 and the last
+    return in_full + between * interim
 
 
 def score_tokens(campaign: LoraCampaign, row_tokens: float) -> tuple[float, float]:
@@ -209,8 +213,8 @@ def _score_size(
         rows = min(score.items or campaign.data.test_rows, campaign.data.test_rows)
         return rows, row_tokens * (1 if score.kind == "exact-match" else 4), 0
     if score.task in BENCHMARKS:
-        whole, read, generated = BENCHMARKS[score.task]
-        return min(score.items or whole, whole), read, generated
+        all_items, read, generated = BENCHMARKS[score.task]
+        return min(score.items or all_items, all_items), read, generated
     return score.items or ITEMS, ITEM_TOKENS[score.kind], 0
 
 
@@ -226,13 +230,13 @@ def describe(
     Raises:
         SpecError: the base's folder cannot be read, or a target module is not in the base.
     """
-    found = estimate(campaign, file, assumptions=assumptions, pack_size=pack_size)
-    if found is None:
+    total = estimate(campaign, file, assumptions=assumptions, pack_size=pack_size)
+    if total is None:
         base = campaign.base.hub or campaign.base.package
         return [
             f"cost       unknown: the shape of {base} is not; state it in [base.shape] of {file}"
         ]
-    shape, low, high, assumed = found.shape, found.cheapest, found.dearest, found.assumptions
+    shape, low, high, assumed = total.shape, total.cheapest, total.dearest, total.assumptions
     precision = campaign.base.precision
     weights = shape.total_parameters() * BYTES[precision]
     seconds = [cost.train_seconds + cost.eval_seconds for cost in (low, high)]
@@ -242,16 +246,16 @@ def describe(
         f"base       {shape.family}, {_short(shape.total_parameters())} parameters, "
         f"{_short(weights, 'B')} in {precision}",
         f"adapters   {_span(low.adapter_parameters, high.adapter_parameters)} parameters",
-        f"a run      {found.steps} {campaign.fidelity.unit}: "
+        f"a run      {total.steps} {campaign.fidelity.unit}: "
         f"{_short(high.train_tokens)} tokens trained on, {_short(evaluated)} evaluated "
         f"({_short(high.score_tokens)} of them for scores)",
         f"compute    {_span(low.train_flops, high.train_flops, 'FLOP')} training and "
         f"{_span(low.eval_flops, high.eval_flops, 'FLOP')} evaluation a run, "
-        f"{_short(found.flops, 'FLOP')} in all",
+        f"{_short(total.flops, 'FLOP')} in all",
         f"memory     {_span(low.memory_bytes, high.memory_bytes, 'B')} at its peak"
         + (f", {pack_size} runs at once" if pack_size > 1 else ""),
         f"time       {_time(seconds[0])} to {_time(seconds[1])} a run, "
-        f"{found.device_hours:,.1f} device-hours for {found.runs} runs",
+        f"{total.device_hours:,.1f} device-hours for {total.runs} runs",
         f"assumed    {assumed.devices} x {assumed.device}, {_short(rate, 'FLOP/s')} each "
         f"(peak x utilisation), rows of {assumed.row_fill:g} x {campaign.data.max_tokens} tokens; "
         "all of this is estimated, nothing measured",
@@ -261,10 +265,11 @@ def describe(
 def _short(number: float, unit: str = "") -> str:
     """Return a number with three digits and a prefix: 6.74G, or 13.5 GB."""
     prefixes = ["", "k", "M", "G", "T", "P", "E", "Z"]
-    while number >= 999.5 and len(prefixes) > 1:
+    while number >= 999.5 and len(prefixes) > 1:  # 999.5 would be shown as 1e+03
         number /= 1000
         prefixes.pop(0)
-    return f"{number:.3g}{' ' * bool(unit)}{prefixes[0]}{unit}"
+    space = " " if unit else ""
+    return f"{number:.3g}{space}{prefixes[0]}{unit}"
 
 
 def _span(low: float, high: float, unit: str = "") -> str:
@@ -275,4 +280,6 @@ def _span(low: float, high: float, unit: str = "") -> str:
 def _time(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.2g} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

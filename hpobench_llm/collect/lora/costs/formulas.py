@@ -11,11 +11,11 @@ the adapters, and FLOPs counted as multiplications plus additions:
 - seconds: FLOPs by `tflops x utilisation`, or the launches of all layers where these take longer
   (GPU); on a CPU the two add up;
 - memory: weights, adapters at 16 bytes a parameter (weight, gradient, two moments, all float32),
-  and what a step of rows of full length keeps for the backward pass: 34 x 1.3 bytes of the hidden
-  size a layer and token in 16 bits, twice that in 32 (Korthikanti et al. 2022 count 34; 1.3 is
-  for what frameworks keep beside), and 3 float32 numbers a token and vocabulary entry for the
-  logits. An evaluation keeps 2 float32
-  numbers a token and vocabulary entry, and about 10 of the hidden size; the larger of the two.
+  and the larger of what a step and an evaluation keep. A step of rows of full length keeps for the
+  backward pass 34 x 1.3 bytes of the hidden size a layer and token in 16 bits, twice that in 32
+  (Korthikanti et al. 2022 count 34; 1.3 is for what frameworks keep beside), and 3 float32 numbers
+  a token and vocabulary entry for the logits. An evaluation keeps 2 float32 numbers a token and
+  vocabulary entry, and about 10 of the hidden size.
 """
 
 from hpobench_llm.collect.lora.shape import Shape
@@ -29,7 +29,7 @@ ACTIVATIONS = 34 * 1.3 / 2  # numbers of the hidden size that a layer keeps a to
 def training_flops(
     shape: Shape, adapter: int, tokens: float, adapted_layers: int | None = None
 ) -> float:
-    """Return the FLOPs of training LoRA on so many tokens.
+    """Return the FLOPs of training LoRA on `tokens` tokens.
 
     Where only the last `adapted_layers` carry adapters nothing is propagated back below them.
     """
@@ -39,7 +39,7 @@ def training_flops(
 
 
 def forward_flops(shape: Shape, adapter: int, tokens: float) -> float:
-    """Return the FLOPs of evaluating so many tokens."""
+    """Return the FLOPs of evaluating `tokens` tokens."""
     return tokens * 2.0 * (shape.matrix_parameters() + adapter)
 
 

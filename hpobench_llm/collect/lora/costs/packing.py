@@ -27,7 +27,7 @@ def pack_size(campaign: LoraCampaign, file: Path, device: str, workers: int) -> 
     shape = base_shape(campaign, file)
     if shape is None:
         return 1
-    on_gpu = 0 if device == "cpu" else machine.free_on_gpu()
+    on_gpu = 0 if device == "cpu" else machine.free_on_gpu()  # 0 also without a GPU
     kind = "cuda" if on_gpu else "cpu"
     free = USABLE[kind] * (on_gpu or machine.free_on_cpu()) / workers
     tokens = campaign.step_rows * campaign.data.max_tokens

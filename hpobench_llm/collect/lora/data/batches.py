@@ -36,6 +36,7 @@ def row_stream(
     rng = np.random.default_rng(seed)
     queue: list[int] = []
     while True:
+        # A batch may hold the end of one epoch and the beginning of the next.
         while len(queue) < step_rows:
             queue += [int(index) for index in rng.permutation(len(used))]
         yield [used[index] for index in queue[:step_rows]]
@@ -57,17 +58,18 @@ def step_batches(
     keys = [(shares, seed, hyper.train_fraction) for hyper, shares, seed in configs]
     streams = {key: row_stream(rows_of(key[0]), step_rows, *key[1:]) for key in keys}
     while True:
-        chosen = {key: next(stream) for key, stream in streams.items()}
-        if len(chosen) == 1:
-            once = collate(chosen[keys[0]], pad, device)
+        drawn = {key: next(stream) for key, stream in streams.items()}
+        # The common case: rows that all see alike are collated once and repeated on the device.
+        if len(drawn) == 1:
+            once = collate(drawn[keys[0]], pad, device)
             tensors = {name: tensor.repeat(len(keys), 1) for name, tensor in once.items()}
         else:
-            tensors = collate([row for key in keys for row in chosen[key]], pad, device)
-        widths = {key: max(len(row.ids) for row in batch) for key, batch in chosen.items()}
-        tokens = {key: sum(len(row.ids) for row in batch) for key, batch in chosen.items()}
+            tensors = collate([row for key in keys for row in drawn[key]], pad, device)
+        widths = {key: max(len(row.ids) for row in batch) for key, batch in drawn.items()}
+        tokens = {key: sum(len(row.ids) for row in batch) for key, batch in drawn.items()}
         labels = {
             key: tokens[key] - sum(row.prompt_tokens for row in batch)
-            for key, batch in chosen.items()
+            for key, batch in drawn.items()
         }
         yield StepBatch(
             tensors,
@@ -80,7 +82,7 @@ def step_batches(
 def collate(rows: Sequence[Tokens], pad: int, device: torch.device) -> dict[str, torch.Tensor]:
     """Right-pad rows to the longest: int64 tensors `(rows, tokens)` on `device`.
 
-    A causal model needs no attention mask here: what is padded comes after all that counts.
+    A causal model needs no attention mask here: the padding comes after all that counts.
     """
     longest = max(len(row.ids) for row in rows)
     ids = torch.full((len(rows), longest), pad, dtype=torch.long)

@@ -29,16 +29,16 @@ class Tokens:
 
 
 def begin_token(tokenizer: "PreTrainedTokenizerBase") -> int:
-    """Return the token that a text to be scored starts after: the end token where there is none.
+    """Return the begin token, or the end token where there is none.
 
-    Without one the first word could not be scored; lm-eval does the same.
+    A text to be scored comes after it, else its first word could not be scored; lm-eval does so.
     """
     token = tokenizer.bos_token_id
     return int(tokenizer.eos_token_id if token is None else token)
 
 
 def plain_ids(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
-    """Return a text's tokens, in which the name of a special token is text like any other."""
+    """Return a text's tokens; the name of a special token in it is text like any other."""
     return list(
         tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)[
             "input_ids"
@@ -47,12 +47,12 @@ def plain_ids(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
 
 
 class Encoder:
-    """Makes tokens of examples: begin, prompt, answer, end; the loss sees the last two alone.
+    """Makes tokens of examples: begin, prompt, answer, end; the loss sees answer and end alone.
 
     With `chat_template` the prompt is what the tokenizer's own template makes of the turns, and
     the answer ends with its end of turn. Otherwise it is the campaign's `template`, for rows of
-    one question. Special tokens are never made of what the rows say, and of what the template
-    says only with `special_tokens`; a begin token that the template starts with is not doubled.
+    one question. The text of a row never becomes a special token, that of the template only with
+    `special_tokens`. A begin token that the template starts with is not doubled.
 
     Raises:
         SpecError: the tokenizer has no chat template, or the template cannot be used.
@@ -90,6 +90,7 @@ class Encoder:
             raise Unusable("several turns, which need `chat_template = true`")
         tokenizer, template = self._tokenizer, self._data.template
         if self._data.special_tokens and self._names_special(template):
+            # The template's parts were read with special tokens, the question is read without.
             prompt = [*self._head, *plain_ids(tokenizer, example.instruction), *self._tail]
         else:
             prompt = plain_ids(tokenizer, template.replace(_SLOT, example.instruction))
@@ -118,18 +119,19 @@ class Encoder:
         ]
         reply = {"role": "assistant", "content": marks[-1]}
         try:
-            asked = self._rendered(messages, ask=True)
-            whole = self._rendered([*messages, reply], ask=False)
+            question = self._rendered(messages, ask=True)
+            answered = self._rendered([*messages, reply], ask=False)
         except TemplateError as error:  # such as turns that must alternate
             raise Unusable(f"the chat template cannot take it: {error}") from None
-        if not whole.startswith(asked):
+        # Else the prompt that is trained on would not be the one that the model is asked with.
+        if not answered.startswith(question):
             raise Unusable("the chat template writes the question otherwise before an answer")
-        prompt = self._filled(asked, marks[:-1], texts[:-1])
+        prompt = self._filled(question, marks[:-1], texts[:-1])
         end = self._tokenizer.eos_token_id
-        answer = self._filled(whole[len(asked) :], marks[-1:], texts[-1:])
+        answer = self._filled(answered[len(question) :], marks[-1:], texts[-1:])
         if end in answer:  # a line break after it is the template's, not the answer's
             answer = answer[: len(answer) - answer[::-1].index(end)]
-        else:
+        else:  # a template without an end would teach no end
             answer.append(int(end))
         return prompt, answer
 
@@ -143,6 +145,7 @@ class Encoder:
     def _filled(self, rendered: str, marks: Sequence[str], texts: Sequence[str]) -> list[int]:
         """Return the tokens of a rendered template with the texts in the place of their marks."""
         if not any(self._names_special(text) for text in texts):
+            # As one text, so that tokens may span the seam as the template's author meant.
             for mark, text in zip(marks, texts, strict=True):
                 rendered = rendered.replace(mark, text)
             return self._meant(rendered)

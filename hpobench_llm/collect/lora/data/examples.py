@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hpobench_llm.artefacts import sha256_of_text
-from hpobench_llm.collect.lora.recipe import Source
+from hpobench_llm.collect.lora.recipe import DataSource
 
 ROLES = ("system", "user", "assistant")
 _SHAREGPT = {"system": "system", "human": "user", "user": "user", "gpt": "assistant"} | {
@@ -55,7 +55,7 @@ class Example:
 
     @property
     def key(self) -> str:
-        """SHA-256 of the normalised question: rows that ask the same always share a split."""
+        """SHA-256 of the normalised question, so that rows that ask the same share a split."""
         return sha256_of_text(" ".join(self.instruction.casefold().split()))
 
 
@@ -63,10 +63,10 @@ class Unusable(ValueError):
     """A row that cannot be learned from; the text is the reason it is counted under."""
 
 
-def example_of(row: object, source: Source) -> Example:
+def example_of(row: object, source: DataSource) -> Example:
     """Return the example that a row of a source holds.
 
-    Understood are OpenAI's `messages`, ShareGPT's `conversations`, `prompt` and `completion` as
+    The formats are OpenAI's `messages`, ShareGPT's `conversations`, `prompt` and `completion` as
     texts or as lists of messages, Alpaca's and Dolly's fields, `query`, `choices` and `gold` of
     multiple choice, and the fields that the source names. Of a conversation the last turn is
     learned, which must be the assistant's.
@@ -77,6 +77,7 @@ def example_of(row: object, source: Source) -> Example:
     if not isinstance(row, Mapping):
         raise Unusable("not an object")
     others: tuple[str, ...] = ()
+    # Fields that the source names win over the known formats.
     turns = _conversation(row) if not source.question else None
     if turns is None and not source.question and "choices" in row:
         turns, others = _choice(row)
@@ -91,8 +92,8 @@ def example_of(row: object, source: Source) -> Example:
     if not answer:
         raise Unusable("no answer")
     task = str(row.get(source.group, "")) if source.group else ""
-    asked = tuple(turn for turn in before if turn.text)
-    return Example(source.name, asked, answer, task, others)
+    nonempty = tuple(turn for turn in before if turn.text)
+    return Example(source.name, nonempty, answer, task, others)
 
 
 def _conversation(row: Mapping[str, object]) -> list[Turn] | None:
@@ -147,17 +148,17 @@ def _choice(row: Mapping[str, object]) -> tuple[list[Turn], tuple[str, ...]]:
     return [Turn("user", query.strip()), Turn("assistant", right)], others
 
 
-def _plain(row: Mapping[str, object], source: Source) -> list[Turn]:
+def _plain(row: Mapping[str, object], source: DataSource) -> list[Turn]:
     formats: Sequence[tuple[tuple[str, ...], str]] = _PLAIN
     if source.question:
         formats = (((source.question,), source.answer),)
     for questions, answer in formats:
         if questions[0] in row and answer in row:
             parts = [row.get(name) for name in questions]
-            asked = "\n".join(part.strip() for part in parts if isinstance(part, str))
+            text_of_question = "\n".join(part.strip() for part in parts if isinstance(part, str))
             reply = row[answer]
-            text = reply.strip() if isinstance(reply, str) else ""
-            return [Turn("user", asked.strip()), Turn("assistant", text)]
+            text_of_answer = reply.strip() if isinstance(reply, str) else ""
+            return [Turn("user", text_of_question.strip()), Turn("assistant", text_of_answer)]
     if source.question:
         raise Unusable(f"no fields {source.question!r} and {source.answer!r}")
     raise Unusable(f"no known fields ({_KNOWN})")

@@ -1,4 +1,4 @@
-"""Files of rows: a JSON array or JSON lines, known by their sum and bounded in what they take."""
+"""Files of rows: a JSON array or JSON lines, of a bounded size."""
 
 import gzip
 import io
@@ -29,6 +29,7 @@ def read_rows(path: Path) -> list[Any]:
         raise DataError(f"{path}: not UTF-8: {error}") from None
     if not text.strip():
         raise DataError(f"{path}: the file is empty")
+    # A row is an object, so a bracket can only open an array of all rows.
     if not text.lstrip().startswith("["):
         return list(_json_lines(text, path))
     if len(text) > LARGEST_LINE_BYTES * 8:

@@ -20,14 +20,16 @@ def group_by_rare_runs(texts: Sequence[str], words: int) -> list[int]:
     """
     holders: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for index, text in enumerate(texts):
-        found = re.findall(r"\w+", text.casefold())
-        for run in {tuple(found[i : i + words]) for i in range(len(found) - words + 1)}:
+        sequence = re.findall(r"\w+", text.casefold())
+        starts = range(len(sequence) - words + 1)
+        runs = {tuple(sequence[start : start + words]) for start in starts}  # each once a text
+        for run in runs:
             holders[run].append(index)
     parent = list(range(len(texts)))
 
     def root(index: int) -> int:
         while parent[index] != index:
-            parent[index] = parent[parent[index]]
+            parent[index] = parent[parent[index]]  # halves the path for the next search
             index = parent[index]
         return index
 

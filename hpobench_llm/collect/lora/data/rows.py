@@ -1,4 +1,4 @@
-"""The rows of a campaign: read, split by hash, made into tokens. No row is dropped in silence."""
+"""The rows of a campaign: read, split by hash, made into tokens. Rows left out are counted."""
 
 import math
 from collections import Counter, defaultdict
@@ -15,7 +15,7 @@ from hpobench_llm.collect.lora.data.files import read_rows
 from hpobench_llm.collect.lora.data.grouping import group_by_rare_runs
 from hpobench_llm.collect.lora.data.mixing import in_turns, mixed
 from hpobench_llm.collect.lora.mixture import Shares
-from hpobench_llm.collect.lora.recipe import Data, Recipe, Source
+from hpobench_llm.collect.lora.recipe import Data, DataSource, Recipe
 from hpobench_llm.collect.training import synthetic
 from hpobench_llm.collect.training.checksum import checked_sum
 from hpobench_llm.errors import DataError, MissingDependencyError
@@ -38,10 +38,10 @@ class Unused:
 
     def add(self, source: str, reason: str, row: object) -> None:
         """Count a row."""
-        named = f"{source}: {reason}"
-        self.counts[named] += 1
-        if named not in self.first:
-            self.first[named] = str(row)[:SHOWN_CHARACTERS]
+        key = f"{source}: {reason}"
+        self.counts[key] += 1
+        if key not in self.first:
+            self.first[key] = str(row)[:SHOWN_CHARACTERS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,55 +88,58 @@ def load_split(campaign: Recipe, file: Path, tokenizer: "PreTrainedTokenizerBase
     data = campaign.data
     examples, usable, unused, sums, encoder = read_tokens(data, file, tokenizer)
     keys = list(usable)
-    groups = list(range(len(keys)))
+    groups = list(range(len(keys)))  # each row by itself
     if data.group_words:
         groups = group_by_rare_runs(
             [_grouped(examples[key], data) for key in keys], data.group_words
         )
     by_source: dict[str, list[str]] = {}
     wanted = {"train": data.train_rows, "val": data.val_rows, "test": data.test_rows}
-    there: dict[str, list[str]] = {name: [] for name in SETS}
+    available: dict[str, list[str]] = {name: [] for name in SETS}
     for key, group in zip(keys, groups, strict=True):
-        there[_set_of(keys[group], data)].append(key)
-    usable_rows = {name: len(rows) for name, rows in there.items()}
+        # The group's first row decides for all of it.
+        available[_set_of(keys[group], data)].append(key)
+    usable_rows = {name: len(rows) for name, rows in available.items()}
     if campaign.mixture:
-        there, by_source = _in_parts(campaign, there, examples, file)
+        available, by_source = _in_parts(campaign, available, examples, file)
     for name, count in wanted.items():
-        if len(there[name]) < max(count, 1):
+        if len(available[name]) < max(count, 1):
             raise DataError(
                 f"{file}: `data.{name}_rows` wants {max(count, 1)} rows, the sources give "
-                f"{len(there[name])} usable ones (not usable: {dict(unused.counts) or 'none'})"
+                f"{len(available[name])} usable ones (not usable: {dict(unused.counts) or 'none'})"
             )
-    chosen = {name: rows[: wanted[name] or None] for name, rows in there.items()}
+    used = {name: rows[: wanted[name] or None] for name, rows in available.items()}
     if campaign.mixture:  # each run takes its share of these
-        chosen["train"] = there["train"]
+        used["train"] = available["train"]
     report: dict[str, Json] = {
         "sources": sums,
-        "rows": {name: len(rows) for name, rows in chosen.items()},
-        "split_sha256": {name: sha256_of_text("\n".join(rows)) for name, rows in chosen.items()},
+        "rows": {name: len(rows) for name, rows in used.items()},
+        "split_sha256": {name: sha256_of_text("\n".join(rows)) for name, rows in used.items()},
         "unused": dict(sorted(unused.counts.items())),
     }
-    sets = {name: [usable[key] for key in chosen[name]] for name in SETS}
+    sets = {name: [usable[key] for key in used[name]] for name in SETS}
+    # Of all usable rows: wrong answers may come from any set.
     answers: dict[tuple[str, str], set[str]] = defaultdict(set)
     for key in keys:
         answers[examples[key].source, examples[key].task].add(examples[key].answer)
     return Split(
         **sets,
-        val_ids=tuple(key[:16] for key in chosen["val"]),
+        val_ids=tuple(key[:16] for key in used["val"]),
         report=report,
-        test_examples=tuple(examples[key] for key in chosen["test"]),
+        test_examples=tuple(examples[key] for key in used["test"]),
         answers={task: sorted(distinct) for task, distinct in answers.items()},
         encoder=encoder,
         usable=usable_rows,
         unused=unused,
         train_by_source={s: [usable[key] for key in keys] for s, keys in by_source.items()},
+        # A run of a mixture has as many rows as the campaign says, whatever its shares.
         mixed_rows=data.train_rows,
-        val_sources=tuple(examples[key].source for key in chosen["val"]),
+        val_sources=tuple(examples[key].source for key in used["val"]),
     )
 
 
 def _in_parts(
-    campaign: Recipe, there: dict[str, list[str]], examples: dict[str, Example], file: Path
+    campaign: Recipe, available: dict[str, list[str]], examples: dict[str, Example], file: Path
 ) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     """Return the sets of a mixture, and the training rows that its runs draw from, by source.
 
@@ -144,17 +147,18 @@ def _in_parts(
     each source in turn.
     """
     data = campaign.data
-    parts = {
-        name: {s: [key for key in keys if examples[key].source == s] for s in campaign.mixture}
-        for name, keys in there.items()
-    }
+    parts: dict[str, dict[str, list[str]]] = {}
+    for name, keys in available.items():
+        parts[name] = {source: [] for source in campaign.mixture}
+        for key in keys:
+            parts[name][examples[key].source].append(key)
     train = {source: keys[: data.train_rows] for source, keys in parts["train"].items()}
     for source, levels in campaign.mixture.items():
-        most = math.ceil(max(levels) * data.train_rows)
-        if len(train[source]) < most:
+        needed = math.ceil(max(levels) * data.train_rows)
+        if len(train[source]) < needed:
             raise DataError(
                 f"{file}: `mixture.{source}` reaches {max(levels):g} of {data.train_rows} rows "
-                f"(data.train_rows), {most}; the source gives {len(train[source])} usable ones"
+                f"(data.train_rows), {needed}; the source gives {len(train[source])} usable ones"
             )
     sets = {
         "train": sorted(key for keys in train.values() for key in keys),
@@ -179,7 +183,7 @@ def read_tokens(
     examples, sums = _read_all(data, file, unused, key)
     usable: dict[str, Tokens] = {}
     encoder = Encoder(data, tokenizer, file)
-    for name in sorted(examples):
+    for name in sorted(examples):  # by hash, the order of each set
         example = examples[name]
         try:
             tokens = encoder.encode(example)
@@ -215,23 +219,26 @@ def _read_all(
                 unused.add(source.name, str(reason), row)
                 continue
             fresh[example.key] = example
-        for key in sorted(fresh)[: source.rows or None]:
-            examples[key] = fresh[key]
+        # In the order of their hash, so that a limit does not depend on the file's order.
+        for digest in sorted(fresh)[: source.rows or None]:
+            examples[digest] = fresh[digest]
     return examples, sums
 
 
-def _is_wanted(row: object, source: Source) -> bool:
-    return not source.where or (
-        isinstance(row, dict)
-        and all(
-            any(fnmatchcase(str(row.get(name)), pattern) for pattern in patterns)
-            for name, patterns in source.where.items()
-        )
-    )
+def _is_wanted(row: object, source: DataSource) -> bool:
+    if not source.where:
+        return True
+    if not isinstance(row, dict):
+        return False
+    for name, patterns in source.where.items():
+        value = str(row.get(name))
+        if not any(fnmatchcase(value, pattern) for pattern in patterns):
+            return False
+    return True
 
 
 def _grouped(example: Example, data: Data) -> str:
-    """Return the text whose rare runs of words tie a row to its like."""
+    """Return the text whose rare runs of words tie a row to others."""
     return (
         f"{example.instruction}\n{example.answer}" if data.group_answers else example.instruction
     )
@@ -239,13 +246,15 @@ def _grouped(example: Example, data: Data) -> str:
 
 def _set_of(key: str, data: Data) -> str:
     # Other digits of the hash than those that order the rows, or each split would be one range.
-    place = int(key[32:48], 16) / 16**16
-    if place < data.val_fraction:
+    position = int(key[32:48], 16) / 16**16
+    if position < data.val_fraction:
         return "val"
-    return "test" if place < data.val_fraction + data.test_fraction else "train"
+    return "test" if position < data.val_fraction + data.test_fraction else "train"
 
 
-def _read_source(source: Source, file: Path, key: str) -> tuple[Iterable[object], dict[str, Json]]:
+def _read_source(
+    source: DataSource, file: Path, key: str
+) -> tuple[Iterable[object], dict[str, Json]]:
     if source.generated_tasks:
         tasks = synthetic.instructions(source.generated_tasks, seed=0)
         return tasks, {"generated_tasks": source.generated_tasks}
@@ -255,7 +264,7 @@ def _read_source(source: Source, file: Path, key: str) -> tuple[Iterable[object]
     return read_rows(path), {"file": path.name, "sha256": checked_sum(path, source.sha256, file)}
 
 
-def _read_hub(source: Source) -> Iterable[object]:
+def _read_hub(source: DataSource) -> Iterable[object]:
     try:
         from datasets import load_dataset
     except ImportError:

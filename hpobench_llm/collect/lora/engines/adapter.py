@@ -38,6 +38,7 @@ def write_adapter(
     Raises:
         OSError: they cannot be written.
     """
+    # A dictionary for its order: each module once, as in the base.
     modules = {name.removeprefix(PREFIX).partition(".lora_")[0]: None for name in adapter}
     targets = [*modules]  # whole names: these modules and no others
     config = LoraConfig(

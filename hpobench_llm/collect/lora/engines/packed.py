@@ -41,6 +41,7 @@ def train_pack(
     except (RuntimeError, MemoryError) as error:
         if len(runs) == 1 or not is_out_of_memory(error):
             raise
+    # After the `except`, whose traceback would keep the tensors of the failed pack alive.
     if bench.device.type == "cuda":
         torch.cuda.empty_cache()
     half = len(runs) // 2
@@ -57,16 +58,16 @@ def _train(
     on_step: OnStep,
     on_adapter: OnAdapter,
 ) -> list[RunRecord]:
-    """Fine-tune runs together; of one run alone a lack of memory is the outcome, of more an error.
+    """Fine-tune runs together; of a run alone a lack of memory is the outcome, else an error.
 
     Raises:
         RuntimeError, MemoryError: a pack does not fit, wherever that is noticed.
     """
     alone, base = len(runs) == 1, bench.base
     hypers = [bench.campaign.hyperparameters(run.config) for run in runs]
-    unit = parameters_per_rank(base, hypers[0])  # a pack has one set of targets
+    per_rank = parameters_per_rank(base, hypers[0])  # a pack has one set of targets
     recorders = [
-        Recorder(bench, run, engine="packed", pack_size=len(runs), trainable=hyper.rank * unit)
+        Recorder(bench, run, engine="packed", pack_size=len(runs), trainable=hyper.rank * per_rank)
         for run, hyper in zip(runs, hypers, strict=True)
     ]
     tally, meter = Tally(len(runs), bench.device), Meter(bench.device, len(runs))
@@ -74,6 +75,7 @@ def _train(
     def exhausted(error: BaseException) -> bool:
         return alone and is_out_of_memory(error)
 
+    # Closed, so that the base gets its own layers back however this ends.
     with closing(_stages(bench, runs, tally, meter, on_step)) as stages:
         for checkpoint in bench.campaign.checkpoints[1:]:
             pack: Pack | None = None
@@ -86,9 +88,8 @@ def _train(
                     raise
                 failure = "out_of_memory"
             last = checkpoint == bench.campaign.checkpoints[-1]
-            for recorder, k, trained in zip(
-                recorders, range(len(runs)), tally.read(), strict=True
-            ):
+            tallies = tally.read()
+            for k, (recorder, trained) in enumerate(zip(recorders, tallies, strict=True)):
                 row = trained | meter.cost()
                 if pack is not None:
                     on_step(checkpoint)  # an evaluation takes long: a signal is looked for before
@@ -138,13 +139,11 @@ def _stages(
                     step += 1
                     due = [k for k, steps in enumerate(accumulate) if step % steps == 0]
                     if due:
-                        rates = [
-                            hypers[k].lr
-                            * schedule(
-                                step // accumulate[k] - 1, updates[k], hypers[k].warmup_fraction
-                            )
-                            for k in due
-                        ]
+                        rates = []
+                        for k in due:
+                            update = step // accumulate[k] - 1
+                            factor = schedule(update, updates[k], hypers[k].warmup_fraction)
+                            rates.append(hypers[k].lr * factor)
                         norms = optimizer.step(due, rates, [labels[k] for k in due])
                         tally.add_update(due, norms)
                         for k in due:
@@ -162,8 +161,9 @@ def _backward(
 ) -> torch.Tensor:
     """Add one step to the gradients; returns `(K,)` losses in nats summed over the labels."""
     with pack.dropping(rows, widths):
-        losses, places = label_losses(base, tensors)
+        losses, rows_of_losses = label_losses(base, tensors)
+    # One backward pass for all: no run's loss depends on another's parameters.
     sums = torch.zeros(len(widths), dtype=losses.dtype, device=losses.device)
-    sums = sums.index_add(0, places // rows, losses)
+    sums = sums.index_add(0, rows_of_losses // rows, losses)
     sums.sum().backward()  # type: ignore[no-untyped-call]
     return sums.detach()

@@ -40,8 +40,8 @@ class PackedAdamW:
         `rates` are their learning rates now, `labels` the label tokens that their summed
         gradients hold. Returns `(due,)` gradient norms before clipping.
         """
-        everything = len(due) == len(self._hypers)
-        rows = slice(None) if everything else torch.tensor(due, device=self._values.device)
+        all_due = len(due) == len(self._hypers)
+        rows = slice(None) if all_due else torch.tensor(due, device=self._values.device)
         # Indexing by a tensor copies, so a part is written back; a slice is worked on in place.
         values, gradients = self._values[rows], self._gradients[rows]
         mean, square = self._mean[rows], self._square[rows]
@@ -49,20 +49,21 @@ class PackedAdamW:
             self._steps[k] += 1
         gradients /= self._column(labels)
         norms: torch.Tensor = torch.linalg.vector_norm(gradients, dim=1)
+        # 1e-6 and the clamp are those of clip_grad_norm_.
         gradients *= (self._clip[rows, 0] / (norms + 1e-6)).clamp(max=1.0)[:, None]
-        if any(self._decay[k] for k in due):
+        if any(self._decay[k] for k in due):  # else a pass over all values for nothing
             shrink = [1 - r * self._decay[k] for k, r in zip(due, rates, strict=True)]
             values *= self._column(shrink)
         mean.lerp_(gradients, 1 - self._beta1[rows])
         beta2 = self._beta2[rows]
         square.mul_(beta2).addcmul_(gradients * (1 - beta2), gradients)
-        pairs = list(zip(due, rates, strict=True))
-        ones = [1 - self._hypers[k].beta1 ** self._steps[k] for k in due]
-        twos = [(1 - self._hypers[k].beta2 ** self._steps[k]) ** 0.5 for k in due]
-        spread = (square.sqrt() / self._column(twos)).add_(self._epsilon[rows])
-        stride = [rate / one for (_, rate), one in zip(pairs, ones, strict=True)]
-        values.sub_(mean.div(spread).mul_(self._column(stride)))
-        if not everything:
+        # In Python's floats, as torch computes them for a single run.
+        corrections1 = [1 - self._hypers[k].beta1 ** self._steps[k] for k in due]
+        corrections2 = [(1 - self._hypers[k].beta2 ** self._steps[k]) ** 0.5 for k in due]
+        denominator = (square.sqrt() / self._column(corrections2)).add_(self._epsilon[rows])
+        step_sizes = [rate / c for rate, c in zip(rates, corrections1, strict=True)]
+        values.sub_(mean.div(denominator).mul_(self._column(step_sizes)))
+        if not all_due:
             self._values[rows], self._mean[rows], self._square[rows] = values, mean, square
         self._gradients[rows] = 0.0
         return norms

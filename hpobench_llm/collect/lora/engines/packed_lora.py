@@ -43,16 +43,17 @@ def packable_names(base: PreTrainedModel, hyper: Hyperparameters) -> list[str]:
 class Pack:
     """The adapters of `K` configurations: one row a configuration in `values` and `gradients`.
 
-    Ranks may differ: A and B are padded with zeros to the class of the largest rank (not to that
-    rank: a run's rounding would follow its company), which stay zero since their gradients are.
-    `chosen` are the configurations that the next forward pass holds.
+    Ranks may differ: A and B are padded with zeros to the class of the largest rank, and the
+    padding stays zero since its gradients are zero. (Padded to the largest rank itself, a run's
+    rounding would depend on the other runs of its pack.)
+    `active` are the configurations that the next forward pass holds.
     """
 
     def __init__(
         self, base: PreTrainedModel, hypers: Sequence[Hyperparameters], seeds: Sequence[int]
     ) -> None:
         self.hypers = tuple(hypers)
-        self.chosen = slice(None)
+        self.active = slice(None)
         device = next(base.parameters()).device
         self.scale = torch.tensor([hyper.scale for hyper in hypers], device=device)[:, None, None]
         names = packable_names(base, hypers[0])
@@ -61,28 +62,31 @@ class Pack:
         shapes = [features(module) for module in bases]
         size = rank * sum(map(sum, shapes))
         self.values = torch.zeros(len(hypers), size, device=device)
+        # One buffer each, so that the optimizer works on all layers in one call.
         self.gradients = torch.zeros_like(self.values)
         self.layers: list[PackedLinear] = []
-        place = 0
+        offset = 0
         for module, (inputs, outputs) in zip(bases, shapes, strict=True):
-            a = self._leaf(place, (rank, inputs))
-            b = self._leaf(place + rank * inputs, (outputs, rank))
-            place += rank * (inputs + outputs)
+            a = self._leaf(offset, (rank, inputs))
+            b = self._leaf(offset + rank * inputs, (outputs, rank))
+            offset += rank * (inputs + outputs)
             self.layers.append(PackedLinear(self, module, a, b))
         self._dropout = _Dropout(hypers, seeds[0], device)
         for k, (hyper, seed) in enumerate(zip(hypers, seeds, strict=True)):
             self._dropout.continue_from(k, self._initialise(k, hyper.rank, seed))
-        self._places = [(name.rpartition(".")[0], name.rpartition(".")[2]) for name in names]
+        self._names = [(name.rpartition(".")[0], name.rpartition(".")[2]) for name in names]
 
     def _leaf(self, start: int, shape: tuple[int, int]) -> torch.Tensor:
         """Return a parameter that is a view of `values`, its gradient one of `gradients`."""
         part = slice(start, start + math.prod(shape))
+        # torch adds to a gradient that is there already, in place: all land in one buffer.
         leaf = self.values[:, part].view(-1, *shape).requires_grad_()
         leaf.grad = self.gradients[:, part].view(-1, *shape)
         return leaf
 
     def _initialise(self, k: int, rank: int, seed: int) -> torch.Tensor:
         """Draw A as peft does (B is zero); returns the state of the generator afterwards."""
+        # peft draws from the global generator; a pack must leave it as it was.
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(seed)
             for layer in self.layers:
@@ -96,12 +100,12 @@ class Pack:
     @contextmanager
     def attached(self, base: PreTrainedModel) -> Iterator[None]:
         """Put the adapted layers into the base, and the base's own back afterwards."""
-        for (parent, name), layer in zip(self._places, self.layers, strict=True):
+        for (parent, name), layer in zip(self._names, self.layers, strict=True):
             setattr(base.get_submodule(parent), name, layer)
         try:
             yield
         finally:
-            for (parent, name), layer in zip(self._places, self.layers, strict=True):
+            for (parent, name), layer in zip(self._names, self.layers, strict=True):
                 setattr(base.get_submodule(parent), name, layer.base)
 
     @contextmanager
@@ -120,18 +124,18 @@ class Pack:
         On a float32 base its adapter is merged into the weights, which costs a forward pass
         nothing; in lower precision merging would round the adapter away.
         """
-        kept = [layer.base.weight for layer in self.layers]
-        merge = kept[0].dtype == torch.float32
-        self.chosen = slice(k, k + 1)
+        weights = [layer.base.weight for layer in self.layers]
+        merge = weights[0].dtype == torch.float32
+        self.active = slice(k, k + 1)
         try:
             if merge:
                 for layer in self.layers:
                     layer.merge(k)
             yield
         finally:
-            self.chosen = slice(None)
-            if merge:
-                for layer, weight in zip(self.layers, kept, strict=True):
+            self.active = slice(None)
+            if merge:  # the old weights themselves: to subtract the adapter would leave rounding
+                for layer, weight in zip(self.layers, weights, strict=True):
                     layer.base.weight, layer.merged = weight, False
 
     def adapter(self, k: int) -> dict[str, torch.Tensor]:
@@ -139,7 +143,7 @@ class Pack:
         rank = self.hypers[k].rank
         return {
             name: value
-            for (parent, child), layer in zip(self._places, self.layers, strict=True)
+            for (parent, child), layer in zip(self._names, self.layers, strict=True)
             for name, value in named(
                 f"{parent}.{child}", layer.a[k, :rank], layer.b[k, :, :rank]
             ).items()
@@ -164,15 +168,16 @@ class PackedLinear(nn.Module):
         self.merged = False
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the layer's output for `(K * rows, tokens, inputs)`, K those chosen."""
+        """Return the layer's output for `(K * rows, tokens, inputs)`, K the active ones."""
         y: torch.Tensor = self.base(x)
         if self.merged:
             return y
-        chosen = self.pack.chosen
-        a, b, scale = self.a[chosen], self.b[chosen], self.pack.scale[chosen]
+        active = self.pack.active
+        a, b, scale = self.a[active], self.b[active], self.pack.scale[active]
         u = self.pack.dropped(x.reshape(len(a), -1, x.shape[-1]).to(a.dtype))
         inner = torch.bmm(u, a.transpose(1, 2)) * scale
         outer = y.reshape(len(a), -1, y.shape[-1])
+        # One fused call where no rounding of the base's lower precision comes between.
         if y.dtype == a.dtype:
             return torch.baddbmm(outer, inner, b.transpose(1, 2)).view(y.shape)
         delta = torch.bmm(inner, b.transpose(1, 2))
@@ -191,8 +196,8 @@ class PackedLinear(nn.Module):
 class _Dropout:
     """Draws the masks: on a CPU from one generator a configuration, as peft's run alone would.
 
-    On a GPU all masks of a layer come from one draw, seeded by the pack's first run: their law is
-    the same, their bits are not, and they follow from who is in the pack.
+    On a GPU all masks of a layer come from one draw, seeded by the pack's first run: their
+    distribution is the same, their bits are not, and they depend on which runs are in the pack.
     """
 
     def __init__(self, hypers: Sequence[Hyperparameters], seed: int, device: torch.device) -> None:
@@ -215,14 +220,14 @@ class _Dropout:
         size = (len(widths), rows, max(widths), features)
         if self._device.type != "cpu":
             drawn = torch.rand(size, device=self._device, generator=self._shared) < self._keep
+            # With a dropout of 1 nothing is kept: 0 / 0 would be NaN.
             return drawn / self._keep.clamp(min=1e-30)
         mask = torch.ones(size)
         for k, rate in enumerate(self._rates):
             if rate >= 1:
                 mask[k] = 0
             elif rate > 0:
-                own = torch.empty(rows, widths[k], features)
-                mask[k, :, : widths[k]] = own.bernoulli_(1 - rate, generator=self._own[k]).div_(
-                    1 - rate
-                )
+                run_mask = torch.empty(rows, widths[k], features)
+                run_mask.bernoulli_(1 - rate, generator=self._own[k])
+                mask[k, :, : widths[k]] = run_mask.div_(1 - rate)
         return mask

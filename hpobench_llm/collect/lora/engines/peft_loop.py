@@ -45,6 +45,7 @@ def _train(
     trainable = hyper.rank * parameters_per_rank(bench.base, hyper)
     recorder = Recorder(bench, run, engine="peft", pack_size=1, trainable=trainable)
     tally, meter = Tally(1, device), Meter(device)
+    # Closed, so that the base gets its own layers back however this ends.
     with closing(_stages(bench, run, tally, meter, on_step)) as stages:
         for checkpoint in bench.campaign.checkpoints[1:]:
             model: torch.nn.Module = bench.base
@@ -82,13 +83,16 @@ def _stages(
             eps=hyper.epsilon,
             weight_decay=hyper.weight_decay,
         )
-        drawn = (hyper, shares_of(run.config), run.seed)
-        batches = step_batches(bench.split.rows_of, campaign.step_rows, [drawn], bench.pad, device)
+        config = (hyper, shares_of(run.config), run.seed)
+        batches = step_batches(
+            bench.split.rows_of, campaign.step_rows, [config], bench.pad, device
+        )
         accumulate = hyper.batch_rows // campaign.step_rows
         passes = campaign.passes(hyper)
         updates = campaign.checkpoints[-1] * passes // accumulate
         step, labels, alive = 0, 0, True
         for checkpoint in campaign.checkpoints[1:]:
+            # Again at each checkpoint: an evaluation comes between.
             set_training(model, dropout=True)
             with meter.stretch():
                 while step < checkpoint * passes and alive:
@@ -111,7 +115,7 @@ def _stages(
                         optimizer.step()
                         optimizer.zero_grad()
                         labels = 0
-                    alive = bool(tally.alive[0])
+                    alive = bool(tally.alive[0])  # a broken run costs no further steps
                     on_step(step)
             set_training(model, dropout=False)
             yield model

@@ -21,7 +21,7 @@ Trained = dict[str, Number | None]  # what a checkpoint says of the training bef
 
 
 class Tally:
-    """What `K` runs that train together have added up; kept on the device, read at checkpoints.
+    """Sums over `K` runs that train together; kept on the device, read at checkpoints.
 
     A run whose loss or gradient norm is not finite has broken: from there on nothing of it counts.
     """
@@ -44,6 +44,7 @@ class Tally:
         self._tokens += counts[1]
         self._loss += losses
         self._loss_labels += counts[0]
+        # Kept on the device: to ask whether a loss is finite would make a GPU wait at each step.
         self.alive &= torch.isfinite(losses)
 
     def add_update(self, due: list[int], norms: torch.Tensor) -> None:

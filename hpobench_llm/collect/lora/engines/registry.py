@@ -66,5 +66,6 @@ class LoraBench:
         return records
 
     def _train(self, task: Task, on_step: OnStep, on_adapter: OnAdapter) -> list[RunRecord]:
+        # The engine of the task, since a pack's runs are timed alone by another one.
         train = engine(cast("EngineName", task.engine))
         return train(self.workbench, task.runs, on_step, on_adapter)

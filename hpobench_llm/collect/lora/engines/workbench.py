@@ -43,7 +43,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Workbench(Generic[R]):
-    """Everything that is made once; `untrained` holds what the base scores as it is.
+    """Everything that is made once for all runs; `untrained` holds what the base scores as it is.
 
     `per_example` holds the ids of the runs that keep the values of single items.
     """
@@ -102,16 +102,21 @@ class LossRows:
     def __init__(self, campaign: Recipe, split: Split, pad: int, device: torch.device) -> None:
         data = campaign.data
         leaked = split.train[: data.leaked_rows]
-        places = {
-            source: [place for place, name in enumerate(split.val_sources) if name == source]
-            for source in campaign.mixture
-        }
-        self._whole = _RowSet(split.val, split.test, leaked, data.val_subsets, places, pad, device)
+        by_source: dict[str, list[int]] = {source: [] for source in campaign.mixture}
+        for index, source in enumerate(split.val_sources):
+            if source in by_source:
+                by_source[source].append(index)
+        self._whole = _RowSet(
+            split.val, split.test, leaked, data.val_subsets, by_source, pad, device
+        )
         self._interim = self._whole
         if data.interim_rows:
             val, test = split.val[: data.interim_rows], split.test[: data.interim_rows]
             subsets = tuple(count for count in data.val_subsets if count <= data.interim_rows)
-            first = {s: [p for p in of if p < len(val)] for s, of in places.items()}
+            first = {
+                source: [index for index in indices if index < len(val)]
+                for source, indices in by_source.items()
+            }
             self._interim = _RowSet(val, test, leaked, subsets, first, pad, device)
 
     def measure(
@@ -122,7 +127,7 @@ class LossRows:
 
 
 class _RowSet:
-    """Rows in ready batches, in parts of which each has a mean loss."""
+    """Rows in ready batches; each part of them has a mean loss."""
 
     def __init__(
         self,
@@ -135,20 +140,21 @@ class _RowSet:
         device: torch.device,
     ) -> None:
         rows = [*val, *test, *leaked]
-        between = len(val) + len(test)
+        end_of_test = len(val) + len(test)
         self._parts: dict[str, slice | list[int]] = {
             "val_loss": slice(0, len(val)),
-            "test_loss": slice(len(val), between),
+            "test_loss": slice(len(val), end_of_test),
         }
-        self._parts |= {f"val_loss_{source}": places for source, places in val_sources.items()}
+        self._parts |= {f"val_loss_{source}": indices for source, indices in val_sources.items()}
         self._parts |= {f"val_loss_{count}": slice(0, count) for count in val_subsets}
         if leaked:
-            self._parts["leaked_val_loss"] = slice(between, len(rows))
+            self._parts["leaked_val_loss"] = slice(end_of_test, len(rows))
         self._labels = torch.tensor(
             [len(row.ids) - row.prompt_tokens for row in rows], dtype=torch.float64
         )
         self._prefix = shared_prefix(rows)
         rest = [without_prefix(row, self._prefix) for row in rows]
+        # Made once: every evaluation of every run sees the same rows.
         self._batches: list[tuple[list[int], Batch]] = list(evaluation_batches(rest, pad, device))
 
     def measure(self, model: torch.nn.Module) -> tuple[dict[str, float], torch.Tensor]:
@@ -178,9 +184,11 @@ def prepare(campaign: R, file: Path, device: torch.device, *, trust: Trust = NON
         )
     split = load_split(campaign, file, tokenizer)
     scorers = build_scorers(campaign, file, split, tokenizer, context, trust=trust)
+    # Any token does: the padding is never a label, and comes after all that counts.
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     losses = LossRows(campaign, split, pad, device)
     started = seconds_on(device)
+    # The base has no training batches: as many training rows stand for them.
     untrained = {"train_loss": mean_loss(base, split.train[: len(split.val)], pad)}
     untrained |= losses.measure(base)[0]
     for scorer in scorers:
@@ -202,6 +210,7 @@ def prepare(campaign: R, file: Path, device: torch.device, *, trust: Trust = NON
         versions=versions(*LIBRARIES),
         seconds={"untrained_evaluation": round(seconds, 3)},
     )
+    # As many values as rows and items: a few runs keep them, or a ledger would be mostly these.
     per_example = frozenset(run.run_id for run in campaign.runs()[: campaign.per_example_runs])
     return Workbench(
         campaign,

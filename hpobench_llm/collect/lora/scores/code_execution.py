@@ -1,15 +1,15 @@
 """Run programs that a model wrote against tests, for HumanEval's pass@1.
 
-The system shuts a program in (`jail.py`, Linux): namespaces of its own, in which there are no
-other processes to signal or to limit, no network, and a root that holds Python's standard library
-alone, read-only. The program is `nobody` without any capability, under limits on CPU seconds,
+The system shuts a program in (`jail.py`, Linux). Its namespaces have no other processes to signal
+or to limit, no network, and a root that holds Python's standard library alone, read-only. The
+program is `nobody` without any capability, under limits on CPU seconds,
 memory, file size, open files and processes; after a limit on wall time all of it is killed. What
 it may say is one word, through a pipe of which no more than that word is read. An audit hook
 refuses on top what no puzzle needs: that helps against accidents and holds nobody.
 
-What this does not hold: a fault of the kernel, and a program that fakes its own success. Where the
-system gives no namespaces nothing is run, unless the caller says so twice; then the limits, the
-hook and, for root, another user and a network without interfaces are all there is.
+This does not help against a fault of the kernel, nor a program that fakes its own success. Where
+the system gives no namespaces nothing is run, unless the caller says so twice; then the limits,
+the hook and, for root, another user and a network without interfaces are all there is.
 """
 
 import json
@@ -50,7 +50,7 @@ _isolated: ContextVar[bool] = ContextVar("isolated", default=True)
 
 @contextmanager
 def isolation(*, needed: bool) -> Iterator[None]:
-    """Say whether programs inside are to be run only where the system shuts them in."""
+    """Let programs inside be run only where the system shuts them in, if `needed`."""
     before = _isolated.set(needed)
     try:
         yield
@@ -82,23 +82,24 @@ def can_isolate() -> bool:
 
 
 def _run(program: str, wall_seconds: float, *, isolated: bool) -> Outcome:
-    word = secrets.token_hex(16)
+    word = secrets.token_hex(16)  # no program can guess it, so only the guard can say it
     order = {"program": program, "word": word, "limits": LIMITS, "isolated": isolated}
     scripts = [JAIL, GUARD] if isolated else [GUARD]
+    # The order goes through a file: a pipe could block on a child that does not read it.
     with (
         tempfile.TemporaryDirectory(prefix="generated-code-") as folder,
-        tempfile.TemporaryFile() as given,
+        tempfile.TemporaryFile() as stdin,
     ):
-        given.write(json.dumps(order).encode())
-        given.seek(0)
+        stdin.write(json.dumps(order).encode())
+        stdin.seek(0)
         with subprocess.Popen(
             [sys.executable, "-I", "-S", "-B", "-X", "utf8", *map(str, scripts)],
-            stdin=given,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=folder,
-            env={},
-            start_new_session=True,
+            env={},  # ours may hold keys
+            start_new_session=True,  # so that all that it starts is killed with it
         ) as child:
             pipe = cast("IO[bytes]", child.stdout).fileno()
             try:

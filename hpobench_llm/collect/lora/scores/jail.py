@@ -60,30 +60,30 @@ def leave() -> None:
     done(libc.mount(b"none", b"/", None, RECURSIVE | PRIVATE, None))
 
 
-def build_root(place: Path) -> None:
-    """Make `place` an empty root that holds the standard library, and go there."""
-    done(libc.mount(b"none", bytes(place), b"tmpfs", NO_SETUID | NO_DEVICES, b"mode=755"))
+def build_root(root: Path) -> None:
+    """Mount an empty file system at `root`, show the standard library in it, and enter it."""
+    done(libc.mount(b"none", bytes(root), b"tmpfs", NO_SETUID | NO_DEVICES, b"mode=755"))
     python = [sys.base_prefix + "/lib", sysconfig.get_path("stdlib"), *sys.path]
     for source in dict.fromkeys([*python, *LIBRARIES, os.devnull, "/dev/urandom"]):
-        show(Path(source), place)
-    (place / "old").mkdir()
+        show(Path(source), root)
+    (root / "old").mkdir()
     attributes = (ctypes.c_uint64 * 4)(READ_ONLY | NO_SETUID, 0, 0, 0)
-    done(libc.syscall(MOUNT_SETATTR, -100, bytes(place), AT_RECURSIVE, attributes, 32))
-    os.chdir(place)
+    done(libc.syscall(MOUNT_SETATTR, -100, bytes(root), AT_RECURSIVE, attributes, 32))
+    os.chdir(root)
     done(libc.syscall(PIVOT_ROOT[os.uname().machine], b".", b"old"))
     os.chdir("/")
     done(libc.umount2(b"/old", DETACH))
 
 
-def show(source: Path, place: Path) -> None:
-    """Let a file or folder of the machine be seen below `place`, at the same path."""
-    target = place / source.relative_to("/")
-    if not source.exists() or target.exists():  # it may lie in one that is shown already
+def show(source: Path, root: Path) -> None:
+    """Let a file or folder of the machine be seen below `root`, at the same path."""
+    target = root / source.relative_to("/")
+    if not source.exists() or target.exists():  # it may lie in a folder that is shown already
         return
     if source.is_symlink():
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(source.readlink())
-        show(source.resolve(), place)
+        show(source.resolve(), root)
         return
     if source.is_dir():
         target.mkdir(parents=True)

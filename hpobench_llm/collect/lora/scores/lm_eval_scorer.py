@@ -85,16 +85,17 @@ class LmEvalScorer:
             margins = np.array([_margin(sample) for sample in samples])
             # An argmax over NaN names the first choice: a broken model could look perfect.
             series = [np.where(np.isfinite(margins), values, 0.0), margins]
-        numbers = [number for one in series for number in mean_and_stderr(one)]
+        numbers = [number for sample in series for number in mean_and_stderr(sample)]
         return dict(zip(self.columns(), numbers, strict=True)), torch.from_numpy(series[-1])
 
     def _samples(self, model: torch.nn.Module) -> list[Row]:
         from lm_eval.evaluator import evaluate
 
+        # lm-eval puts the model into evaluation and leaves it there.
         modes = [(module, module.training) for module in model.modules()]
         try:
             with alone("lm_eval"), isolation(needed=not self.without_isolation):
-                found = evaluate(
+                results = evaluate(
                     lm=_in_memory_model()(
                         pretrained=model,
                         backend="causal",
@@ -104,14 +105,15 @@ class LmEvalScorer:
                         softmax_dtype="float32",  # margins are differences of large numbers
                     ),
                     task_dict={self.spec.name: self.task},
-                    bootstrap_iters=0,
+                    bootstrap_iters=0,  # the standard errors are our own
                     # `check_scores` has asked whether the caller allows it.
                     confirm_run_unsafe_code=self.file.runs_generated_code,
                 )
         finally:
             for module, mode in modes:
                 module.training = mode
-        samples: list[Row] = found["samples"][self.spec.name]
+        samples: list[Row] = results["samples"][self.spec.name]
+        # A task with several filters gives each question once a filter: the first one counts.
         return [sample for sample in samples if sample["filter"] == samples[0]["filter"]]
 
 
@@ -149,12 +151,16 @@ def build_lm_eval_scorer(
         check_runner(without_isolation=trust.without_isolation)
     path = resolve_path(score.path, file=file, key=f"{key}.path")
     digest = checked_data_sum(task_file.reader, path, score.sha256, file)
-    own = copy.deepcopy(tokenizer)
-    if own.pad_token_id is None:
-        own.pad_token = own.eos_token
+    tokenizer_copy = copy.deepcopy(tokenizer)
+    if tokenizer_copy.pad_token_id is None:
+        tokenizer_copy.pad_token = tokenizer_copy.eos_token
     with alone("lm_eval"):
         asker = Asker(
-            task_file, path, own, context_tokens, lambda *rows: _template(task_file, *rows)
+            task_file,
+            path,
+            tokenizer_copy,
+            context_tokens,
+            lambda *rows: _template(task_file, *rows),
         )
         groups = read_groups(task_file.reader, path)
         questions, unused = asker.questions(groups, score.fewshot, score.items)
@@ -176,7 +182,7 @@ def build_lm_eval_scorer(
         spec=score,
         file=task_file,
         task=task,
-        tokenizer=own,
+        tokenizer=tokenizer_copy,
         context_tokens=context_tokens,
         batch_rows=min(max(rows, 1), MOST_AT_ONCE),
         items=len(questions),
@@ -234,8 +240,8 @@ def _finished_task(file: TaskFile, questions: Sequence[Question]) -> Any:
     from lm_eval.api.task import ConfigurableTask
 
     columns = [
-        {"prompt": q.prompt, "choices": list(q.choices), "target": q.target, "place": place}
-        for place, q in enumerate(questions)
+        {"prompt": q.prompt, "choices": list(q.choices), "target": q.target, "place": number}
+        for number, q in enumerate(questions)
     ]
     splits = {"test": Dataset.from_list(columns)}
     left_out = ("description", "doc_to_text", "doc_to_choice", "doc_to_target")

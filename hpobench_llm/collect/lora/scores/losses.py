@@ -27,12 +27,13 @@ def label_logits(
     the prompt would cost more than the layers below. What the model does after its head (a scale,
     a soft cap) still happens, since only the head's input is cut.
     """
+    # The logits at a position predict the next token.
     labels = batch["labels"][:, 1:]
-    seen = labels != IGNORED
-    places = seen.nonzero()
+    is_label = labels != IGNORED
+    positions = is_label.nonzero()
 
     def cut(_: torch.nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (inputs[0][places[:, 0], places[:, 1]], *inputs[1:])
+        return (inputs[0][positions[:, 0], positions[:, 1]], *inputs[1:])
 
     head = model.get_output_embeddings()  # type: ignore[operator]
     hook = head.register_forward_pre_hook(cut)
@@ -42,7 +43,7 @@ def label_logits(
         ).logits
     finally:
         hook.remove()
-    return logits.float(), labels[seen], places[:, 0]
+    return logits.float(), labels[is_label], positions[:, 0]
 
 
 def label_losses(
@@ -69,14 +70,14 @@ def summed_losses(
 
     All rows come after the `prefix`, which is run through the model once.
     """
-    found = torch.zeros(count, dtype=torch.float64)
+    sums = torch.zeros(count, dtype=torch.float64)
     with torch.no_grad():
-        known = keys_and_values(model, prefix) if prefix else None
-        for chosen, batch in batches:
-            cache = None if known is None else cache_for(known, len(chosen))
-            losses, places = label_losses(model, batch, cache)
-            found.index_add_(0, torch.tensor(chosen)[places.cpu()], losses.double().cpu())
-    return found
+        prefix_states = keys_and_values(model, prefix) if prefix else None
+        for indices, batch in batches:
+            cache = None if prefix_states is None else cache_for(prefix_states, len(indices))
+            losses, rows = label_losses(model, batch, cache)
+            sums.index_add_(0, torch.tensor(indices)[rows.cpu()], losses.double().cpu())
+    return sums
 
 
 def mean_loss(model: torch.nn.Module, rows: Sequence[Tokens], pad: int) -> float:
@@ -90,11 +91,12 @@ def evaluation_batches(
 ) -> Iterator[tuple[list[int], Batch]]:
     """Yield the indices of rows of similar length with their batch, so that little is padding."""
     order = sorted(range(len(rows)), key=lambda index: len(rows[index].ids))
-    chosen: list[int] = []
+    indices: list[int] = []
     for index in order:
-        if chosen and len(rows[index].ids) * (len(chosen) + 1) > EVALUATION_TOKENS:
-            yield chosen, collate([rows[i] for i in chosen], pad, device)
-            chosen = []
-        chosen.append(index)
-    if chosen:
-        yield chosen, collate([rows[i] for i in chosen], pad, device)
+        # The newest row is the longest so far: the others are padded to it.
+        if indices and len(rows[index].ids) * (len(indices) + 1) > EVALUATION_TOKENS:
+            yield indices, collate([rows[i] for i in indices], pad, device)
+            indices = []
+        indices.append(index)
+    if indices:
+        yield indices, collate([rows[i] for i in indices], pad, device)

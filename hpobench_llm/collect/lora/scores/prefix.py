@@ -1,4 +1,4 @@
-"""What rows to be evaluated begin with alike: run through the model once instead of once a row.
+"""The common beginning of rows to be evaluated: run through the model once, not once a row.
 
 Chats share their system prompt, which can be longer than the questions. Its keys and values are
 the same for all rows, since a causal model's first positions see nothing of what follows.
@@ -41,9 +41,9 @@ def keys_and_values(model: torch.nn.Module, prefix: Sequence[int]) -> KeysAndVal
     return [(layer.keys, layer.values) for layer in cache.layers]
 
 
-def cache_for(known: KeysAndValues, rows: int) -> DynamicCache:
-    """Return a cache that holds the prefix for so many rows; a pass adds to it, so one a pass."""
+def cache_for(states: KeysAndValues, rows: int) -> DynamicCache:
+    """Return a cache of the prefix for `rows` rows; a pass adds to it, so each needs its own."""
     cache = DynamicCache()
-    for number, (keys, values) in enumerate(known):
+    for number, (keys, values) in enumerate(states):
         cache.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), number)
     return cache

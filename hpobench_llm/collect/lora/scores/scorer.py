@@ -71,8 +71,8 @@ class Scorer(Protocol):
 class TokenScorer:
     """One benchmark with its items ready as tokens.
 
-    `rows` are the texts to be scored; item `i` owns `rows[starts[i]:starts[i + 1]]`, of which
-    number `gold[i]` is the right one. For `exact-match` each item is one row.
+    `rows` are the texts to be scored; item `i` owns `rows[starts[i]:starts[i + 1]]`, and number
+    `gold[i]` of these is the right one. For `exact-match` each item is one row.
     """
 
     spec: Score
@@ -109,6 +109,7 @@ class TokenScorer:
             values = [_exact_matches(model, self.rows, pad)]
         else:
             margins = self._margins(-row_losses(model, self.rows, pad).numpy())
+            # NaN is not above 0: a broken model scores nothing.
             values = [(margins > 0).astype(np.float64), margins]
         numbers = [number for sample in values for number in mean_and_stderr(sample)]
         return dict(zip(self.columns(), numbers, strict=True)), torch.from_numpy(values[-1])
@@ -116,8 +117,8 @@ class TokenScorer:
     def _margins(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         margins = np.empty(len(self.gold))
         for item, gold in enumerate(self.gold):
-            mine = scores[self.starts[item] : self.starts[item + 1]]
-            margins[item] = mine[gold] - np.delete(mine, gold).max()
+            item_scores = scores[self.starts[item] : self.starts[item + 1]]
+            margins[item] = item_scores[gold] - np.delete(item_scores, gold).max()
         return margins
 
 
@@ -132,7 +133,7 @@ def build_scorers(
 ) -> list[Scorer]:
     """Return the scorers of a campaign, for a base that takes `context_tokens` tokens.
 
-    An item that does not fit is not scored; how many is said in the scorer's `source`.
+    An item that does not fit is not scored; the scorer's `source` says how many.
     `trust` says which code of others the scores may run.
 
     Raises:
@@ -159,13 +160,13 @@ def _build(
     if score.kind == "answer-choice":
         return _answer_choice(score, split, context_tokens)
     if score.kind == "exact-match":
-        asked = split.test[: score.items or None]
+        test = split.test[: score.items or None]
         return TokenScorer(
             score,
-            asked,
-            list(range(len(asked) + 1)),
-            [0] * len(asked),
-            tuple(map(str, range(len(asked)))),
+            test,
+            list(range(len(test) + 1)),
+            [0] * len(test),
+            tuple(map(str, range(len(test)))),
             0.0,
             {"rows": "the test rows of the campaign"},
         )
@@ -177,19 +178,19 @@ def _build(
     rows: list[Tokens] = []
     starts, gold, unused = [0], [], 0
     ids: list[str] = []
-    for place, item in spread(list(enumerate(read_rows(path))), score.items):
-        texts, right = _texts(item, score, path, place)
+    for position, item in spread(list(enumerate(read_rows(path))), score.items):
+        texts, right = _texts(item, score, path, position)
         try:
-            found = [_whole(tokenizer, prompt, text) for prompt, text in texts]
+            item_rows = [_whole(tokenizer, prompt, text) for prompt, text in texts]
         except (TypeError, ValueError) as error:  # as of half a surrogate pair
-            raise DataError(f"{path}: item {place}: no text to tokenise: {error}") from None
-        if max(len(row.ids) for row in found) > context_tokens:
+            raise DataError(f"{path}: item {position}: no text to tokenise: {error}") from None
+        if max(len(row.ids) for row in item_rows) > context_tokens:
             unused += 1
             continue
-        rows += found
+        rows += item_rows
         starts.append(len(rows))
         gold.append(right)
-        ids.append(str(place))
+        ids.append(str(position))
     if not gold:
         raise DataError(f"{path}: no item fits the {context_tokens} tokens that the base takes")
     if unused:
@@ -204,7 +205,7 @@ OTHERS = 3  # answers that a right one is compared with
 def _answer_choice(score: Score, split: Split, context_tokens: int) -> TokenScorer:
     """Return the scorer of the test rows' answers against others of their tasks.
 
-    Where a task has more, which ones follows from a hash of the row and the answer.
+    Where a task has more answers, a hash of the row and the answer decides which are compared.
 
     Raises:
         DataError: no task of the test rows has two answers.
@@ -213,9 +214,9 @@ def _answer_choice(score: Score, split: Split, context_tokens: int) -> TokenScor
         raise DataError(f"the score {score.name!r} needs the texts of the test rows")
     rows: list[Tokens] = []
     starts, ids, unused = [0], [], 0
-    for place, example in spread(list(enumerate(split.test_examples)), score.items):
-        known = example.others or split.answers[example.source, example.task]
-        others = [answer for answer in known if answer != example.answer]
+    for number, example in spread(list(enumerate(split.test_examples)), score.items):
+        candidates = example.others or split.answers[example.source, example.task]
+        others = [answer for answer in candidates if answer != example.answer]
         others.sort(key=lambda answer: sha256_of_text(f"{example.key} {answer}"))
         texts = [example.answer, *others[:OTHERS]]
         encoded = [split.encoder.encode(replace(example, answer=text)) for text in texts]
@@ -224,31 +225,35 @@ def _answer_choice(score: Score, split: Split, context_tokens: int) -> TokenScor
             continue
         rows += encoded
         starts.append(len(rows))
-        ids.append(str(place))
+        ids.append(str(number))
     if not ids:
         raise DataError(f"the score {score.name!r}: no task of the test rows has two answers")
     source: dict[str, Json] = {"rows": "the test rows of the campaign", "others": OTHERS}
     if unused:
         source["unused"] = unused
+    # A guess is right once in as many texts as the item has.
     chance = float(np.mean(1.0 / np.diff(starts)))
     return TokenScorer(score, rows, starts, [0] * len(ids), tuple(ids), chance, source)
 
 
-def _texts(item: Any, score: Score, path: Path, place: int) -> tuple[list[tuple[str, str]], int]:
+def _texts(item: Any, score: Score, path: Path, number: int) -> tuple[list[tuple[str, str]], int]:
     wanted = ("good", "bad") if score.kind == "minimal-pairs" else ("query", "choices", "gold")
     if not isinstance(item, Mapping) or any(key not in item for key in wanted):
-        raise DataError(f"{path}: item {place}: {score.kind} needs the fields {', '.join(wanted)}")
+        raise DataError(
+            f"{path}: item {number}: {score.kind} needs the fields {', '.join(wanted)}"
+        )
     if score.kind == "minimal-pairs":
         return [("", str(item["good"])), ("", str(item["bad"]))], 0
     choices, gold = item["choices"], item["gold"]
     if not isinstance(choices, list) or type(gold) is not int:
-        raise DataError(f"{path}: item {place}: a list `choices` and a number `gold` are needed")
+        raise DataError(f"{path}: item {number}: a list `choices` and a number `gold` are needed")
     if len(choices) < 2 or not 0 <= gold < len(choices):
-        raise DataError(f"{path}: item {place}: gold {gold} of {len(choices)} choices")
+        raise DataError(f"{path}: item {number}: gold {gold} of {len(choices)} choices")
     return [(f"{item['query']}\n", str(choice)) for choice in choices], gold
 
 
 def _whole(tokenizer: PreTrainedTokenizerBase, prompt: str, text: str) -> Tokens:
+    # Prompt and text apart, as in training: no token spans the seam.
     head = [begin_token(tokenizer), *plain_ids(tokenizer, prompt)]
     body = plain_ids(tokenizer, text)
     return Tokens([*head, *body], [*([IGNORED] * len(head)), *body])
@@ -257,13 +262,13 @@ def _whole(tokenizer: PreTrainedTokenizerBase, prompt: str, text: str) -> Tokens
 def _exact_matches(model: torch.nn.Module, rows: list[Tokens], pad: int) -> NDArray[np.float64]:
     """Return 1 where greedy decoding would give the answer to the last token: `(rows,)`.
 
-    One forward pass tells: greedy decoding repeats the answer exactly when each of its tokens is
-    the likeliest after the tokens before it.
+    One forward pass suffices: greedy decoding repeats the answer exactly when each of its tokens
+    is the likeliest after the tokens before it.
     """
     wrong = torch.zeros(len(rows), dtype=torch.float64)
     with torch.no_grad():
-        for chosen, batch in evaluation_batches(rows, pad, next(model.parameters()).device):
-            logits, labels, places = label_logits(model, batch)
+        for indices, batch in evaluation_batches(rows, pad, next(model.parameters()).device):
+            logits, labels, rows_of_labels = label_logits(model, batch)
             misses = (logits.argmax(dim=-1) != labels).double().cpu()
-            wrong.index_add_(0, torch.tensor(chosen)[places.cpu()], misses)
+            wrong.index_add_(0, torch.tensor(indices)[rows_of_labels.cpu()], misses)
     return (wrong == 0).double().numpy()

@@ -17,10 +17,10 @@ MMLU_FIELDS = ["question", "choice0", "choice1", "choice2", "choice3", "answer"]
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ItemGroup:
     """Items that share their examples: a subject of MMLU, a task of BBH, or a whole file.
 
-    `shots` are the examples that the data set itself puts aside, none where it has no such part.
+    `shots` are the examples that the data set itself puts aside; empty where it has none.
     """
 
     name: str
@@ -41,12 +41,12 @@ class Group:
         return pool[:count], self.items if self.shots else self.items[count:]
 
 
-def _json(path: Path) -> list[Group]:
+def _json(path: Path) -> list[ItemGroup]:
     """JSON lines or one JSON array, gzipped where the name ends in .gz: one group."""
-    return [Group(path.name, [], _rows(read_rows(path), path))]
+    return [ItemGroup(path.name, [], _rows(read_rows(path), path))]
 
 
-def _bbh(folder: Path) -> list[Group]:
+def _bbh(folder: Path) -> list[ItemGroup]:
     """BBH: a JSON file a task, its `examples` of `input` and `target`."""
     groups = []
     for path in _files(folder, "*.json"):
@@ -57,17 +57,17 @@ def _bbh(folder: Path) -> list[Group]:
         examples = contents.get("examples") if isinstance(contents, dict) else None
         if not isinstance(examples, list) or not examples:
             raise DataError(f"{path}: a list `examples` is expected")
-        groups.append(Group(path.stem, [], _rows(examples, path)))
+        groups.append(ItemGroup(path.stem, [], _rows(examples, path)))
     return groups
 
 
-def _mmlu(folder: Path) -> list[Group]:
+def _mmlu(folder: Path) -> list[ItemGroup]:
     """MMLU: `dev/<subject>_dev.csv` and `test/<subject>_test.csv`."""
     groups = []
     for path in _files(folder, "test/*_test.csv"):
         subject = path.name.removesuffix("_test.csv")
         examples = _mmlu_rows(folder / "dev" / f"{subject}_dev.csv", subject)
-        groups.append(Group(subject, examples, _mmlu_rows(path, subject)))
+        groups.append(ItemGroup(subject, examples, _mmlu_rows(path, subject)))
     return groups
 
 
@@ -79,13 +79,14 @@ def _mmlu_rows(path: Path, subject: str) -> list[Row]:
         raise DataError(f"{path}: cannot be read: {error}") from None
     headed = lines[:1] == [MMLU_FIELDS]
     answers = "0123" if headed else "ABCD"  # without a header: as MMLU's authors publish it
+    first = 1 if headed else 0
     rows = []
-    for number, line in enumerate(lines[headed:], start=1 + headed):
+    for number, line in enumerate(lines[first:], start=1 + first):
         if len(line) != len(MMLU_FIELDS) or line[-1] not in tuple(answers):
+            header = "" if headed else f", or the header {','.join(MMLU_FIELDS)}"
             raise DataError(
                 f"{path}: row {number}: question, four choices and an answer ({answers[0]} to "
-                f"{answers[-1]}) are expected{'' if headed else ', or the header '}"
-                f"{'' if headed else ','.join(MMLU_FIELDS)}"
+                f"{answers[-1]}) are expected{header}"
             )
         rows.append(
             {
@@ -98,7 +99,7 @@ def _mmlu_rows(path: Path, subject: str) -> list[Row]:
     return rows
 
 
-def _labelled_lines(path: Path) -> list[Group]:
+def _labelled_lines(path: Path) -> list[ItemGroup]:
     """SST-2: a line a sentence, its label (a digit) in front; one group."""
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -111,10 +112,10 @@ def _labelled_lines(path: Path) -> list[Group]:
         if not label.isdecimal() or not text.strip():
             raise DataError(f"{path}: line {number}: a digit, a space and a text are expected")
         rows.append({"label": int(label), "text": text.strip()})
-    return [Group(path.name, [], rows)]
+    return [ItemGroup(path.name, [], rows)]
 
 
-READERS: dict[str, Callable[[Path], list[Group]]] = {
+READERS: dict[str, Callable[[Path], list[ItemGroup]]] = {
     "json": _json,
     "bbh": _bbh,
     "mmlu": _mmlu,
@@ -123,7 +124,7 @@ READERS: dict[str, Callable[[Path], list[Group]]] = {
 PARTS = {"bbh": ("*.json",), "mmlu": ("dev/*_dev.csv", "test/*_test.csv")}  # folders' files
 
 
-def read_groups(reader: str, path: Path) -> list[Group]:
+def read_groups(reader: str, path: Path) -> list[ItemGroup]:
     """Return the groups of a file or folder, in the order of the file's lines or file names.
 
     Raises:
@@ -149,9 +150,9 @@ def checked_data_sum(reader: str, path: Path, expected: str, file: object) -> st
     if path.is_file():
         return checked_sum(path, expected, file)
     names = sorted(
-        found.relative_to(path).as_posix()
+        file_path.relative_to(path).as_posix()
         for pattern in PARTS.get(reader, ())
-        for found in path.glob(pattern)
+        for file_path in path.glob(pattern)
     )
     digest = sha256_of_text("".join(f"{name} {sha256_of_file(path / name)}\n" for name in names))
     if expected and digest != expected:
@@ -162,10 +163,10 @@ def checked_data_sum(reader: str, path: Path, expected: str, file: object) -> st
 
 
 def _files(folder: Path, pattern: str) -> list[Path]:
-    found = sorted(folder.glob(pattern))
-    if not found:
+    paths = sorted(folder.glob(pattern))
+    if not paths:
         raise DataError(f"{folder}: no file {pattern} in it")
-    return found
+    return paths
 
 
 def _rows(rows: list[Any], path: Path) -> list[Row]:

@@ -116,8 +116,10 @@ def _checked(path: Path, *, trusted: bool) -> TaskFile:
         if name not in config:
             raise SpecError(path, name, "this key is required")
     if config["output_type"] not in OUTPUTS:
-        known = nearest(config["output_type"], OUTPUTS)
-        raise SpecError(path, "output_type", f"unknown value {config['output_type']!r}{known}")
+        suggestion = nearest(config["output_type"], OUTPUTS)
+        raise SpecError(
+            path, "output_type", f"unknown value {config['output_type']!r}{suggestion}"
+        )
     if (config["output_type"] == "multiple_choice") != ("doc_to_choice" in config):
         raise SpecError(path, "doc_to_choice", "is needed for multiple_choice, and there alone")
     metadata = config["metadata"] if isinstance(config["metadata"], dict) else {}
@@ -157,6 +159,7 @@ def _load(path: Path, *, trusted: bool) -> Mapping[str, object]:
     except ImportError:
         raise MissingDependencyError("PyYAML", "lm-eval", f"the task file {path.name}") from None
 
+    # A class of its own for each file: a constructor is registered with the class.
     class Loader(yaml.SafeLoader):  # type: ignore[misc]
         """YAML, and lm-eval's tag for a Python function."""
 
@@ -180,20 +183,20 @@ def _function(text: str, path: Path, *, trusted: bool) -> Callable[..., Any]:
     if not trusted and text not in OWN_FUNCTIONS:
         problem = f"{text!r} is Python code that the task file names; --run-task-code allows it"
         raise SpecError(path, "!function", problem)
-    beside = path.parent / f"{module_name}.py"
+    own_file = path.parent / f"{module_name}.py"
     try:
-        if trusted and beside.is_file():
-            spec = importlib.util.spec_from_file_location(module_name, beside)
+        if trusted and own_file.is_file():
+            spec = importlib.util.spec_from_file_location(module_name, own_file)
             if spec is None or spec.loader is None:
-                raise ImportError(f"{beside} is no module")
+                raise ImportError(f"{own_file} is no module")
             module = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)
         else:
             module = importlib.import_module(module_name)
-        found: Callable[..., Any] = getattr(module, name)
+        function: Callable[..., Any] = getattr(module, name)
     except (ImportError, AttributeError, ValueError) as error:
         raise SpecError(path, "!function", f"{text!r}: {error}") from None
-    return found
+    return function
 
 
 def check_scores(campaign: Recipe, file: Path, trust: Trust) -> None:

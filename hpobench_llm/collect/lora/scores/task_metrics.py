@@ -1,8 +1,7 @@
 """What a generated answer is worth: functions that task files name as `process_results`.
 
-Each takes an item (a row of the data) and the model's answers to it, of which the first counts,
-and returns values by name. They are deterministic and need nothing but the standard library
-and SciPy.
+Each takes an item (a row of the data) and the model's answers to it (the first one counts), and
+returns values by name. They are deterministic and need nothing but the standard library and SciPy.
 """
 
 import re
@@ -33,12 +32,13 @@ def spans_f1(
     best = {"f1": 0.0, "exact": 0.0}
     for accepted in item["answers"]:
         texts = answers[0].split(",") if len(accepted) > 1 else [answers[0]]
-        given = [_words(text) for text in texts]
+        spans = [_words(text) for text in texts]
         wanted = [_words(str(span)) for span in accepted]
-        f1 = np.array([[_f1(mine, theirs) for theirs in wanted] for mine in given])
+        f1 = np.array([[_f1(answer, span) for span in wanted] for answer in spans])
         pairs = linear_sum_assignment(f1, maximize=True)
+        # A span without a partner counts as 0.
         best["f1"] = max(best["f1"], float(f1[pairs].sum()) / max(f1.shape))
-        same = sorted(map(sorted, given)) == sorted(map(sorted, wanted))
+        same = sorted(map(sorted, spans)) == sorted(map(sorted, wanted))
         best["exact"] = max(best["exact"], float(same))
     return best
 
@@ -61,11 +61,11 @@ def _number(word: str) -> str | None:
         return None
 
 
-def _f1(given: list[str], wanted: list[str]) -> float:
-    if not given or not wanted:
-        return float(given == wanted)
+def _f1(words: list[str], wanted: list[str]) -> float:
+    if not words or not wanted:
+        return float(words == wanted)
     numbers = {word for word in wanted if _number(word) is not None}
-    if numbers and not numbers & set(given):
+    if numbers and not numbers & set(words):
         return 0.0
-    common = sum((Counter(given) & Counter(wanted)).values())
-    return 2 * common / (len(given) + len(wanted))
+    common = sum((Counter(words) & Counter(wanted)).values())
+    return 2 * common / (len(words) + len(wanted))

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from hpobench_llm.collect.lora.data.encoding import begin_token, plain_ids
 from hpobench_llm.collect.lora.scores.samples import spread
-from hpobench_llm.collect.lora.scores.task_data import Group, Row
+from hpobench_llm.collect.lora.scores.task_data import ItemGroup, Row
 from hpobench_llm.collect.lora.scores.task_files import TaskFile
 from hpobench_llm.errors import DataError
 
@@ -48,7 +48,7 @@ class Asker:
     make_task: MakeTask
 
     def questions(
-        self, groups: Sequence[Group], fewshot: int, items: int
+        self, groups: Sequence[ItemGroup], fewshot: int, items: int
     ) -> tuple[list[Question], int]:
         """Return the questions that fit, and how many items do not.
 
@@ -58,49 +58,49 @@ class Asker:
             DataError: too few examples, an item that cannot be asked, or none that fits.
         """
         divided = [self._divided(group, fewshot) for group in groups]
-        places = [(number, row) for number, (_, rows) in enumerate(divided) for row in rows]
-        chosen: dict[int, list[Row]] = {}
-        for number, row in spread(places, items):
-            chosen.setdefault(number, []).append(row)
-        found: list[Question] = []
+        numbered = [(number, row) for number, (_, rows) in enumerate(divided) for row in rows]
+        rows_by_group: dict[int, list[Row]] = {}
+        for number, row in spread(numbered, items):
+            rows_by_group.setdefault(number, []).append(row)
+        questions: list[Question] = []
         unused = 0
-        for number, rows in chosen.items():
-            asked = self._group(groups[number], divided[number][0], rows)
-            fitting = [question for question in asked if question.tokens <= self.context_tokens]
-            unused += len(asked) - len(fitting)
-            found += fitting
-        if not found:
+        for number, rows in rows_by_group.items():
+            finished = self._group(groups[number], divided[number][0], rows)
+            fitting = [question for question in finished if question.tokens <= self.context_tokens]
+            unused += len(finished) - len(fitting)
+            questions += fitting
+        if not questions:
             raise DataError(
                 f"{self.path}: no item of {self.file.name} fits into {self.context_tokens} tokens"
             )
-        return found, unused
+        return questions, unused
 
-    def _where(self, group: Group) -> str:
+    def _where(self, group: ItemGroup) -> str:
         return str(self.path) if group.name == self.path.name else f"{self.path}: {group.name}"
 
-    def _divided(self, group: Group, fewshot: int) -> tuple[list[Row], list[Row]]:
+    def _divided(self, group: ItemGroup, fewshot: int) -> tuple[list[Row], list[Row]]:
         try:
             return group.divided(fewshot)
         except DataError as error:
             raise DataError(f"{self._where(group)}: {error}") from None
 
-    def _group(self, group: Group, shots: list[Row], rows: list[Row]) -> list[Question]:
-        asked: list[Question] = []
+    def _group(self, group: ItemGroup, shots: list[Row], rows: list[Row]) -> list[Question]:
+        questions: list[Question] = []
         try:
             task = self.make_task(shots, rows)
             # lm-eval compiles a template at each use, so the examples are put together once.
             examples = [_parts(task, rows[0], number)[1] for number in range(len(shots) + 1)]
             # One by one: how many are there when one fails says which.
-            asked.extend(self._question(task, row, examples) for row in rows)
+            questions.extend(self._question(task, row, examples) for row in rows)
         except Exception as error:  # whatever a template or a function of a task file may raise
             reason = str(error)
             if not isinstance(error, DataError):
-                fields = ", ".join(rows[len(asked)])
+                fields = ", ".join(rows[len(questions)])
                 kind = type(error).__name__
                 reason = f"{self.file.name} cannot ask it (fields: {fields}): {kind}: {error}"
-            place = f"{self._where(group)}: item {len(asked)} of {len(rows)}"
-            raise DataError(f"{place}: {reason.splitlines()[0]}") from None
-        return asked
+            where = f"{self._where(group)}: item {len(questions)} of {len(rows)}"
+            raise DataError(f"{where}: {reason.splitlines()[0]}") from None
+        return questions
 
     def _question(self, task: Any, row: Row, examples: list[str]) -> Question:
         """Return the question with as many examples as fit, at worst one that is too long.
@@ -125,6 +125,7 @@ class Asker:
         else:
             endings, room = [""], self.file.room
         description, _, question = _parts(task, row, 0)
+        # From the most examples down to none; after the last try the question stays too long.
         for number in range(len(examples) - 1, -1, -1):
             prompt = f"{description}{examples[number]}{question}"
             lengths = [len(encoded(self.tokenizer, prompt + ending)) for ending in endings]
@@ -134,15 +135,15 @@ class Asker:
 
 
 def _parts(task: Any, row: Row, number: int) -> tuple[str, str, str]:
-    """Return the description, so many examples and the question of lm-eval's prompt."""
+    """Return the description, `number` examples and the question of lm-eval's prompt."""
     question = task.doc_to_text(row)
     if not isinstance(question, str):
         raise DataError("doc_to_text must give a text")
     description = task.fewshot_context(row, num_fewshot=0).removesuffix(question)
     if number == 0:
         return description, "", question
-    whole = task.fewshot_context(row, num_fewshot=number)
-    return description, whole.removesuffix(question).removeprefix(description), question
+    prompt = task.fewshot_context(row, num_fewshot=number)
+    return description, prompt.removesuffix(question).removeprefix(description), question
 
 
 def encoded(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

@@ -3,11 +3,11 @@
 A difference counts in units of the seed noise of runs that are about as good (see `verify`), and
 up to `LIMIT` is agreement: single runs of two configurations differ by 1.4 noise by chance alone,
 so what stays within 2 changes no comparison. On the table's own device and library versions the
-difference is 0, or rounding where the packed engine trained a run beside higher ranks. Where it
-rounds otherwise (there, and on other devices) a stable run still ends within 1e-4 nats, a chaotic
-one (a learning rate near the edge) as another seed would, and of such runs one in six lies beyond
-2 noise. So one chaotic run beyond the limit is a reason to verify more; a stable one is a wrong
-value.
+difference is 0, or rounding where the packed engine trained a run beside higher ranks. Where sums
+round otherwise (there, and on other devices) a stable run still ends within 1e-4 nats. A chaotic
+run (a learning rate near the edge) then ends as another seed would, and one in six of such runs
+lies beyond 2 noise. So one chaotic run beyond the limit is a reason to verify more; a stable one
+beyond it is a wrong value.
 """
 
 from collections.abc import Iterator
@@ -33,8 +33,8 @@ def main_metric(table: Table) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """A run to be trained again, and whether it was drawn or is one of the best."""
+class SelectedRun:
+    """A run to be trained again: one of the best configurations, or drawn from the others."""
 
     run: Run
     role: Literal["incumbent", "random"]
@@ -71,7 +71,7 @@ class Difference:
         """Return the aligned columns of the report."""
         return (
             f"{self.table:>11.5f} {self.live:>11.5f} {self.difference:>+13.1e} "
-            f"{self.noise:>11.5f} {self.ratio:>8.2f}".replace("nan", "  -")
+            f"{self.noise:>11.5f} {self.ratio:>8.2f}".replace("nan", "  -")  # as wide as it was
         )
 
     def to_json(self) -> dict[str, float | None]:
@@ -84,7 +84,7 @@ class Difference:
 class Verified:
     """A run in the table and live; `metrics` is empty unless both ended ok, `main` decides."""
 
-    chosen: Chosen
+    selected: SelectedRun
     engine: str
     table_status: str
     live_status: str
@@ -93,32 +93,32 @@ class Verified:
 
     @property
     def problem(self) -> str:
-        """What does not agree, empty if all does."""
+        """What does not agree; empty if all does."""
         if self.table_status != self.live_status:
             return f"{self.table_status} in the table, {self.live_status} live"
-        found = self.metrics.get(self.main)
-        if found is None or found.agrees:
+        difference = self.metrics.get(self.main)
+        if difference is None or difference.agrees:
             return ""
-        return f"{self.main} off by {abs(found.difference):.3g}"
+        return f"{self.main} off by {abs(difference.difference):.3g}"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        run = self.chosen.run
+        run = self.selected.run
         return {
             "run_id": run.run_id,
             "config": run.config,
             "seed": run.seed,
-            "role": self.chosen.role,
+            "role": self.selected.role,
             "engine": self.engine,
             "status": {"table": self.table_status, "live": self.live_status},
-            "metrics": {name: found.to_json() for name, found in self.metrics.items()},
+            "metrics": {name: difference.to_json() for name, difference in self.metrics.items()},
             "problem": self.problem,
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """All of it: the runs, the untrained base, and `machine`: what (table, here) differs."""
+    """The whole verification; `machine` holds what differs there, as (table, here) by name."""
 
     table: Table
     runs: tuple[Verified, ...]
@@ -128,13 +128,13 @@ class Verification:
     @property
     def problems(self) -> dict[str, str]:
         """What does not agree, by run."""
-        return {v.chosen.run.run_id: v.problem for v in self.runs if v.problem}
+        return {v.selected.run.run_id: v.problem for v in self.runs if v.problem}
 
     def largest(self) -> dict[str, tuple[float, float]]:
         """Return each metric's largest difference and ratio (NaN: unknown) over the ok runs."""
-        found = [verified.metrics for verified in self.runs]
-        sizes = pd.DataFrame([{k: abs(d.difference) for k, d in m.items()} for m in found]).max()
-        ratios = pd.DataFrame([{k: d.ratio for k, d in m.items()} for m in found]).max()
+        rows = [verified.metrics.items() for verified in self.runs]
+        sizes = pd.DataFrame([{name: abs(d.difference) for name, d in row} for row in rows]).max()
+        ratios = pd.DataFrame([{name: d.ratio for name, d in row} for row in rows]).max()
         return {str(name): (float(sizes[name]), float(ratios[name])) for name in sizes.index}
 
     def to_json(self) -> dict[str, Any]:
@@ -149,7 +149,9 @@ class Verification:
                 for name, (size, ratio) in self.largest().items()
             },
             "runs": [verified.to_json() for verified in self.runs],
-            "untrained": {name: found.to_json() for name, found in self.untrained.items()},
+            "untrained": {
+                name: difference.to_json() for name, difference in self.untrained.items()
+            },
             "machine": {k: {"table": v[0], "here": v[1]} for k, v in self.machine.items()},
         }
 
@@ -159,16 +161,16 @@ class Verification:
             f"{'table - live':>13} {'seed noise':>11} {'ratio':>8}"
         )
         for verified in self.runs:
-            run = verified.chosen.run
+            run = verified.selected.run
             config = ", ".join(f"{name} {value}" for name, value in run.config.items())
-            there, here = verified.table_status, verified.live_status
-            status = there if there == here else f"{there} in the table, {here} live"
-            yield f"{run.run_id:<20} {verified.chosen.role:<10} {status}; {config}"
-            for name, found in verified.metrics.items():
-                yield f"{'':<31} {name:<24} {found.cells()}"
+            in_table, live = verified.table_status, verified.live_status
+            status = live if in_table == live else f"{in_table} in the table, {live} live"
+            yield f"{run.run_id:<20} {verified.selected.role:<10} {status}; {config}"
+            for name, difference in verified.metrics.items():
+                yield f"{'':<31} {name:<24} {difference.cells()}"
         yield "untrained base"
-        for name, found in self.untrained.items():
-            yield f"{'':<31} {name:<24} {found.cells()}"
+        for name, difference in self.untrained.items():
+            yield f"{'':<31} {name:<24} {difference.cells()}"
         yield ""
         yield "largest over the runs that ended ok:"
         for name, (size, ratio) in self.largest().items():
@@ -180,14 +182,19 @@ class Verification:
             )
         else:
             yield f"limit: {LIMIT:g} times the seed noise of {main_metric(self.table)}"
-        for name, (there, here) in self.machine.items():
-            yield f"differs from the table's: {name}: {there} there, {here} here"
+        for name, (in_table, here) in self.machine.items():
+            yield f"differs from the table's: {name}: {in_table} there, {here} here"
         if not self.machine:
             yield "device, code and library versions are those of the table"
-        verdict = "; ".join(f"{name} {problem}" for name, problem in self.problems.items())
-        main = main_metric(self.table)
-        agreed = f"all {len(self.runs)} runs end as in the table, {main} within the limit"
-        yield f"verdict: DIFFERENT: {verdict}" if verdict else f"verdict: agrees: {agreed}"
+        problems = "; ".join(f"{name} {problem}" for name, problem in self.problems.items())
+        if problems:
+            yield f"verdict: DIFFERENT: {problems}"
+        else:
+            main = main_metric(self.table)
+            yield (
+                f"verdict: agrees: all {len(self.runs)} runs end as in the table, {main} within "
+                "the limit"
+            )
 
 
 def _json(value: float) -> float | None:

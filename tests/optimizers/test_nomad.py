@@ -77,9 +77,9 @@ def test_a_failure_inside_is_an_error_with_its_last_line(running):
 def test_a_crash_of_nomad_is_an_error(monkeypatch):
     problem = toy_sphere()
     with closing(nomad(problem)) as optimizer:
-        asked_for = optimizer._problem()
+        asked_for = optimizer._setup()
         asked_for["parameters"].append("BB_INPUT_TYPE ( R R )")
-        monkeypatch.setattr(optimizer, "_problem", lambda: asked_for)
+        monkeypatch.setattr(optimizer, "_setup", lambda: asked_for)
         with pytest.raises(OptimizerError, match=r"signal SIGSEGV; it last printed: .*NOMAD"):
             optimizer.ask()
 

@@ -165,7 +165,7 @@ def language_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn
 
 @pytest.fixture
 def short_climbs(monkeypatch):
-    """Let gps, turbo and ehvi draw and climb less, by these names; not in another process."""
+    """Let the slowest methods draw, climb and fit less, by their names; not in other processes."""
     from tests.optimizers.shorter import SHORTER
 
     for shorter in SHORTER.values():

@@ -167,13 +167,6 @@ def test_weights_that_are_not_safetensors(campaign, tmp_path, project_root):
 
 
 @pytest.mark.slow
-def test_an_error_in_a_worker_process_is_told_once(campaign, tmp_path):
-    path = campaign(("generated_tasks = 200", 'path = "no.json"'))
-    done = run(COLLECT, path, "--out", tmp_path / "out", "--workers", "2")
-    complains(done, "`data.source[0].path`", "no.json")
-
-
-@pytest.mark.slow
 def test_another_campaign_in_the_folder_loses_nothing(campaign, tmp_path):
     out = tmp_path / "out"
     assert run(COLLECT, campaign(), "--out", out).returncode == 0

@@ -93,6 +93,9 @@ def test_a_live_study_runs_as_it_stands_on_data_of_ones_own(here, capsys):
     assert "then: hpobench-llm replay own.toml --out own" in said.err
     text = (here / "own.toml").read_text()
     (here / "own.toml").write_text(text.replace("budget = 20", "budget = 2"))
+    model = (here / "own-model.toml").read_text()
+    assert "checkpoints = [0, 10, 20, 40]" in model
+    (here / "own-model.toml").write_text(model.replace("[0, 10, 20, 40]", "[0, 2, 4]"))
     assert main(["replay", "own.toml", "--out", "own"]) == 0
     for name in ("trials.csv", "progress.html", "live/own-model/best/adapter_config.json"):
         assert (here / "own" / name).is_file()

@@ -62,11 +62,11 @@ class Regression:
     """A Gaussian process whose hyperparameters are fitted anew once the data grew by a quarter.
 
     Until then the data are new and the hyperparameters those of the last fit, from which the next
-    fit begins; a fit takes at most 50 steps. Several outputs are modelled independently.
+    fit begins; a fit takes at most `steps`. Several outputs are modelled independently.
     """
 
-    def __init__(self, *, fidelity: bool = False) -> None:
-        self._fidelity = fidelity
+    def __init__(self, steps: int = 50, *, fidelity: bool = False) -> None:
+        self._steps, self._fidelity = steps, fidelity
         self._last_fit: dict[str, torch.Tensor] | None = None
         self._size_at_last_fit = 0
 
@@ -82,7 +82,7 @@ class Regression:
             model.load_state_dict(self._last_fit, strict=False)
         if len(x) >= 1.25 * self._size_at_last_fit:
             mll = ExactMarginalLogLikelihood(model.likelihood, model)
-            fit_gpytorch_mll(mll, optimizer_kwargs={"options": {"maxiter": 50}})
+            fit_gpytorch_mll(mll, optimizer_kwargs={"options": {"maxiter": self._steps}})
             self._size_at_last_fit = len(x)
             self._last_fit = {
                 key: value.clone()

@@ -110,3 +110,11 @@ def test_a_worker_that_is_killed_ends_the_others_with_one_line(start, out, mends
     assert any(f"ended by SIGKILL {moment}" in said.splitlines()[-1] for moment in moments)
     assert not any(map(alive, workers))
     mends()
+
+
+def test_an_error_that_every_worker_makes_is_told_once(ridge, out, capfd):
+    ridge.write_text(ridge.read_text().replace("sleep = 0.05", "sleep = -1.0"))
+    assert main([str(ridge), "--out", str(out), "--workers", "2"]) == 2
+    said = capfd.readouterr().err
+    assert said.count("`sleep`: must not be negative") == 1
+    assert "Traceback" not in said

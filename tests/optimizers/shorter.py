@@ -6,6 +6,7 @@ from hpobench_llm.optimizers.catalogue import ENTRIES
 from hpobench_llm.optimizers.model_based.ehvi import Ehvi
 from hpobench_llm.optimizers.model_based.optuna_gp import Gps
 from hpobench_llm.optimizers.model_based.turbo import Turbo
+from hpobench_llm.optimizers.multi_fidelity.knowledge_gradient import MfKg
 
 
 class ShorterGps(Gps):
@@ -28,10 +29,17 @@ class ShorterTurbo(Turbo):
 
 
 class ShorterEhvi(Ehvi):
-    """Draws less, and climbs once, by 6 steps."""
+    """Draws less, and climbs and fits by fewer steps."""
 
     entry = ENTRIES["ehvi"]
-    draws, near, samples, starts, steps = 100, 30, 32, 1, 6
+    draws, near, samples, starts, steps, fit_steps = 60, 20, 16, 1, 4, 10
 
 
-SHORTER = {"gps": ShorterGps, "turbo": ShorterTurbo, "ehvi": ShorterEhvi}
+class ShorterMfKg(MfKg):
+    """Fits by fewer steps."""
+
+    entry = ENTRIES["mf-kg"]
+    fit_steps = 10
+
+
+SHORTER = {"gps": ShorterGps, "turbo": ShorterTurbo, "ehvi": ShorterEhvi, "mf-kg": ShorterMfKg}

@@ -21,6 +21,7 @@ from hpobench_llm.optimizers.registry import build, list_optimizers
 from hpobench_llm.replaying.replay import replay
 from hpobench_llm.space import Float, Space
 
+pytestmark = pytest.mark.usefixtures("short_climbs")
 METHODS = tuple(name for name, entry in list_optimizers().items() if entry.fidelity)
 SPACE = Space((Float("x", 0.0, 1.0),))
 NINE = (Fidelity(name="epoch", unit="epochs", values=(1, 3, 9)),)

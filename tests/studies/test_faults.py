@@ -38,9 +38,9 @@ def command(spec, out, processes=2):
     return [sys.executable, ROGUES, *given]
 
 
-def run(spec, out, **environment):
+def run(spec, out, processes=2, **environment):
     return subprocess.run(
-        command(spec, out),
+        command(spec, out, processes),
         capture_output=True,
         text=True,
         env=os.environ | environment,

@@ -58,6 +58,7 @@ class Ehvi(Optimizer):
     samples: ClassVar[int] = 64
     starts: ClassVar[int] = 2
     steps: ClassVar[int] = 15
+    fit_steps: ClassVar[int] = 50
 
     def set_up(self) -> None:
         """Build the optimizer's own state."""
@@ -73,7 +74,7 @@ class Ehvi(Optimizer):
         listed = finite and count <= self.draws + self.near
         self._every_configuration = list(self.space.configurations()) if listed else []
         self._real = real_columns(self.space)
-        self._model, self._phase_one = Regression(), Regression()
+        self._model, self._phase_one = Regression(self.fit_steps), Regression(self.fit_steps)
         self._pending: dict[int, Configuration] = {}
         self._seen: set[str] = set()  # configurations, and those they were moved to
         self._configs: list[Configuration] = []

@@ -73,6 +73,7 @@ class MfKg(MultiFidelityOptimizer):
     modelled: ClassVar[int] = 200
     fixed_cost: ClassVar[float] = 0.01
     recommend_every: ClassVar[int] = 5
+    fit_steps: ClassVar[int] = 50
 
     def set_up(self) -> None:
         """Build the optimizer's own state."""
@@ -82,7 +83,7 @@ class MfKg(MultiFidelityOptimizer):
         points = sequence.random_base2((self.startup_trials - 1).bit_length())
         self._first = deque(decode(self.space, p) for p in points[: self.startup_trials])
         self._shares = np.array(self.rungs, dtype=np.float64) / self.rungs[-1]
-        self._model = Regression(fidelity=True)
+        self._model = Regression(self.fit_steps, fidelity=True)
         self._pending: dict[int, _Candidate] = {}
         self._done: list[tuple[RungMember, int]] = []  # with its rung
         self._highest: dict[str, tuple[RungMember, int]] = {}  # of each configuration

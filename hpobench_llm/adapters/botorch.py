@@ -36,7 +36,7 @@ except ModuleNotFoundError as error:  # botorch, or what it needs
 Constraints = list[tuple[torch.Tensor, torch.Tensor, float]]
 
 
-class _Problem:
+class _Points:
     """The part that problems of one and of several objectives share: points to losses."""
 
     benchmark: Benchmark
@@ -144,7 +144,7 @@ class _Problem:
                 return d.values[round(x)]
 
 
-class BotorchProblem(_Problem, BaseTestProblem):  # type: ignore[misc]
+class BotorchProblem(_Points, BaseTestProblem):  # type: ignore[misc]
     """A benchmark with one objective. See `to_botorch`."""
 
     def __init__(self, benchmark: Benchmark, metric: Metric, fidelity: bool, **options: Any):
@@ -158,7 +158,7 @@ class BotorchProblem(_Problem, BaseTestProblem):  # type: ignore[misc]
         return self._losses(X)[..., 0]
 
 
-class BotorchProblems(_Problem, MultiObjectiveTestProblem):  # type: ignore[misc]
+class BotorchProblems(_Points, MultiObjectiveTestProblem):  # type: ignore[misc]
     """A benchmark with several objectives. See `to_botorch`."""
 
     def __init__(

@@ -47,7 +47,7 @@ _CONTEXT = (
 )
 
 
-class _Run(TypedDict):
+class _SweepRun(TypedDict):
     """A row of the table; `flag` says why it is doubtful."""
 
     lr: float
@@ -61,14 +61,14 @@ class _Run(TypedDict):
 
 
 @dataclass(slots=True)
-class _Section:
+class _ModelSection:
     """The report's section on one model; numbers are lines of the file."""
 
     model: str
     line: int
     lrs: tuple[float, ...] = ()
     ranks: tuple[int, ...] = ()
-    runs: list[_Run] = field(default_factory=list)
+    runs: list[_SweepRun] = field(default_factory=list)
     note: tuple[int, tuple[float, ...], tuple[int, ...], int] | None = None
 
     def absent(self) -> list[tuple[float, int]]:
@@ -98,7 +98,7 @@ def drafts(folder: Path | None, *, allow_changed: bool) -> list[ImportedDraft]:
     return [_draft(source, section, space) for section in sections]
 
 
-def _draft(source: Original, section: _Section, space: Space) -> ImportedDraft:
+def _draft(source: Original, section: _ModelSection, space: Space) -> ImportedDraft:
     placed = _placed(section)
     frame = pd.DataFrame(section.runs + placed)
     frame["seed"] = frame.groupby(["lr", "rank"]).cumcount()
@@ -144,7 +144,7 @@ def _draft(source: Original, section: _Section, space: Space) -> ImportedDraft:
     )
 
 
-def _placed(section: _Section) -> list[_Run]:
+def _placed(section: _ModelSection) -> list[_SweepRun]:
     """Return the diverged runs as rows, if the note's number is that of the absent ones."""
     if section.note is None or len(section.absent()) != section.note[0]:
         return []
@@ -163,7 +163,7 @@ def _placed(section: _Section) -> list[_Run]:
     ]
 
 
-def _lost(section: _Section, placed: int) -> list[Noted]:
+def _lost(section: _ModelSection, placed: int) -> list[Noted]:
     if section.note is None or section.note[0] == placed:
         return []
     count, _, _, line = section.note
@@ -183,13 +183,13 @@ def _task(model: str) -> dict[str, str | int | float]:
     return {"model": model} | ({"parameters_billion": sizes[0]} if sizes else {})
 
 
-def _sections(source: Original) -> list[_Section]:
-    sections: list[_Section] = []
+def _sections(source: Original) -> list[_ModelSection]:
+    sections: list[_ModelSection] = []
     in_table = False
     for number, line in enumerate(source.text.splitlines(), start=1):
         where = f"{source.path}, line {number}"
         if heading := re.fullmatch(r"## (\S+/\S+)", line):
-            sections.append(_Section(heading[1], number))
+            sections.append(_ModelSection(heading[1], number))
         if not sections:
             continue
         section = sections[-1]
@@ -217,7 +217,7 @@ def _sections(source: Original) -> list[_Section]:
     return sections
 
 
-def _run(where: str, number: int, line: str, section: _Section) -> _Run:
+def _run(where: str, number: int, line: str, section: _ModelSection) -> _SweepRun:
     cells = _cells(line)
     if len(cells) != len(HEADER):
         raise DataError(f"{where}: {len(HEADER)} cells are expected, got {cells}")
@@ -249,7 +249,7 @@ def _note(
     return int(match[1]), lrs, tuple(_numbers(where, match[3], "{}", int)), number
 
 
-def _check_note(path: Path, section: _Section) -> None:
+def _check_note(path: Path, section: _ModelSection) -> None:
     """Check a note; if its runs cannot be told, flag the finished runs that it may mean."""
     if section.note is None:
         return

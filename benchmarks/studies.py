@@ -24,7 +24,7 @@ from hpobench_llm.provenance import git_revision, processor, versions
 from hpobench_llm.replaying.replay import replay
 from hpobench_llm.replaying.trajectory import MEASURED
 from hpobench_llm.running.processes import in_processes
-from hpobench_llm.studies.folder import Folder
+from hpobench_llm.studies.folder import StudyFolder
 from hpobench_llm.studies.results import read_trajectories
 from hpobench_llm.studies.runner import Runner
 from hpobench_llm.studies.study import OpenStudy, StudySpec
@@ -67,7 +67,7 @@ def time_study(spec: StudySpec, processes: int) -> dict[str, Any]:
     cpu = cpu_seconds()
     with tempfile.TemporaryDirectory() as scratch, timed(spent, "wall"):
         with timed(spent, "opening"):
-            folder = Folder(Path(scratch), OpenStudy(spec))
+            folder = StudyFolder(Path(scratch), OpenStudy(spec))
         handle = Runner(spec, folder.identity).replay
         with (
             timed(spent, "pool"),

@@ -1,4 +1,4 @@
-"""Write files so that they are whole or absent, and know them again by their SHA-256."""
+"""Write files so that they are whole or absent, and recognize them by their SHA-256."""
 
 import errno
 import fcntl
@@ -22,10 +22,10 @@ LARGEST_JSON = 1 << 28
 
 
 def make_folder(folder: Path, option: str) -> None:
-    """Make a folder, and see that files can be written into it, before any work is done for it.
+    """Make a folder, and check that files can be written into it, before any work is done for it.
 
     Raises:
-        HpobenchError: saying so of what was given as `option`.
+        HpobenchError: they cannot; it names the `option` that gave the folder.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -89,17 +89,17 @@ def _write_and_rename(path: Path, data: bytes) -> None:
 
 
 def _temporary_file(path: Path) -> tuple[Path, BinaryIO]:
-    """Make a file beside `path` and lock it, by which `remove_strays` knows that we live."""
+    """Make a file beside `path`, locked so that `remove_strays` leaves it while we live."""
     while True:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         stream = os.fdopen(descriptor, "wb")
         if not _lock(stream) or os.fstat(stream.fileno()).st_nlink:
             return Path(name), stream
-        stream.close()  # taken for a stray between the two calls
+        stream.close()  # `remove_strays` of another process was faster than our lock
 
 
 def remove_strays(folder: Path, name: str) -> None:
-    """Remove what writers of the file `name` that were killed have left behind in a folder."""
+    """Remove the temporary files of killed writers of the file `name` from a folder."""
     for path in folder.glob(f".{name}.????????"):
         with suppress(OSError), path.open("rb") as stream:  # a neighbour cleans too
             if _lock(stream):
@@ -128,11 +128,11 @@ def read_file(path: Path, largest: int = LARGEST) -> bytes:
             would be waited for, and a device never ends.
     """
     mode = path.stat().st_mode
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # of a folder the system says so itself
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # reading a folder fails by itself
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     with path.open("rb") as stream:
-        there = os.fstat(stream.fileno()).st_size  # as much as is asked for is allocated
-        content = stream.read(min(there, largest) + 1)
+        size = os.fstat(stream.fileno()).st_size  # `read` allocates as much as it is asked for
+        content = stream.read(min(size, largest) + 1)
     if len(content) > largest:
         raise OSError(errno.EFBIG, f"more than {largest:,} bytes", str(path))
     return content

@@ -1,7 +1,7 @@
-"""What both command lines share: one clear line for an error, its exit status, no traceback.
+"""Shared by both command lines: one clear line for an error, its exit status, no traceback.
 
-A reader who leaves (`| head`), or a terminal that is closed, ends nothing: what goes on is the
-work, and the exit status is that of the work.
+A reader who leaves (`| head`), or a terminal that is closed, ends nothing: the work goes on, and
+the exit status is that of the work.
 """
 
 import os
@@ -17,7 +17,7 @@ FAILED = 2
 
 
 def run_command(program: str, command: Callable[[], int]) -> int:
-    """Run a command and turn what can go wrong into a line on stderr and an exit status."""
+    """Run a command and turn its errors into a line on stderr and an exit status."""
     with lasting_streams():
         try:
             try:
@@ -39,7 +39,7 @@ def run_command(program: str, command: Callable[[], int]) -> int:
 
 
 def say(text: str) -> None:
-    """Tell people something in one line, on stderr; that nobody can read it is no error."""
+    """Tell people something in one line, on stderr; a broken stderr is no error."""
     if sys.stderr is not None:
         with suppress(OSError):
             print(one_line(text), file=sys.stderr, flush=True)
@@ -69,12 +69,12 @@ def _occupy() -> None:
 
 
 def _opened(stream: TextIO | None) -> TextIO:
-    """Return the stream, or one that leads nowhere where it was closed (`2>&-`)."""
+    """Return the stream, or one that leads nowhere if it was closed (`2>&-`)."""
     return stream if stream is not None else open(os.devnull, "w", encoding="utf-8")
 
 
 class _Lasting:
-    """A stream that leads nowhere from its first error on, which is raised unless forgiven."""
+    """A stream that leads nowhere after its first error, which is raised unless forgiven."""
 
     def __init__(self, stream: TextIO, forgiven: type[OSError]) -> None:
         self._stream, self._forgiven = stream, forgiven
@@ -98,7 +98,7 @@ class _Lasting:
             raise OSError(error.errno, error.strerror, self._stream.name) from None
 
     def _lead_nowhere(self) -> None:
-        """Let what is still to be written, also by a library or at the end, be lost quietly."""
+        """Let all further writes, also a library's or at the end, be lost quietly."""
         with suppress(OSError, ValueError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._stream.fileno())
@@ -109,13 +109,13 @@ class _Lasting:
 
 
 def _reason(error: OSError) -> str:
-    """Return which file it was, and why."""
-    place = error.filename2 or error.filename
-    if isinstance(place, str | bytes):
-        return f"{os.fsdecode(place)}: {error.strerror}"
+    """Return the file of an error, and the reason."""
+    file = error.filename2 or error.filename
+    if isinstance(file, str | bytes):
+        return f"{os.fsdecode(file)}: {error.strerror}"
     return str(error)
 
 
-def one_line(problem: str) -> str:
-    """Return a text on one line, whatever a name that it quotes holds: nothing in it acts."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in problem)
+def one_line(text: str) -> str:
+    """Return a text on one line; control characters in a quoted name cannot act on a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

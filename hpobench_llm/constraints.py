@@ -26,10 +26,10 @@ class Constraint:
             raise ValueError(f"constraint {self.name}: a finite bound is needed, got {self.bound}")
 
     def excess(self, value: float) -> float:
-        """Return by how much a value is beyond the bound, at most 0 where it is kept.
+        """Return the excess of a value over the bound; at most 0 if it is within.
 
-        What was not measured (NaN) counts as infinitely far beyond: a limit that nobody has seen
-        kept is not kept.
+        A value that was not measured (NaN) counts as infinitely far beyond: nobody knows that it
+        is within.
         """
         if math.isnan(value):
             return math.inf

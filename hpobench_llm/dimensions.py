@@ -146,7 +146,7 @@ class Ordinal:
         number = _number(self.name, value)
         if number in self.values:
             return self.values.index(number)
-        close = min(self.values, key=lambda each: abs(each - number))
+        close = min(self.values, key=lambda other: abs(other - number))
         if not math.isclose(number, close, rel_tol=_ROUNDING):
             raise ConfigurationError(
                 f"`{self.name}`: {shown(value)} is not on its axis {list(self.values)}; "
@@ -160,7 +160,7 @@ class Ordinal:
 
     def from_unit(self, unit: float) -> int | float:
         """Map [0, 1] to the value nearest in the unit encoding."""
-        return min(self.values, key=lambda known: abs(self.to_unit(known) - unit))
+        return min(self.values, key=lambda value: abs(self.to_unit(value) - unit))
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ class Categorical:
         if not all(isinstance(value, str) for value in self.values):
             raise ValueError(f"`{self.name}`: names are expected: {list(self.values)}")
         if len(set(self.values)) < len(self.values):
-            raise ValueError(f"`{self.name}`: a value stands twice: {list(self.values)}")
+            raise ValueError(f"`{self.name}`: two values are equal: {list(self.values)}")
 
     def canonical(self, value: object) -> str:
         """Return the value if it is one of the names."""

@@ -13,7 +13,7 @@ from hpobench_llm.installation import requirement
 
 _LONGEST = 120  # characters of a value in an error message
 _MOST_HINTS = 4  # names that a message proposes
-_ELSEWHERE = {  # the words of peft and transformers, and what is meant by ours
+_ELSEWHERE = {  # words of peft and transformers, and ours with their meaning
     "alpha": ("alpha_ratio", "which is alpha / rank"),
     "lora_alpha": ("alpha_ratio", "which is alpha / rank"),
     "r": ("rank", "of the adapters"),
@@ -38,8 +38,8 @@ class SpecError(HpobenchError):
 class UnknownNameError(HpobenchError):
     """A name (optimizer, benchmark, metric, ...) that does not exist."""
 
-    def __init__(self, kind: str, name: object, known: Iterable[str], where: str = "") -> None:
-        self.kind, self.name, self.known = kind, name, sorted(known)
+    def __init__(self, kind: str, name: object, valid: Iterable[str], where: str = "") -> None:
+        self.kind, self.name, self.known = kind, name, sorted(valid)
         super().__init__(
             f"{where}{': ' if where else ''}unknown {kind} {shown(name)}"
             f"{nearest(name, self.known)}"
@@ -95,12 +95,13 @@ class MissingDependencyError(HpobenchError):
         )
 
 
-def nearest(name: object, known: Iterable[str]) -> str:
+def nearest(name: object, valid: Iterable[str]) -> str:
     """Return the end of an error message: the nearest valid name, or the valid names.
 
-    Where `name` is a word of valid names (`tpe` of `tpe-nni` and `tpe-optuna`), they are these.
+    If `name` is a word of several valid names, such as `tpe` of `tpe-nni` and `tpe-optuna`, it
+    proposes these.
     """
-    names = list(known)
+    names = list(valid)
     target, meaning = _ELSEWHERE.get(str(name), ("", ""))
     if target in names:
         return f"; here it is {target!r}, {meaning}"
@@ -114,7 +115,7 @@ def nearest(name: object, known: Iterable[str]) -> str:
 
 
 def shown(value: object) -> str:
-    """Return a value as an error message shows it: on one line, shortened where it is long."""
+    """Return a value for an error message: on one line, shortened if it is long."""
     try:
         text = " ".join(repr(value).split())
     except (ValueError, RecursionError):  # an int of thousands of digits, brackets in brackets

@@ -14,12 +14,12 @@ OUTCOMES = ("status", "cost_seconds", "tokens")  # columns of every frame of eva
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """What a benchmark answers.
+    """An answer of a benchmark.
 
     `metrics` holds values in their own units and directions, `cost_seconds` the seconds of
     training and evaluation up to this fidelity, `tokens` the tokens trained on; NaN is unknown.
-    `constraints` holds, for each constraint that the benchmark was given, by how much its bound is
-    exceeded: at most 0 where it is kept, infinite where the quantity was not measured.
+    `constraints` holds the excess over the bound of each of the benchmark's constraints: at most 0
+    if it is kept, infinite if the quantity was not measured.
 
     Example:
         >>> Evaluation(metrics={"val_loss": 3.7}, cost_seconds=2.0).feasible
@@ -33,7 +33,7 @@ class Evaluation:
     constraints: Mapping[str, float] = field(default_factory=dict)
 
     def __reduce__(self) -> "tuple[Callable[..., Evaluation], tuple[object, ...]]":
-        """Pickle and copy what is read-only as well, and as read-only."""
+        """Pickle and copy read-only mappings too, which stay read-only."""
         maps = (self.metrics, self.constraints)
         read_only = tuple(isinstance(values, MappingProxyType) for values in maps)
         values = (dict(self.metrics), self.cost_seconds, self.status, self.tokens)

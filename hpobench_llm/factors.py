@@ -1,8 +1,9 @@
-"""What a space is a product of: single axes, and simplexes, whose axes sum to one.
+"""The factors of a space: single axes, and simplexes, whose axes sum to one.
 
 A simplex of k proportions has k - 1 degrees of freedom. Its *sticks* are numbers in [0, 1] that
-take the proportions off the whole one after the other (stick-breaking), measured such that uniform
-sticks are uniform proportions: of ranges Dirichlet(1, ..., 1), of levels each combination alike.
+take the proportions off the whole one after the other (stick-breaking), scaled so that uniform
+sticks give uniform proportions: Dirichlet(1, ..., 1) for ranges, equally likely combinations for
+levels.
 """
 
 import math
@@ -18,9 +19,9 @@ from numpy.typing import NDArray
 from hpobench_llm.dimensions import Dimension, Float, Ordinal, Value
 from hpobench_llm.errors import ConfigurationError
 
-SUM_ERROR = 1e-6  # by how much proportions that were rounded may miss one
+SUM_ERROR = 1e-6  # by which the sum of rounded proportions may differ from one
 Sticks = NDArray[np.float64]
-_MOST_COMBINATIONS = 10**7  # of levels, among which those that sum to one are looked for
+_MOST_COMBINATIONS = 10**7  # of levels, which are searched for those that sum to one
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Simplex:
 
 
 class Factor(Protocol):
-    """What a space is a product of: `points` are the values of its axes, None if endless."""
+    """A factor of a space: `points` are the values of its axes, None for a range."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -73,7 +74,7 @@ class Axis:
 
 
 class Ranges:
-    """A simplex of ranges, each with the least that its share may be."""
+    """A simplex of ranges, each with a least share."""
 
     points: tuple[tuple[Value, ...], ...] | None = None
 
@@ -105,7 +106,7 @@ class Ranges:
         return tuple((self._low + self._free * np.array([*shares, rest])).tolist())
 
     def encode(self, proportions: Sequence[Value]) -> Sticks:
-        """Return the sticks `(k - 1,)` of proportions; where nothing is left, a half."""
+        """Return the sticks `(k - 1,)` of proportions; a half once nothing is left to take off."""
         shares, rest = (np.array(proportions, dtype=np.float64) - self._low) / self._free, 1.0
         sticks: Sticks = np.full(len(shares) - 1, 0.5)
         for i, share in enumerate(shares[:-1]):
@@ -158,7 +159,7 @@ class Lattice:
             begin, end = first, last
 
     def _runs(self) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-        """Return for each stick between which rows, `(points,)`, the beginning is the same."""
+        """Return for each stick the rows, first and last `(points,)`, with the same beginning."""
         runs = []
         for number in range(1, len(self.names)):
             _, run = np.unique(self._array[:, :number], axis=0, return_inverse=True)
@@ -171,7 +172,7 @@ class Lattice:
         return self.points[int(rng.integers(len(self.points)))]
 
     def rows(self, sticks: Sticks) -> NDArray[np.intp]:
-        """Return in which point `(n,)` each of the sticks `(n, k - 1)` lies."""
+        """Return the number `(n,)` of the point in which each of the sticks `(n, k - 1)` lies."""
         begin = np.zeros(len(sticks), dtype=np.intp)
         end = np.full(len(sticks), len(self.points))
         row = begin
@@ -216,10 +217,10 @@ def check_sum(factor: Proportions, values: Sequence[Value]) -> None:
     """
     numbers = [float(value) for value in values]
     if abs(math.fsum(numbers) - 1.0) > SUM_ERROR:
-        given = ", ".join(f"{n} = {v:g}" for n, v in zip(factor.names, numbers, strict=True))
+        stated = ", ".join(f"{n} = {v:g}" for n, v in zip(factor.names, numbers, strict=True))
         near = ", ".join(f"{float(value):g}" for value in factor.nearest(numbers))
         raise ConfigurationError(
-            f"`{factor.name}`: {given} sum to {math.fsum(numbers):g}, not to one; nearest: {near}"
+            f"`{factor.name}`: {stated} sum to {math.fsum(numbers):g}, not to one; nearest: {near}"
         )
 
 

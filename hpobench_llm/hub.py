@@ -1,6 +1,6 @@
 """Tables on a hub of data sets: `hf://org/name`, fetched and sent through huggingface_hub.
 
-What is sent is one commit: the hub has all of it, or nothing.
+All files are sent in one commit: the hub has all of them, or none.
 """
 
 import os
@@ -12,15 +12,15 @@ from typing import Any
 from hpobench_llm.errors import DataError, MissingDependencyError, shown
 
 PREFIX = "hf://"
-OURS = ("tables/", "studies/")  # the folders of a repository in which nothing else may lie
+OURS = ("tables/", "studies/")  # folders of a repository that belong to us alone
 _PART = r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.))*"
-_PLACE = re.compile(
+_ADDRESS = re.compile(
     rf"hf://(?P<repo>{_PART}/{_PART})(?:@(?P<revision>[A-Za-z0-9._/-]+?))?(?:/(?P<table>{_PART}))?"
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Repository:
     """A repository of data sets, at a revision (or its newest), and a table in it, if named."""
 
     repo: str
@@ -32,62 +32,64 @@ class Place:
         return f"{PREFIX}{self.repo}{revision}{f'/{self.table}' if self.table else ''}"
 
 
-def place_of(text: object) -> Place | None:
-    """Return the place that a text names; None where it is no `hf://` at all.
+def repository_of(text: object) -> Repository | None:
+    """Return the repository that a text names; None if it does not begin with `hf://`.
 
     Raises:
-        DataError: it begins so, and is not `hf://org/name`, `hf://org/name@revision` or one of
-            these with `/table`.
+        DataError: it does, and is not `hf://org/name`, `hf://org/name@revision` or one of these
+            with `/table`.
     """
     if not str(text).startswith(PREFIX):
         return None
-    match = _PLACE.fullmatch(str(text))
+    match = _ADDRESS.fullmatch(str(text))
     if not match:
         raise DataError(f"{shown(text)}: hf://org/name[@revision][/table] is expected")
-    return Place(match["repo"], match["revision"], match["table"] or "")
+    return Repository(match["repo"], match["revision"], match["table"] or "")
 
 
-def fetch(place: Place) -> Path:
-    """Return a folder with the tables of a place, from the cache where they are there.
+def fetch(repository: Repository) -> Path:
+    """Return a folder with the tables of a repository, from the cache if it has them.
 
     Raises:
         MissingDependencyError: huggingface_hub is not installed.
-        DataError: there is no such place, or it cannot be reached.
+        DataError: there is no such repository, or it cannot be reached.
     """
-    library = _library(f"{place}")
-    wanted = f"tables/{place.table}/*" if place.table else "tables/*"
+    library = _library(f"{repository}")
+    wanted = f"tables/{repository.table}/*" if repository.table else "tables/*"
     try:
         folder: str = library.snapshot_download(
-            place.repo,
+            repository.repo,
             repo_type="dataset",
-            revision=place.revision,
+            revision=repository.revision,
             allow_patterns=[wanted],
             endpoint=_endpoint(),
         )
     except Exception as error:  # the errors of its HTTP client too, whichever that is
-        raise DataError(f"{place}: cannot be fetched: {_reason(error)}") from None
+        raise DataError(f"{repository}: cannot be fetched: {_reason(error)}") from None
     return Path(folder)
 
 
-def send(folder: Path, place: Place, message: str) -> str:
+def send(folder: Path, repository: Repository, message: str) -> str:
     """Make one commit of all files of a folder; returns the address of the commit.
 
-    Files of an earlier commit below `OURS` that are no longer there are taken away by it.
+    The commit removes files below `OURS` that an earlier one has and this folder lacks.
 
     Raises:
         MissingDependencyError: huggingface_hub is not installed.
-        DataError: the hub refuses, or does not confirm; nothing of it is then half there.
+        DataError: the hub refuses, or does not confirm; nothing is then half sent.
     """
-    library = _library(f"--to {place}")
+    library = _library(f"--to {repository}")
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     names = [path.relative_to(folder).as_posix() for path in files]
     api = library.HfApi(endpoint=_endpoint())
     try:
-        api.create_repo(place.repo, repo_type="dataset", exist_ok=True)
-        there = api.list_repo_files(place.repo, repo_type="dataset", revision=place.revision)
-        stale = [name for name in there if name.startswith(OURS) and name not in names]
+        api.create_repo(repository.repo, repo_type="dataset", exist_ok=True)
+        remote = api.list_repo_files(
+            repository.repo, repo_type="dataset", revision=repository.revision
+        )
+        stale = [name for name in remote if name.startswith(OURS) and name not in names]
         commit = api.create_commit(
-            place.repo,
+            repository.repo,
             [
                 *(library.CommitOperationDelete(path_in_repo=name) for name in stale),
                 *(
@@ -97,12 +99,12 @@ def send(folder: Path, place: Place, message: str) -> str:
             ],
             commit_message=message,
             repo_type="dataset",
-            revision=place.revision,
+            revision=repository.revision,
         )
     except Exception as error:  # the errors of its HTTP client too, whichever that is
         raise DataError(
-            f"{place}: not published: {_reason(error)}; a commit is there whole or not at all, "
-            f"and {folder} is kept: try again"
+            f"{repository}: not published: {_reason(error)}; a commit is there whole or not at "
+            f"all, and {folder} is kept: try again"
         ) from None
     return str(commit.commit_url)
 
@@ -120,8 +122,8 @@ def _endpoint() -> str | None:
 
 
 def _reason(error: Exception) -> str:
-    """Return the status that a hub answered, or what was raised, and its first line."""
+    """Return the status that a hub answered, or the error's name, and its first line."""
     status = getattr(getattr(error, "response", None), "status_code", None)
     first = next((line for line in str(error).splitlines() if line.strip()), "")
-    said = f"the hub answers {status}" if status else type(error).__name__
-    return f"{said}: {first.strip()}"
+    kind = f"the hub answers {status}" if status else type(error).__name__
+    return f"{kind}: {first.strip()}"

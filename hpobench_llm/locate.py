@@ -18,33 +18,34 @@ def shelves(stage: str) -> list[Path]:
     the package; a checkout has it beside the package.
     """
     own = os.environ.get("HPOBENCH_LLM_DATA")
-    found = [Path(own), Path(own) / stage] if own else []
-    return [*found, _PACKAGE / "_data" / stage, _PACKAGE.parent / stage]
+    users = [Path(own), Path(own) / stage] if own else []
+    return [*users, _PACKAGE / "_data" / stage, _PACKAGE.parent / stage]
 
 
-def shipped(place: str) -> Path:
+def shipped(name: str) -> Path:
     """Return a file or folder that comes with the package, as `collect/bases/tiny`."""
-    carried = _PACKAGE / "_data" / place
-    return carried if carried.exists() else _PACKAGE.parent / place
+    # A wheel has it inside the package, a checkout beside it.
+    carried = _PACKAGE / "_data" / name
+    return carried if carried.exists() else _PACKAGE.parent / name
 
 
 def find_campaign(name: str) -> Path:
     """Return the campaign file that a table of this name was collected with.
 
-    Looked for, by the `name` that it states, below `collect` in the working folder, and among
-    those that come with the package.
+    It is searched by its `name` below `collect` in the working folder, and among those that come
+    with the package.
 
     Raises:
         UnknownNameError: there is none; the message names the nearest.
     """
-    known: dict[str, Path] = {}
+    campaigns: dict[str, Path] = {}
     for shelf in (Path("collect"), _PACKAGE / "_data" / "collect", _PACKAGE.parent / "collect"):
         for path in sorted(shelf.rglob("*.toml")):
-            known.setdefault(_stated_name(path), path)
-    known.pop("", None)
-    if name not in known:
-        raise UnknownNameError("campaign", name, known)
-    return known[name]
+            campaigns.setdefault(_stated_name(path), path)
+    campaigns.pop("", None)
+    if name not in campaigns:
+        raise UnknownNameError("campaign", name, campaigns)
+    return campaigns[name]
 
 
 def _stated_name(path: Path) -> str:
@@ -56,12 +57,12 @@ def _stated_name(path: Path) -> str:
 
 
 def list_artefacts(stage: str) -> dict[str, Path]:
-    """Return the folder of every artefact by name; where a name stands twice, the first wins."""
-    found: dict[str, Path] = {}
+    """Return the folder of every artefact by name; of two with one name, the first counts."""
+    folders: dict[str, Path] = {}
     for shelf in shelves(stage):
         for path in sorted(p for marker in _MARKERS[stage] for p in shelf.glob(f"*/{marker}")):
-            found.setdefault(path.parent.name, path.parent)
-    return found
+            folders.setdefault(path.parent.name, path.parent)
+    return folders
 
 
 def find_artefact(stage: str, name: str | Path) -> Path:
@@ -73,7 +74,7 @@ def find_artefact(stage: str, name: str | Path) -> Path:
     with suppress(OSError, TypeError, ValueError):  # it may be anything but a path
         if any((Path(name) / marker).is_file() for marker in _MARKERS[stage]):
             return Path(name)
-    known = list_artefacts(stage)
-    if str(name) not in known:
-        raise UnknownNameError(stage.removesuffix("s"), str(name), known)
-    return known[str(name)]
+    folders = list_artefacts(stage)
+    if str(name) not in folders:
+        raise UnknownNameError(stage.removesuffix("s"), str(name), folders)
+    return folders[str(name)]

@@ -1,4 +1,4 @@
-"""A space of which only some configurations exist: those that a sparse table has measured."""
+"""A space with only some configurations: those that a sparse table has measured."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,8 +14,8 @@ DENSE, SPARSE = "dense", "sparse"
 class MeasuredSpace(Space):
     """A space whose draws are `measured` configurations, each as likely as any other.
 
-    Drawn from the whole product, a configuration that lies between others would hardly ever be
-    the nearest one. Axes, encoding and what is a valid configuration are those of the product.
+    With draws from the whole product, a configuration that lies between others would hardly ever
+    be the nearest one. Axes, encoding and valid configurations are those of the product.
     """
 
     measured: tuple[Configuration, ...] = field(kw_only=True, compare=False, repr=False)
@@ -33,7 +33,7 @@ class MeasuredSpace(Space):
 
 def density(space: Space, count: int) -> str:
     """Say whether so many configurations are all of a space: `dense` or `sparse`, and a colon."""
-    whole = space.size
-    if whole == count:
-        return f"{DENSE}: all {whole} configurations of its grid"
-    return f"{SPARSE}: {count} configurations of {whole or 'a space that is no grid'}"
+    size = space.size
+    if size == count:
+        return f"{DENSE}: all {size} configurations of its grid"
+    return f"{SPARSE}: {count} configurations of {size or 'a space that is no grid'}"

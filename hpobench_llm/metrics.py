@@ -75,7 +75,7 @@ class Metric:
 
     @property
     def sign(self) -> float:
-        """What a value is multiplied by to become a loss, and a loss to become a value again."""
+        """The factor between a value and a loss, in both directions."""
         return 1.0 if self.direction == "minimize" else -1.0
 
     def to_loss(self, value: float) -> float:
@@ -92,10 +92,10 @@ class Metric:
 
     def to_json(self) -> MetricRecord:
         """Return plain JSON values; an infinite bound is left out."""
-        said = {
+        finite = {
             k: v for k, v in asdict(self).items() if not (isinstance(v, float) and math.isinf(v))
         }
-        return cast("MetricRecord", said)
+        return cast("MetricRecord", finite)
 
     @staticmethod
     def from_json(raw: MetricRecord) -> "Metric":
@@ -166,10 +166,7 @@ def select(
 
 
 def objective_of(metrics: Mapping[str, Metric]) -> Metric:
-    """Return the metric that is optimized where none is named.
-
-    It is the first whose role is `objective`; where none has it, the first.
-    """
+    """Return the default objective: the first metric whose role is `objective`, else the first."""
     listed = list(metrics.values())
     return next((metric for metric in listed if metric.role == "objective"), listed[0])
 

@@ -1,4 +1,4 @@
-"""Several objectives at once: which points no other beats, and how much they dominate.
+"""Several objectives at once: the points that no other beats, and the volume they dominate.
 
 Points are arrays `(n_points, n_objectives)` of losses: lower is better on every axis.
 """
@@ -13,20 +13,20 @@ BEYOND = 0.1  # of the front's range, from its nadir to the reference point
 
 
 def nondominated(losses: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return `(n_points,)`: True where no point is at least as good everywhere and better once.
+    """Return `(n_points,)`: whether no point is as good in all objectives and better in one.
 
-    Equal points stand or fall together. Takes `n_points` times the front's size steps.
+    Equal points have equal answers. It takes `n_points` times the front's size steps.
     """
-    order = np.lexsort(losses.T[::-1])  # whatever beats a point comes before it
-    found = np.zeros(len(losses), dtype=np.bool_)
+    order = np.lexsort(losses.T[::-1])  # a point that beats another comes before it
+    unbeaten = np.zeros(len(losses), dtype=np.bool_)
     front = np.empty((0, losses.shape[1]))
     for index in order:
         point = losses[index]
         rivals = front[np.all(front <= point, axis=1)]
         if not np.any(rivals < point):
-            found[index] = True
+            unbeaten[index] = True
             front = np.vstack([front, point])
-    return found
+    return unbeaten
 
 
 def hypervolume(losses: NDArray[np.float64], reference: NDArray[np.float64]) -> float:
@@ -53,7 +53,7 @@ def hypervolume(losses: NDArray[np.float64], reference: NDArray[np.float64]) -> 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scale:
-    """How a known front makes hypervolumes comparable: in its own ranges, up to near its end.
+    """The scale of a known front, by which hypervolumes are comparable: ranges up to near its end.
 
     Every objective counts in ranges of the front, and the reference point lies a tenth of a range
     beyond the front's worst value of each, its nadir (Ishibuchi et al., 2011). Were it far away,

@@ -1,4 +1,4 @@
-"""Types of plain data: what JSON and TOML hold, where its shape is not ours to say.
+"""Types of plain data: JSON and TOML whose shape others define.
 
 A record of ours has a type of its own, beside the class that writes it.
 """

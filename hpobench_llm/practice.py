@@ -1,8 +1,8 @@
-"""What people do who do not search: the libraries' defaults, and the one axis that they sweep.
+"""Common practice without a search: the libraries' defaults, and a sweep of one axis.
 
-Axes are known by their names. The values are what PEFT 0.18's `LoraConfig` (r 8, lora_alpha 8,
-lora_dropout 0) and the `TrainingArguments` of transformers 5 (learning_rate 5e-5, batches of 8)
-give where nothing is set.
+Axes are recognized by their names. The values are the defaults of PEFT 0.18's `LoraConfig` (r 8,
+lora_alpha 8, lora_dropout 0) and of the `TrainingArguments` of transformers 5 (learning_rate 5e-5,
+batches of 8).
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ DEFAULTS: dict[str, Value] = {
     "train_fraction": 1.0,
     "layer_fraction": 1.0,
 }
-# Of LLaMA's modules PEFT adapts these two; where no axis has them alone, attention's come nearest.
+# PEFT adapts these two modules of LLaMA; if no axis has them alone, attention's come nearest.
 NAMES = {"target_modules": ("q_proj,v_proj", "attention"), "scaling": ("lora",)}
 
 
@@ -75,7 +75,7 @@ def strong_configuration(space: Space) -> Configuration:
 def swept_axis(space: Space) -> Dimension:
     """Return the axis that a practitioner sweeps: the learning rate.
 
-    Where no axis is called so it is the first logarithmic one, or else the first; a proportion,
+    Without an axis of that name it is the first logarithmic one, or else the first; a proportion,
     which cannot change alone, comes last.
     """
     bound = {name for simplex in space.simplexes for name in simplex.axes}

@@ -17,8 +17,8 @@ class Revision(TypedDict):
 def git_revision() -> Revision:
     """Return the commit of the checkout this package runs from, and whether it was changed.
 
-    Outside a checkout (an installed wheel) `commit` is None. `dirty` speaks of the package's code
-    alone: a table being written elsewhere in the repository does not change what code ran.
+    Outside a checkout (an installed wheel) `commit` is None. `dirty` is about the package's code
+    alone: a table that is written elsewhere in the repository does not change the code that ran.
     """
     folder = Path(__file__).parent
     commit = _git(folder, "rev-parse", "HEAD")
@@ -39,14 +39,14 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 def versions(*distributions: str) -> dict[str, str]:
-    """Return the installed version of each distribution that is there, Python's own included."""
-    found = {"python": platform.python_version()}
+    """Return the versions of Python and of those distributions that are installed."""
+    installed = {"python": platform.python_version()}
     for name in distributions:
         try:
-            found[name] = metadata.version(name)
+            installed[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def processor() -> str:

@@ -1,8 +1,8 @@
-"""What training seeds do to a table: which of them answer, what they share, and what is left.
+"""The training seeds of a table: those that answer, their common effects, and the rest.
 
-A seed fixes the order of the data, so it moves all good configurations alike, and a mean over few
-seeds must not be held against a mean over others. So a table answers from the seeds that all of
-its configurations have. What is known beside that is judged by the two-way model
+A seed fixes the order of the data, so it moves all good configurations alike, and means over
+different seeds cannot be compared. So a table answers from the seeds that all of its
+configurations have. All further runs are judged by the two-way model
 
     loss = configuration + seed + rest
 
@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-SMALLEST_SHARE = 0.05  # of the configurations, by loss: what the search for an optimum ends among
-MANY = 1000  # seeds that several configurations share: beyond, they are taken for repeats
-FREEDOM = 8  # degrees of freedom of the rest, below which more configurations are taken
+SMALLEST_SHARE = 0.05  # of the configurations, by loss: among these a search ends
+MANY = 1000  # shared seeds: more count as mere repeats, since the fit would take too long
+FREEDOM = 8  # degrees of freedom of the rest: with fewer, more configurations are taken
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64] | NDArray[np.intp]
@@ -30,10 +30,10 @@ Integers = NDArray[np.int64] | NDArray[np.intp]
 class Noise:
     """The noise of training one good run, as two standard deviations in the metric's unit.
 
-    `shift` is what a seed does to all configurations alike: it is no part of a difference between
-    two configurations that were run with the same seeds. `rest` is what such a difference still
-    holds of each of the two. Where seeds cannot be told from their configurations, since none is
-    shared by several, `shift` is NaN and `rest` is all of it. Both are NaN without repeats.
+    `shift` is the effect of a seed on all configurations: it is no part of a difference between
+    two configurations that were run with the same seeds. `rest` is the noise of each of the two in
+    such a difference. If no seed is shared by several configurations, `shift` is NaN and `rest` is
+    all of the noise. Both are NaN without repeats.
     """
 
     shift: float
@@ -47,7 +47,7 @@ class Noise:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SeedEffects:
-    """What each of the `seeds` (increasing) adds to the loss of a good run, and the noise."""
+    """The effect of each of the `seeds` (increasing) on the loss of a good run, and the noise."""
 
     seeds: Integers
     effects: Floats
@@ -57,8 +57,8 @@ class SeedEffects:
         """Return the effect of each of `(n,)` seeds; 0 for one that was never repeated."""
         if not len(self.seeds):
             return np.zeros(len(seeds))
-        place = np.minimum(np.searchsorted(self.seeds, seeds), len(self.seeds) - 1)
-        return np.where(self.seeds[place] == seeds, self.effects[place], 0.0)
+        index = np.minimum(np.searchsorted(self.seeds, seeds), len(self.seeds) - 1)
+        return np.where(self.seeds[index] == seeds, self.effects[index], 0.0)
 
 
 NOTHING_REPEATED = SeedEffects(np.zeros(0, dtype=np.int64), np.zeros(0), Noise(np.nan, np.nan))
@@ -78,10 +78,11 @@ def shared_seeds(configs: Integers, seeds: Integers) -> list[int]:
 
 
 def answering(configs: Integers, seeds: Integers) -> NDArray[np.bool_]:
-    """Return `(rows,)`: which rows a table answers with where no seed is named.
+    """Return `(rows,)`: whether a table answers with a row if no seed is named.
 
-    Those of the seeds that all configurations share. Where they share none, seeds are but names
-    for repeats: then as many runs of each configuration, its lowest seeds, as the fewest has.
+    These are the rows of the seeds that all configurations share. If they share none, seeds are
+    only names for repeats: then each configuration has as many runs, of its lowest seeds, as the
+    one with the fewest.
     """
     shared = shared_seeds(configs, seeds)
     if shared or not len(seeds):
@@ -97,25 +98,25 @@ def answering(configs: Integers, seeds: Integers) -> NDArray[np.bool_]:
 def seed_effects(configs: Integers, seeds: Integers, losses: Floats) -> SeedEffects:
     """Fit the two-way model to the good ones of runs in full.
 
-    Good is the best twentieth of the configurations by their mean loss; where its repeats leave
-    the rest fewer than 8 degrees of freedom, the best tenth, and so on.
+    Good is the best twentieth of the configurations by their mean loss; if its repeats leave the
+    rest fewer than 8 degrees of freedom, the best tenth, and so on.
 
     Args:
         configs: `(runs,)` the number of each run's configuration.
         seeds: `(runs,)` its seed.
-        losses: `(runs,)` its loss; NaN where it was not measured.
+        losses: `(runs,)` its loss; NaN if it was not measured.
     """
-    known = np.isfinite(losses)
-    names, codes = np.unique(configs[known], return_inverse=True)
-    values = losses[known]
+    measured = np.isfinite(losses)
+    names, codes = np.unique(configs[measured], return_inverse=True)
+    values = losses[measured]
     counts = np.bincount(codes, minlength=len(names))
     order = np.argsort(np.bincount(codes, values, len(names)) / np.maximum(counts, 1))
-    place = np.empty(len(names), dtype=np.int64)
-    place[order] = np.arange(len(names))
+    rank = np.empty(len(names), dtype=np.int64)
+    rank[order] = np.arange(len(names))
     share = SMALLEST_SHARE
     while True:
-        used = (place < max(1.0, share * len(names)))[codes] & (counts > 1)[codes]
-        fitted, freedom = _fit(codes[used], seeds[known][used], values[used])
+        used = (rank < max(1.0, share * len(names)))[codes] & (counts > 1)[codes]
+        fitted, freedom = _fit(codes[used], seeds[measured][used], values[used])
         if freedom >= FREEDOM or share >= 1.0:
             return fitted
         share *= 2
@@ -127,7 +128,8 @@ def _fit(configs: Integers, seeds: Integers, losses: Floats) -> tuple[SeedEffect
     within = _within(configs, losses)
     total = float(np.sqrt(within @ within / repeats)) if repeats else np.nan
     inseparable = SeedEffects(seeds[:0], losses[:0], Noise(np.nan, total))
-    # A seed of one configuration alone is fitted exactly and tells nothing.
+    # A seed of one configuration alone is fitted exactly and adds nothing; without it another one
+    # may be alone.
     while len(alone := np.flatnonzero(_alone(seeds) | _alone(configs))):
         configs, seeds = np.delete(configs, alone), np.delete(seeds, alone)
         losses = np.delete(losses, alone)

@@ -67,7 +67,7 @@ class AxisRecord(TypedDict, total=False):
     axes: list[str]  # of a simplex
 
 
-ID = "config_id"  # what a configuration may hold beside its hyperparameters
+ID = "config_id"  # the one further key that a configuration may have
 _KINDS: dict[str, type[Dimension]] = {
     kind.__name__.lower(): kind for kind in (Float, Integer, Ordinal, Categorical)
 }
@@ -77,7 +77,7 @@ _KINDS: dict[str, type[Dimension]] = {
 class Space:
     """An ordered, immutable product of dimensions, some of which may be bound to sum to one.
 
-    `factors` are what it is a product of: each simplex, and each axis that is in none.
+    `factors` are each simplex, and each axis that is in none.
 
     Example:
         >>> space = Space((Float("lr", 1e-5, 1e-1, log=True), Ordinal("rank", (4, 16))))
@@ -95,7 +95,7 @@ class Space:
         if not self.dimensions:
             raise ValueError("a space needs at least one dimension")
         if len(set(self.names)) < len(self.dimensions):
-            raise ValueError(f"a dimension stands twice: {list(self.names)}")
+            raise ValueError(f"two dimensions have one name: {list(self.names)}")
         object.__setattr__(self, "factors", self._factors())
 
     def _factors(self) -> tuple[Factor, ...]:
@@ -173,21 +173,21 @@ class Space:
     def canonical_rows(self, columns: Mapping[str, Sequence[Value]]) -> list[Configuration]:
         """Return the canonical form of `n` configurations, given as columns of one type each.
 
-        The same as `canonical` of each row, but a value that stands in many rows of its column is
-        looked at once.
+        The result is that of `canonical` for each row, but a value of many rows in a column is
+        converted once.
 
         Raises:
             ConfigurationError: as `canonical`, naming the first row that is none.
         """
         names = self.names
-        given = [columns[name] for name in names]
+        ordered = [columns[name] for name in names]
         try:
-            spelled = [list(map(_spelling(d, c), c)) for d, c in zip(self, given, strict=True)]
+            spelled = [list(map(_spelling(d, c), c)) for d, c in zip(self, ordered, strict=True)]
             configs = [dict(zip(names, row, strict=True)) for row in zip(*spelled, strict=True)]
             for config in configs if self.simplexes else ():
                 self._check_sums(config)
         except ConfigurationError:
-            for row in zip(*given, strict=True):
+            for row in zip(*ordered, strict=True):
                 self._canonical_row(dict(zip(names, row, strict=True)))
             raise
         return configs
@@ -263,14 +263,13 @@ class Space:
 
     def to_json(self) -> list[AxisRecord]:
         """Return the space as plain JSON values."""
-        axes: list[dict[str, object]] = [
-            {"kind": type(d).__name__.lower()}
-            | {
-                slot: list(value) if isinstance(value := getattr(d, slot), tuple) else value
-                for slot in type(d).__slots__
-            }
-            for d in self.dimensions
-        ]
+        axes: list[dict[str, object]] = []
+        for dimension in self.dimensions:
+            axis: dict[str, object] = {"kind": type(dimension).__name__.lower()}
+            for slot in type(dimension).__slots__:
+                value = getattr(dimension, slot)
+                axis[slot] = list(value) if isinstance(value, tuple) else value
+            axes.append(axis)
         axes.extend(
             {"kind": "simplex", "name": s.name, "axes": list(s.axes)} for s in self.simplexes
         )
@@ -305,7 +304,7 @@ class Space:
 
 
 def _spelling(dimension: Dimension, column: Sequence[Value]) -> Callable[[Value], Value]:
-    """Return what makes each value of a column canonical."""
+    """Return a function that makes each value of a column canonical."""
     return {value: dimension.canonical(value) for value in set(column)}.__getitem__
 
 
@@ -315,7 +314,8 @@ def config_id(canonical: Mapping[str, Value]) -> str:
     Numbers are spelled as floats and keys sorted, so that neither order nor `2` against `2.0`
     gives another id.
     """
-    # What `json.dumps(sort_keys=True)` writes, without its encoder: half of a table's checks.
+    # As `json.dumps(sort_keys=True)` writes it, but faster: ids are half of the time of a table's
+    # checks.
     pairs = [
         f"{_quoted(name)}:{_quoted(value) if isinstance(value, str) else repr(float(value))}"
         for name, value in sorted(canonical.items())

@@ -28,7 +28,7 @@ def read_spec(path: str | Path, cls: type[T]) -> T:
 
     Nested dataclasses are TOML tables, tuples are arrays. A `ValueError` raised by a dataclass's
     own `__post_init__` is reported with the file and the key of its table. With
-    `extends = "other.toml"` what that file says holds where this one says nothing: tables are
+    `extends = "other.toml"` the keys of that file hold unless this file has them: tables are
     joined key by key, all else is replaced. Relative paths start at this file's folder.
 
     Raises:
@@ -43,7 +43,7 @@ def read_spec(path: str | Path, cls: type[T]) -> T:
 
 
 def read_toml(path: Path) -> dict[str, Toml]:
-    """Return the keys of a TOML file, and of what it extends, as they stand there.
+    """Return the raw keys of a TOML file and of the file that it extends.
 
     Raises:
         SpecError: it cannot be read or is no TOML.
@@ -87,7 +87,7 @@ def _joined(under: Mapping[str, Toml], over: Mapping[str, Toml]) -> dict[str, To
 
 
 def _text(path: Path) -> str:
-    """Return the text of a spec; a byte order mark, which some editors write, is no part of it."""
+    """Return the text of a spec without the byte order mark that some editors write."""
     try:
         with path.open("rb") as stream:
             content = stream.read(_LARGEST + 1)

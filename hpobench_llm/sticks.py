@@ -67,9 +67,9 @@ class StickSpace(Space):
 
     def _check_keys(self, config: Mapping[str, object]) -> None:
         for factor in self.factors:
-            if isinstance(factor, Broken) and (given := set(factor.whole.names) & set(config)):
+            if isinstance(factor, Broken) and (shares := set(factor.whole.names) & set(config)):
                 raise ConfigurationError(
-                    f"{', '.join(map(repr, sorted(given)))}: an optimizer gives proportions as "
+                    f"{', '.join(map(repr, sorted(shares)))}: an optimizer gives proportions as "
                     f"{', '.join(factor.names)}; `self.space.encode` turns them into these"
                 )
         Space._check_keys(self, config)
@@ -95,15 +95,15 @@ class StickSpace(Space):
         return [f for f in self.factors if isinstance(f, Broken) and f.points is not None]
 
     def configurations(self) -> Iterator[Configuration]:
-        """Yield what stands for every configuration of the space."""
+        """Yield the sticks of every configuration of the space."""
         yield from map(self.encode, self.whole.configurations())
 
     def sample(self, rng: np.random.Generator | int) -> Configuration:
-        """Draw what stands for one configuration of the space. See `Space.sample`."""
+        """Draw the sticks of one configuration of the space. See `Space.sample`."""
         return self.encode(self.whole.sample(rng))
 
     def encode(self, config: Mapping[str, Value]) -> Configuration:
-        """Return what stands for a canonical configuration of the space."""
+        """Return the sticks of a canonical configuration of the space."""
         coded: Configuration = {}
         for factor in self.factors:
             if isinstance(factor, Broken):
@@ -114,12 +114,12 @@ class StickSpace(Space):
         return coded
 
     def decode(self, config: Mapping[str, Value]) -> Configuration:
-        """Return the configuration of the space that one stands for."""
-        given: Configuration = {}
+        """Return the configuration of the space for these sticks."""
+        decoded: Configuration = {}
         for factor in self.factors:
             if isinstance(factor, Broken):
                 sticks = np.array([float(config[name]) for name in factor.names])
-                given |= zip(factor.whole.names, factor.whole.decode(sticks), strict=True)
+                decoded |= zip(factor.whole.names, factor.whole.decode(sticks), strict=True)
             else:
-                given[factor.names[0]] = config[factor.names[0]]
-        return given
+                decoded[factor.names[0]] = config[factor.names[0]]
+        return decoded

@@ -1,4 +1,4 @@
-"""A study in Python: who competes on what, run into a folder, and what came of it."""
+"""A study in Python: its optimizers and benchmarks, its run into a folder, and its result."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -19,7 +19,7 @@ from hpobench_llm.studies.outlook import outlook
 from hpobench_llm.studies.study import OpenStudy, StudySpec
 from hpobench_llm.studies.suites import expanded
 
-WHERE = "Study"  # what an error names where there is no file
+WHERE = "Study"  # stands for the file in errors
 
 
 class Study:
@@ -64,8 +64,8 @@ class Study:
         raw = {
             "benchmarks": benchmarks
             if isinstance(benchmarks, str)
-            else [_named(one) for one in _listed("benchmarks", benchmarks)],
-            "optimizers": [name_of(one) for one in _listed("optimizers", optimizers)],
+            else [_named(benchmark) for benchmark in _listed("benchmarks", benchmarks)],
+            "optimizers": [name_of(optimizer) for optimizer in _listed("optimizers", optimizers)],
             "seeds": seeds,
             "budget": budget,
             "name": name,
@@ -94,7 +94,7 @@ class Study:
     def run(
         self, out: str | Path, *, processes: int | None = None, progress: bool = True
     ) -> Result:
-        """Run every replay that a folder does not hold yet, and return what all have come to.
+        """Run every replay that a folder does not hold yet, and return the result of all.
 
         A replay that fails stops no other: `result.comparison.failures` has it, and another run
         tries it again. A study with more seeds, optimizers, benchmarks or budget goes on from
@@ -147,14 +147,14 @@ def _run_and_tell(study: OpenStudy, out: Path, processes: int | None) -> None:
         say(line)
 
 
-def _listed(key: str, given: object) -> list[Any]:
-    if isinstance(given, str) or not isinstance(given, Iterable):
-        raise ConfigurationError(f"`{key}`: a list is expected, got {shown(given)}")
-    return list(given)
+def _listed(key: str, names: object) -> list[Any]:
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise ConfigurationError(f"`{key}`: a list is expected, got {shown(names)}")
+    return list(names)
 
 
 def _named(benchmark: object) -> str:
-    """Return a benchmark as a study's file would name it; other processes open it by that."""
+    """Return a benchmark's name as in a study's file: other processes open it by name."""
     if not isinstance(benchmark, str | Path):
         raise ConfigurationError(
             f"`benchmarks`: a name or a folder is expected, got {shown(benchmark)}"

@@ -36,14 +36,14 @@ except ModuleNotFoundError as error:  # botorch, or what it needs
 Constraints = list[tuple[torch.Tensor, torch.Tensor, float]]
 
 
-class _Problem:
+class _Points:
     """The part that problems of one and of several objectives share: points to losses."""
 
     benchmark: Benchmark
-    _chosen: tuple[Metric, ...]
+    _objectives: tuple[Metric, ...]
 
-    def _set_up(self, benchmark: Benchmark, chosen: tuple[Metric, ...], fidelity: bool) -> None:
-        self.benchmark, self._chosen = benchmark, chosen
+    def _set_up(self, benchmark: Benchmark, metrics: tuple[Metric, ...], fidelity: bool) -> None:
+        self.benchmark, self._objectives = benchmark, metrics
         self._fidelities = benchmark.fidelities if fidelity else ()
         space = benchmark.space
         self._proportions = {n for s in space.simplexes for n in s.axes}
@@ -54,15 +54,15 @@ class _Problem:
         self.categorical_inds = [i for i in listed if isinstance(space.dimensions[i], Categorical)]
         self.discrete_inds = [i for i in listed if i not in self.categorical_inds]
         self.discrete_inds += range(len(space), self.dim)
-        whole = {*self.discrete_inds, *self.categorical_inds}
-        self.continuous_inds = [i for i in range(self.dim) if i not in whole]
+        discrete = {*self.discrete_inds, *self.categorical_inds}
+        self.continuous_inds = [i for i in range(self.dim) if i not in discrete]
         self.target_fidelities = {
             len(space) + i: len(axis.values) - 1 for i, axis in enumerate(self._fidelities)
         }
 
     @property
     def equality_constraints(self) -> Constraints:
-        """What `optimize_acqf` takes: the proportions of each simplex sum to one."""
+        """The argument of `optimize_acqf` by which the proportions of each simplex sum to one."""
         names = self.benchmark.space.names
         return [
             (
@@ -91,7 +91,7 @@ class _Problem:
         return self.benchmark.snap(config)
 
     def cost(self, X: torch.Tensor) -> torch.Tensor:
-        """Return what points `(..., d)` cost in seconds, `(...)`."""
+        """Return the costs `(...)` of points `(..., d)` in seconds."""
         seconds = [self._answer(point).cost_seconds for point in X.reshape(-1, self.dim)]
         return torch.tensor(seconds, dtype=X.dtype, device=X.device).reshape(X.shape[:-1])
 
@@ -99,19 +99,20 @@ class _Problem:
         """Return `(..., m)` losses; a run that failed or breaks a constraint has the worst."""
         answers = [self._answer(point) for point in X.reshape(-1, self.dim)]
         losses = [
-            [m.to_loss(m.worst) if not a.feasible else a.loss(m) for m in self._chosen]
+            [m.to_loss(m.worst) if not a.feasible else a.loss(m) for m in self._objectives]
             for a in answers
         ]
-        found = torch.tensor(losses, dtype=X.dtype, device=X.device)
-        return found.reshape(*X.shape[:-1], len(self._chosen))
+        flat = torch.tensor(losses, dtype=X.dtype, device=X.device)
+        return flat.reshape(*X.shape[:-1], len(self._objectives))
 
     def _answer(self, point: torch.Tensor) -> Evaluation:
-        places = point.tolist()[len(self.benchmark.space) :]
+        # Coordinates beyond the space are the numbers of fidelity levels.
+        levels = point.tolist()[len(self.benchmark.space) :]
         fidelity = {
-            axis.name: axis.values[round(place)]
-            for axis, place in zip(self._fidelities, places, strict=True)
+            axis.name: axis.values[round(level)]
+            for axis, level in zip(self._fidelities, levels, strict=True)
         }
-        names = [metric.name for metric in self._chosen]
+        names = [metric.name for metric in self._objectives]
         config = self.configuration(point)
         return self.benchmark.query(config, fidelity=fidelity or None, metrics=names)
 
@@ -119,7 +120,7 @@ class _Problem:
         return not isinstance(d, Float) and d.name not in self._proportions
 
     def _range(self, d: Dimension) -> tuple[float, float]:
-        """Return the bounds of an axis: its own of proportions, of others see `to_botorch`."""
+        """Return the bounds of an axis: of a proportion its own, of others see `to_botorch`."""
         match d:
             case Float() | Ordinal() if d.name in self._proportions:
                 low = d.low if isinstance(d, Float) else d.values[0]
@@ -143,21 +144,21 @@ class _Problem:
                 return d.values[round(x)]
 
 
-class BotorchProblem(_Problem, BaseTestProblem):  # type: ignore[misc]
+class BotorchProblem(_Points, BaseTestProblem):  # type: ignore[misc]
     """A benchmark with one objective. See `to_botorch`."""
 
     def __init__(self, benchmark: Benchmark, metric: Metric, fidelity: bool, **options: Any):
         self._set_up(benchmark, (metric,), fidelity)
         super().__init__(**options)
-        known = benchmark.optimum_known and not _trains(benchmark)
-        best = benchmark.optimum(metric.name)[1] if known else None
-        self.optimal_value = None if best is None else metric.to_loss(best)
+        self.optimal_value = None
+        if benchmark.optimum_known and not _trains(benchmark):
+            self.optimal_value = metric.to_loss(benchmark.optimum(metric.name)[1])
 
     def _evaluate_true(self, X: torch.Tensor) -> torch.Tensor:
         return self._losses(X)[..., 0]
 
 
-class BotorchProblems(_Problem, MultiObjectiveTestProblem):  # type: ignore[misc]
+class BotorchProblems(_Points, MultiObjectiveTestProblem):  # type: ignore[misc]
     """A benchmark with several objectives. See `to_botorch`."""
 
     def __init__(
@@ -181,7 +182,7 @@ class BotorchProblems(_Problem, MultiObjectiveTestProblem):  # type: ignore[misc
 
 
 def _trains(benchmark: Benchmark) -> bool:
-    """Whether to look for an optimum would be to train all of a grid."""
+    """Whether the search for an optimum would train a whole grid."""
     return benchmark.kind == "live"
 
 
@@ -196,7 +197,7 @@ def to_botorch(
     """Return a benchmark as a test problem, whose values are losses: lower is better.
 
     A real axis is [0, 1], logarithmic where the space says so, an integer range itself, a list of
-    levels or names the place in it. Proportions are themselves, and the problem's
+    levels or names the number in it. Proportions are themselves, and the problem's
     `equality_constraints` say that they sum to one: a point within 0.001 of that becomes the
     nearest on the simplex.
 
@@ -223,13 +224,13 @@ def to_botorch(
         ConfigurationError: the noise or the fidelity that is asked for is not known.
     """
     names = metrics or objective_of(benchmark.metrics).name
-    chosen = select(benchmark.metrics, names, benchmark.name)
+    selected = select(benchmark.metrics, names, benchmark.name)
     if fidelity and not benchmark.fidelities:
         raise ConfigurationError(f"{benchmark.name}: it has no fidelity")
-    deviations = [benchmark.noise(metric.name).total for metric in chosen] if noise else None
+    deviations = [benchmark.noise(metric.name).total for metric in selected] if noise else None
     if deviations and not all(map(math.isfinite, deviations)):
         raise ConfigurationError(f"{benchmark.name}: its noise between seeds is not known")
-    if len(chosen) > 1:
-        return BotorchProblems(benchmark, chosen, fidelity, noise_std=deviations, negate=negate)
-    one = deviations[0] if deviations else None
-    return BotorchProblem(benchmark, chosen[0], fidelity, noise_std=one, negate=negate)
+    if len(selected) > 1:
+        return BotorchProblems(benchmark, selected, fidelity, noise_std=deviations, negate=negate)
+    deviation = deviations[0] if deviations else None
+    return BotorchProblem(benchmark, selected[0], fidelity, noise_std=deviation, negate=negate)

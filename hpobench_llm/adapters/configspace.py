@@ -44,7 +44,7 @@ def to_configspace(
     Raises:
         ConfigurationError: proportions are ranges, whose sum ConfigSpace has no clause for.
     """
-    made = ConfigSpace.ConfigurationSpace(seed=seed)
+    converted = ConfigSpace.ConfigurationSpace(seed=seed)
     simplexes = [f for f in getattr(space, "factors", ()) if isinstance(f, Ranges | Lattice)]
     defaults: dict[str, Value] = {}
     for factor in simplexes:
@@ -55,26 +55,26 @@ def to_configspace(
             )
         even = [1.0 / len(factor.names)] * len(factor.names)
         defaults |= zip(factor.names, factor.nearest(even), strict=True)
-    made.add([_hyperparameter(dimension, defaults) for dimension in space])
+    converted.add([_hyperparameter(dimension, defaults) for dimension in space])
     for factor in simplexes:
-        axes = [made[name] for name in factor.names]
-        made.add(list(_forbidden(axes, [], factor.points or ())))
-    return made
+        axes = [converted[name] for name in factor.names]
+        converted.add(list(_forbidden(axes, [], factor.points or ())))
+    return converted
 
 
 def _forbidden(
-    axes: Sequence[Hyperparameter], chosen: list[ForbiddenEqualsClause], points: Points
+    axes: Sequence[Hyperparameter], fixed: list[ForbiddenEqualsClause], points: Points
 ) -> Iterator[ForbiddenClause]:
-    """Yield clauses for all values of the axes but those of `points`, given the `chosen` ones."""
+    """Yield clauses for all values of the axes but those of `points`, earlier axes `fixed`."""
     axis, *rest = axes
     allowed = {point[0] for point in points}
     others = [value for value in axis.sequence if value not in allowed]
     if others:
-        yield ForbiddenAndConjunction(*chosen, ForbiddenInClause(axis, others))
+        yield ForbiddenAndConjunction(*fixed, ForbiddenInClause(axis, others))
     if rest:
         for value in sorted(allowed):
             remaining = [point[1:] for point in points if point[0] == value]
-            yield from _forbidden(rest, [*chosen, ForbiddenEqualsClause(axis, value)], remaining)
+            yield from _forbidden(rest, [*fixed, ForbiddenEqualsClause(axis, value)], remaining)
 
 
 def _hyperparameter(d: Dimension, defaults: Mapping[str, Value]) -> Hyperparameter:

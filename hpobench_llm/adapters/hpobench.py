@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from hpobench_llm.dimensions import Dimension
 
-_SEEDS = 2**31  # of a benchmark that lists none: any below
+_SEEDS = 2**31  # a benchmark without a list of seeds takes any below
 
 Randomness = int | np.random.RandomState | np.random.Generator | None
 
@@ -56,15 +56,15 @@ class HPOBenchDictionary:
             UnknownNameError: there is no such metric.
         """
         bench = self.benchmark
-        (chosen,) = select(bench.metrics, metric or objective_of(bench.metrics).name, bench.name)
+        (selected,) = select(bench.metrics, metric or objective_of(bench.metrics).name, bench.name)
         seed = self._seed(rng)
         answer = bench.query(configuration, fidelity=fidelity, seed=seed)
         axes = [axis.name for axis in bench.fidelities]
         return {
-            "function_value": answer.loss(chosen),
+            "function_value": answer.loss(selected),
             "cost": answer.cost_seconds,
             "info": {
-                "metric": chosen.name,
+                "metric": selected.name,
                 "metrics": dict(answer.metrics),
                 "status": answer.status,
                 "tokens": answer.tokens,

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class OptunaObjective:
-    """What `study.optimize` calls: suggests, snaps to what can be evaluated, and evaluates.
+    """The function that `study.optimize` calls: it suggests, snaps and evaluates.
 
     Parameters have the axis's own values, so that dashboards show them. Levels that are equally
     spaced, and names, are suggested as they are. Other levels (1, 2, 4, 8) are a range, with the
@@ -86,7 +86,7 @@ class OptunaObjective:
         return [str(metric.direction) for metric in self.metrics]
 
     def distributions(self) -> dict[str, BaseDistribution]:
-        """Return the distributions that `study.ask` takes, those that a call suggests from."""
+        """Return the distributions from which a call suggests; `study.ask` takes them."""
         return {dimension.name: _distribution(dimension) for dimension in self._space}
 
     def configuration(self, params: Mapping[str, Any]) -> Configuration:
@@ -109,7 +109,7 @@ class OptunaObjective:
         return self.values(answer)
 
     def answer(self, params: Mapping[str, Any]) -> tuple[Configuration, Evaluation]:
-        """Return what is evaluated for a trial's `params`, and the benchmark's answer."""
+        """Return the configuration that is evaluated for a trial's `params`, and its answer."""
         config = self.benchmark.snap(self.configuration(params), **self._where)
         return config, self.benchmark.query(config, **self._where)
 
@@ -145,7 +145,7 @@ def _of_levels(d: Ordinal) -> BaseDistribution:
 
 
 def _nearest(d: Dimension, value: Value) -> Value:
-    """Return the value of an axis that a parameter stands for: of levels the nearest."""
+    """Return the value of an axis for a parameter; of levels, the nearest."""
     if isinstance(d, Ordinal):
         return d.from_unit(d.to_unit(value))
     return value

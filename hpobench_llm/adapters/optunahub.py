@@ -45,5 +45,5 @@ class OptunaHubProblem(OptunaObjective, BaseProblem):  # type: ignore[misc]
         return self.values(self.answer(params)[1])
 
     def evaluate_constraints(self, params: dict[str, Any]) -> dict[str, float]:
-        """Return by how much the benchmark's bounds are broken; at most 0 where they are kept."""
+        """Return the excess over each of the benchmark's bounds; at most 0 within."""
         return dict(self.answer(params)[1].constraints)

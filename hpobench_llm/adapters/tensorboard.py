@@ -12,7 +12,7 @@ from hpobench_llm.errors import HpobenchError, MissingDependencyError
 class TensorBoard:
     """Writes scalars (metrics, best, costs) and each trial's hyperparameters.
 
-    Rows that a folder had before are not written again.
+    Trials of replays that the folder had before are not written again.
 
     Raises:
         MissingDependencyError: tensorboardX is not installed.
@@ -38,7 +38,7 @@ class TensorBoard:
         *,
         is_new: bool,
     ) -> None:
-        """Write a trial, the `step`-th of its replay to end.
+        """Write the trial that ended as the `step`-th of its replay.
 
         Raises:
             HpobenchError: it cannot be written.
@@ -48,8 +48,9 @@ class TensorBoard:
             return
         try:
             if name not in self._writers:
-                place, suffix = str(self._folder / name), f".{time.time_ns()}"
-                self._writers[name] = self._make(place, filename_suffix=suffix)
+                # A suffix of its own, so that two starts within a second do not share a file.
+                suffix = f".{time.time_ns()}"
+                self._writers[name] = self._make(str(self._folder / name), filename_suffix=suffix)
             writer = self._writers[name]
             for key, value in scalars.items():
                 writer.add_scalar(key, value, step)

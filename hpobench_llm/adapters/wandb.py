@@ -1,7 +1,7 @@
 """Trials of a live study in Weights & Biases: a run a replay, its trials as steps.
 
-What is in the environment decides where it goes (`WANDB_MODE=offline`, `WANDB_BASE_URL`, ...). A
-replay that begins again goes on in its run.
+The environment decides where they go (`WANDB_MODE=offline`, `WANDB_BASE_URL`, ...). A replay that
+begins again goes on in its run.
 """
 
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ class WeightsAndBiases:
         *,
         is_new: bool,
     ) -> None:
-        """Log a trial, the `step`-th of its replay to end; a step that is there is left out.
+        """Log the trial that ended as the `step`-th of its replay, unless W&B has that step.
 
         Raises:
             HpobenchError: W&B refuses or cannot be reached, or its files cannot be written.
@@ -50,6 +50,7 @@ class WeightsAndBiases:
                 self._runs[replay] = self._wandb.init(
                     project=self._project,
                     name=replay,
+                    # An id that a restart finds again: W&B then resumes the run.
                     id=sha256_of_text(f"{self._folder.resolve()}\n{replay}")[:16],
                     resume="allow",
                     dir=str(self._folder),
@@ -57,11 +58,11 @@ class WeightsAndBiases:
                     settings=self._wandb.Settings(silent=True, console="off"),
                 )
             run = self._runs[replay]
-            if step >= run.step:
+            if step >= run.step:  # W&B ignores a step before its last
                 config = {f"config.{name}": value for name, value in hyperparameters.items()}
                 run.log({**scalars, **config}, step=step)
         except (self._wandb.Error, OSError) as error:
-            reason = " ".join(str(error).split())
+            reason = " ".join(str(error).split())  # W&B's errors have several lines
             raise HpobenchError(
                 f"--wandb {self._project}: {reason}; runs that have ended are kept"
             ) from None

@@ -8,11 +8,11 @@ from typing import Any
 
 from hpobench_llm.advice import lines as words
 from hpobench_llm.advice.held_out import HeldOut, Tried, held_out
+from hpobench_llm.advice.judged_table import JudgedTable
 from hpobench_llm.advice.peft import peft_code
 from hpobench_llm.advice.portfolio import Candidates
-from hpobench_llm.advice.problem import Problem
 from hpobench_llm.advice.rates import BestRate, best_rates
-from hpobench_llm.advice.recipes import RECIPES, Recipe
+from hpobench_llm.advice.recipes import RECIPES, PublishedRecipe
 from hpobench_llm.advice.settings import Settings
 from hpobench_llm.benchmarks.suite import suite as read_suite
 from hpobench_llm.errors import ConfigurationError, HpobenchError
@@ -25,10 +25,10 @@ LENGTH, NEAR = 4, 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What a recipe loses on one table; NaN where nothing near it was measured.
+    """The regret of a recipe on one table; NaN if nothing near it was measured.
 
-    `regret` is in the metric's unit, `typical` in typical regrets, `noises` in noises (NaN too
-    where none is known).
+    `regret` is in the metric's unit, `typical` in typical regrets, `noises` in noises (NaN too if
+    the noise is not known).
     """
 
     table: str
@@ -40,7 +40,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pick:
-    """Settings of a portfolio: on which tables they are near the best, and what they lose.
+    """Settings of a portfolio, the tables on which they are `near` the best, and their regrets.
 
     `origin` is a table that has measured them.
     """
@@ -52,11 +52,11 @@ class Pick:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
-    """Tables whose settings can be compared, and what they say together."""
+class TableGroup:
+    """Tables with comparable settings, and their common results."""
 
     adapts: bool
-    problems: tuple[Problem, ...]
+    tables: tuple[JudgedTable, ...]
     rates: tuple[BestRate, ...]
     portfolio: tuple[Pick, ...]
     costs: dict[str, tuple[Cost, ...]]
@@ -65,24 +65,24 @@ class Group:
     @property
     def families(self) -> dict[str, int]:
         """How many tables each family has."""
-        names = [problem.family for problem in self.problems]
+        names = [table.family for table in self.tables]
         return {name: names.count(name) for name in dict.fromkeys(names)}
 
     @property
     def covered(self) -> int:
-        """On how many tables one of the portfolio is near the best."""
+        """The number of tables on which one of the portfolio is near the best."""
         return len({name for pick in self.portfolio for name in pick.near})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
-    """What the tables say: a group of those with adapters, and one of those without.
+    """The results of tables with adapters, and of those without, as a group each.
 
-    `left_out` says of tables that say nothing of use why not. `near` is the share of a typical
+    `left_out` has the other tables, and why they are of no use. `near` is the share of a typical
     regret that still counts as near the best.
     """
 
-    groups: tuple[Group, ...]
+    groups: tuple[TableGroup, ...]
     left_out: dict[str, str]
     near: float
 
@@ -115,7 +115,7 @@ class Advice:
 
     def __repr__(self) -> str:
         """Name the sizes; `summary` says the rest."""
-        sizes = ", ".join(f"{len(group.problems)} tables" for group in self.groups)
+        sizes = ", ".join(f"{len(group.tables)} tables" for group in self.groups)
         return f"Advice({sizes or 'no tables'})"
 
 
@@ -126,13 +126,13 @@ def advise(
     length: int = LENGTH,
     near: float = NEAR,
 ) -> Advice:
-    """Return which settings to try first, by all that tables have measured.
+    """Return the settings to try first, by all that tables have measured.
 
     Args:
-        tables: names, folders or tables; without them all that are at hand, or those of `suite`.
-        suite: a suite's name; its objectives are those that count.
+        tables: names, folders or tables; by default all that are at hand, or those of `suite`.
+        suite: a suite's name; its objectives count.
         length: how many settings a portfolio has at most.
-        near: up to which share of a typical regret settings count as near the best.
+        near: the share of a typical regret up to which settings count as near the best.
 
     Example:
         >>> advice = advise(["lora-nano"])
@@ -151,20 +151,20 @@ def advise(
         raise ConfigurationError(f"advise: `length` must be at least 1, got {length}")
     if not 0 < near < math.inf:
         raise ConfigurationError(f"advise: `near` must be above 0, got {near}")
-    problems: list[Problem] = []
+    judged: list[JudgedTable] = []
     left_out: dict[str, str] = {}
     for table, metric in _opened(tables, suite):
-        problem = Problem.of(table, metric)
-        if isinstance(problem, Problem):
-            problems.append(problem)
+        result = JudgedTable.of(table, metric)
+        if isinstance(result, JudgedTable):
+            judged.append(result)
         else:
-            left_out[table.metadata.name] = problem
-    if not problems:
-        reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items())
+            left_out[table.metadata.name] = result
+    if not judged:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise HpobenchError(f"advise: no table can say anything ({reasons or 'there is none'})")
     groups = []
     for adapts in (True, False):
-        members = [problem for problem in problems if problem.adapts is adapts]
+        members = [table for table in judged if table.adapts is adapts]
         if members:
             groups.append(_group(members, adapts=adapts, length=length, near=near))
     return Advice(groups=tuple(groups), left_out=left_out, near=near)
@@ -174,70 +174,70 @@ def _opened(
     tables: Sequence[str | Path | Table] | None, suite: str | Path | None
 ) -> list[tuple[Table, Metric]]:
     if suite is not None:
-        named = read_suite(suite).objectives
-        opened = {name: Table.load(find_artefact("tables", name)) for name in named}
-        return [(table, table.metadata.metrics[named[name]]) for name, table in opened.items()]
+        objectives = read_suite(suite).objectives
+        members = {name: _load(name) for name in objectives}
+        return [(table, table.metadata.metrics[objectives[n]]) for n, table in members.items()]
     listed = list(list_artefacts("tables").values()) if tables is None else tables
-    several = [one if isinstance(one, Table) else _load(one) for one in listed]
-    return [(table, objective_of(table.metadata.metrics)) for table in several]
+    opened = [entry if isinstance(entry, Table) else _load(entry) for entry in listed]
+    return [(table, objective_of(table.metadata.metrics)) for table in opened]
 
 
 def _load(name: str | Path) -> Table:
     return Table.load(find_artefact("tables", name))
 
 
-def _group(problems: list[Problem], *, adapts: bool, length: int, near: float) -> Group:
-    candidates = Candidates.of(problems, near)
-    everyone = list(range(len(problems)))
-    chosen = candidates.greedy(everyone, candidates.without([]), length)
+def _group(tables: list[JudgedTable], *, adapts: bool, length: int, near: float) -> TableGroup:
+    candidates = Candidates.of(tables, near)
+    all_rows = list(range(len(tables)))
     picks = []
-    for column in chosen:
+    for column in candidates.greedy(all_rows, candidates.without([]), length):
         close = candidates.near[:, column]
         picks.append(
             Pick(
                 settings=candidates.settings[column],
-                origin=problems[int(candidates.origins[:, column].argmax())].name,
-                near=tuple(p.name for p, is_near in zip(problems, close, strict=True) if is_near),
+                origin=tables[int(candidates.origins[:, column].argmax())].name,
+                near=tuple(t.name for t, is_near in zip(tables, close, strict=True) if is_near),
                 tried=Tried.of(candidates.regrets[:, column].tolist(), close.tolist()),
             )
         )
-    units = (held_out(problems, candidates, length, unit) for unit in ("table", "family"))
-    return Group(
+    units = (held_out(tables, candidates, length, unit) for unit in ("table", "family"))
+    return TableGroup(
         adapts=adapts,
-        problems=tuple(problems),
-        rates=tuple(best_rates(problems)),
+        tables=tuple(tables),
+        rates=tuple(best_rates(tables)),
         portfolio=tuple(picks),
         costs={
-            recipe.name: tuple(_cost(problem, recipe, near) for problem in problems)
+            recipe.name: tuple(_cost(table, recipe, near) for table in tables)
+            # All but the defaults are recipes for adapters.
             for recipe in (RECIPES if adapts else RECIPES[:1])
         },
         held_out=tuple(result for result in units if result is not None),
     )
 
 
-def _cost(problem: Problem, recipe: Recipe, near: float) -> Cost:
-    regret = problem.regret_of(recipe.full)
+def _cost(table: JudgedTable, recipe: PublishedRecipe, near: float) -> Cost:
+    regret = table.regret_of(recipe.full)
     return Cost(
-        table=problem.name,
+        table=table.name,
         regret=regret,
-        typical=regret / problem.typical,
-        noises=regret / problem.noise if problem.noise > 0 else math.nan,
-        near=regret <= problem.near(near),
+        typical=regret / table.typical,
+        noises=regret / table.noise if table.noise > 0 else math.nan,
+        near=regret <= table.near(near),
     )
 
 
-def _group_json(group: Group) -> dict[str, Any]:
+def _group_json(group: TableGroup) -> dict[str, Any]:
     return {
         "adapters": group.adapts,
         "tables": {
-            problem.name: {
-                "family": problem.family,
-                "metric": problem.metric.name,
-                "configurations": len(problem.configs),
-                "typical_regret": problem.typical,
-                "noise": _known(problem.noise),
+            table.name: {
+                "family": table.family,
+                "metric": table.metric.name,
+                "configurations": len(table.configs),
+                "typical_regret": table.typical,
+                "noise": _or_null(table.noise),
             }
-            for problem in group.problems
+            for table in group.tables
         },
         "best_rates": [rate.to_json() for rate in group.rates],
         "portfolio": [
@@ -247,9 +247,9 @@ def _group_json(group: Group) -> dict[str, Any]:
         "recipes": {
             name: {
                 cost.table: {
-                    "regret": _known(cost.regret),
-                    "in_typical": _known(cost.typical),
-                    "in_noises": _known(cost.noises),
+                    "regret": _or_null(cost.regret),
+                    "in_typical": _or_null(cost.typical),
+                    "in_noises": _or_null(cost.noises),
                     "near": cost.near,
                 }
                 for cost in costs
@@ -260,5 +260,5 @@ def _group_json(group: Group) -> dict[str, Any]:
     }
 
 
-def _known(value: float) -> float | None:
+def _or_null(value: float) -> float | None:
     return None if math.isnan(value) else value

@@ -1,4 +1,4 @@
-"""How far a portfolio carries: made without some tables, tried on them."""
+"""How far a portfolio carries: it is made without some tables, and tried on them."""
 
 import math
 from collections.abc import Sequence
@@ -7,19 +7,19 @@ from typing import Any, Literal
 
 import numpy as np
 
+from hpobench_llm.advice.judged_table import JudgedTable
 from hpobench_llm.advice.portfolio import Candidates
-from hpobench_llm.advice.problem import Problem
 
-FEWEST = 3  # tables, below which nothing can be left out
+FEWEST = 3  # tables: of fewer, none can be left out
 Unit = Literal["table", "family"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """What settings lose on tables that had no part in choosing them.
+    """The regrets of settings on tables that had no part in choosing them.
 
-    `median` and `worst` are regrets in typical ones, over the `tables` on which something near
-    the settings was measured; `near` counts those of them on which they are near the best.
+    `median` and `worst` are in typical regrets, over the `tables` that measured something near the
+    settings; `near` counts the tables on which they are near the best.
     """
 
     tables: int
@@ -29,13 +29,13 @@ class Tried:
 
     @staticmethod
     def of(regrets: Sequence[float], near: Sequence[bool]) -> "Tried":
-        """Summarise the outcomes, NaN for a table that cannot say."""
-        known = [regret for regret in regrets if not math.isnan(regret)]
+        """Summarise regrets, which are NaN for a table that measured nothing near."""
+        measured = [regret for regret in regrets if not math.isnan(regret)]
         return Tried(
-            tables=len(known),
+            tables=len(measured),
             near=sum(near),
-            median=float(np.median(known)) if known else math.nan,
-            worst=max(known, default=math.nan),
+            median=float(np.median(measured)) if measured else math.nan,
+            worst=max(measured, default=math.nan),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -69,27 +69,28 @@ class HeldOut:
 
 
 def held_out(
-    problems: Sequence[Problem], candidates: Candidates, length: int, unit: Unit
+    tables: Sequence[JudgedTable], candidates: Candidates, length: int, unit: Unit
 ) -> HeldOut | None:
     """Leave out each table, or each family of related tables, in turn; None: there are too few.
 
-    What only the left-out tables have measured is no candidate.
+    Settings that only the left-out tables have measured are no candidates.
     """
-    names = [problem.name if unit == "table" else problem.family for problem in problems]
+    names = [table.name if unit == "table" else table.family for table in tables]
     folds = list(dict.fromkeys(names))
-    if len(problems) < FEWEST or len(folds) < 2:
+    if len(tables) < FEWEST or len(folds) < 2:
         return None
     first: list[tuple[float, bool]] = []
     best: list[tuple[float, bool]] = []
     for fold in folds:
         out = [number for number, name in enumerate(names) if name == fold]
-        rest = [number for number in range(len(problems)) if number not in out]
-        chosen = candidates.greedy(rest, candidates.without(out), length)
-        for number in out if chosen else ():
-            losses, near = candidates.regrets[number, chosen], candidates.near[number, chosen]
-            first.append((float(losses[0]), bool(near[0])))
-            known = losses[~np.isnan(losses)]
-            best.append((float(known.min()) if len(known) else math.nan, bool(near.any())))
+        rest = [number for number in range(len(tables)) if number not in out]
+        columns = candidates.greedy(rest, candidates.without(out), length)
+        for number in out if columns else ():
+            regrets, near = candidates.regrets[number, columns], candidates.near[number, columns]
+            first.append((float(regrets[0]), bool(near[0])))
+            measured = regrets[~np.isnan(regrets)]
+            lowest = float(measured.min()) if len(measured) else math.nan
+            best.append((lowest, bool(near.any())))
     return HeldOut(unit=unit, folds=len(folds), first=_summary(first), best=_summary(best))
 
 

@@ -10,7 +10,7 @@ from hpobench_llm.advice.settings import shown
 from hpobench_llm.seeds import FREEDOM
 
 if TYPE_CHECKING:
-    from hpobench_llm.advice.advise import Advice, Cost, Group
+    from hpobench_llm.advice.advise import Advice, Cost, TableGroup
 
 UNITS = {"table": "table", "family": "family of related tables"}
 
@@ -20,12 +20,12 @@ def lines(advice: "Advice") -> Iterator[str]:
     for group in advice.groups:
         yield from _group(group, advice.near)
         yield ""
-    for name, why in advice.left_out.items():
-        yield f"left out: {name}: {why}"
+    for name, reason in advice.left_out.items():
+        yield f"left out: {name}: {reason}"
 
 
-def _group(group: "Group", near: float) -> Iterator[str]:
-    count = len(group.problems)
+def _group(group: "TableGroup", near: float) -> Iterator[str]:
+    count = len(group.tables)
     families = ", ".join(
         f"{number} of {name}" if number > 1 else name for name, number in group.families.items()
     )
@@ -34,9 +34,9 @@ def _group(group: "Group", near: float) -> Iterator[str]:
         yield "  One table alone says nothing about the next problem: what follows is its optimum."
     elif len(group.families) == 1:
         yield "  All are related: they say little about a problem of another kind."
-    for problem in group.problems:
-        if problem.flagged:
-            yield f"  {problem.name} calls {problem.flagged} configurations doubtful: left out."
+    for table in group.tables:
+        if table.flagged:
+            yield f"  {table.name} calls {table.flagged} configurations doubtful: left out."
     yield ""
     yield "Best learning rate, by rank and batch (over tables; all other axes free)"
     yield from _rates(group)
@@ -58,7 +58,7 @@ def _group(group: "Group", near: float) -> Iterator[str]:
         yield from _costs(group)
 
 
-def _rates(group: "Group") -> Iterator[str]:
+def _rates(group: "TableGroup") -> Iterator[str]:
     yield f"  {'rank':>6} {'batch':>6} {'tables':>7}  {'median':>8}  lowest to highest  at an edge"
     for rate in group.rates:
         rank, batch = ("-" if value is None else f"{value:g}" for value in (rate.rank, rate.batch))
@@ -92,13 +92,15 @@ def _held_out(results: Sequence[HeldOut], length: int) -> Iterator[str]:
         yield f"    the best of up to {length}: {_tried(result.best)}"
 
 
-def _costs(group: "Group") -> Iterator[str]:
+def _costs(group: "TableGroup") -> Iterator[str]:
+    # A row a table, a column a recipe.
     names = list(group.costs)
-    width = max(len(problem.name) for problem in group.problems)
+    width = max(len(table.name) for table in group.tables)
     yield f"  {'table':<{width}}  " + "  ".join(f"{name:>14}" for name in names)
     for row in zip(*group.costs.values(), strict=True):
-        yield f"  {row[0].table:<{width}}  " + "  ".join(f"{_cost(one):>14}" for one in row)
-    medians = [Tried.of([c.typical for c in costs], []).median for costs in group.costs.values()]
+        yield f"  {row[0].table:<{width}}  " + "  ".join(f"{_cost(cost):>14}" for cost in row)
+    typical = [[cost.typical for cost in costs] for costs in group.costs.values()]
+    medians = [Tried.of(regrets, []).median for regrets in typical]
     yield f"  {'median':<{width}}  " + "  ".join(f"{_number(m):>14}" for m in medians)
     yield (
         "  ?: nothing within a factor of 2 of the learning rate, 4 of rank, alpha/rank and batch, "

@@ -1,7 +1,7 @@
-"""Settings that are used where nobody searched: the libraries' defaults, and well-known recipes.
+"""Settings that people use without a search: the libraries' defaults, and well-known recipes.
 
-Each is what its source states for all that a table may have as an axis; what it does not state is
-the libraries' default.
+Each has the values of its source for all axes that a table may have; where the source states none,
+the libraries' default counts.
 """
 
 from dataclasses import dataclass, field
@@ -11,8 +11,8 @@ from hpobench_llm.practice import DEFAULTS
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """Settings with a name and where they are stated; `settings` beside the defaults."""
+class PublishedRecipe:
+    """Settings with a name and a source; `settings` are those that are not the defaults."""
 
     name: str
     source: str
@@ -20,23 +20,23 @@ class Recipe:
 
     @property
     def full(self) -> Settings:
-        """The settings with the defaults for what they do not state."""
+        """The settings, with a default learning rate if they state none."""
         return {RATE: DEFAULTS[RATE], **self.settings}
 
 
 RECIPES = (
-    Recipe("defaults", "LoraConfig of PEFT, TrainingArguments of transformers"),
-    Recipe(
+    PublishedRecipe("defaults", "LoraConfig of PEFT, TrainingArguments of transformers"),
+    PublishedRecipe(
         "lora-paper",
         "Hu et al. 2021 (arXiv 2106.09685), GPT-2 on E2E",
         {RATE: 2e-4, RANK: 4, RATIO: 8.0, BATCH: 8, DROPOUT: 0.1, "weight_decay": 0.01},
     ),
-    Recipe(
+    PublishedRecipe(
         "alpaca-lora",
         "tloen/alpaca-lora, finetune.py",
         {RATE: 3e-4, RANK: 8, RATIO: 2.0, BATCH: 128, DROPOUT: 0.05},
     ),
-    Recipe(
+    PublishedRecipe(
         "qlora",
         "Dettmers et al. 2023 (arXiv 2305.14314), Guanaco 7B",
         {
@@ -50,7 +50,7 @@ RECIPES = (
             "target_modules": "all-linear",
         },
     ),
-    Recipe(
+    PublishedRecipe(
         "unsloth",
         "notebooks of unslothai/unsloth",
         {

@@ -1,4 +1,4 @@
-"""Settings: a configuration in names that all tables share, so that one can be read on another.
+"""Settings: a configuration in names that all tables share, so that it can be read on another.
 
 A learning rate is `lr`, a rank `rank`, a batch `batch_rows`, and alpha is given by its ratio to
 the rank; any other axis keeps its name.
@@ -36,18 +36,20 @@ def settings_of(config: Mapping[str, Value]) -> Settings:
     settings = {shared_name(name): value for name, value in config.items()}
     alpha, rank = settings.get(ALPHA), settings.get(RANK)
     if isinstance(alpha, int | float) and isinstance(rank, int | float) and rank > 0:
+        # What an adapter adds is scaled by the ratio, so that is what carries to another rank.
         del settings[ALPHA]
         settings[RATIO] = alpha / rank
     return settings
 
 
 def configuration_of(settings: Mapping[str, Value], space: Space) -> Configuration:
-    """Return settings as a space has them: each axis's nearest value, the defaults elsewhere."""
-    whole = {**DEFAULTS, **settings}
-    rank, ratio = whole[RANK], whole[RATIO]
+    """Return settings as a space has them: each axis's nearest value, or the default's."""
+    complete = {**DEFAULTS, **settings}
+    rank, ratio = complete[RANK], complete[RATIO]
     if ALPHA not in settings and isinstance(rank, int | float) and isinstance(ratio, int | float):
-        whole[ALPHA] = rank * ratio
-    wanted = {axis: whole[shared_name(axis)] for axis in space.names if shared_name(axis) in whole}
+        complete[ALPHA] = rank * ratio
+    shared = {axis: shared_name(axis) for axis in space.names}
+    wanted = {axis: complete[name] for axis, name in shared.items() if name in complete}
     return nearest_configuration(space, wanted)
 
 

@@ -22,7 +22,7 @@ from hpobench_llm.sticks import StickSpace
 
 FidelityValues = Mapping[str, int | float] | int | float
 CONSTRAINT = "constraint_"  # how a frame's columns of constraints begin
-_DRAWS = 20_000  # of a space that cannot be listed
+_DRAWS = 20_000  # from a space that cannot be listed
 
 
 def as_rows(
@@ -41,7 +41,7 @@ def as_rows(
 
 
 def check_many(configs: object) -> None:
-    """Refuse what is neither a sequence of configurations nor a frame with one column a name.
+    """Refuse anything but a sequence of configurations, or a frame with one column a name.
 
     Raises:
         ConfigurationError: it is not.
@@ -63,13 +63,13 @@ class Benchmark(Pictured, Fronts, ABC):
     Equal arguments give equal answers in any process: no hidden randomness, no sleeping.
 
     Attributes:
-        name: what results are filed under.
-        space: what can be asked for.
+        name: the name under which results are filed.
+        space: the configurations that can be asked for.
         fidelities: the axes along which a run may be asked for in part; may be empty.
-        metrics: what is answered, by name; `metrics.objective_of` is optimized where none is
-            named.
+        metrics: the metrics that are answered, by name; `metrics.objective_of` is the default
+            objective.
         constraints: the bounds given to `constrained`.
-        sha256: of all that its answers follow from; None: of this package's code alone.
+        sha256: the sum of all that its answers follow from; None: only this package's code.
         kind: where its answers come from: `table`, `surrogate`, `live`, `toy` or `function`.
     """
 
@@ -145,7 +145,7 @@ class Benchmark(Pictured, Fronts, ABC):
         return pd.DataFrame(columns)
 
     def measures(self) -> dict[str, str]:
-        """Return what `constrained` may bound, with units: none unless a benchmark says so.
+        """Return the quantities that `constrained` may bound, with units; by default none.
 
         Example:
             >>> from hpobench_llm import load
@@ -156,11 +156,11 @@ class Benchmark(Pictured, Fronts, ABC):
         return {}
 
     def constrained(self, bounds: Mapping[str, float]) -> Self:
-        """Return this benchmark with upper bounds on what `measures` names.
+        """Return this benchmark with upper bounds on quantities that `measures` names.
 
-        Every evaluation then says by how much each bound is exceeded, and `optimum` and
-        `pareto_front` are those of the configurations that keep them. A bound on a metric that is
-        maximized is a lower one. Bounds that were given before stay, unless named again.
+        Every evaluation then has its excess over each bound, and `optimum` and `pareto_front` are
+        those of the configurations that keep all bounds. A bound on a metric that is maximized is
+        a lower one. Earlier bounds stay, unless named again.
 
         Example:
             >>> from hpobench_llm import load
@@ -177,47 +177,47 @@ class Benchmark(Pictured, Fronts, ABC):
             raise ConfigurationError(
                 f"{self.name}: bounds by name are expected, got {shown(bounds)}"
             )
-        known = self.measures()
-        kept = {constraint.name: constraint for constraint in self.constraints}
+        units = self.measures()
+        constraints = {constraint.name: constraint for constraint in self.constraints}
         for name, bound in bounds.items():
-            if name not in known:
-                raise UnknownNameError("quantity to bound", name, known, self.name)
+            if name not in units:
+                raise UnknownNameError("quantity to bound", name, units, self.name)
             if not is_finite(bound):
                 raise ConfigurationError(
                     f"{self.name}: constraint `{name}`: a finite number is expected, got "
                     f"{shown(bound)}"
                 )
             direction = self.metrics[name].direction if name in self.metrics else "minimize"
-            kept[name] = Constraint(
-                name=name, bound=float(bound), unit=known[name], direction=direction
+            constraints[name] = Constraint(
+                name=name, bound=float(bound), unit=units[name], direction=direction
             )
-        made = self._other()
-        made.constraints = tuple(kept.values())
-        return made
+        other = self._other()
+        other.constraints = tuple(constraints.values())
+        return other
 
     def called(self, name: str) -> Self:
-        """Return this benchmark under another name, which its results are then filed under."""
-        made = self._other()
-        made.name = name
-        return made
+        """Return this benchmark under another name, under which its results are then filed."""
+        other = self._other()
+        other.name = name
+        return other
 
     def identity(self, metrics: Sequence[str] = ()) -> dict[str, str]:
-        """Return kind and sums, to print beside results; of a surrogate its quality too."""
+        """Return kind and sums, to print beside results; for a surrogate also its quality."""
         return {"kind": self.kind} | ({"sha256": self.sha256} if self.sha256 else {})
 
     def judge(self) -> "Benchmark":
-        """Return what trials are judged by in full: itself, where no more is known than told."""
+        """Return the benchmark that judges trials in full: itself, unless it knows more seeds."""
         return self
 
     @property
     def optimum_known(self) -> bool:
-        """Whether `optimum` and `pareto_front` are the best that there is, not the best found."""
+        """Whether `optimum` and `pareto_front` are the best of all, not the best of a search."""
         return self.space.finite
 
     def optimum(self, metric: str) -> tuple[Configuration, float]:
         """Return the best configuration of a metric in full, and its value in its own units.
 
-        It is the best of the answers that an optimizer gets; regret is against `judge()`'s.
+        It is the best answer that an optimizer can get; regret is against `judge()`'s.
 
         Example:
             >>> from hpobench_llm import load
@@ -230,10 +230,10 @@ class Benchmark(Pictured, Fronts, ABC):
             UnknownNameError: there is no such metric.
             NotMeasuredError: no run in full is ok, has the metric and keeps the constraints.
         """
-        (chosen,) = select(self.metrics, (metric,), self.name)
-        configs, losses = self._sound((chosen,))
+        (selected,) = select(self.metrics, (metric,), self.name)
+        configs, losses = self._sound((selected,))
         best = int(np.argmin(losses[:, 0]))
-        return dict(configs[best]), chosen.from_loss(float(losses[best, 0]))
+        return dict(configs[best]), selected.from_loss(float(losses[best, 0]))
 
     def noise(self, metric: str) -> Noise:
         """Return the noise between seeds of a good run in full, in two parts; NaN: unknown.
@@ -273,8 +273,8 @@ class Benchmark(Pictured, Fronts, ABC):
         return config
 
     def fidelity_levels(self, fidelity: FidelityValues | None) -> tuple[int | float, ...]:
-        """Return one checked value for each fidelity axis, the full one where none is given."""
-        given: dict[str, int | float] = {}
+        """Return one checked value for each fidelity axis, the full one by default."""
+        levels: dict[str, int | float] = {}
         names = [axis.name for axis in self.fidelities]
         if is_number(fidelity) and len(names) == 1:
             fidelity = {names[0]: fidelity}
@@ -291,11 +291,11 @@ class Benchmark(Pictured, Fronts, ABC):
                     f"{self.name}: fidelity `{name}`: a finite number is expected, got "
                     f"{shown(value)}"
                 )
-            given[name] = value.item() if isinstance(value, np.generic) else value
-        return tuple(given.get(axis.name, axis.full) for axis in self.fidelities)
+            levels[name] = value.item() if isinstance(value, np.generic) else value
+        return tuple(levels.get(axis.name, axis.full) for axis in self.fidelities)
 
     def _excesses(self, values: Mapping[str, float]) -> Mapping[str, float]:
-        """Return an evaluation's `constraints`, from what was measured, by name."""
+        """Return an evaluation's `constraints`, from measured values by name."""
         unknown = float("nan")
         return MappingProxyType(
             {c.name: c.excess(values.get(c.name, unknown)) for c in self.constraints}
@@ -307,20 +307,21 @@ class Benchmark(Pictured, Fronts, ABC):
         return frame
 
     def _candidates(self) -> list[Configuration]:
-        """Return the configurations among which optimum and front are looked for."""
+        """Return the configurations among which optimum and front are searched."""
         if self.space.finite:
             return list(self.space.configurations())
         rng = np.random.default_rng(0)
+        # Proportions that sum to one are drawn uniformly on their simplex.
         sticks = StickSpace.of(self.space)
         space = self.space if sticks is None else sticks
         drawn = space.from_unit(rng.random((_DRAWS, len(space))))
         return drawn if sticks is None else list(map(sticks.decode, drawn))
 
     def _other(self) -> Self:
-        """Return a copy whose answers may differ: it has no scales yet."""
-        made = copy.copy(self)
-        made.__dict__.pop("_scales", None)
-        return made
+        """Return a copy whose answers may differ, so that it has no scales yet."""
+        other = copy.copy(self)
+        other.__dict__.pop("_scales", None)
+        return other
 
     def _sound(self, metrics: Sequence[Metric]) -> tuple[list[Configuration], NDArray[np.float64]]:
         """Return the candidates that end ok and keep the constraints, and their losses."""
@@ -331,9 +332,9 @@ class Benchmark(Pictured, Fronts, ABC):
         for constraint in self.constraints:
             usable &= (answers[f"{CONSTRAINT}{constraint.name}"] <= 0).to_numpy()
         if not usable.any():
-            kept = [f"{c.name} {c.bound:g} {c.unit}".rstrip() for c in self.constraints]
+            bounds = [f"{c.name} {c.bound:g} {c.unit}".rstrip() for c in self.constraints]
             raise NotMeasuredError(
                 f"{self.name}: no run in full is ok, has {', '.join(m.name for m in metrics)}"
-                + (f" and keeps {', '.join(kept)}" if kept else "")
+                + (f" and keeps {', '.join(bounds)}" if bounds else "")
             )
         return [configs[index] for index in np.flatnonzero(usable)], losses[usable]

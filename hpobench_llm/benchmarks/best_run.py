@@ -24,25 +24,26 @@ class BestRun:
         self._folder, self._metric = folder, metric
         self._best, self._old = folder / BEST, folder / f".{BEST}.old"
         with self._alone():
+            # A folder cannot replace a folder in one step: see `_replace`.
             if self._old.exists() and not self._best.exists():  # killed between two renames
                 self._old.rename(self._best)
             shutil.rmtree(self._old, ignore_errors=True)
 
     @property
-    def there(self) -> bool:
+    def exists(self) -> bool:
         """Whether `best/` says what it is."""
         return math.isfinite(self._standing())
 
     def loss(self, record: RunRecord) -> float:
-        """Return what a run is judged by, the lower the better; of one that failed infinity."""
+        """Return the loss that a run is judged by; infinity for a run that failed."""
         value = float(record.checkpoints[-1].values.get(self._metric.name, math.nan))
         ended = record.status == "ok" and math.isfinite(value)
         return self._metric.to_loss(value) if ended else math.inf
 
-    def judge(self, record: RunRecord, learned: Path, *, may_be: bool) -> None:
-        """Let what a run has learned be the best if it is better than what is there, or drop it.
+    def judge(self, record: RunRecord, learned: Path, *, eligible: bool) -> None:
+        """Keep what a run has learned if it beats what `best/` holds, or else delete it.
 
-        A run that failed is never the best, nor is one that may not be.
+        A run that failed is never the best, nor is one that is not `eligible`.
 
         Raises:
             LedgerError: it cannot be written.
@@ -52,7 +53,7 @@ class BestRun:
             with self._alone():
                 if not learned.is_dir():
                     return  # another process that shares the folder has judged it
-                if may_be and self.loss(record) < self._standing():
+                if eligible and self.loss(record) < self._standing():
                     about = {
                         "metric": self._metric.name,
                         "value": last.values[self._metric.name],
@@ -72,7 +73,7 @@ class BestRun:
             ) from None
 
     def _standing(self) -> float:
-        """Return the loss of what is there; infinity where nothing is, or by another metric."""
+        """Return the loss of what `best/` holds; infinity if it is empty or of another metric."""
         try:
             about: dict[str, Any] = read_json(self._best / ABOUT)
             value = float(about["value"]) if about["metric"] == self._metric.name else math.nan
@@ -81,6 +82,7 @@ class BestRun:
         return self._metric.to_loss(value) if math.isfinite(value) else math.inf
 
     def _replace(self, learned: Path) -> None:
+        # At every moment one of the two is whole, so a kill in between loses nothing.
         if self._best.exists():
             self._best.rename(self._old)
         learned.rename(self._best)
@@ -88,6 +90,7 @@ class BestRun:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
+        # The system takes the lock away from a process that is killed.
         lock = os.open(self._folder, os.O_RDONLY)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -9,7 +9,7 @@ from hpobench_llm.benchmarks.base import Benchmark
 from hpobench_llm.benchmarks.tabular import TabularBenchmark
 from hpobench_llm.benchmarks.toy import toy_bowl, toy_sphere
 from hpobench_llm.errors import MissingDependencyError, UnknownNameError
-from hpobench_llm.hub import Place, fetch, place_of
+from hpobench_llm.hub import Repository, fetch, repository_of
 from hpobench_llm.locate import find_artefact, list_artefacts
 from hpobench_llm.tables.schema import METADATA_FILE
 from hpobench_llm.tables.table import Table
@@ -21,7 +21,7 @@ CAMPAIGNS = Path("collect")
 
 
 def list_benchmarks() -> list[str]:
-    """Return the names that `load` knows: sealed tables, then toys.
+    """Return the names that `load` takes: sealed tables, then toys.
 
     Example:
         >>> "lora-nano" in list_benchmarks()
@@ -38,7 +38,7 @@ def load(name: str | Path, kind: Kind = "table", *, allow_poor: bool = False) ->
             `hf://org/name@revision/table` of a table on a hub; of a live benchmark its campaign:
             a file, or the name of one in the folder `collect`.
         kind: `table` answers exact rows only; `surrogate` predicts any configuration between;
-            `live` trains what it is asked for. A toy is its own table. An imported emulator is a
+            `live` trains for every query. A toy is its own table. An imported emulator is a
             surrogate too.
         allow_poor: also open a surrogate that did not pass its ranking check.
 
@@ -59,8 +59,10 @@ def load(name: str | Path, kind: Kind = "table", *, allow_poor: bool = False) ->
         case "table":
             if str(name) in TOYS:
                 return TOYS[str(name)]()
-            place = place_of(name)
-            folder = _fetched(place) if place else _find("tables", "benchmark", name, TOYS)
+            repository = repository_of(name)
+            folder = (
+                _fetched(repository) if repository else _find("tables", "benchmark", name, TOYS)
+            )
             return TabularBenchmark(Table.load(folder))
         case "surrogate":
             return _surrogate(_find("surrogates", "surrogate", name, ()), allow_poor)
@@ -69,26 +71,26 @@ def load(name: str | Path, kind: Kind = "table", *, allow_poor: bool = False) ->
     raise UnknownNameError("kind of benchmark", kind, KINDS)
 
 
-def _fetched(place: Place) -> Path:
+def _fetched(repository: Repository) -> Path:
     """Return the folder of a table on a hub: the one that is named, or the only one."""
-    shelf = fetch(place) / "tables"
-    found = {path.parent.name: path.parent for path in sorted(shelf.glob(f"*/{METADATA_FILE}"))}
-    if not place.table and len(found) == 1:
-        return next(iter(found.values()))
-    if place.table not in found:
-        raise UnknownNameError(f"table on {place}", place.table, found)
-    return found[place.table]
+    shelf = fetch(repository) / "tables"
+    tables = {path.parent.name: path.parent for path in sorted(shelf.glob(f"*/{METADATA_FILE}"))}
+    if not repository.table and len(tables) == 1:
+        return next(iter(tables.values()))
+    if repository.table not in tables:
+        raise UnknownNameError(f"table on {repository}", repository.table, tables)
+    return tables[repository.table]
 
 
-def _find(stage: str, what: str, name: str | Path, more: Iterable[str]) -> Path:
+def _find(stage: str, kind: str, name: str | Path, more: Iterable[str]) -> Path:
     try:
         return find_artefact(stage, name)
     except UnknownNameError as error:
-        raise UnknownNameError(what, str(name), [*error.known, *more]) from None
+        raise UnknownNameError(kind, str(name), [*error.known, *more]) from None
 
 
 def _surrogate(folder: Path, allow_poor: bool) -> Benchmark:
-    # What a surrogate needs takes longer to import than all that a table needs.
+    # Imported here: a surrogate's libraries take longer to load than all that a table needs.
     from hpobench_llm.benchmarks.emulator import EmulatorBenchmark
     from hpobench_llm.benchmarks.surrogate import SurrogateBenchmark
     from hpobench_llm.surrogates.artefact import Surrogate
@@ -107,8 +109,8 @@ def _campaign(name: str | Path) -> Path:
         with suppress(OSError, ValueError):  # it may be anything but a path
             if path.suffix == ".toml" and path.is_file():
                 return path
-    known = [path.stem for path in CAMPAIGNS.glob("*.toml")]
-    raise UnknownNameError(f"campaign in {CAMPAIGNS.resolve()}", str(name), known)
+    campaigns = [path.stem for path in CAMPAIGNS.glob("*.toml")]
+    raise UnknownNameError(f"campaign in {CAMPAIGNS.resolve()}", str(name), campaigns)
 
 
 def _live(campaign: Path) -> Benchmark:

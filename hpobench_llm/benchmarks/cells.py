@@ -1,4 +1,4 @@
-"""A table's rows as arrays, and what they say of all configurations at one fidelity."""
+"""A table's rows as arrays, and the answers of all configurations at one fidelity."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,9 +26,9 @@ _PAGES = 256  # kept at a time; one takes a millisecond for a thousand configura
 class Page:
     """All configurations at one fidelity, for one seed or as the mean over several.
 
-    `values` is `(configurations, columns)`, the columns those of the cells. `status` is
-    `(configurations,)`, a place in `STATUSES`: over several seeds the worst, and -1 where no row
-    is. `answers` are the evaluations that were made of it so far, by configuration.
+    `values` is `(configurations, columns)`, with the columns of the cells. `status` is
+    `(configurations,)`, an index into `STATUSES`: over several seeds the worst, and -1 without a
+    row. `answers` keeps the evaluations that were made of it, by configuration.
     """
 
     values: NDArray[np.float64]
@@ -39,8 +39,8 @@ class Page:
 class Cells:
     """The rows of a table, sorted by fidelity, configuration and seed.
 
-    Rows are kept as they come, so that a configuration may have seeds of its own, a run may end
-    early, and a fidelity may have any number of axes, none too.
+    Rows are not padded to a grid, so a configuration may have seeds of its own, a run may end
+    early, and there may be any number of fidelity axes, or none.
 
     Args:
         frame: a table's rows, or rows of its columns.
@@ -48,12 +48,12 @@ class Cells:
         count: how many configurations there are.
         fidelities: the axes; a level is one value of each.
         metrics: the columns to answer with.
-        measures: the columns of what was measured of a run beside its metrics.
+        measures: the columns of other measured quantities of a run.
 
     Attributes:
-        columns: where what stands in a page: the metrics, the cost, the tokens, the measures.
+        columns: the index of each column in a page: metrics, cost, tokens, measures.
         levels: the fidelities at which anything was measured, by number.
-        repeats: how many runs of each configuration answer where no seed is named.
+        repeats: how many runs of each configuration answer if no seed is named.
     """
 
     def __init__(
@@ -90,10 +90,11 @@ class Cells:
         self._answering = answering(self._positions, self._seeds)
         first = self._seeds[self._answering & (self._positions == 0)]
         self.repeats = len(np.unique(first))
+        # An instance's cache, which ends with it: a decorated method would keep every table alive.
         self.page = lru_cache(maxsize=_PAGES)(self._page)
 
     def rows(self, level: Level, seed: int | None = None) -> NDArray[np.intp]:
-        """Return which of the sorted rows belong to a level, and to a seed unless None."""
+        """Return the sorted rows of a level, and of a seed unless that is None."""
         number = self.levels[level]
         rows = np.arange(self._bounds[number], self._bounds[number + 1])
         return rows if seed is None else rows[self._seeds[rows] == seed]
@@ -122,21 +123,22 @@ class Cells:
         return [level for level in self.levels if self.page(level, seed).status[position] >= 0]
 
     def of_all_runs(self, level: Level, offsets: NDArray[np.float64]) -> Page:
-        """Return the means over all seeds of each configuration, once `offsets` are taken away.
+        """Return each configuration's means over all seeds, less `offsets`.
 
-        `offsets` is `(rows of the level, columns)`. What was measured for some seeds only is the
-        mean over these.
+        `offsets` is `(rows of the level, columns)`. A value that only some seeds have is the mean
+        over these.
         """
         rows = self.rows(level)
         values = self._values[rows] - offsets
-        known = np.isfinite(values)
-        return self._means(rows, np.where(known, values, 0.0), known.astype(np.float64))
+        finite = np.isfinite(values)
+        return self._means(rows, np.where(finite, values, 0.0), finite.astype(np.float64))
 
     def _page(self, level: Level, seed: int | None) -> Page:
         rows = self.rows(level, seed)
         if seed is None:
             rows = rows[self._answering[rows]]
-            # One of whose runs ended earlier has no answer there: not that of its other runs.
+            # A configuration with a run that ended earlier has no answer: the mean of its other
+            # runs would be that of the lucky seeds.
             runs = np.bincount(self._positions[rows], minlength=self._count)
             rows = rows[runs[self._positions[rows]] == self.repeats]
         return self._means(rows, self._values[rows], np.ones((len(rows), 1)))
@@ -153,10 +155,10 @@ class Cells:
         )
         if not len(rows):
             return page
-        which = positions[starts]
+        present = positions[starts]
         sums, counts = (np.add.reduceat(array, starts, axis=0) for array in (values, weights))
-        page.values[which] = np.where(counts > 0, sums / np.maximum(counts, 1.0), np.nan)
-        page.status[which] = np.maximum.reduceat(self._status[rows], starts)
+        page.values[present] = np.where(counts > 0, sums / np.maximum(counts, 1.0), np.nan)
+        page.status[present] = np.maximum.reduceat(self._status[rows], starts)
         return page
 
 
@@ -167,13 +169,13 @@ def _floats(frame: pd.DataFrame, name: str) -> NDArray[np.float64]:
 def _distinct_rows(array: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """Return the distinct rows of `(n, d)`, sorted, and the number of each row.
 
-    As `np.unique(axis=0)`, which compares rows as bytes: here a column at a time, six times as
-    fast.
+    The result is that of `np.unique(axis=0)`, which compares rows as bytes; a column at a time is
+    six times as fast.
     """
     code = np.zeros(len(array), dtype=np.intp)
     for column in array.T:
-        values, place = np.unique(column, return_inverse=True)
-        _, code = np.unique(code * len(values) + place, return_inverse=True)
+        values, rank = np.unique(column, return_inverse=True)
+        _, code = np.unique(code * len(values) + rank, return_inverse=True)
     _, first = np.unique(code, return_index=True)
     return array[first], code
 
@@ -183,4 +185,6 @@ def _spelled(row: NDArray[np.float64], fidelities: Sequence[Fidelity]) -> Level:
     spelled: list[Mapping[float, int | float]] = [
         {float(value): value for value in axis.values} for axis in fidelities
     ]
-    return tuple(known.get(float(v), float(v)) for known, v in zip(spelled, row, strict=True))
+    return tuple(
+        spelling.get(float(v), float(v)) for spelling, v in zip(spelled, row, strict=True)
+    )

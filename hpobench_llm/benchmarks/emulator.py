@@ -1,4 +1,4 @@
-"""A published emulator as a benchmark: what its authors' network answers, and their noise."""
+"""A published emulator as a benchmark: the answers of its authors' network, and their noise."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -16,25 +16,29 @@ from hpobench_llm.surrogates.emulators.artefact import Emulator
 from hpobench_llm.surrogates.models.base import FloatArray
 
 _UNMEASURED = float("nan")
-_DRAWS = 200  # over which noise is averaged
+_DRAWS = 200  # configurations over which noise is averaged
 
 
 class EmulatorBenchmark(Benchmark):
     """Answers from an imported emulator: all runs end ok, and what they cost is not known.
 
-    `seed=None` is the network's answer; an integer adds a draw of the authors' noise from it, the
-    same one in any process and at all fidelities. `noise` is theirs, which says nothing of what
-    seeds share; where they give a regression of it, draws are as wide as that says, and `noise` is
-    its mean. No rows stand behind it here, so it has passed no check of ours.
+    `seed=None` is the network's answer; an integer adds a draw of the authors' noise, the same in
+    any process and at all fidelities. `noise` is theirs, without the part that seeds share; where
+    they give a regression of it, draws follow the regression, and `noise` is its mean. There are
+    no measured rows here to check it by.
     """
 
     kind = "surrogate"
 
     def __init__(self, emulator: Emulator) -> None:
-        problem = emulator.problem
+        published = emulator.problem
         self.emulator = emulator
-        self.name, self.space, self.fidelities = problem.name, problem.space, problem.fidelities
-        self.metrics = {metric.name: metric for metric in problem.metrics}
+        self.name, self.space, self.fidelities = (
+            published.name,
+            published.space,
+            published.fidelities,
+        )
+        self.metrics = {metric.name: metric for metric in published.metrics}
         self.sha256 = emulator.sha256
         self._names = list(self.metrics)
 
@@ -83,7 +87,7 @@ class EmulatorBenchmark(Benchmark):
         return {metric.name: metric.unit for metric in self.metrics.values()}
 
     def noise(self, metric: str) -> Noise:
-        """Return the authors' noise; what of it seeds share is not known."""
+        """Return the authors' noise; the part that seeds share is not known."""
         select(self.metrics, (metric,), self.name)
         rng = np.random.default_rng(0)
         draws = [self.space.sample(rng) for _ in range(_DRAWS)]
@@ -91,7 +95,7 @@ class EmulatorBenchmark(Benchmark):
         return Noise(_UNMEASURED, float(mean[self._names.index(metric)]))
 
     def identity(self, metrics: Sequence[str] = ()) -> dict[str, str]:
-        """Return kind and sums, and that no check of ours was passed."""
+        """Return kind and sums, and that it has passed no check of ours."""
         return {
             "kind": "emulator of BoLT (arXiv 2605.17000)",
             "quality": "as its authors state it; no measured rows to check it by",
@@ -99,7 +103,7 @@ class EmulatorBenchmark(Benchmark):
         }
 
     def _level(self, fidelity: FidelityValues | None) -> tuple[int | float, ...]:
-        """Return one value for each axis: of tokens any between the ends, else a listed one."""
+        """Return one value for each axis: any number of tokens in range, else a listed value."""
         level = self.fidelity_levels(fidelity)
         for axis, value in zip(self.fidelities, level, strict=True):
             inside = axis.values[0] <= value <= axis.full
@@ -128,6 +132,7 @@ class EmulatorBenchmark(Benchmark):
         values = self.emulator.answers(canonical, level)
         if seed is None:
             return values
+        # A stream for each configuration, so that a batch changes no answer.
         draws = [
             np.random.default_rng([check_seed(seed), int(config_id(c), 16)]).normal(
                 size=len(self._names)

@@ -16,7 +16,7 @@ from hpobench_llm.space import Configuration
 
 
 class Fronts:
-    """What every benchmark answers of several objectives; see `Benchmark`."""
+    """The answers of every benchmark for several objectives; see `Benchmark`."""
 
     if TYPE_CHECKING:
         name: str
@@ -30,7 +30,7 @@ class Fronts:
     def pareto_front(self, metrics: Sequence[str]) -> pd.DataFrame:
         """Return the configurations that no other beats in all metrics in full.
 
-        A configuration whose run failed or breaks a constraint is none of them. Of a space that
+        A configuration whose run failed or breaks a constraint is not among them. For a space that
         cannot be listed it is the front of 20,000 uniform draws. Columns: `config_id`, the
         hyperparameters, the metrics in their own units.
 
@@ -43,21 +43,21 @@ class Fronts:
         Raises:
             UnknownNameError, NotMeasuredError: as `optimum`.
         """
-        chosen = select(self.metrics, metrics, self.name)
-        if not chosen:
+        selected = select(self.metrics, metrics, self.name)
+        if not selected:
             raise ConfigurationError(f"{self.name}: a front of at least one metric is expected")
-        configs, losses = self._sound(chosen)
+        configs, losses = self._sound(selected)
         front = np.flatnonzero(nondominated(losses))
-        found = self._frame([configs[index] for index in front])
-        for column, metric in enumerate(chosen):
-            found[metric.name] = [metric.from_loss(float(v)) for v in losses[front, column]]
-        return found
+        frame = self._frame([configs[index] for index in front])
+        for column, metric in enumerate(selected):
+            frame[metric.name] = [metric.from_loss(float(v)) for v in losses[front, column]]
+        return frame
 
     def reference_point(self, metrics: Sequence[str]) -> dict[str, float]:
         """Return the hypervolume's reference point in own units: see `pareto.Scale`."""
-        chosen = select(self.metrics, metrics, self.name)
-        point = self._scale(chosen).reference
-        return {m.name: m.from_loss(float(v)) for m, v in zip(chosen, point, strict=True)}
+        selected = select(self.metrics, metrics, self.name)
+        point = self._scale(selected).reference
+        return {m.name: m.from_loss(float(v)) for m, v in zip(selected, point, strict=True)}
 
     def hypervolume(
         self,
@@ -66,7 +66,7 @@ class Fronts:
         *,
         reference: Mapping[str, float] | None = None,
     ) -> float:
-        """Return what points dominate up to a reference point, each metric in ranges of the front.
+        """Return the volume that points dominate up to a reference point, in ranges of the front.
 
         Args:
             metrics: the objectives.
@@ -85,23 +85,23 @@ class Fronts:
             UnknownNameError: there is no such metric, or the points have none of that name.
             NotMeasuredError: as `pareto_front`.
         """
-        chosen = select(self.metrics, metrics, self.name)
-        names = [metric.name for metric in chosen]
+        selected = select(self.metrics, metrics, self.name)
+        names = [metric.name for metric in selected]
         values = point_array(points, names, self.name)
-        scale = self._scale(chosen)
+        scale = self._scale(selected)
         if reference is not None:
             for name in names:
                 if name not in reference:
                     raise UnknownNameError("metric of `reference`", name, reference, self.name)
-            scale = scale.up_to([m.to_loss(float(reference[m.name])) for m in chosen])
-        return scale.hypervolume(values * np.array([metric.sign for metric in chosen]))
+            scale = scale.up_to([m.to_loss(float(reference[m.name])) for m in selected])
+        return scale.hypervolume(values * np.array([metric.sign for metric in selected]))
 
     @cached_property
     def _scales(self) -> dict[tuple[str, ...], Scale]:
         return {}
 
     def _scale(self, metrics: Sequence[Metric]) -> Scale:
-        """Return the scale of the metrics' front, which is looked for once."""
+        """Return the scale of the metrics' front; each front is searched once."""
         names = tuple(metric.name for metric in metrics)
         if names not in self._scales:
             front = self.pareto_front(names)

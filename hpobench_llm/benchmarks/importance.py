@@ -1,9 +1,9 @@
 """Which axes matter on a benchmark: their shares of the variance of a metric's losses.
 
 Hutter, Hoos and Leyton-Brown (2014), An efficient approach for assessing hyperparameter
-importance. Of a full grid the shares are exact. Of a space that cannot be listed they are Sobol's
-indices of what the benchmark answers, estimated as Saltelli et al. (2010) do; of some
-configurations of a grid those of what a forest says that was fitted on them.
+importance. For a full grid the shares are exact. For a space that cannot be listed they are
+Sobol's indices of the benchmark's answers, estimated as Saltelli et al. (2010) do; for a part of a
+grid they are Sobol's indices of a forest that was fitted on it.
 """
 
 from collections.abc import Callable
@@ -19,9 +19,9 @@ from hpobench_llm.metrics import Metric
 from hpobench_llm.space import Configuration, Space
 from hpobench_llm.tables.anova import full_grid, shares_alone, total_shares
 
-SAMPLES = 2**10  # each costs a query for every axis, and two
+SAMPLES = 2**10  # of as many queries as there are axes, plus two
 TREES = 100
-LEAST = 8  # configurations that a forest is fitted on
+LEAST = 8  # configurations: of fewer, no share is estimated
 
 FloatArray = NDArray[np.float64]
 
@@ -41,10 +41,10 @@ def importance(
     Args:
         name: of the benchmark.
         space: of its configurations.
-        metric: what the values are of.
-        configs: configurations that have an answer: of a grid all that were measured.
-        values: `(n,)` in own units; NaN of a run that is not ok.
-        ask: gives the same of any configurations of a space that cannot be listed.
+        metric: the metric of the values.
+        configs: configurations with an answer; for a grid all that were measured.
+        values: `(n,)` in own units; NaN for a run that is not ok.
+        ask: returns the same for any configurations of a space that cannot be listed.
 
     Raises:
         ConfigurationError: axes that sum to one have no shares of their own.
@@ -57,8 +57,8 @@ def importance(
             f"{name}: {metric.name} does not differ between {len(losses)} configurations, so no "
             "axis has a share"
         )
-    if space.finite and (whole := full_grid(space, configs, losses)) is not None:
-        names, grid = whole
+    if space.finite and (complete := full_grid(space, configs, losses)) is not None:
+        names, grid = complete
         return _frame(names, shares_alone(grid), total_shares(grid))
     if space.simplexes:
         raise ConfigurationError(
@@ -67,14 +67,14 @@ def importance(
         )
     predict = _forest(space, configs, losses) if space.finite else None
 
-    def asked(units: FloatArray) -> FloatArray:
+    def losses_at(units: FloatArray) -> FloatArray:
         points = space.from_unit(units.T)
         if predict is not None:
             return predict(space.to_unit(points))
         return _bounded(metric, ask(points))
 
     bounds: Any = [uniform()] * len(space)
-    indices = sobol_indices(func=asked, n=SAMPLES, dists=bounds, rng=np.random.default_rng(0))
+    indices = sobol_indices(func=losses_at, n=SAMPLES, dists=bounds, rng=np.random.default_rng(0))
     return _frame(list(space.names), indices.first_order, indices.total_order)
 
 
@@ -87,7 +87,7 @@ def _bounded(metric: Metric, values: FloatArray) -> FloatArray:
 def _forest(
     space: Space, configs: list[Configuration], losses: FloatArray
 ) -> Callable[[FloatArray], FloatArray]:
-    """Return what a forest fitted on configurations says of points of the unit cube."""
+    """Fit a forest on configurations; returns its predictions for points of the unit cube."""
     try:
         from sklearn.ensemble import RandomForestRegressor
     except ImportError:
@@ -101,5 +101,6 @@ def _forest(
 
 
 def _frame(names: list[str], alone: FloatArray, total: FloatArray) -> pd.DataFrame:
+    # Estimates of Sobol's indices may lie outside their range by chance.
     shares = {"alone": np.clip(alone, 0, 1), "total": np.clip(total, 0, 1)}
     return pd.DataFrame(shares, index=pd.Index(names, name="axis"))

@@ -1,4 +1,4 @@
-"""What judges a table's runs in full: all seeds of each, less what a seed does to all alike."""
+"""The judge of a table's runs in full: all of their seeds, less the effect common to a seed."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -45,5 +45,5 @@ class AllRuns:
         return self._cells.of_all_runs(self._full, offsets)
 
     def read(self, level: Level, seed: int | None) -> Page:
-        """Return a page of the table; in full and of no one seed, `page`."""
+        """Return a page of the table; in full and for no single seed it is `page`."""
         return self.page if level == self._full and seed is None else self._cells.page(level, seed)

@@ -13,11 +13,11 @@ from hpobench_llm.metrics import objective_of
 from hpobench_llm.tables.table import Table
 from hpobench_llm.tables.worth import density_of
 
-_NAME = 16  # columns of a name; what is longer has a line of its own
+_NAME = 16  # columns of a name; a longer one has a line of its own
 
 
 class Listed(TypedDict, total=False):
-    """What is known of a benchmark, as plain JSON values; of a closed form its kinds alone."""
+    """A benchmark's entry, as plain JSON values; a closed form has its kinds alone."""
 
     kinds: Required[list[str]]
     version: str
@@ -32,17 +32,17 @@ class Listed(TypedDict, total=False):
 
 
 def columns() -> tuple[dict[str, Listed], list[IntegrityError]]:
-    """Return what is known of each benchmark, as plain JSON values, and the tables' errors."""
-    found: dict[str, Listed] = {}
+    """Return the entry of each benchmark, as plain JSON values, and the tables' errors."""
+    entries: dict[str, Listed] = {}
     errors = []
     fitted = list_artefacts("surrogates")
     for name, folder in list_artefacts("tables").items():
         try:
-            found[name] = _table(Table.load(folder), folder, surrogate=name in fitted)
+            entries[name] = _table(Table.load(folder), folder, surrogate=name in fitted)
         except IntegrityError as error:
             errors.append(error)
-    found |= {name: {"kinds": ["closed form, for tests"]} for name in TOYS}
-    return found, errors
+    entries |= {name: {"kinds": ["closed form, for tests"]} for name in TOYS}
+    return entries, errors
 
 
 def _table(table: Table, folder: Path, *, surrogate: bool) -> Listed:
@@ -64,28 +64,28 @@ def _table(table: Table, folder: Path, *, surrogate: bool) -> Listed:
 
 def lines(benchmarks: Mapping[str, Listed], width: int) -> list[str]:
     """Return `columns` as text, no line wider than `width`."""
-    found: list[str] = []
-    for name, shown in benchmarks.items():
+    text: list[str] = []
+    for name, entry in benchmarks.items():
         head = f"  {name.ljust(_NAME)}  "
         indent = " " * (_NAME + 4)
         if len(name) > _NAME:
-            found += wrap(name, width - 2, initial_indent="  ", subsequent_indent="  ")
+            text += wrap(name, width - 2, initial_indent="  ", subsequent_indent="  ")
             head = indent
-        found += wrap(_said(shown), width, initial_indent=head, subsequent_indent=indent)
-    return found
+        text += wrap(_words(entry), width, initial_indent=head, subsequent_indent=indent)
+    return text
 
 
-def _said(shown: Listed) -> str:
-    first, *others = shown["kinds"]
-    if "version" not in shown:
+def _words(entry: Listed) -> str:
+    first, *others = entry["kinds"]
+    if "version" not in entry:
         return str(first)
-    kinds = ", ".join([f"{first} {shown['version']}", *others])
-    kind = DENSE if shown["density"].startswith(DENSE) else shown["density"].partition(":")[0]
-    fidelities = [f"{len(values)} {axis}" for axis, values in shown["fidelities"].items()]
-    more = len(shown["metrics"]) - 1
+    kinds = ", ".join([f"{first} {entry['version']}", *others])
+    kind = DENSE if entry["density"].startswith(DENSE) else entry["density"].partition(":")[0]
+    fidelities = [f"{len(values)} {axis}" for axis, values in entry["fidelities"].items()]
+    more = len(entry["metrics"]) - 1
     return (
-        f"{kinds}; {shown['runs']} runs of {shown['configurations']} "
+        f"{kinds}; {entry['runs']} runs of {entry['configurations']} "
         f"configurations, {kind}; fidelities: {', '.join(fidelities) or 'none'}; metrics: "
-        f"{shown['objective']}{f' and {more} more' if more else ''}; axes: "
-        f"{', '.join(shown['axes'])}"
+        f"{entry['objective']}{f' and {more} more' if more else ''}; axes: "
+        f"{', '.join(entry['axes'])}"
     )

@@ -1,4 +1,4 @@
-"""A campaign as a benchmark: what is asked for is trained, here and now.
+"""A campaign as a benchmark: every query trains its runs, here and now.
 
 torch is loaded when a benchmark is made, not with this module.
 """
@@ -16,7 +16,7 @@ from hpobench_llm.artefacts import canonical_json, sha256_of_text
 from hpobench_llm.benchmarks.base import Benchmark, FidelityValues
 from hpobench_llm.benchmarks.cells import COST, TOKENS, Cells
 from hpobench_llm.benchmarks.live_crew import LiveCrew
-from hpobench_llm.benchmarks.live_runs import LiveRuns, Source
+from hpobench_llm.benchmarks.live_runs import LiveRuns, TrainingSetup
 from hpobench_llm.collect.campaign.spec import Run
 from hpobench_llm.collect.families import family_of, read_campaign
 from hpobench_llm.collect.record import RunRecord
@@ -40,10 +40,10 @@ class LiveBenchmark(Benchmark):
     integer from 0 up is the one seed to train with, whether the campaign names it or not. A run
     is trained to its end whichever fidelity is asked for, since its learning rate follows from
     the last step; its cost is that up to the fidelity. Runs are trained one at a time, so that
-    what else was asked for changes no number. `kept_in` keeps them, and the best adapter.
+    other queries change no number. `kept_in` keeps them, and the best adapter.
 
     The metrics are pure: on one device with one set of library versions, equal arguments train
-    equal runs. The costs are measured, so another process finds other ones.
+    equal runs. The costs are measured, so they differ in another process.
 
     Args:
         campaign: the file that describes it.
@@ -83,16 +83,17 @@ class LiveBenchmark(Benchmark):
                 error.distribution, error.extra, "a live benchmark"
             ) from None
         recipe = self.campaign.identity().recipe_sha256
-        self._source = Source(self.campaign, file, self._engine, device, trust)
-        self._runs = LiveRuns(self._source, self._bench)
-        made_of = [recipe, self._bench.sources, self.seeds]
-        self.sha256 = sha256_of_text(canonical_json(made_of))
+        self._setup = TrainingSetup(self.campaign, file, self._engine, device, trust)
+        self._runs = LiveRuns(self._setup, self._bench)
+        # Equal sums promise equal answers, so all that decides them is in it.
+        origin = [recipe, self._bench.sources, self.seeds]
+        self.sha256 = sha256_of_text(canonical_json(origin))
         untrained = pd.DataFrame([self._bench.untrained])
         metrics = family.metrics(self.campaign, self._bench.header(), untrained)
         self.metrics = {metric.name: metric for metric in metrics}
-        named = family.columns(self.campaign, self._bench.untrained)
-        columns = {column.name: column.described() for column in named}
-        self._measures = {name: c.unit for name, c in columns.items() if c.measure}
+        columns = family.columns(self.campaign, self._bench.untrained)
+        described = {column.name: column.described() for column in columns}
+        self._measures = {name: c.unit for name, c in described.items() if c.measure}
 
     def kept_in(self, folder: str | Path, objective: str = "") -> Self:
         """Return this benchmark with its runs kept in a folder, where other processes find them.
@@ -110,9 +111,9 @@ class LiveBenchmark(Benchmark):
             UnknownNameError: there is no such metric.
         """
         (metric,) = select(self.metrics, [objective or objective_of(self.metrics).name], self.name)
-        made = self._other()
-        made._runs = LiveRuns(self._source, self._bench, Path(folder), metric, made._is_feasible)
-        return made
+        other = self._other()
+        other._runs = LiveRuns(self._setup, self._bench, Path(folder), metric, other._is_feasible)
+        return other
 
     @property
     def kept(self) -> bool:
@@ -137,21 +138,21 @@ class LiveBenchmark(Benchmark):
         metrics: Sequence[str] | None = None,
     ) -> Evaluation:
         """Train one configuration. See `Benchmark.query`."""
-        wanted = select(self.metrics, metrics or self.metrics, self.name)
+        asked = select(self.metrics, metrics or self.metrics, self.name)
         level = self._level(fidelity)
         rows = pd.concat([self._rows(run) for run in self.runs_of(config, seed)])
         positions = np.zeros(len(rows), dtype=np.intp)
         columns = list(self.metrics), list(self._measures)
         cells = Cells(rows, positions, 1, self.fidelities, *columns)
         page = cells.page(level, None)
-        found = dict(zip(cells.columns, page.values[0].tolist(), strict=True))
-        values = {m.name: found[m.name] for m in wanted if math.isfinite(found[m.name])}
+        answer = dict(zip(cells.columns, page.values[0].tolist(), strict=True))
+        values = {m.name: answer[m.name] for m in asked if math.isfinite(answer[m.name])}
         return Evaluation(
             metrics=MappingProxyType(values),
-            cost_seconds=found[COST],
+            cost_seconds=answer[COST],
             status=STATUSES[page.status[0]],
-            tokens=found[TOKENS],
-            constraints=self._excesses(found),
+            tokens=answer[TOKENS],
+            constraints=self._excesses(answer),
         )
 
     def measures(self) -> dict[str, str]:
@@ -173,6 +174,7 @@ class LiveBenchmark(Benchmark):
     def _rows(self, run: Run) -> pd.DataFrame:
         record = self._runs.record(run)
         rows = pd.DataFrame(record.rows()).assign(seed=run.seed, **record.constants)
+        # A run that failed early has recorded less than one that ended.
         absent = [n for n in (*self.metrics, *self._measures) if n not in rows.columns]
         return rows.assign(**dict.fromkeys(absent, np.nan))
 
@@ -194,7 +196,9 @@ class LiveBenchmark(Benchmark):
     def _level(self, fidelity: FidelityValues | None) -> tuple[int | float, ...]:
         (step,) = self.fidelity_levels(fidelity)
         if step not in self.campaign.fidelity.values:
-            near = min(self.campaign.fidelity.values, key=lambda known: abs(known - step))
+            near = min(
+                self.campaign.fidelity.values, key=lambda checkpoint: abs(checkpoint - step)
+            )
             raise ConfigurationError(
                 f"{self.name}: {self.fidelities[0].name} = {step!r} is no checkpoint of the "
                 f"campaign; nearest: {near} of {list(self.campaign.fidelity.values)}"

@@ -16,8 +16,8 @@ from hpobench_llm.running.tasks import Answer
 class LiveCrew:
     """Trains what is submitted, in `count` processes, which start with the first that needs them.
 
-    Each process has a base of its own. Runs that are known need none: so a replay that begins
-    again is soon where it was.
+    Each process has a base of its own. Runs whose record exists need no process, so a replay that
+    begins again soon catches up.
     """
 
     def __init__(self, runs: LiveRuns, count: int) -> None:
@@ -25,12 +25,12 @@ class LiveCrew:
         self._lacking: dict[int, dict[str, Run]] = {}
         self._waiting: deque[Task] = deque()
         self._begun: set[str] = set()
-        self._rest = Task("runs", runs.source.engine, ())
+        self._rest = Task("runs", runs.setup.engine, ())  # lets an idle worker pause
         self._answers: Generator[Answer[Task, list[RunRecord]]] | None = None
 
     def submit(self, number: int, runs: Iterable[Run]) -> None:
-        """Let the runs of a trial be trained, as far as they are not known."""
-        self._lacking[number] = {run.run_id: run for run in runs if not self._runs.known(run)}
+        """Let those runs of a trial be trained that have no record yet."""
+        self._lacking[number] = {run.run_id: run for run in runs if not self._runs.ended(run)}
         for run_id, run in self._lacking[number].items():
             if run_id not in self._begun:
                 self._begun.add(run_id)
@@ -41,16 +41,17 @@ class LiveCrew:
 
         Raises:
             LedgerError: a process died, or a record cannot be kept; what was finished before is.
-            HpobenchError: what a process has refused.
+            HpobenchError: a process refused a run.
         """
         while True:
-            for each, lacking in self._lacking.items():
-                if not lacking and number in (None, each):
-                    del self._lacking[each]
-                    return each
+            for trial, lacking in self._lacking.items():
+                if not lacking and number in (None, trial):
+                    del self._lacking[trial]
+                    return trial
             answer = self._next()
             if answer.task.runs:
                 self._runs.keep(answer.task, value_of(answer))
+                # Two trials may wait for the same run: it is trained once.
                 for run in answer.task.runs:
                     for lacking in self._lacking.values():
                         lacking.pop(run.run_id, None)
@@ -79,5 +80,6 @@ class LiveCrew:
         return answer
 
     def _tasks(self) -> Iterator[Task]:
+        # Endless, since a later trial may need the workers; `close` ends them.
         while True:
             yield self._waiting.popleft() if self._waiting else self._rest

@@ -1,8 +1,8 @@
 """The runs of a live benchmark: each is trained once, and kept where a folder is given.
 
-In the folder lies a ledger, as of a collection, with the record of every run that has ended, and
-in `best/` what the best of them has learned. A process that is killed loses the runs that it was
-training. Processes may share the folder: what one trains, the others wait for.
+The folder holds a ledger, like a collection's, with the record of every run that has ended, and in
+`best/` what the best of them has learned. A process that is killed loses the runs that it was
+training. Processes may share the folder: each waits for the runs that another one trains.
 """
 
 import math
@@ -32,8 +32,8 @@ SECONDS_BETWEEN_LOOKS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """What runs are trained from: the campaign that `file` holds, by an engine, on a device."""
+class TrainingSetup:
+    """How runs are trained: the campaign that `file` holds, by an engine, on a device."""
 
     campaign: Campaign
     file: Path
@@ -46,10 +46,10 @@ class LiveRuns:
     """The runs of one campaign.
 
     Args:
-        source: what they are trained from.
+        setup: how they are trained.
         bench: all that they share, ready in this process.
         folder: where they are kept; None: in this process alone.
-        metric: by which the best is chosen.
+        metric: chooses the best.
         feasible: whether a run may be the best.
 
     Raises:
@@ -58,19 +58,19 @@ class LiveRuns:
 
     def __init__(
         self,
-        source: Source,
+        setup: TrainingSetup,
         bench: Bench,
         folder: Path | None = None,
         metric: Metric | None = None,
         feasible: Callable[[RunRecord], bool] = lambda _: True,
     ) -> None:
-        self.source, self.folder = source, folder
+        self.setup, self.folder = setup, folder
         self._bench, self._feasible = bench, feasible
         self._records: dict[str, RunRecord] = {}
         self._ledger: Ledger | None = None
         self._best: BestRun | None = None
         if folder is not None:
-            self._ledger = Ledger(FolderStorage(folder), source.campaign.identity())
+            self._ledger = Ledger(FolderStorage(folder), setup.campaign.identity())
             self._ledger.refresh()
             if self._ledger.damaged:
                 say(f"{self._ledger.damage()}; their runs are trained again")
@@ -82,27 +82,27 @@ class LiveRuns:
 
     def task(self, run: Run) -> Task:
         """Return the task that makes a run: runs are trained one at a time."""
-        return Task("runs", self.source.engine, (run,))
+        return Task("runs", self.setup.engine, (run,))
 
-    def known(self, run: Run) -> RunRecord | None:
+    def ended(self, run: Run) -> RunRecord | None:
         """Return the record of a run that has ended, here or where the folder is shared."""
         if run.run_id not in self._records and self._ledger is not None:
             self._ledger.refresh()
         return self._records.get(run.run_id)
 
     def record(self, run: Run) -> RunRecord:
-        """Return the record of a run, which is trained if nobody has or does.
+        """Return the record of a run; train it unless another process has or does.
 
         Raises:
-            LedgerError: it cannot be kept; what was finished before is.
+            LedgerError: it cannot be kept; earlier runs are.
         """
-        while (record := self.known(run)) is None:
+        while (record := self.ended(run)) is None:
             if self._ledger is None:
                 self.keep(self.task(run), train(self._bench, self.task(run), None))
                 continue
             with Claims(self._ledger.storage.lock_file) as claims:
                 if claims.take(self.task(run)):
-                    if self.known(run) is None:  # it may have ended just before
+                    if self.ended(run) is None:  # it may have ended just before
                         records = train(self._bench, self.task(run), self.folder)
                         self.keep(self.task(run), records)
                 else:
@@ -110,7 +110,7 @@ class LiveRuns:
         return record
 
     def keep(self, task: Task, records: list[RunRecord]) -> None:
-        """Keep the records of a finished task, and what the run has learned if it is the best."""
+        """Keep the records of a finished task, and the adapter of its run if that is the best."""
         if self._ledger is None:
             self._records |= {record.run_id: record for record in records}
             return
@@ -124,28 +124,28 @@ class LiveRuns:
         """Return what trains these runs in another process."""
         if self._ledger is None or self.folder is None:
             raise LedgerError("runs that several processes train need a folder to be kept in")
-        source = self.source
+        setup = self.setup
         job = Job(
-            campaign=source.campaign,
-            file=source.file,
+            campaign=setup.campaign,
+            file=setup.file,
             tasks=(),
             ledger=self._ledger,
-            device=source.device,
-            trust=source.trust,
+            device=setup.device,
+            trust=setup.trust,
             pack_size=1,
         )
-        return RunTrainer(job, source.device, self.folder)
+        return RunTrainer(job, setup.device, self.folder)
 
     def _judge_rest(self, best: BestRun, folder: Path) -> None:
-        """Judge what runs have learned whose process was killed before it could."""
+        """Judge the adapters of runs whose process was killed before it judged them."""
         for path in sorted((folder / LEARNED).glob("*")):
             if path.name in self._records:
                 self._judge(self._records[path.name])
         losses = {run_id: best.loss(r) for run_id, r in self._records.items() if self._feasible(r)}
-        first = min(losses, key=losses.__getitem__, default="")
-        if not best.there and losses.get(first, math.inf) < math.inf:
+        winner = min(losses, key=losses.__getitem__, default="")
+        if not best.exists and losses.get(winner, math.inf) < math.inf:
             say(
-                f"{folder / BEST}: what the best run so far, {first}, has learned is not there; "
+                f"{folder / BEST}: what the best run so far, {winner}, has learned is not there; "
                 f"delete its record in {folder} to train it again. A worse run does not replace it"
             )
 
@@ -154,16 +154,17 @@ class LiveRuns:
         if self._best is None or self.folder is None:
             return
         loss = self._best.loss(record)
+        # The ledger and not `best/` decides: another process may have kept a better run since.
         better = (r for r in self._records.values() if self._best.loss(r) < loss)
-        may_be = self._feasible(record) and not any(map(self._feasible, better))
-        self._best.judge(record, self.folder / LEARNED / record.run_id, may_be=may_be)
+        eligible = self._feasible(record) and not any(map(self._feasible, better))
+        self._best.judge(record, self.folder / LEARNED / record.run_id, eligible=eligible)
 
 
 class RunTrainer(Trainer):
     """Trains tasks in a process of its own, and writes what they learn into the folder.
 
-    What another process trains is waited for. Claims are kept until this process ends, since the
-    one that keeps its records writes them later.
+    It waits for the runs that another process trains. It holds its claims until it ends, since the
+    process that keeps its records writes them later.
     """
 
     def __init__(self, job: Job, device: str, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Where a table's configurations stand: one found by its values, many as columns at once."""
+"""The positions of a table's configurations: one by its values, many by columns at once."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ from hpobench_llm.errors import ConfigurationError, nearest, shown
 from hpobench_llm.space import Categorical, Configuration, Space, config_id
 
 Positions = NDArray[np.intp]
-# Values of these types are equal to a table's only if they mean the same: of the others `True` is
-# equal to 1 too. They are looked at one by one.
+# A value of one of these types equals a table's value only if it means the same. Others may not:
+# `True` equals 1. They take the slow way, one by one.
 _PLAIN = frozenset({int, float, str})
-# What is raised by reading a value by name of a thing that is no mapping, whatever it is.
+# Reading a value by name raises one of these if the object is no mapping.
 _UNREADABLE = (LookupError, TypeError, ValueError)
 
 
 class Lookup:
-    """The positions of distinct, canonical configurations: -1 stands for one that is not there."""
+    """The positions of distinct, canonical configurations; -1 for any other configuration."""
 
     def __init__(self, space: Space, configs: Sequence[Configuration]) -> None:
         self.space = space
@@ -38,7 +38,7 @@ class Lookup:
 
     @cached_property
     def _units(self) -> NDArray[np.float64]:
-        """The configurations in the unit encoding, a row a dimension: faster."""
+        """The configurations in the unit encoding, `(dimensions, n)`: `nearest` sums faster so."""
         return np.ascontiguousarray(self.space.to_unit(self.configs).T)
 
     @cached_property
@@ -82,14 +82,15 @@ class Lookup:
             return self._find_frame(configs)
         try:
             keys = list(map(self._read, configs))
-            same = {*map(len, configs)} == {len(self.space)} if keys else not len(configs)
+            # A length that is not the space's means that a configuration has further names.
+            readable = {*map(len, configs)} == {len(self.space)} if keys else not len(configs)
         except _UNREADABLE:
-            same = False
-        if same and _PLAIN.issuperset(map(type, chain.from_iterable(keys))):
-            found = np.fromiter(map(self._index.get, keys, repeat(-1)), np.intp, len(keys))
-            for row in np.flatnonzero(found < 0).tolist():
-                found[row] = self.find(configs[row])
-            return found
+            readable = False
+        if readable and _PLAIN.issuperset(map(type, chain.from_iterable(keys))):
+            positions = np.fromiter(map(self._index.get, keys, repeat(-1)), np.intp, len(keys))
+            for row in np.flatnonzero(positions < 0).tolist():
+                positions[row] = self.find(configs[row])
+            return positions
         return np.array([self.find(config) for config in configs], dtype=np.intp)
 
     def nearest(self, config: Configuration, among: NDArray[np.bool_]) -> int:
@@ -99,10 +100,10 @@ class Lookup:
         """
         if not among.any():
             return -1
-        apart = self._units - self.space.to_unit([config]).T
+        offsets = self._units - self.space.to_unit([config]).T
         if self._nominal.any():
-            apart[self._nominal] = apart[self._nominal] != 0
-        return int(np.argmin(np.where(among, (apart * apart).sum(axis=0), np.inf)))
+            offsets[self._nominal] = offsets[self._nominal] != 0
+        return int(np.argmin(np.where(among, (offsets * offsets).sum(axis=0), np.inf)))
 
     def _find_frame(self, frame: pd.DataFrame) -> Positions:
         names = self.space.names
@@ -115,20 +116,20 @@ class Lookup:
                     f"unknown hyperparameter {column!r}{nearest(column, names)}"
                 )
         matrix = self._columns(frame)
-        found = self._sums.find(matrix)
-        known = (self._matrix[found] == matrix).all(axis=1)
-        strange = np.flatnonzero(~known)
-        if len(strange):  # another spelling, an unknown one, or an error to be worded
-            rows = as_rows(frame.iloc[strange])
-            found[strange] = [self.find(row) for row in rows]
+        positions = self._sums.find(matrix)
+        equal = (self._matrix[positions] == matrix).all(axis=1)
+        others = np.flatnonzero(~equal)
+        if len(others):  # another spelling, an unknown one, or an error to be worded
+            rows = as_rows(frame.iloc[others])
+            positions[others] = [self.find(row) for row in rows]
         if "config_id" in frame.columns:
-            self._check_ids(frame["config_id"], found)
-        return found
+            self._check_ids(frame["config_id"], positions)
+        return positions
 
-    def _check_ids(self, stated: pd.Series, found: Positions) -> None:
-        """Refuse a row whose `config_id` is that of other values than it holds."""
-        ids = np.array([*self._ids, None], dtype=object)[found]
-        wrong = np.flatnonzero((found >= 0) & (stated.to_numpy(dtype=object) != ids))
+    def _check_ids(self, stated: pd.Series, positions: Positions) -> None:
+        """Refuse a row whose `config_id` is not that of its values."""
+        ids = np.array([*self._ids, None], dtype=object)[positions]  # the last is that of -1
+        wrong = np.flatnonzero((positions >= 0) & (stated.to_numpy(dtype=object) != ids))
         if len(wrong):
             row = wrong[0]
             raise ConfigurationError(
@@ -137,7 +138,7 @@ class Lookup:
             )
 
     def _columns(self, frame: pd.DataFrame) -> NDArray[np.float64]:
-        """Return `(n, dimensions)`: numbers as they are, names as levels, NaN for what is none."""
+        """Return `(n, dimensions)`: numbers as they are, names as levels, anything else as NaN."""
         if not self._levels and frame.columns.tolist() == list(self.space.names):
             array = frame.to_numpy()  # at once is ten times as fast as one by one
             if array.dtype.kind in "iuf":
@@ -169,29 +170,31 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True)
 class _Sums:
-    """The 64-bit sums of a matrix's rows, in order, and whose each is."""
+    """The sorted 64-bit sums of a matrix's rows, and the row of each."""
 
     weights: NDArray[np.uint64]
     ordered: NDArray[np.uint64]
-    whose: Positions
+    row_of: Positions
 
     @staticmethod
     def of(matrix: NDArray[np.float64]) -> "_Sums":
         """Return the sums of `(n, d)`.
 
-        Should two rows have one sum, the row that is not found by it is looked at one by one.
+        If two rows have the same sum, `find` returns one of them, and its caller sees by comparing
+        that it is the wrong one.
         """
         rng = np.random.default_rng(0)
+        # An odd weight has an inverse modulo 2^64, so a column alone never collides.
         odd = rng.integers(2**63, size=matrix.shape[1:], dtype=np.uint64)
         odd |= np.uint64(1)
         sums = _row_sums(matrix, odd)
-        whose = np.argsort(sums)
-        return _Sums(odd, sums[whose], whose)
+        row_of = np.argsort(sums)
+        return _Sums(odd, sums[row_of], row_of)
 
     def find(self, matrix: NDArray[np.float64]) -> Positions:
-        """Return the row that each of `(n, d)` is; one that is none becomes any."""
-        place = np.searchsorted(self.ordered, _row_sums(matrix, self.weights))
-        return self.whose[np.minimum(place, len(self.whose) - 1)]
+        """Return the matrix's row that equals each row of `(n, d)`; any row if none does."""
+        rank = np.searchsorted(self.ordered, _row_sums(matrix, self.weights))
+        return self.row_of[np.minimum(rank, len(self.row_of) - 1)]
 
 
 def _row_sums(matrix: NDArray[np.float64], weights: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LIVE = "live"  # the kind whose queries train
-MOST_SHOWN = 8  # values of an axis that a notebook still lists
+MOST_SHOWN = 8  # values of an axis in a notebook
 
 FloatArray = NDArray[np.float64]
 
 
 class Pictured:
-    """What every benchmark can show of itself.
+    """The pictures and notebook view of every benchmark.
 
-    Pictures are drawn on the axes that are given, or on those of a new figure, and returned;
-    fonts, sizes and widths are those of matplotlib's rcParams. The configurations are those that
-    the best is looked for among: all that a table holds, or draws of a space without a list.
+    Pictures are drawn on the given axes, or on those of a new figure, and returned; fonts, sizes
+    and widths are those of matplotlib's rcParams. The configurations are those among which the
+    best is searched: all that a table holds, or draws from a space that cannot be listed.
     """
 
     kind: ClassVar[str]
@@ -35,7 +35,7 @@ class Pictured:
     fidelities: tuple[Fidelity, ...]
     metrics: dict[str, Metric]
 
-    if TYPE_CHECKING:  # what pictures are drawn of, by `Benchmark`
+    if TYPE_CHECKING:  # `Benchmark` has them; pictures are drawn of their answers
 
         def _candidates(self) -> list[Configuration]: ...
         def query_many(  # noqa: D102
@@ -57,8 +57,8 @@ class Pictured:
 
         Args:
             metric: its name; None: the benchmark's objective.
-            x: one axis of the space; None: the one that says most of the metric.
-            y: the other; None: the one that says most after it.
+            x: one axis of the space; None: the one that changes the metric most.
+            y: the other; None: the one that changes it most after `x`.
             fidelity: as of `query`; None: in full.
             ax: where to draw; None: on a new figure.
 
@@ -70,16 +70,16 @@ class Pictured:
         from hpobench_llm.drawing.axes import new_axes
         from hpobench_llm.drawing.landscape import draw_landscape
 
-        chosen = self._metric(metric)
+        selected = self._metric(metric)
         for axis in (x, y):
             if axis is not None and axis not in self.space.names:
                 raise UnknownNameError("axis", axis, self.space.names, self.name)
-        configs, values = self._drawn(chosen, fidelity)
-        ranked = _ranked(self.space, configs, chosen.losses(values))
+        configs, values = self._drawn(selected, fidelity)
+        ranked = _ranked(self.space, configs, selected.losses(values))
         free = iter(name for name in ranked if name not in (x, y))
         names = [name for name in (x or next(free, None), y or next(free, None)) if name]
         axes = new_axes(ax)
-        draw_landscape(axes, self.space, chosen, configs, values, names or ranked[:1])
+        draw_landscape(axes, self.space, selected, configs, values, names or ranked[:1])
         return axes
 
     def plot_importance(self, metric: str | None = None, *, ax: "Axes | None" = None) -> "Axes":
@@ -111,15 +111,15 @@ class Pictured:
         """
         from hpobench_llm.benchmarks.importance import importance
 
-        chosen = self._metric(metric)
-        configs, values = self._drawn(chosen, None)
+        selected = self._metric(metric)
+        configs, values = self._drawn(selected, None)
         return importance(
             self.name,
             self.space,
-            chosen,
+            selected,
             configs,
             values,
-            lambda points: _values(self.query_many(points), chosen),
+            lambda points: _values(self.query_many(points), selected),
         )
 
     def plot_curves(self, metric: str | None = None, *, ax: "Axes | None" = None) -> "Axes":
@@ -135,17 +135,17 @@ class Pictured:
         from hpobench_llm.drawing.axes import new_axes
         from hpobench_llm.drawing.curves import draw_curves
 
-        chosen = self._metric(metric)
+        selected = self._metric(metric)
         if not self.fidelities:
             raise ConfigurationError(f"{self.name}: has no fidelity axis, and so no curves")
         axis, levels, rows = self.fidelities[0], [], []
         for level in axis.values:
-            values = self._drawn(chosen, {axis.name: level})[1]
+            values = self._drawn(selected, {axis.name: level})[1]
             if np.isfinite(values).any():  # at some levels a metric is not measured
                 levels.append(level)
                 rows.append(values)
         axes = new_axes(ax)
-        draw_curves(axes, chosen, axis, np.array(levels, dtype=np.float64), np.array(rows))
+        draw_curves(axes, selected, axis, np.array(levels, dtype=np.float64), np.array(rows))
         return axes
 
     def __repr__(self) -> str:
@@ -183,9 +183,9 @@ def _values(answers: pd.DataFrame, metric: Metric) -> FloatArray:
 
 
 def _ranked(space: Space, configs: Sequence[Configuration], losses: FloatArray) -> list[str]:
-    """Return the axes, the one first whose values' median losses lie furthest apart.
+    """Return the axes by the range of their values' median losses, the largest first.
 
-    An axis of one value comes into no picture, unless there is no other.
+    An axis of one value is left out, unless there is no other.
     """
     finite = np.isfinite(losses)
     spread = {}

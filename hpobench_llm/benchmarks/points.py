@@ -1,4 +1,4 @@
-"""Points in the space of several metrics, as people hand them in."""
+"""Points in the space of several metrics, in the forms that users give."""
 
 from collections.abc import Mapping, Sequence
 
@@ -27,8 +27,8 @@ def point_array(points: Points, names: Sequence[str], where: str) -> NDArray[np.
             return np.empty((0, len(names)))
         for name in names:
             if name not in frame.columns:
-                known = [str(column) for column in frame.columns]
-                raise UnknownNameError("column of points", name, known, where)
+                columns = [str(column) for column in frame.columns]
+                raise UnknownNameError("column of points", name, columns, where)
         points = frame[list(names)].to_numpy(dtype=np.float64, na_value=np.nan)
     if points.ndim != 2 or points.shape[1] != len(names):
         raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""The proof of a surrogate that was just written: it is read again and asked."""
+"""The proof of a surrogate that was just written: read it again and ask it."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,30 +17,31 @@ BATCH, SINGLE, LEVELS = 64, 8, 6
 def prove(folder: Path, table: Table) -> None:
     """Read a written surrogate and ask it, alone and in a batch, at several fidelities.
 
-    A batch holds configurations of the table and some from between; an answer alone has to be
+    A batch has configurations of the table and some between them. An answer alone has to equal
     that of the batch to the bit, and every metric that is answered at a fidelity has to be finite
-    where the run is ok.
+    if the run is ok.
 
     Raises:
-        IntegrityError: it cannot be asked, or not so; then the fit is at fault.
+        IntegrityError: an answer fails or breaks a rule; then the fit is at fault.
     """
     try:
-        problem = _problem(SurrogateBenchmark(Surrogate.load(folder)), table)
+        fault = _fault(SurrogateBenchmark(Surrogate.load(folder)), table)
     except (HpobenchError, ValueError, LookupError, TypeError, ArithmeticError) as error:
-        problem = f"{type(error).__name__}: {error}"
-    if problem:
+        fault = f"{type(error).__name__}: {error}"
+    if fault:
         raise IntegrityError(
-            f"{folder}: the surrogate was written, but cannot be asked ({problem}): a fault of "
+            f"{folder}: the surrogate was written, but cannot be asked ({fault}): a fault of "
             "the fit, please report it with the table"
         )
 
 
-def _problem(bench: SurrogateBenchmark, table: Table) -> str:
-    """Return what is wrong with the answers; empty if nothing is."""
+def _fault(bench: SurrogateBenchmark, table: Table) -> str:
+    """Return a fault of the answers; empty if there is none."""
     names = list(bench.space.names)
     rng = np.random.default_rng(0)
-    known = table.frame.drop_duplicates("config_id")[names]
-    measured = known.iloc[np.unique(np.linspace(0, len(known) - 1, BATCH).astype(int))]
+    distinct = table.frame.drop_duplicates("config_id")[names]
+    evenly = np.unique(np.linspace(0, len(distinct) - 1, BATCH).astype(int))
+    measured = distinct.iloc[evenly]
     configs = [
         *(dict(zip(names, row, strict=True)) for row in measured.itertuples(index=False)),
         *bench.space.from_unit(rng.random((SINGLE, len(names)))),
@@ -53,10 +54,10 @@ def _problem(bench: SurrogateBenchmark, table: Table) -> str:
         for seed in (None, 0):
             frame = bench.query_many(configs, fidelity=fidelity, seed=seed)
             rows = frame[[*bench.metrics, "status", "cost_seconds", "tokens"]].astype(object)
-            for place in singles.tolist():
-                alone = bench.query(configs[place], fidelity=fidelity, seed=seed)
-                if _alone(alone, bench.metrics) != [_plain(v) for v in rows.iloc[place]]:
-                    return f"{configs[place]} alone and in a batch differ at {fidelity}"
+            for row in singles.tolist():
+                alone = bench.query(configs[row], fidelity=fidelity, seed=seed)
+                if _alone(alone, bench.metrics) != [_plain(v) for v in rows.iloc[row]]:
+                    return f"{configs[row]} alone and in a batch differ at {fidelity}"
             answered = bench.answered(fidelity)
             values = frame.loc[frame["status"] == "ok", answered].to_numpy(dtype=np.float64)
             for name, column in zip(answered, values.T, strict=True):
@@ -71,5 +72,5 @@ def _alone(answer: Evaluation, metrics: Iterable[str]) -> list[object]:
 
 
 def _plain(value: object) -> object:
-    """Return a value that is equal to itself: None for NaN."""
-    return None if value != value else value
+    """Return a value that equals itself: None for NaN, which does not."""
+    return None if isinstance(value, float) and np.isnan(value) else value

@@ -1,8 +1,8 @@
-"""The best configuration known of a function that is cheap to ask: many starts, then local search.
+"""Search the best configuration of a function that is cheap to ask: many starts, local search.
 
 The starts are the best of uniform draws and of the corners, far from each other. From each a
-pattern search (Hooke and Jeeves, 1961) goes along the axes and in a few random directions, with
-half the step wherever no move helps. Nothing proves that a better one does not exist.
+pattern search (Hooke and Jeeves, 1961) goes along the axes and in a few random directions, and
+halves its step if no move helps. A better configuration may still exist.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from hpobench_llm.sticks import StickSpace
 
 DRAWS, CORNERS, STARTS, ROUNDS = 20_000, 1024, 32, 60
 FIRST_STEP, LAST_STEP, APART = 0.1, 1e-5, 0.15  # in unit encoding
-DIRECTIONS, MOST_NAMES = 4, 24  # tried from each point at a time
+DIRECTIONS, MOST_NAMES = 4, 24  # that one step from a point tries
 
 FloatArray = NDArray[np.float64]
 Losses = Callable[[Sequence[Configuration]], FloatArray]
@@ -27,11 +27,12 @@ def best_known(space: Space, losses: Losses) -> tuple[Configuration, float] | No
 
     Args:
         space: where to look.
-        losses: of configurations, `(n,)`; infinite where one is not usable. Lower is better.
+        losses: returns those of configurations, `(n,)`; infinite for one that is not usable.
     """
     if (sticks := StickSpace.of(space)) is not None:
-        found = best_known(sticks, lambda configs: losses(list(map(sticks.decode, configs))))
-        return None if found is None else (sticks.decode(found[0]), found[1])
+        # On sticks every point of the cube is a mixture, so moves along one axis stay valid.
+        best = best_known(sticks, lambda configs: losses(list(map(sticks.decode, configs))))
+        return None if best is None else (sticks.decode(best[0]), best[1])
     rng = np.random.default_rng(0)
     corners = np.array(list(islice(product((0.0, 1.0), repeat=len(space)), CORNERS)))
     units = np.concatenate((rng.random((DRAWS, len(space))), corners))
@@ -47,33 +48,31 @@ def best_known(space: Space, losses: Losses) -> tuple[Configuration, float] | No
         if not len(active):
             break
         moves = [_moves(space, points[start], steps[start], rng) for start in active]
+        # All starts ask at once: one call of a surrogate costs far more than one more row.
         tried = space.from_unit(np.concatenate(moves))
         worth = losses(tried)
         end = 0
         for start, move in zip(active, moves, strict=True):
             begin, end = end, end + len(move)
-            best = begin + int(np.argmin(worth[begin:end]))
-            if worth[best] < values[start]:
-                points[start], values[start], configs[start] = (
-                    move[best - begin],
-                    worth[best],
-                    tried[best],
-                )
+            lowest = begin + int(np.argmin(worth[begin:end]))
+            if worth[lowest] < values[start]:
+                points[start] = move[lowest - begin]
+                values[start], configs[start] = worth[lowest], tried[lowest]
             else:
                 steps[start] /= 2.0
-    lowest = int(np.argmin(values))
-    return configs[lowest], float(values[lowest])
+    winner = int(np.argmin(values))
+    return configs[winner], float(values[winner])
 
 
 def _apart(ordered: FloatArray, usable: int) -> FloatArray:
     """Return `(starts, d)`: the first of the usable points that lie apart from each other."""
-    chosen: list[FloatArray] = []
+    starts: list[FloatArray] = []
     for point in ordered[: min(usable, 50 * STARTS)]:
-        if all(np.abs(point - other).max() >= APART for other in chosen):
-            chosen.append(point)
-            if len(chosen) == STARTS:
+        if all(np.abs(point - other).max() >= APART for other in starts):
+            starts.append(point)
+            if len(starts) == STARTS:
                 break
-    return np.array(chosen)
+    return np.array(starts)
 
 
 def _moves(space: Space, point: FloatArray, step: float, rng: np.random.Generator) -> FloatArray:
@@ -91,17 +90,17 @@ def _moves(space: Space, point: FloatArray, step: float, rng: np.random.Generato
 def _neighbours(
     dimension: Dimension, unit: float, step: float, rng: np.random.Generator
 ) -> list[float]:
-    """Return where to go along an axis: to another value at least."""
+    """Return units to move to along an axis: a whole value away at least."""
     if isinstance(dimension, Categorical):
         others = [n for n in dimension.values if n != dimension.from_unit(unit)]
-        places = rng.permutation(len(others))[:MOST_NAMES]
-        return [dimension.to_unit(others[place]) for place in places]
+        numbers = rng.permutation(len(others))[:MOST_NAMES]
+        return [dimension.to_unit(others[number]) for number in numbers]
     steps = [min(max(unit - step, 0.0), 1.0), min(max(unit + step, 0.0), 1.0)]
     if isinstance(dimension, Integer):
         value = dimension.from_unit(unit)
         near = (max(value - 1, dimension.low), min(value + 1, dimension.high))
         steps += [dimension.to_unit(number) for number in near]
     elif isinstance(dimension, Ordinal):
-        place = dimension.values.index(dimension.from_unit(unit))
-        steps += [dimension.to_unit(v) for v in dimension.values[max(place - 1, 0) : place + 2]]
+        level = dimension.values.index(dimension.from_unit(unit))
+        steps += [dimension.to_unit(v) for v in dimension.values[max(level - 1, 0) : level + 2]]
     return steps

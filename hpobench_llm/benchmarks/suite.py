@@ -1,7 +1,7 @@
-"""A suite: a named, versioned list of tables, each of a known sum, and what is optimized on it.
+"""A suite: a named, versioned list of tables, each with its sum and its objective.
 
-It is a file `suites/<name>.toml` beside the tables. A verdict that is to hold for a next problem
-is reached over one, and speaks of that version of it.
+It is a file `suites/<name>.toml` beside the tables. A verdict that shall hold for new tasks is
+reached over a suite, and speaks of one version of it.
 """
 
 from collections.abc import Iterator
@@ -46,12 +46,12 @@ class SuiteColumns(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
-    """What `suites/<name>.toml` says; iterating opens the benchmarks, their sums verified.
+    """The content of `suites/<name>.toml`; iterating opens the benchmarks, their sums verified.
 
     Args:
         name: that of the file.
-        version: of the list; a verdict speaks of it.
-        description: what its problems have in common.
+        version: of the list; a verdict names it.
+        description: says what its problems have in common.
         problems: distinct tables, at least one.
     """
 
@@ -73,7 +73,7 @@ class Suite:
 
     @property
     def objectives(self) -> dict[str, str]:
-        """What is optimized, by table."""
+        """The objectives, by table."""
         return {member.table: member.objective for member in self.problems}
 
     def columns(self) -> SuiteColumns:
@@ -86,21 +86,21 @@ class Suite:
 
 
 def list_suites() -> dict[str, Path]:
-    """Return the file of every suite by name; where a name stands twice, the first wins.
+    """Return the file of every suite by name; of two with one name, the first counts.
 
     Example:
         >>> "lora" in list_suites()
         True
     """
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for shelf in shelves("tables"):
         for path in sorted(shelf.glob("suites/*.toml")):
-            found.setdefault(path.stem, path)
-    return found
+            files.setdefault(path.stem, path)
+    return files
 
 
 def suite(name: str | Path) -> Suite:
-    """Return a suite by its name or its file, once its tables are those that it was made of.
+    """Return a suite by its name or its file, after a check that its tables are still the same.
 
     Example:
         >>> suite("lora").problems[0].table
@@ -108,13 +108,13 @@ def suite(name: str | Path) -> Suite:
 
     Raises:
         UnknownNameError: there is none of that name.
-        SpecError: the file breaks a rule, or names a table or an objective that there is not.
+        SpecError: the file breaks a rule, or names a table or an objective that does not exist.
         IntegrityError: a table is not the one that the suite was made of.
     """
-    known = list_suites()
-    path = known.get(str(name), Path(name))
+    files = list_suites()
+    path = files.get(str(name), Path(name))
     if path.suffix != ".toml":
-        raise UnknownNameError("suite", str(name), known)
+        raise UnknownNameError("suite", str(name), files)
     read = read_spec(path, Suite)
     if read.name != path.stem:
         raise SpecError(path, "name", f"{read.name!r} is not the name of the file")

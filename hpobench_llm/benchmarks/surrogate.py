@@ -20,20 +20,21 @@ from hpobench_llm.surrogates.artefact import Surrogate
 from hpobench_llm.surrogates.surface import SurrogateAnswers, SurrogateSurface
 from hpobench_llm.surrogates.words import in_words
 
+_OK = STATUSES.index("ok")
+
 
 class SurrogateBenchmark(Benchmark):
     """Answers with a surrogate's predictions.
 
-    With `seed=None` it answers the expected run, whose status is not `ok` where that is the
-    likelier outcome. An integer draws one run (see
-    `surrogates/noise.py`): the same one in any process, and the same run at all fidelities. Costs
-    are the expected ones for every seed.
+    With `seed=None` it answers the expected run, whose status is not `ok` if that is the likelier
+    outcome. An integer draws one run (see `surrogates/noise.py`): the same one in any process, and
+    the same run at all fidelities. Costs are the expected ones for every seed.
 
     A metric is answered only between fidelities at which it was measured, or at one of them.
     """
 
     kind = "surrogate"
-    optimum_known = False  # it is searched for
+    optimum_known = False  # a search finds it
 
     def __init__(self, surrogate: Surrogate) -> None:
         self.surrogate = surrogate
@@ -68,10 +69,10 @@ class SurrogateBenchmark(Benchmark):
         answers = self._surface.ask(numbers, level, _checked(seed, self.name), wanted)
         values = answers.values[0].tolist()
         names = self._columns if metrics is None else dict.fromkeys(metrics)
-        found = ((name, values[self._columns[name]]) for name in names if name in self._columns)
+        answered = ((name, values[self._columns[name]]) for name in names if name in self._columns)
         return Evaluation(
-            # a value that is not equal to itself is NaN: not answered
-            metrics=MappingProxyType({name: value for name, value in found if value == value}),
+            # NaN means not answered; it alone differs from itself, the fastest test for it
+            metrics=MappingProxyType({name: value for name, value in answered if value == value}),
             cost_seconds=float(answers.seconds[0]),
             status=STATUSES[answers.status[0]],
             tokens=float(answers.tokens[0]),
@@ -98,8 +99,8 @@ class SurrogateBenchmark(Benchmark):
         values = answers.values
         if list(self._columns) != list(self.metrics):  # some were never measured
             values = np.full((len(numbers), len(self.metrics)), np.nan)
-            places = [list(self.metrics).index(name) for name in self._columns]
-            values[:, places] = answers.values
+            names = list(self.metrics)
+            values[:, [names.index(name) for name in self._columns]] = answers.values
         block = np.column_stack((values, answers.seconds, answers.tokens))
         frame = pd.DataFrame(block, columns=self._answers, copy=False)
         frame.insert(len(self.metrics), "status", STATUS_NAMES.take(answers.status))
@@ -120,13 +121,13 @@ class SurrogateBenchmark(Benchmark):
         fidelity: FidelityValues | None = None,
         coverage: float = 0.9,
     ) -> dict[str, tuple[float, float]]:
-        """Return, for each metric answered there, the ends between which one run lies.
+        """Return for each metric that is answered the ends between which one run lies.
 
         Args:
             config: one value for each dimension of the space.
             fidelity: a value for each fidelity axis; None means the run in full.
-            coverage: the probability that the run lies inside, above 0 and at most 0.99; what
-                held-out runs gave for it stands in `surrogate.quality`.
+            coverage: the probability that the run lies inside, above 0 and at most 0.99;
+                `surrogate.quality` has its share of held-out runs.
         """
         if not 0.0 < coverage <= 0.99:
             raise ConfigurationError(f"`coverage`: above 0 and at most 0.99, got {coverage!r}")
@@ -145,16 +146,16 @@ class SurrogateBenchmark(Benchmark):
         return [name for name, column in self._columns.items() if answered[column]]
 
     def optimum(self, metric: str) -> tuple[Configuration, float]:
-        """Return the best configuration known, and what is expected of it: see `reference.py`.
+        """Return the best configuration known, and its expected value: see `reference.py`.
 
-        It is searched for once. Of the bounded benchmark it keeps the bounds; as on a table, a
-        configuration that is not expected to end `ok` is none.
+        It is searched once. It keeps the benchmark's bounds and, as on a table, is expected to end
+        `ok`.
 
         Raises:
             UnknownNameError: there is no such metric.
             NotMeasuredError: the metric was not measured in full, or no configuration is usable.
         """
-        (chosen,) = select(self.metrics, (metric,), self.name)
+        (selected,) = select(self.metrics, (metric,), self.name)
         level = self.fidelity_levels(None)
         (column,) = self._wanted((metric,), level)
         key = (metric, self.constraints)
@@ -163,8 +164,8 @@ class SurrogateBenchmark(Benchmark):
             def losses(configs: Sequence[Configuration]) -> NDArray[np.float64]:
                 numbers = self._surface.encoder.numbers_of_many(configs)
                 answers = self._surface.ask(numbers, level, None, [column, *self._bounded])
-                values = chosen.sign * answers.values[:, column]
-                usable = (answers.status == 0) & np.isfinite(values)
+                values = selected.sign * answers.values[:, column]
+                usable = (answers.status == _OK) & np.isfinite(values)
                 for bound in self.constraints:
                     usable &= bound.excesses(self._measured(answers, bound.name)) <= 0
                 return np.where(usable, values, np.inf)
@@ -177,10 +178,10 @@ class SurrogateBenchmark(Benchmark):
                 )
             self._optima[key] = best
         config, loss = self._optima[key]
-        return dict(config), chosen.from_loss(loss)
+        return dict(config), selected.from_loss(loss)
 
     def identity(self, metrics: Sequence[str] = ()) -> dict[str, str]:
-        """Return what it was fitted on, and how well. See `Benchmark.identity`.
+        """Return its table, and how well it fits it. See `Benchmark.identity`.
 
         Raises:
             IntegrityError: the surrogate's quality record is not complete.

@@ -1,4 +1,4 @@
-"""A table as a benchmark: exact rows, the seeds that all have, nothing interpolated."""
+"""A table as a benchmark: exact rows, the seeds that all share, nothing interpolated."""
 
 from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
@@ -27,7 +27,7 @@ from hpobench_llm.seeds import Noise
 from hpobench_llm.space import Configuration, Space
 from hpobench_llm.tables.table import Table
 
-MANY = 10  # seeds that a message still lists
+MANY = 10  # seeds in a message
 _OK = STATUSES.index("ok")
 _NONE: Mapping[str, float] = MappingProxyType({})
 
@@ -36,15 +36,15 @@ class TabularBenchmark(Benchmark):
     """Answers from a table's rows.
 
     With `seed=None` a metric is the mean over the seeds that all configurations of the table have,
-    so that none is ahead by a lucky seed of its own; where they share none, over as many runs of
-    each as the fewest has (see `seeds.answering`). Further seeds judge, see `judge`, and never
-    answer. The status is `ok` only if the run of every seed that answers is, since a configuration
-    that fails for one seed in two is no safe choice. A run that ended before a fidelity has no
-    answer there. Without columns of costs or tokens these are NaN.
+    so that none is ahead by a lucky seed of its own; if they share none, over as many runs of each
+    as the configuration with the fewest has (see `seeds.answering`). Further seeds never answer,
+    but judge: see `judge`. The status is `ok` only if the run of every seed that answers is, since
+    a configuration that fails for one seed in two is no safe choice. A run that ended before a
+    fidelity has no answer there. Without columns of costs or tokens these are NaN.
 
     Attributes:
         density: `dense` or `sparse`, and how many configurations of how many were measured. The
-            `space` of a sparse table draws among those alone.
+            `space` of a sparse table draws only measured ones.
     """
 
     kind = "table"
@@ -100,6 +100,7 @@ class TabularBenchmark(Benchmark):
         page = self._page(level, seed)
         position = self._lookup.find(config)
         plain = metrics is None and not self.constraints
+        # Optimizers come back to the same configurations, and an answer never changes.
         answer = page.answers.get(position) if plain else None
         if answer is not None:
             return answer
@@ -124,12 +125,12 @@ class TabularBenchmark(Benchmark):
             cost_seconds=row[self._cells.columns[COST]],
             status=STATUSES[code],
             tokens=row[self._cells.columns[TOKENS]],
-            constraints=MappingProxyType(
-                {c.name: c.excess(row[self._cells.columns[c.name]]) for c in self.constraints}
-            )
-            if self.constraints
-            else _NONE,
+            constraints=self._excesses_of(row) if self.constraints else _NONE,
         )
+
+    def _excesses_of(self, row: Sequence[float]) -> Mapping[str, float]:
+        columns = self._cells.columns
+        return MappingProxyType({c.name: c.excess(row[columns[c.name]]) for c in self.constraints})
 
     def query_many(
         self,
@@ -168,7 +169,7 @@ class TabularBenchmark(Benchmark):
         return self._frame(self._lookup.configs)
 
     def identity(self, metrics: Sequence[str] = ()) -> dict[str, str]:
-        """Return what this table is. See `Benchmark.identity`."""
+        """Return version, density and sum. See `Benchmark.identity`."""
         metadata = self.table.metadata
         return {
             "kind": f"table {metadata.version}",
@@ -204,28 +205,30 @@ class TabularBenchmark(Benchmark):
         """Return the configuration nearest in the unit encoding that was measured there.
 
         One that was not measured becomes the nearest that is not among the canonical `tried`, or
-        of all where all were: else one that lies between others would hardly ever be reached.
+        of all if all were tried: without this, one that lies between others would hardly ever be
+        reached.
 
         Raises:
-            NotInTableError: none was.
+            NotInTableError: none was measured.
         """
         level = self._level(fidelity)
         status = self._page(level, seed).status
         position = self._lookup.find(config)
         if position >= 0 and status[position] >= 0:
             return dict(self._lookup.configs[position])
-        known = status >= 0
-        new = known.copy()
-        places = self._lookup.find_many(list(tried))
-        new[places[places >= 0]] = False
-        position = self._lookup.nearest(self.space.canonical(config), new if new.any() else known)
+        measured = status >= 0
+        untried = measured.copy()
+        positions = self._lookup.find_many(list(tried))
+        untried[positions[positions >= 0]] = False
+        among = untried if untried.any() else measured
+        position = self._lookup.nearest(self.space.canonical(config), among)
         if position < 0:
             raise NotInTableError(f"{self.name}: nothing was measured{self._where(level, seed)}")
         return dict(self._lookup.configs[position])
 
     def _candidates(self) -> list[Configuration]:
-        known = np.flatnonzero(self._page(self._full, None).status >= 0).tolist()
-        return [self._lookup.configs[position] for position in known]
+        measured = np.flatnonzero(self._page(self._full, None).status >= 0).tolist()
+        return [self._lookup.configs[position] for position in measured]
 
     def _level(self, fidelity: FidelityValues | None) -> Level:
         if fidelity is None:
@@ -241,23 +244,23 @@ class TabularBenchmark(Benchmark):
         level = self.fidelity_levels(fidelity)
         if level not in self._cells.levels:
             for number, (axis, value) in enumerate(zip(self.fidelities, level, strict=True)):
-                known = sorted({other[number] for other in self._cells.levels})
-                if value not in known:
-                    near = min(known, key=lambda other: abs(other - value))
+                measured = sorted({other[number] for other in self._cells.levels})
+                if value not in measured:
+                    near = min(measured, key=lambda other: abs(other - value))
                     raise NotInTableError(
                         f"{self.name}: {axis.name} = {value!r} was not measured; nearest: {near} "
-                        f"of {known}"
+                        f"of {measured}"
                     )
         return level
 
     def _page(self, level: Level, seed: int | None) -> Page:
-        which = None if seed is None else self._seed(seed)
+        checked = None if seed is None else self._seed(seed)
         if level not in self._cells.levels:
             raise NotInTableError(
                 f"{self.name}: nothing was measured{self._where(level, None)}; measured at: "
                 f"{', '.join(self._spell(other) for other in self._cells.levels)}"
             )
-        return self._read(level, which)
+        return self._read(level, checked)
 
     def _seed(self, seed: int) -> int:
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
@@ -266,7 +269,7 @@ class TabularBenchmark(Benchmark):
             )
         seed = int(seed)  # a short integer of numpy overflows below
         if seed not in self.seeds:
-            near = min(self.seeds, key=lambda known: abs(known - seed))
+            near = min(self.seeds, key=lambda other: abs(other - seed))
             raise NotInTableError(
                 f"{self.name}: seed {shown(seed)} was not measured; measured: "
                 f"{listed(self.seeds)}, nearest: {near}, or None for those that all "
@@ -288,13 +291,13 @@ class TabularBenchmark(Benchmark):
             return NotInTableError(
                 f"{self.name}: {canonical} was not measured; nearest: {self._lookup.configs[near]}"
             )
-        known = self._cells.seeds_of(position)
-        if seed is not None and seed not in known:
-            more = f"; its seeds: {listed(known)}"
+        seeds = self._cells.seeds_of(position)
+        if seed is not None and seed not in seeds:
+            more = f"; its seeds: {listed(seeds)}"
         else:
             levels = self._cells.levels_of(position, seed)
-            there = ", ".join(self._spell(other) for other in levels if other)
-            more = f"; its run was measured at {there}" if there else ""
+            spelled = ", ".join(self._spell(other) for other in levels if other)
+            more = f"; its run was measured at {spelled}" if spelled else ""
         return NotInTableError(
             f"{self.name}: {self._lookup.configs[position]} was not measured"
             f"{self._where(level, seed)}{more}"
@@ -302,13 +305,13 @@ class TabularBenchmark(Benchmark):
 
     def _not_measured(self, name: str, level: Level) -> NotMeasuredError:
         levels = self._cells.levels_with(name)
-        found = "; ".join(
+        measured = "; ".join(
             f"{axis.name} = {sorted({other[number] for other in levels})}"
             for number, axis in enumerate(self.fidelities)
         )
         return NotMeasuredError(
             f"{self.name}: {name} was not measured{self._where(level, None)}; "
-            + (f"measured at {found}" if levels else "it was measured nowhere")
+            + (f"measured at {measured}" if levels else "it was measured nowhere")
         )
 
     def _where(self, level: Level, seed: int | None) -> str:
@@ -322,7 +325,7 @@ class TabularBenchmark(Benchmark):
 
 
 def listed(seeds: Sequence[int]) -> str:
-    """Return seeds in words; of many the first."""
+    """Return seeds in words; of many, the first."""
     shown = ", ".join(map(str, seeds[:MANY]))
     return f"{shown} and {len(seeds) - MANY} more" if len(seeds) > MANY else shown
 
@@ -330,7 +333,7 @@ def listed(seeds: Sequence[int]) -> str:
 def _config_at(
     configs: Sequence[Mapping[str, object]] | pd.DataFrame | NDArray[np.integer], row: int
 ) -> Mapping[str, object]:
-    """Return a row as a mapping; of an array, whose positions are known, there is none to name."""
+    """Return a row as a mapping; empty for an array, whose positions need none."""
     if isinstance(configs, pd.DataFrame):
         return {str(k): v for k, v in configs.iloc[row].items() if k != "config_id"}
     return {} if isinstance(configs, np.ndarray) else configs[row]

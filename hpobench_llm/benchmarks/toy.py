@@ -1,4 +1,4 @@
-"""Closed-form problems with a known optimum, to test optimizers, clock and statistics.
+"""Closed-form benchmarks with a known optimum, to test optimizers, clock and statistics.
 
 `toy-bowl` looks like a small LoRA table (rank, learning rate, dropout as ordinal axes) and
 `toy-sphere` is continuous. Neither says anything about language models.
@@ -15,7 +15,7 @@ from hpobench_llm.metrics import Fidelity, Metric, select
 from hpobench_llm.seeds import Noise
 from hpobench_llm.space import Configuration, Float, Ordinal, Space
 
-_CENTRE = 0.3  # not the middle, where some optimizers happen to start
+_CENTRE = 0.3  # not the middle, where some optimizers start
 
 
 class ToyBenchmark(Benchmark):
@@ -79,7 +79,7 @@ class ToyBenchmark(Benchmark):
 
     @property
     def optimum_known(self) -> bool:
-        """Whether it is the closed form's, or that of a space that can be listed."""
+        """Whether the optimum is that of the closed form or of a space that can be listed."""
         return not self.constraints or super().optimum_known
 
     def optimum(self, metric: str) -> tuple[Configuration, float]:

@@ -24,11 +24,13 @@ PROGRAM = "hpobench-llm"
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of `hpobench-llm`."""
-    made = Parser(
+    program = Parser(
         prog=PROGRAM, description="Compare hyperparameter optimizers on real LoRA fine-tunes."
     )
-    made.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    program.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    commands = program.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    # In the order of the help. Each part imports what its commands need when they run, so that
+    # `--help` is fast.
     for part in (
         listing,
         show,
@@ -42,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
         bases,
     ):
         part.add(commands)
-    return made
+    return program
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -28,14 +28,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of `collect-grid`."""
-    made = Parser(
+    program = Parser(
         prog=PROGRAM,
         description="Train every (configuration, seed) of a campaign and seal the table. "
         "Started again, it continues; nothing is trained twice. Several may share one folder.",
         epilog="Exit status: 0 done, or the rest is for others; 2 an error; 75 ended by SIGTERM; "
         "130 by Ctrl-C.",
     )
-    add = made.add_argument
+    add = program.add_argument
     add("--version", action="version", version=f"{PROGRAM} {__version__}")
     add("campaign", type=Path, metavar="CAMPAIGN.toml")
     add(
@@ -65,20 +65,20 @@ def parser() -> argparse.ArgumentParser:
         help="default: the cluster that this machine belongs to, or a new one on it",
     )
     add("--gpus-per-worker", type=float, default=1.0, metavar="SHARE", help="with Ray; 0.25, 1")
-    add_trust(made)
+    add_trust(program)
     add(
         "--seal-now",
         action="store_true",
         help="make a table of the runs that are there, however many are missing; train nothing",
     )
-    assumed = made.add_argument_group("assumed by --dry-run's estimate (0: by the device)")
+    assumed = program.add_argument_group("assumed by --dry-run's estimate (0: by the device)")
     assumed.add_argument("--assume-tflops", type=float, default=0.0, help="peak of one device")
     assumed.add_argument("--assume-utilisation", type=float, default=0.0, help="share of the peak")
     assumed.add_argument("--assume-devices", type=int, default=1, help="working side by side")
     assumed.add_argument(
         "--assume-row-fill", type=float, default=0.7, help="mean / max row tokens"
     )
-    return made
+    return program
 
 
 def _until_stopped(options: argparse.Namespace) -> int:
@@ -117,6 +117,7 @@ def _options(options: argparse.Namespace) -> Options:
             trust=trust_of(options),
         )
     except ConfigurationError as error:
+        # Python names an option as a keyword; here it is a flag.
         name, rest = str(error).removeprefix("`").split("`", 1)
         raise ConfigurationError(f"--{name.replace('_', '-')}{rest}") from None
 

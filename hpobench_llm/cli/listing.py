@@ -25,7 +25,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 class Listing(TypedDict, total=False):
-    """All that is listed, by what was asked for."""
+    """The listed entries, by kind."""
 
     benchmarks: dict[str, "benchmarks.Listed"]
     suites: dict[str, "SuiteColumns"]
@@ -40,9 +40,9 @@ def _ls(options: argparse.Namespace) -> int:
         from hpobench_llm.benchmarks import listing as benchmarks
 
         listed["benchmarks"], errors = benchmarks.columns()
-        for problem in errors:
-            say(f"ls: error: {problem}")
-            status = problem.exit_status
+        for damage in errors:
+            say(f"ls: error: {damage}")
+            status = damage.exit_status
     if options.what in (None, "suites"):
         from hpobench_llm.benchmarks.suite import list_suites, suite
 
@@ -81,8 +81,8 @@ def _ls(options: argparse.Namespace) -> int:
         print("wrappers, as in NAME+WRAPPER or NAME+WRAPPER:VALUE")
         for name, wrapper in listed["wrappers"].items():
             default = wrapper["default"]
-            given = "must be given" if default is None else f"{default} by default"
-            text = f"{name}  {wrapper['summary']}; {wrapper['value']}: {given}"
+            rule = "must be given" if default is None else f"{default} by default"
+            text = f"{name}  {wrapper['summary']}; {wrapper['value']}: {rule}"
             print("\n".join(_wrapped(text, width)))
     return status
 

@@ -1,4 +1,4 @@
-"""How both command lines read their words: an unknown one is answered with the nearest."""
+"""The parser of both command lines: its errors name the nearest valid word."""
 
 import argparse
 from typing import Any
@@ -7,9 +7,9 @@ from hpobench_llm.errors import nearest
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser, and that of each of its commands, that says what may have been meant."""
+    """A parser, also of each command, whose errors propose a valid word."""
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
-            known = [str(choice) for choice in action.choices]
-            raise argparse.ArgumentError(action, f"unknown {value!r}{nearest(value, known)}")
+            names = [str(choice) for choice in action.choices]
+            raise argparse.ArgumentError(action, f"unknown {value!r}{nearest(value, names)}")

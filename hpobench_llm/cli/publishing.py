@@ -46,8 +46,8 @@ def _publish(options: argparse.Namespace) -> int:
         title=options.title or TITLE,
         to=options.to,
     )
-    for name, why in published.left_out.items():
-        say(f"publish: left out {name}: {why}")
+    for name, reason in published.left_out.items():
+        say(f"publish: left out {name}: {reason}")
     for study, names in published.elsewhere.items():
         say(f"publish: {study} holds values of {', '.join(names)}, published without their tables")
     print(published.folder)

@@ -30,10 +30,12 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "of yours.",
     )
     kinds = init.add_subparsers(dest="kind", required=True, metavar="KIND")
-    for kind, what in (("study", "a study"), ("campaign", "a campaign")):
-        one = kinds.add_parser(kind, help=f"{what} that runs as it stands")
-        one.add_argument("file", type=Path, nargs="?", metavar="FILE.toml", help=f"{kind}.toml")
-        one.set_defaults(run=_start)
+    for kind, noun in (("study", "a study"), ("campaign", "a campaign")):
+        starter = kinds.add_parser(kind, help=f"{noun} that runs as it stands")
+        starter.add_argument(
+            "file", type=Path, nargs="?", metavar="FILE.toml", help=f"{kind}.toml"
+        )
+        starter.set_defaults(run=_start)
     live = kinds.add_parser(
         "live",
         help="tune a model of your own",
@@ -79,7 +81,7 @@ def _start_live(options: argparse.Namespace) -> int:
 
 
 def _rows_of(data: Path) -> int:
-    """Return how many lines hold something, of plain text or gzip.
+    """Return the number of lines that are not empty, of plain text or gzip.
 
     Raises:
         HpobenchError: too few for three sets, or the file cannot be read.
@@ -97,8 +99,8 @@ def _rows_of(data: Path) -> int:
 def _sizes(rows: int) -> dict[str, str]:
     """Return sizes of the three sets that so many rows are likely to give.
 
-    A tenth of all is set aside for each of the two small ones, by a hash: half of that is asked
-    for.
+    A hash sets about a tenth of all rows aside for each of the two small sets; half of that is
+    safe to ask for.
     """
     small = min(32, rows // 20)
     return {"train_rows": str(min(256, rows * 7 // 10)), "val_rows": str(small)}
@@ -110,6 +112,7 @@ def _write(file: Path, template: str, words: dict[str, str], source: str = "") -
     text = resources.files("hpobench_llm") / "starters" / f"{template}.toml"
     content = text.read_text(encoding="utf-8").replace("{source}", source)
     for word, value in {"file": str(file), "stem": file.stem, **words}.items():
+        # Words stand in TOML's strings, where these two characters need an escape.
         content = content.replace(f"{{{word}}}", value.replace("\\", "\\\\").replace('"', '\\"'))
     write_atomically(file, content)
     print(file)

@@ -83,6 +83,7 @@ def _replay(options: argparse.Namespace) -> int:
         raise HpobenchError(f"--address {options.address} needs --executor ray")
     say(f"replay: {options.study}: opening what it runs on")
     study = read_study(options.study)
+    # After the study is checked: a wrong file must leave no folder behind.
     make_folder(options.out, "--out")
     follows = study.spec.trains and options.executor == "local"
     if not follows and (options.tensorboard or options.wandb):
@@ -118,7 +119,7 @@ def _replay(options: argparse.Namespace) -> int:
 
 
 def _followed(study: "OpenStudy", options: argparse.Namespace) -> "LiveStudy":
-    """Return what follows a live study, with the trackers that were asked for."""
+    """Return the follower of a live study, with the trackers that the options name."""
     from hpobench_llm.report.live_study import LiveStudy, Tracker
 
     trackers: list[Tracker] = []

@@ -56,7 +56,7 @@ def _fit(options: argparse.Namespace) -> int:
                 extrapolate=not options.no_extrapolation,
                 on_fit=lambda done, total, text: progress.advance_to(done, text, total),
             )
-        surrogate.write(options.out)  # what was fitted is not lost if the check is stopped
+        surrogate.write(options.out)  # before the check, which takes long and may be stopped
         prove(options.out, table)
         for line in surrogate.quality["left_out"]:
             say(f"left out: {line}")

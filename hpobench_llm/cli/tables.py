@@ -130,8 +130,8 @@ def _check(options: argparse.Namespace) -> int:
     from hpobench_llm.locate import find_artefact, list_artefacts
     from hpobench_llm.tables.table import Table
 
-    known = list_artefacts("tables")
-    folders = [find_artefact("tables", name) for name in options.name] or list(known.values())
+    tables = list_artefacts("tables")
+    folders = [find_artefact("tables", name) for name in options.name] or list(tables.values())
     if not folders:
         raise HpobenchError("no table found; HPOBENCH_LLM_DATA may name a folder of tables")
     status = 0
@@ -188,13 +188,13 @@ def _import(options: argparse.Namespace) -> int:
     tables = import_tables(
         options.source,
         spec=options.spec,
-        given=options.given,
+        from_path=options.given,
         out=options.out,
         allow_changed=options.allow_changed,
     )
     for table in tables:
         print(f"{table.folder}: {len(table.frame)} rows, sha256 {table.metadata.table_sha256}")
-        if options.source == GENERIC:  # what was decided for the user, who may decide otherwise
+        if options.source == GENERIC:  # decisions that the user may want otherwise
             for note in table.metadata.provenance[IMPORTED]["notes"]:
                 say(f"  {note}")
     return 0
@@ -245,19 +245,23 @@ def _verify(options: argparse.Namespace) -> int:
         if getattr(options, name) < least:
             raise HpobenchError(f"--{name} must be {least} or more, got {getattr(options, name)}")
     table = Table.load(find_artefact("tables", options.table))
-    chosen = choose_runs(table, options.rows, options.seed)
+    runs = choose_runs(table, options.rows, options.seed)
     campaign = _campaign_of(table, options)
-    if len(chosen) < options.rows:
-        say(f"verify: the table has {len(chosen)} configurations: a run of each is trained")
-    with Progress(len(chosen), f"verify {table.metadata.name}") as progress:
-        found = verify(
+    if len(runs) < options.rows:
+        say(f"verify: the table has {len(runs)} configurations: a run of each is trained")
+    with Progress(len(runs), f"verify {table.metadata.name}") as progress:
+        verification = verify(
             table,
             campaign,
-            chosen,
+            runs,
             engine_name=options.engine,
             device=options.device,
             trust=trust_of(options),
             on_run=progress.advance_to,
         )
-    print(json.dumps(found.to_json(), indent=2) if options.json else "\n".join(found.lines()))
-    return 1 if found.problems else 0
+    print(
+        json.dumps(verification.to_json(), indent=2)
+        if options.json
+        else "\n".join(verification.lines())
+    )
+    return 1 if verification.problems else 0

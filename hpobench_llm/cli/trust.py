@@ -1,4 +1,4 @@
-"""The options that allow code of others to run, each of which has to be said by itself."""
+"""The options that allow code of others to run; each has to be given by itself."""
 
 import argparse
 
@@ -20,6 +20,6 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
 
 
 def trust_of(options: argparse.Namespace) -> Trust:
-    """Return which code of others the options allow."""
+    """Return the trust in others' code that the options state."""
     names = (flag.removeprefix("--").replace("-", "_") for flag in FLAGS)
     return Trust(*(getattr(options, name) for name in names))

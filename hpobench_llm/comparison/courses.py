@@ -1,4 +1,4 @@
-"""Regret against what else was spent: trials, seconds or tokens, beside the unit of the budget."""
+"""Regret over trials, seconds and tokens: over the units that the budget does not count."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from hpobench_llm.comparison.problem import Problem
+from hpobench_llm.comparison.benchmark import ComparedBenchmark
 from hpobench_llm.comparison.regret import (
     answers_of,
     paid_for,
@@ -35,25 +35,25 @@ class Course:
 
 def courses(
     frame: pd.DataFrame,
-    problems: Mapping[str, Problem],
+    benchmarks: Mapping[str, ComparedBenchmark],
     comparison: Comparison,
     *,
     checkpoints: bool = True,
 ) -> dict[str, tuple[Course, ...]]:
     """Return for each benchmark its regrets over every unit but that of the comparison.
 
-    A unit is left out where it is not known of all trials. Curves end where the first trajectory
-    ends that used up its budget.
+    A unit is left out if some trial lacks it. Curves end with the first trajectory that used up
+    its budget.
 
     Args:
         frame: the trajectories that were compared.
-        problems: what they were judged by.
-        comparison: what `compare_trajectories` returned.
+        benchmarks: their benchmarks, by name.
+        comparison: the result of `compare_trajectories`.
         checkpoints: whether a resumed trial paid only for what it added.
     """
     return {
         result.benchmark: _courses(
-            frame, result, problems[result.benchmark], comparison, checkpoints
+            frame, result, benchmarks[result.benchmark], comparison, checkpoints
         )
         for result in comparison.benchmarks
     }
@@ -68,30 +68,30 @@ def _units(result: BenchmarkComparison, comparison: Comparison) -> list[str]:
 def _courses(
     frame: pd.DataFrame,
     result: BenchmarkComparison,
-    problem: Problem,
+    compared: ComparedBenchmark,
     comparison: Comparison,
     checkpoints: bool,
 ) -> tuple[Course, ...]:
     names = [standing.optimizer for standing in result.standings]
-    rows = rows_of(frame, result.benchmark, problem)
+    rows = rows_of(frame, result.benchmark, compared)
     parts, seeds, _ = shared_parts(rows, result.benchmark, names)
     worth = {
-        key: worth_over(answers, judged, problem)
-        for key, (answers, judged) in answers_of(rows, parts, problem).items()
+        key: worth_over(answers, judged, compared)
+        for key, (answers, judged) in answers_of(rows, parts, compared).items()
     }
     draw = Draws(comparison.alpha, RESAMPLES, comparison.seed, comparison.paired)
-    found = []
+    per_unit = []
     for unit in _units(result, comparison):
         spending = Spending(unit, None, checkpoints)
         try:
-            spent = {key: spending.after(part, problem) for key, part in parts.items()}
+            spent = {key: spending.after(part, compared) for key, part in parts.items()}
         except IntegrityError:  # the unit is not known of all trials
             continue
         grid = spending.grid(list(spent.values()))
         bands = {}
         for name in names:
             curves = [worth[name, s][paid_for(spent[name, s], grid)] for s in seeds]
-            regret = snap(np.array(curves) - problem.loss_of_optimum)
+            regret = snap(np.array(curves) - compared.loss_of_optimum)
             bands[name] = draw.median(regret, f"{result.benchmark} over {unit}")
-        found.append(Course(unit, tuple(grid.tolist()), bands))
-    return tuple(found)
+        per_unit.append(Course(unit, tuple(grid.tolist()), bands))
+    return tuple(per_unit)

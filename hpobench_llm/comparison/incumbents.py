@@ -1,4 +1,4 @@
-"""What an optimizer holds on a benchmark after as much work as so many runs in full."""
+"""The incumbent of an optimizer after as much work as a number of runs in full."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpobench_llm.benchmarks.base import Benchmark
-from hpobench_llm.comparison.problem import Problem
+from hpobench_llm.comparison.benchmark import ComparedBenchmark
 from hpobench_llm.comparison.regret import TOLERANCE, incumbents
 from hpobench_llm.comparison.spending import IN_FULL, Spending
 from hpobench_llm.metrics import Metric
@@ -25,7 +25,7 @@ def incumbent_losses(
     budgets: Sequence[int],
     in_full: Mapping[str, float],
 ) -> FloatArray:
-    """Return `(budgets,)` losses in full of the incumbent, the worst where there is none.
+    """Return `(budgets,)` losses in full of the incumbent; the worst if there is none.
 
     Args:
         benchmark: with one fidelity axis if the optimizer trains in part: its trials then count
@@ -33,7 +33,7 @@ def incumbent_losses(
         optimizer: a name in the registry.
         seed: of the optimizer.
         metric: what is optimized.
-        budgets: in runs in full, increasing: the beginnings of one replay.
+        budgets: in runs in full, increasing; each is the beginning of one and the same replay.
         in_full: the loss in full of each configuration that ends ok, by `config_id`.
     """
     budget: int | dict[str, float] = budgets[-1]
@@ -41,14 +41,16 @@ def incumbent_losses(
         (axis,) = benchmark.fidelities
         budget = {axis.name: float(budgets[-1] * axis.full)}
     frame = replay(benchmark, optimizer, budget=budget, seed=seed, objectives=(metric.name,)).frame
-    problem = Problem(objectives=(metric,), optimum=float("nan"), fidelities=benchmark.fidelities)
-    answers = incumbents(problem.losses(frame), problem.shares(frame), problem.usable(frame))
-    spent = Spending(IN_FULL).after(frame, problem)
+    compared = ComparedBenchmark(
+        objectives=(metric,), optimum=float("nan"), fidelities=benchmark.fidelities
+    )
+    answers = incumbents(compared.losses(frame), compared.shares(frame), compared.usable(frame))
+    spent = Spending(IN_FULL).after(frame, compared)
     ids = frame["config_id"].to_numpy()
     worst = metric.to_loss(metric.worst)
     losses = np.full(len(budgets), worst)
-    for place, amount in enumerate(budgets):
+    for number, amount in enumerate(budgets):
         done = int(np.searchsorted(spent, amount * (1 + TOLERANCE), side="right"))
         if done and answers[done - 1]:
-            losses[place] = in_full.get(ids[answers[done - 1][0]], worst)
+            losses[number] = in_full.get(ids[answers[done - 1][0]], worst)
     return losses

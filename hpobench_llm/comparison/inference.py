@@ -20,8 +20,8 @@ from scipy import stats
 
 from hpobench_llm.comparison.regret import FloatArray, snap
 
-ADDED = 2  # seeds in which all optimizers are alike, to an interval of mean ranks
-EXACT = 60  # values of both samples together, up to which a rank sum's distribution is counted
+ADDED = 2  # seeds with all optimizers alike, which an interval of mean ranks counts too
+EXACT = 60  # values of both samples: up to so many, a rank sum's distribution is counted
 
 
 def percentiles(replicates: FloatArray, *, alpha: float) -> tuple[FloatArray, FloatArray]:
@@ -35,9 +35,9 @@ def bootstrap_median(
 ) -> FloatArray:
     """Return `(resamples, ...)` medians of seeds drawn with replacement from `(n_seeds, ...)`.
 
-    What is drawn is the seeds' ranks, in each column by itself: a seed is as likely as any other,
-    so every column's medians are distributed as if seeds were drawn, and one sort serves all
-    columns. How two columns vary together is not kept, and a pointwise interval does not use it.
+    The draws are of ranks in each column by itself, not of seeds: all seeds are equally likely, so
+    each column's medians have the same distribution, and one sort serves all draws. The
+    correlation of columns is lost, but a pointwise interval does not use it.
     """
     n_seeds = len(values)
     drawn = np.sort(rng.integers(n_seeds, size=(resamples, n_seeds)), axis=1)
@@ -60,9 +60,9 @@ def ranks(regrets: FloatArray) -> FloatArray:
 class MeanRanks:
     """Mean ranks over the seeds of one benchmark: `means`, `centres` and `variances` alike.
 
-    Ranks of few seeds may all agree by chance, and then say nothing of how they spread. So two
-    seeds are added in which all optimizers are alike, as Agresti and Coull (1998) add successes
-    and failures: the interval has its centre at the mean with them, and their variance.
+    Ranks of few seeds may all agree by chance, and then do not show their spread. So two seeds
+    with all optimizers alike are added, as Agresti and Coull (1998) add successes and failures:
+    they enter the centre of the interval and its variance.
     """
 
     means: FloatArray
@@ -74,7 +74,10 @@ class MeanRanks:
     def of(ranked: FloatArray) -> "MeanRanks":
         """Return the means of `(n_optimizers, n_seeds, ...)` ranks over the seeds."""
         n_optimizers, n_seeds = ranked.shape[:2]
-        count, middle, alike = n_seeds + ADDED, (n_optimizers + 1) / 2, (n_optimizers**2 - 1) / 12
+        count, middle = n_seeds + ADDED, (n_optimizers + 1) / 2
+        alike = (
+            n_optimizers**2 - 1
+        ) / 12  # the variance of a rank if all orders are equally likely
         centres = (ranked.sum(axis=1) + ADDED * middle) / count
         squares = ((ranked - centres[:, None]) ** 2).sum(axis=1)
         squares += ADDED * ((middle - centres) ** 2 + alike)
@@ -107,8 +110,8 @@ def rank_sum_test(samples: Sequence[tuple[FloatArray, FloatArray]]) -> tuple[flo
     """Test whether two optimizers' values are alike, without pairs (Mann-Whitney, two-sided).
 
     With several benchmarks, values are ranked within each and the rank sums added. The
-    distribution is that of all ways to deal the very ranks that occur to the two samples, so it
-    is exact with ties too; of large samples it is the normal one.
+    distribution counts all ways to deal the ranks that occur to the two samples, so it is exact
+    with ties too; for large samples it is the normal one.
 
     Args:
         samples: for each benchmark the values `(n,)` of the first and of the second, lower is
@@ -121,6 +124,7 @@ def rank_sum_test(samples: Sequence[tuple[FloatArray, FloatArray]]) -> tuple[flo
     chances = np.ones(1)
     exact = sum(len(a) + len(b) for a, b in samples) <= EXACT
     for first, second in samples:
+        # Tied ranks are halves; twice a rank is a whole number, which indexes an array.
         doubled = np.rint(2 * stats.rankdata(np.concatenate((first, second)))).astype(np.int64)
         count, others = len(first), len(second)
         excess += float(doubled[:count].sum() - doubled.mean() * count)
@@ -139,10 +143,11 @@ def rank_sum_test(samples: Sequence[tuple[FloatArray, FloatArray]]) -> tuple[flo
 
 
 def _rank_sums(doubled: NDArray[np.int64], count: int) -> FloatArray:
-    """Return the chance of each sum of `count` of the doubled ranks, all draws alike."""
+    """Return the chance of each sum of `count` doubled ranks, all choices equally likely."""
     ways = np.zeros((count + 1, int(doubled.sum()) + 1))
     ways[0, 0] = 1.0
     for rank in doubled.tolist():
+        # The copy keeps a rank from being taken twice: the two slices overlap.
         ways[1:, rank:] += ways[:-1, : ways.shape[1] - rank].copy()
     chances: FloatArray = ways[count] / ways[count].sum()
     return chances
@@ -154,7 +159,7 @@ def signed_rank_test(differences: Sequence[FloatArray]) -> tuple[float, int]:
     Optimizers that find a table's optimum in the same seed tie exactly, which is evidence for
     equality. So zeros are ranked and half of their ranks goes to each side (`zsplit`): dropping
     them, Wilcoxon's own choice, would let few untied seeds decide, and Pratt's normal
-    approximation is too bold when few are left. p is exact without ties, and up to 13 pairs.
+    approximation is too bold when few remain. p is exact without ties, and up to 13 pairs.
 
     Args:
         differences: one array for each benchmark, first minus second, lower is better. With
@@ -222,6 +227,6 @@ def rank_correlation(x: FloatArray, y: FloatArray) -> tuple[float, float] | None
 
 
 def first_within(regrets: FloatArray, level: float, grid: FloatArray) -> FloatArray:
-    """Return where on the grid `(..., n)` regrets are first at most `level`; infinity: nowhere."""
+    """Return the first amount at which regrets `(..., n)` are at most `level`; infinity: none."""
     inside = regrets <= level
     return np.where(inside.any(axis=-1), grid[inside.argmax(axis=-1)], np.inf)

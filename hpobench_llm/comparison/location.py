@@ -1,10 +1,10 @@
-"""Where the best lies: is what a surrogate holds best also best on its table?
+"""Where the best lies: are the surrogate's best configurations also the best on its table?
 
-Ranks of optimizers tell how hard a landscape is, not where its optimum lies: with one axis turned
-round they stay the same. So two more questions are asked of the table's own configurations. How
-much worse on the table are the ten that the surrogate holds best than the table's own best ten,
-as a share of the way to the table's median? And how well does it order the best quarter, where
-optimizers end, beside what a second seed does? Random choice gives 1 and 0.
+Ranks of optimizers show how hard a landscape is, not where its optimum lies: with one axis
+reversed they stay the same. So two more questions are asked of the table's own configurations. How
+much worse on the table are the surrogate's best ten than the table's own best ten, as a share of
+the way to the table's median? And how well does it order the best quarter, where optimizers end,
+compared with a second seed? Random choice gives 1 and 0.
 """
 
 import numpy as np
@@ -21,12 +21,12 @@ FloatArray = NDArray[np.float64]
 
 
 def location(truth: FloatArray, predicted: FloatArray, seeds: FloatArray) -> Location:
-    """Compare losses on a table with what a surrogate says of the same configurations.
+    """Compare losses on a table with a surrogate's losses of the same configurations.
 
     Args:
         truth: `(n,)` losses on the table; lower is better.
         predicted: `(n,)` losses by the surrogate.
-        seeds: `(n, 2)` losses of two single seeds; NaN where there are no two.
+        seeds: `(n, 2)` losses of two single seeds; NaN where there are fewer.
 
     Returns:
         Plain JSON: `passed` and `verdict`; `best`, how many are compared (ten, or a tenth of a
@@ -36,13 +36,14 @@ def location(truth: FloatArray, predicted: FloatArray, seeds: FloatArray) -> Loc
     """
     count = min(BEST, max(2, len(truth) // 10), len(truth))
     own = float(np.sort(truth)[:count].mean())
-    chosen = float(truth[np.argsort(predicted, kind="stable")[:count]].mean())
+    of_predicted = float(truth[np.argsort(predicted, kind="stable")[:count]].mean())
     way = float(np.median(truth)) - own
-    share = (chosen - own) / way if way > 0 else 0.0
+    share = (of_predicted - own) / way if way > 0 else 0.0
     quarter = np.argsort(truth, kind="stable")[: len(truth) // 4]
     tau = _tau(truth[quarter], predicted[quarter])
     repeated = seeds[quarter][np.isfinite(seeds[quarter]).all(axis=1)]
     between = _tau(repeated[:, 0], repeated[:, 1])
+    # No surrogate can order the quarter better than the table's own noise allows.
     bar = UNKNOWN_TAU_BAR if between is None else max(TAU_BAR * between, 0.0)
     passed = share <= SHARE_BAR and (tau is None or (tau > 0 and tau >= bar))
     shown = (
@@ -50,7 +51,7 @@ def location(truth: FloatArray, predicted: FloatArray, seeds: FloatArray) -> Loc
     )
     return {
         "best": count,
-        "regret": chosen - own,
+        "regret": of_predicted - own,
         "share": share,
         "share_bar": SHARE_BAR,
         "tau": tau,
@@ -65,7 +66,7 @@ def location(truth: FloatArray, predicted: FloatArray, seeds: FloatArray) -> Loc
 
 
 def _tau(one: FloatArray, other: FloatArray) -> float | None:
-    """Return Kendall's tau; None of few. What ties everything orders nothing: 0."""
+    """Return Kendall's tau; None for too few or all equal `one`, 0 for all equal `other`."""
     if len(one) < LEAST or np.ptp(one) == 0:
         return None
     return 0.0 if np.ptp(other) == 0 else float(kendalltau(one, other).statistic)

@@ -1,13 +1,13 @@
-"""What a study says of a next task: tasks are drawn, and seeds within each of them.
+"""What a study says of a new task: tasks are drawn, and seeds within each of them.
 
-An interval over seeds alone speaks of the benchmarks at hand. Here tasks are drawn again with
-replacement, and in every one that is drawn its seeds: the hierarchical bootstrap (Davison and
+An interval over seeds alone speaks of the benchmarks at hand. Here tasks are drawn with
+replacement, and seeds within every drawn task: the hierarchical bootstrap (Davison and
 Hinkley 1997, section 3.8). Pairs are tested with one value a task, by Wilcoxon's signed-rank test
 with Holm's correction, as Demsar (2006) and Benavoli, Corani and Mangili (2016, Should we really
 use post-hoc tests based on mean-ranks?) advise; all at once by Friedman's test.
 
 Units do not agree between tasks. So a regret is divided by the task's typical one: the median
-regret of a configuration that is drawn at random (see `Problem.typical`).
+regret of a configuration that is drawn at random (see `ComparedBenchmark.typical`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from itertools import combinations
 import numpy as np
 
 from hpobench_llm.comparison import inference
-from hpobench_llm.comparison.problem import Problem
+from hpobench_llm.comparison.benchmark import ComparedBenchmark
 from hpobench_llm.comparison.regret import FloatArray, Regrets
 from hpobench_llm.comparison.result import (
     Interval,
@@ -38,10 +38,11 @@ def nested_means(
     """Return `(resamples, k)` means of tasks drawn with replacement, seeds drawn within each.
 
     Args:
-        tasks: `(n_seeds, k)` values of each; every task weighs alike.
+        tasks: `(n_seeds, k)` values of each task; all tasks have equal weight.
         resamples: how many.
         rng: where the draws come from.
     """
+    # Counting how often each seed is drawn gives the same means as drawing seeds one by one.
     drawn = rng.integers(len(tasks), size=(resamples, len(tasks)))
     total = np.zeros((resamples, tasks[0].shape[1]))
     for number, values in enumerate(tasks):
@@ -53,26 +54,26 @@ def nested_means(
 
 
 def over_tasks(
-    measured: Mapping[str, Regrets], problems: Mapping[str, Problem], draw: Draws
+    measured: Mapping[str, Regrets], benchmarks: Mapping[str, ComparedBenchmark], draw: Draws
 ) -> OverTasks | None:
-    """Return what holds over the tasks; None with one task or none, or without an optimizer.
+    """Return the results over tasks; None for fewer than two tasks, or without an optimizer.
 
     Args:
-        measured: of each task the regrets of the same optimizers.
-        problems: of each task.
+        measured: the regrets of the same optimizers on each task.
+        benchmarks: the tasks, by name.
         draw: the comparison's bootstrap.
     """
     if len(measured) < 2:
         return None
     names = next(iter(measured.values())).optimizers
-    finals = [found.curves[:, :, -1].T for found in measured.values()]  # (n_seeds, n_optimizers)
+    finals = [task.curves[:, :, -1].T for task in measured.values()]  # (n_seeds, n_optimizers)
     ranked = [inference.ranks(final.T).T for final in finals]
-    known = [problems[name].typical for name in measured]
-    scales = tuple(scale for scale in known if scale)
-    whole = scales if len(scales) == len(known) else None
-    scaled = (
-        [final / scale for final, scale in zip(finals, scales, strict=True)] if whole else None
-    )
+    typical = [benchmarks[name].typical for name in measured]
+    positive = tuple(scale for scale in typical if scale)
+    scales = positive if len(positive) == len(typical) else None
+    scaled = None
+    if scales is not None:
+        scaled = [final / scale for final, scale in zip(finals, scales, strict=True)]
 
     ranks = _with_draws(ranked, draw, "ranks over tasks")
     regrets = _with_draws(scaled, draw, "regret over tasks") if scaled else None
@@ -82,7 +83,7 @@ def over_tasks(
     test = inference.chi_square_of_ranks([task[:, None] for task in values])
     return OverTasks(
         tasks=tuple(measured),
-        scales=whole,
+        scales=scales,
         ranking=tuple(
             TaskRanked(
                 names[i],
@@ -148,7 +149,7 @@ def _pairs(
 def runs_of_ties(
     names: Sequence[str], pairs: Sequence[Pair | TaskPair]
 ) -> tuple[tuple[str, ...], ...]:
-    """Return the longest runs of the ranking in which no pair is told apart."""
+    """Return the longest runs of the ranking in which every pair is a tie."""
     apart = {(pair.first, pair.second) for pair in pairs if pair.verdict != "tie"}
     groups: list[tuple[str, ...]] = []
     end = 0

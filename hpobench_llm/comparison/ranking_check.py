@@ -1,9 +1,9 @@
 """The ranking check: do optimizers rank on a surrogate as they do on its table?
 
-Both sides are the same problem to an optimizer: the table's space and configurations, the same
-optimizer seeds, the mean over seeds on the table and the expected run on the surrogate. So the
-check tells what replacing measurements by predictions changes, and nothing else; the space between
-the grid's points, which a table cannot answer, is judged by the held-out regions instead.
+Both sides look the same to an optimizer: the table's space and configurations, the same optimizer
+seeds, the mean over seeds on the table and the expected run on the surrogate. So the check shows
+what changes when predictions replace measurements, and nothing else; the space between the grid's
+points, which a table cannot answer, is judged by the held-out regions instead.
 
 Optimizers are compared by their incumbents after as much work as the same number of runs in full
 (`ranks.py`). Ranks do not tell where the best lies; that is asked apart (`location.py`), and both
@@ -51,7 +51,7 @@ OPTIMIZERS = (
     "asha",
 )
 SEEDS, BUDGETS = 60, (16, 32, 64)
-PARTIAL_TRIALS = 30  # that show whether an objective is measured along a fidelity
+PARTIAL_TRIALS = 30  # enough to show whether an objective is measured along a fidelity
 
 FloatArray = NDArray[np.float64]
 
@@ -68,18 +68,18 @@ def ranking_check(
     """Run the fixed optimizers on table and surrogate and compare how they rank.
 
     Args:
-        table: what the surrogate was fitted on.
+        table: the surrogate was fitted on it.
         surrogate: the surrogate as a benchmark.
         objective: which metric is optimized; None: the table's first.
         seeds: how many seeds of each optimizer on either side; the ceiling takes as many more.
         budgets: after how many runs in full optimizers are compared, increasing.
-        on_replay: told how many replays are done, of how many, and which.
+        on_replay: called with the number of replays that are done, of how many, and the last.
 
     Returns:
-        Plain JSON: what `compare_losses` returns, what was run, and `location`. `passed` says that
-        ranks and location are. An optimizer whose library is not installed is left out, and so is
-        one that trains in part where the table has not exactly one fidelity, or the objective is
-        not measured along it. Where the objective was not measured of every configuration, the
+        Plain JSON: the result of `compare_losses`, the replays that were run, and `location`.
+        `passed` means that ranks and location are. An optimizer whose library is not installed is
+        left out, and so is one that trains in part if the table has not exactly one fidelity or
+        does not measure the objective along it. If some configuration lacks the objective, the
         check cannot be made, and is not passed.
     """
     name = objective or next(iter(table.metadata.metrics))
@@ -111,16 +111,16 @@ def ranking_check(
             ("table again", measured, range(seeds, 2 * seeds)),
         ):
             losses[side] = np.empty((seeds, len(usable), len(budgets)))
-            known = full["surrogate" if benchmark is restricted else "table"]
-            for place, optimizer in enumerate(usable):
+            in_full = full["surrogate" if benchmark is restricted else "table"]
+            for column, optimizer in enumerate(usable):
                 for row, seed in enumerate(numbers):
-                    losses[side][row, place] = incumbent_losses(
+                    losses[side][row, column] = incumbent_losses(
                         benchmark,
                         optimizer,
                         seed=seed,
                         metric=metric,
                         budgets=budgets,
-                        in_full=known,
+                        in_full=in_full,
                     )
                     done += 1
                     on_replay(done, total, f"{optimizer} on the {side}")
@@ -128,13 +128,13 @@ def ranking_check(
         verdict = f"the check cannot be made: {error}"
         return check | {"passed": False, "verdict": verdict, "tau": None}
     ranks = compare_losses(*losses.values(), optimizers=usable, budgets=budgets)
-    where = location(*_located(full, table, metric))
+    where_best = location(*_located(full, table, metric))
     return {
         **check,
         **ranks,
-        "location": where,
-        "passed": ranks["passed"] and where["passed"],
-        "verdict": f"{ranks['verdict']}; {where['verdict']}",
+        "location": where_best,
+        "passed": ranks["passed"] and where_best["passed"],
+        "verdict": f"{ranks['verdict']}; {where_best['verdict']}",
     }
 
 
@@ -158,7 +158,7 @@ def _in_full(benchmark: Benchmark, table: TabularBenchmark, metric: Metric) -> d
 def _located(
     full: Mapping[str, Mapping[str, float]], table: Table, metric: Metric
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return what `location` takes, of the configurations that are ok on the table."""
+    """Return the arguments of `location`, for the configurations that are ok on the table."""
     ids = list(full["table"])
     worst = metric.to_loss(metric.worst)
     truth = np.array([full["table"][i] for i in ids])
@@ -167,15 +167,15 @@ def _located(
     for axis in table.metadata.fidelities:
         frame = frame.loc[frame[axis.name] == axis.full]
     seeds = np.full((len(ids), 2), np.nan)
-    place = {config_id: number for number, config_id in enumerate(ids)}
+    row_of = {config_id: row for row, config_id in enumerate(ids)}
     for config_id, runs in frame.sort_values("seed").groupby("config_id")[metric.name]:
-        if len(runs) > 1 and config_id in place:
-            seeds[place[str(config_id)]] = [metric.to_loss(float(v)) for v in runs.iloc[:2]]
+        if len(runs) > 1 and config_id in row_of:
+            seeds[row_of[str(config_id)]] = [metric.to_loss(float(v)) for v in runs.iloc[:2]]
     return truth, predicted, seeds
 
 
 def _usable(optimizer: str, table: TabularBenchmark, metric: Metric) -> bool:
-    """Say whether an optimizer is installed, and can train in part if it does."""
+    """Return whether an optimizer is installed and, if it trains in part, can do so here."""
     partial = list_optimizers()[optimizer].fidelity
     if partial and len(table.fidelities) != 1:
         return False
@@ -198,7 +198,7 @@ def _libraries(optimizers: Sequence[str]) -> list[str]:
 
 
 class _OnTheTablesGrid(Benchmark):
-    """A surrogate that can be asked for its table's configurations alone."""
+    """A surrogate that answers only for the configurations of its table."""
 
     def __init__(self, table: TabularBenchmark, surrogate: Benchmark) -> None:
         self._table, self._surrogate = table, surrogate

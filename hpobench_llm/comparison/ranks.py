@@ -2,15 +2,15 @@
 
 Two optimizers are compared by their incumbents, once for each of a few budgets, which are the
 beginnings of one replay. Over the seeds, one wins more often than the other. Many pairs are ties
-on the table itself: about these it says nothing, and a surrogate cannot be wrong. So what counts
-are the pairs that the table tells apart, by a sign test over the seeds at 5 %. Kendall's tau over
-them is the share that the surrogate orders alike minus the share that it reverses; a pair that it
-ties counts 0.
+on the table itself: it says nothing about these, so a surrogate cannot be wrong about them. Only
+the pairs count that the table tells apart, by a sign test over the seeds at 5 %. Kendall's tau
+over them is the share that the surrogate orders alike minus the share that it reverses; a pair
+that it ties counts 0.
 
-What tau can be expected of a perfect surrogate is measured, not assumed: the same optimizers run
-on the table once more with other seeds, and the tau of the table with itself is the ceiling. The
-bar is a share of it. A surrogate can be above the ceiling: it shares the table's seeds, and so
-every optimizer's random start.
+The tau of a perfect surrogate is measured, not assumed: the same optimizers run on the table once
+more with other seeds, and the tau of the table with itself is the ceiling. The bar is a share of
+it. A surrogate can be above the ceiling: it shares the table's seeds, and so every optimizer's
+random start.
 """
 
 from collections.abc import Mapping, Sequence
@@ -53,12 +53,12 @@ def compare_losses(
     """
     pairs = list(combinations(range(len(optimizers)), 2))
     ours, theirs, others = (_signs(losses, pairs) for losses in (table, surrogate, again))
-    told = _told_apart(ours)
-    rng = np.random.default_rng(0)
-    apart = f"the table tells {told.sum()} of {told.size} pairs of optimizers apart"
+    decided = _told_apart(ours)
+    rng = np.random.default_rng(0)  # fixed: a check that is made again must not change
+    apart = f"the table tells {decided.sum()} of {decided.size} pairs of optimizers apart"
     ranks: Ranks = {
-        "pairs": int(told.size),
-        "told_apart": int(told.sum()),
+        "pairs": int(decided.size),
+        "told_apart": int(decided.sum()),
         "cells": _cells(table, surrogate, optimizers, budgets),
         "correlation": {
             "surrogate": _correlations(table, surrogate),
@@ -69,14 +69,16 @@ def compare_losses(
         "tau": None,
         "interval": None,
     }
-    if not told.any():
+    if not decided.any():
         return ranks
-    ours, theirs, others = ours[:, told], theirs[:, told], others[:, told]
+    ours, theirs, others = ours[:, decided], theirs[:, decided], others[:, decided]
+    # Counts of each seed in a draw stand for the draw itself.
     first, second = (_resampled(len(table), rng) for _ in range(2))
     tau, ceiling = float(_tau(ours, theirs)[0]), float(_tau(ours, others)[0])
     low, high = _interval(_tau(ours, theirs, first, first))
+    # The table's two runs share no seeds, so theirs are drawn apart.
     own = _interval(_tau(ours, others, first, second))
-    enough = told.sum() >= LEAST_PAIRS
+    enough = decided.sum() >= LEAST_PAIRS
     passed = bool(enough and tau >= BAR * ceiling and low > 0)
     verdict = f"{apart}; on these Kendall's tau is {tau:.2f} [{low:.2f}, {high:.2f}]"
     verdict += f", the table's own with other seeds {ceiling:.2f}"
@@ -116,12 +118,12 @@ def _told_apart(signs: Signs) -> NDArray[np.bool_]:
 def _tau(
     one: Signs, other: Signs, first: Signs | None = None, second: Signs | None = None
 ) -> FloatArray:
-    """Return `(n,)` taus, one for each row of how often the seeds of either side count."""
+    """Return `(n,)` taus; `first` and `second` have in each row how often a side's seeds count."""
     once = np.ones((1, len(one)), dtype=np.int64)
-    left = np.sign((once if first is None else first) @ one)
-    right = np.sign((once if second is None else second) @ other)
-    found: FloatArray = (left * right).mean(axis=1)
-    return found
+    ours = np.sign((once if first is None else first) @ one)
+    theirs = np.sign((once if second is None else second) @ other)
+    taus: FloatArray = (ours * theirs).mean(axis=1)
+    return taus
 
 
 def _resampled(seeds: int, rng: np.random.Generator) -> Signs:

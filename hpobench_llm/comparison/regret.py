@@ -1,13 +1,13 @@
-"""From trials to simple regret: what an optimizer's answer loses against the best there is.
+"""From trials to simple regret: the loss of an optimizer's answer beyond the best there is.
 
-At any moment an optimizer's answer, its incumbent, is the trial with the lowest loss among those
-at the highest fidelity that any of its sound trials has reached so far: ok, and within the
-constraints. Of several objectives it is all such trials that no other beats. The answer is judged
-in full, whatever the fidelity at which it was seen: that is the run that its user would start. On
-a table it is judged by all that is known of its configuration: by every seed that it was run with,
-less what the seed does to all alike (see `hpobench_llm.seeds`), while an optimizer is told of the
-seeds alone that all configurations have. So a regret can rise, when a configuration that looked
-better is known to be worse, or a higher rung corrects a lower one.
+A sound trial is ok and within the constraints. At any moment an optimizer's answer, its incumbent,
+is the trial with the lowest loss among its sound trials at the highest fidelity that one of them
+has reached. With several objectives the answer is all such trials that no other beats. It is
+judged in full, whatever the fidelity of the trial: that is the run that its user would start. On a
+table it is judged by every seed of its configuration, without the effect that a seed has on all
+alike (see `hpobench_llm.seeds`), while an optimizer is told the mean over the seeds that all
+configurations have. So a regret can rise, when a configuration that looked better turns out worse,
+or a higher rung corrects a lower one.
 
 Inside, lower is better; regret is in the metric's own units (of several objectives: the
 hypervolume that is missing), against the best by all that is known, and never below zero.
@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hpobench_llm.benchmarks.base import CONSTRAINT
-from hpobench_llm.comparison.problem import Problem
+from hpobench_llm.comparison.benchmark import ComparedBenchmark
 from hpobench_llm.comparison.spending import Spending
 from hpobench_llm.errors import IntegrityError
 from hpobench_llm.replaying.columns import METRIC, column
@@ -37,12 +37,12 @@ class Regrets:
     """Simple regret of several optimizers on one benchmark, over the seeds they share.
 
     `curves` is `(n_optimizers, n_seeds, n_points)` in the metric's units, at the amounts `grid`.
-    `trials`, `unfinished` (those of them that diverged or failed) and `infeasible` (those that
-    broke a constraint) are `(n_optimizers, n_seeds)`, as are `empty`, whether a seed ended without
-    any sound trial, and `early`, whether it ended before its budget. `fronts` holds for each
-    optimizer and seed the losses `(n, n_objectives)` of the final answer. `dropped` are the seeds
-    that some optimizer lacks. `others` is `(n_optimizers, n_seeds, n_others)`: losses of the
-    final answer by the problem's other metrics.
+    `trials`, `unfinished` (of these, the ones that diverged or failed) and `infeasible` (the ones
+    that broke a constraint) are `(n_optimizers, n_seeds)`, as are `empty`, whether a seed ended
+    without any sound trial, and `early`, whether it ended before its budget. `fronts` holds for
+    each optimizer and seed the losses `(n, n_objectives)` of the final answer. `dropped` are the
+    seeds that some optimizer lacks. `others` is `(n_optimizers, n_seeds, n_others)`: losses of the
+    final answer by the benchmark's other metrics.
     """
 
     optimizers: tuple[str, ...]
@@ -59,7 +59,7 @@ class Regrets:
     others: FloatArray
 
     def only(self, optimizers: Sequence[str]) -> "Regrets":
-        """Return the part of some optimizers, in this order."""
+        """Return the regrets of some optimizers, in this order."""
         if self.optimizers == tuple(optimizers):
             return self
         rows = [self.optimizers.index(name) for name in optimizers]
@@ -82,12 +82,12 @@ def regrets(
     *,
     benchmark: str,
     optimizers: Sequence[str],
-    problem: Problem,
+    compared: ComparedBenchmark,
     spending: Spending | None = None,
 ) -> Regrets:
     """Return the regret at every amount spent, of every optimizer and common seed.
 
-    Trials count in the order of the frame, that in which they finished. Before the first sound
+    Trials count in the order of the frame, in which they finished. Before the first sound
     trial the regret is that of the metric's `worst`. A trajectory that ended early keeps its
     incumbent: it asked for no more, so that is what its user would hold. Values within 1e-12 of
     each other are made equal, so that a tie is an equality from here on.
@@ -97,40 +97,40 @@ def regrets(
             and what `Spending`, fidelities and constraints need.
         benchmark: which benchmark's rows to take.
         optimizers: the order of the first axis of the answer.
-        problem: the objectives and what is known of them.
+        compared: the benchmark, with its objectives.
         spending: how the budget is counted; None: in trials.
 
     Raises:
-        IntegrityError: a column is missing, a trial stands twice, or the optimizers share no seed.
+        IntegrityError: a column is missing, a trial is there twice, or optimizers share no seed.
     """
     spending = spending or Spending()
-    rows = rows_of(frame, benchmark, problem)
+    rows = rows_of(frame, benchmark, compared)
     parts, seeds, dropped = shared_parts(rows, benchmark, optimizers)
-    answered = answers_of(rows, parts, problem)
-    failed, broken = (rows["status"] != "ok").to_numpy(), ~problem.feasible(rows)
-    spent = {key: spending.after(part, problem) for key, part in parts.items()}
-    longest = max(len(one) for one in spent.values())
-    dearest = max(float(np.diff(one, prepend=0.0).max()) for one in spent.values())
+    answered = answers_of(rows, parts, compared)
+    failed, broken = (rows["status"] != "ok").to_numpy(), ~compared.feasible(rows)
+    spent = {key: spending.after(part, compared) for key, part in parts.items()}
+    longest = max(len(amounts) for amounts in spent.values())
+    dearest = max(float(np.diff(amounts, prepend=0.0).max()) for amounts in spent.values())
     grid = spending.grid(list(spent.values()))
     shape = (len(optimizers), len(seeds))
     curves = np.empty((*shape, len(grid)))
     trials, unfinished, infeasible = (np.zeros(shape, dtype=np.int64) for _ in range(3))
     empty, early = (np.zeros(shape, dtype=np.bool_) for _ in range(2))
     fronts: list[tuple[FloatArray, ...]] = []
-    others = np.empty((*shape, len(problem.others)))
+    others = np.empty((*shape, len(compared.others)))
     for i, optimizer in enumerate(optimizers):
         final = []
         for j, seed in enumerate(seeds):
             part, amounts = parts[optimizer, seed], spent[optimizer, seed]
             answers, judged = answered[optimizer, seed]
-            at = paid_for(amounts, grid)
-            curves[i, j] = worth_over(answers, judged, problem)[at]
-            last = answers[at[-1] - 1] if at[-1] else ()
+            paid = paid_for(amounts, grid)
+            curves[i, j] = worth_over(answers, judged, compared)[paid]
+            last = answers[paid[-1] - 1] if paid[-1] else ()
             final.append(judged[list(last)])
-            others[i, j] = problem.elsewhere(part.iloc[list(last)])
+            others[i, j] = compared.elsewhere(part.iloc[list(last)])
             trials[i, j] = len(part)
-            place = part.index.to_numpy()
-            unfinished[i, j], infeasible[i, j] = int(failed[place].sum()), int(broken[place].sum())
+            index = part.index.to_numpy()
+            unfinished[i, j], infeasible[i, j] = int(failed[index].sum()), int(broken[index].sum())
             empty[i, j] = not last
             early[i, j] = spending.ended_early(amounts, dearest, longest)
         fronts.append(tuple(final))
@@ -139,7 +139,7 @@ def regrets(
         seeds=seeds,
         dropped=dropped,
         grid=grid,
-        curves=snap(curves - problem.loss_of_optimum),
+        curves=snap(curves - compared.loss_of_optimum),
         trials=trials,
         unfinished=unfinished,
         infeasible=infeasible,
@@ -163,33 +163,35 @@ def shared_parts(
         for name in optimizers
         for _, part in rows.loc[rows["optimizer"] == name].groupby("seed")
     }
-    held = {o: {seed for name, seed in parts if name == o} for o in optimizers}
-    seeds = tuple(sorted(set.intersection(*held.values())))
+    seeds_of: dict[str, set[int]] = {name: set() for name in optimizers}
+    for name, seed in parts:
+        seeds_of[name].add(seed)
+    seeds = tuple(sorted(set.intersection(*seeds_of.values())))
     if not seeds:
-        counts = ", ".join(f"{name} has {len(own)}" for name, own in held.items())
+        counts = ", ".join(f"{name} has {len(own)}" for name, own in seeds_of.items())
         raise IntegrityError(f"{benchmark}: the optimizers share no seed: {counts}")
-    return parts, seeds, tuple(sorted(set.union(*held.values()) - set(seeds)))
+    return parts, seeds, tuple(sorted(set.union(*seeds_of.values()) - set(seeds)))
 
 
 def answers_of(
-    rows: pd.DataFrame, parts: Mapping[tuple[str, int], pd.DataFrame], problem: Problem
+    rows: pd.DataFrame, parts: Mapping[tuple[str, int], pd.DataFrame], compared: ComparedBenchmark
 ) -> dict[tuple[str, int], tuple[list[tuple[int, ...]], FloatArray]]:
-    """Return for each part its `incumbents`, and what its trials are judged to be in full."""
-    # All rows at once: a trajectory is short, and a table of rows dear to take apart.
-    losses, shares, usable = problem.losses(rows), problem.shares(rows), problem.usable(rows)
-    judged, _ = problem.judge(rows)
-    found = {}
+    """Return for each part its `incumbents`, and the losses in full of its trials."""
+    # For all rows at once: parts are short and many, and selecting from a frame is slow.
+    losses, shares, usable = compared.losses(rows), compared.shares(rows), compared.usable(rows)
+    judged, _ = compared.judge(rows)
+    by_part = {}
     for key, part in parts.items():
-        place = part.index.to_numpy()
-        answers = incumbents(losses[place], shares[place], usable[place])
-        found[key] = answers, judged[place]
-    return found
+        index = part.index.to_numpy()
+        answers = incumbents(losses[index], shares[index], usable[index])
+        by_part[key] = answers, judged[index]
+    return by_part
 
 
 def paid_for(amounts: FloatArray, grid: FloatArray) -> Counts:
     """Return how many trials are paid for at each amount of a grid.
 
-    A trial counts from the moment it is paid for; sums may differ in the last bits.
+    A trial counts from the moment at which it is paid for; sums may differ in the last bits.
     """
     return np.searchsorted(amounts, grid * (1 + TOLERANCE), side="right")
 
@@ -199,58 +201,61 @@ def incumbents(
 ) -> list[tuple[int, ...]]:
     """Return after each trial the trials that are the answer: see the module.
 
-    Of one objective that is one trial at most, the earliest among equals.
+    With one objective that is one trial at most, the earliest of equal ones.
 
     Args:
         losses: `(n_trials, n_objectives)`.
         shares: `(n_trials,)` of the whole run.
         usable: `(n_trials,)` whether a trial can be an answer.
     """
-    held: tuple[int, ...] = ()
-    highest, found = -np.inf, []
+    answer: tuple[int, ...] = ()
+    highest, answers = -np.inf, []
     for number in range(len(losses)):
         if usable[number] and shares[number] > highest:
-            held, highest = (number,), shares[number]
+            answer, highest = (number,), shares[number]
         elif usable[number] and shares[number] == highest:
-            mine, rivals = losses[number], losses[list(held)]
-            if not (rivals <= mine).all(axis=1).any():
-                beaten = (mine <= rivals).all(axis=1)
-                held = (*(i for i, out in zip(held, beaten, strict=True) if not out), number)
-        found.append(held)
-    return found
+            own, rivals = losses[number], losses[list(answer)]
+            if not (rivals <= own).all(axis=1).any():
+                beaten = (own <= rivals).all(axis=1)
+                unbeaten = [i for i, out in zip(answer, beaten, strict=True) if not out]
+                answer = (*unbeaten, number)
+        answers.append(answer)
+    return answers
 
 
-def worth_over(answers: list[tuple[int, ...]], judged: FloatArray, problem: Problem) -> FloatArray:
+def worth_over(
+    answers: list[tuple[int, ...]], judged: FloatArray, compared: ComparedBenchmark
+) -> FloatArray:
     """Return `(n_trials + 1,)`: `loss_of` before the first trial and after each."""
-    worth = [problem.loss_of(judged[:0])]
+    worth = [compared.loss_of(judged[:0])]
     previous: tuple[int, ...] = ()
     for answer in answers:
-        worth.append(worth[-1] if answer == previous else problem.loss_of(judged[list(answer)]))
+        # A hypervolume is slow, and most trials do not change the answer.
+        worth.append(worth[-1] if answer == previous else compared.loss_of(judged[list(answer)]))
         previous = answer
     return np.array(worth)
 
 
 def snap(values: FloatArray) -> FloatArray:
-    """Make values equal that lie within 1e-12 of their neighbour, and those that near zero, zero.
+    """Make values equal that lie within 1e-12 of their neighbour, and zero those that near it.
 
     The order of the values is kept.
     """
-    distinct, place = np.unique(
-        np.where(np.abs(values) <= TOLERANCE, 0.0, values), return_inverse=True
-    )
+    near_zero = np.abs(values) <= TOLERANCE
+    distinct, inverse = np.unique(np.where(near_zero, 0.0, values), return_inverse=True)
     starts = np.concatenate(([True], np.diff(distinct) > TOLERANCE))
-    snapped: FloatArray = distinct[starts][np.cumsum(starts) - 1][place].reshape(values.shape)
-    return snapped
+    snapped: FloatArray = distinct[starts][np.cumsum(starts) - 1]
+    return snapped[inverse].reshape(values.shape)
 
 
-def rows_of(frame: pd.DataFrame, benchmark: str, problem: Problem) -> pd.DataFrame:
+def rows_of(frame: pd.DataFrame, benchmark: str, compared: ComparedBenchmark) -> pd.DataFrame:
     """Return the trials on one benchmark, numbered from 0.
 
     Raises:
-        IntegrityError: a column is missing, or a trial stands twice.
+        IntegrityError: a column is missing, or a trial is there twice.
     """
-    bounds = [f"{CONSTRAINT}{constraint.name}" for constraint in problem.constraints]
-    metrics = [column(frame, METRIC, name) for name in problem.names]
+    bounds = [f"{CONSTRAINT}{constraint.name}" for constraint in compared.constraints]
+    metrics = [column(frame, METRIC, name) for name in compared.names]
     needed = ("benchmark", "optimizer", "seed", "status", *metrics, *bounds)
     missing = [name for name in needed if name not in frame.columns]
     if missing:
@@ -259,5 +264,5 @@ def rows_of(frame: pd.DataFrame, benchmark: str, problem: Problem) -> pd.DataFra
     keys = ["optimizer", "seed", "trial"]
     if "trial" in rows.columns and rows.duplicated(keys).any():
         first = rows.loc[rows.duplicated(keys), keys].iloc[0].to_dict()
-        raise IntegrityError(f"{benchmark}: a trial stands twice: {first}")
+        raise IntegrityError(f"{benchmark}: two rows are the same trial: {first}")
     return rows

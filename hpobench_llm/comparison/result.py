@@ -1,4 +1,4 @@
-"""What a comparison holds: plain, frozen values that a report shows and `to_json` writes."""
+"""The results of a comparison: plain, frozen values that a report shows and `to_json` writes."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -50,9 +50,9 @@ class Standing:
     `trials` is the most that any seed used, `early` the seeds that ended though their budget was
     not spent and kept their incumbent, `unfinished` the trials whose status is not `ok`. `empty`
     counts the seeds that ended without any trial that was ok and kept the constraints: their
-    regret is the worst. `infeasible` is the share of trials that broke a constraint, None where
-    there is none. `front` is what half of the seeds attained of two
-    objectives, points in own units (see `fronts`); None of one, or of more.
+    regret is the worst. `infeasible` is the share of trials that broke a constraint, None without
+    constraints. `front` has the points, in own units, that half of the seeds attained with two
+    objectives (see `fronts`); None with one objective, or more than two.
     """
 
     optimizer: str
@@ -70,7 +70,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """Two optimizers on the final regret; `verdict` says what `first` is.
+    """Two optimizers on the final regret; `verdict` is about `first`.
 
     In a paired comparison `wins`, `ties` and `losses` of `first` count the seeds, and
     `difference` is the median of first minus second; else they count every seed of the first
@@ -96,7 +96,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Overall:
-    """A test of all optimizers at once on the final regret: whose it is, its chi-square and p."""
+    """A test of all optimizers at once on the final regret: its name, chi-square and p."""
 
     test: str
     statistic: float
@@ -105,7 +105,7 @@ class Overall:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """What was optimized, as a report names it."""
+    """An objective, as a report names it."""
 
     name: str
     unit: str
@@ -116,12 +116,12 @@ class Objective:
 class BenchmarkComparison:
     """All optimizers on one benchmark, best mean final rank first.
 
-    `identity` says what it is: its kind, its sums, a surrogate's quality. `metric`, `unit` and
-    `direction` are of what regret is counted in: the objective, or the hypervolume of several.
-    `optimum`, `noise_sd` (what is left between configurations at one seed) and `seed_shift_sd`
-    (what a seed does to all) are in its units; `optimum_known` is False where the optimum is the
-    best that a search or any trial found. `seeds` are those that all optimizers
-    share, `dropped_seeds` those that some optimizer lacks. `left_out` names optimizers that failed
+    `identity` has its kind, its sums, a surrogate's quality. Regret is counted in `metric`, with
+    its `unit` and `direction`: the objective, or the hypervolume of several. `optimum`, `noise_sd`
+    (between configurations at one seed) and `seed_shift_sd` (of a seed's effect on all) are in its
+    units; `optimum_known` is False if the optimum is only the best that a search or any trial
+    found. `seeds` are those that all optimizers share, `dropped_seeds` those that some optimizer
+    lacks. `left_out` names optimizers that failed
     here more often than not, `in_part` those that ran trials in part. `costs_known` is False where
     some trial's seconds are not known, so that the clock counted 1 for it. `grid` are the amounts,
     in the comparison's `spending`, at which curves are given. `front` is the benchmark's own, of
@@ -154,7 +154,7 @@ class BenchmarkComparison:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """One optimizer's mean rank over all benchmarks and seeds, every benchmark weighing alike."""
+    """One optimizer's mean rank over seeds and over all benchmarks, with equal weights."""
 
     optimizer: str
     rank: Band
@@ -174,7 +174,7 @@ class TaskRanked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskPair:
-    """Two optimizers over tasks; `verdict` says what `first` is.
+    """Two optimizers over tasks; `verdict` is about `first`.
 
     `wins`, `ties` and `losses` of `first` count the tasks, by the mean over their seeds.
     `difference` is the mean rank of first minus second: below zero, `first` is better.
@@ -196,8 +196,8 @@ class OverTasks:
     """What holds over tasks, with seeds nested in them; `ranking` is best first.
 
     `scales` are the typical regrets that the regret of each task is divided by; None where one is
-    not known. `groups` are the runs of the ranking, of two or more, of which no pair is told
-    apart.
+    not known. `groups` are the runs of two or more in the ranking in which every pair is a
+    tie.
     """
 
     tasks: tuple[str, ...]
@@ -210,12 +210,12 @@ class OverTasks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SingleRuns:
-    """How often one run each would have said what all say together, by one metric.
+    """How often a single run of each of two optimizers agrees with all runs, by one metric.
 
     Of a pair `first` is better over all benchmarks and seeds by the objective. `same` is the
     chance that it is better by `metric` too in a single run of each, on a benchmark drawn at
     random; `tie` that the two are equal; `opposite` that it is worse. `metric` is `objective`, or
-    one that the final answers were looked up by.
+    another metric of the final answers.
     """
 
     first: str
@@ -243,12 +243,12 @@ class Comparison:
 
     These three are of the optimizers that are judged on every benchmark. Seeds are `paired` where
     all optimizers began a seed with the same configurations; else nothing is shared but its
-    number. `spending` is the unit
-    in which budgets are counted: see `Spending`. `workers` trials ran at a time, on a clock on
-    which the optimizers' own time passed too if `optimizer_seconds_count`. `finished` replays did
-    not fail. `grid` is that of the ranks; None where the benchmarks' grids differ, and a point is
-    a share of each benchmark's own budget. `tasks` is None with one benchmark: then nothing is
-    said of another. `single_runs` is of the pairs of the ranking.
+    number. `spending` is the unit in which budgets are counted: see `Spending`. `workers` trials
+    ran at a time, on a clock on which the optimizers' own time passed too if
+    `optimizer_seconds_count`. `finished` replays did not fail. `grid` is that of the ranks; None
+    where the benchmarks' grids differ, and a point is a share of each benchmark's own budget.
+    `tasks` is None with one benchmark: then nothing is said of another. `single_runs` is of the
+    pairs of the ranking.
     """
 
     alpha: float

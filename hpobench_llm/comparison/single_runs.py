@@ -1,8 +1,8 @@
-"""How often one run of each method would have said the opposite of what all runs say.
+"""How often a single run of each method contradicts all runs together.
 
 The comparison that this suite grew out of made one run of each method on one task. Here a task is
-drawn, and a seed of each of the two: their final answers are compared by what was optimized, and
-by what the same configurations are by other metrics, such as the loss on the test rows.
+drawn, and a seed of each of the two: their final answers are compared by the objective, and by
+other metrics of the same configurations, such as the loss on the test rows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from itertools import combinations
 
 import numpy as np
 
-from hpobench_llm.comparison.problem import Problem
+from hpobench_llm.comparison.benchmark import ComparedBenchmark
 from hpobench_llm.comparison.regret import FloatArray, Regrets
 from hpobench_llm.comparison.result import SingleRuns
 
@@ -18,21 +18,23 @@ OBJECTIVE = "objective"
 
 
 def single_runs(
-    measured: Mapping[str, Regrets], problems: Mapping[str, Problem], order: Sequence[int]
+    measured: Mapping[str, Regrets],
+    benchmarks: Mapping[str, ComparedBenchmark],
+    order: Sequence[int],
 ) -> tuple[SingleRuns, ...]:
     """Return the chances of every pair, the better-ranked first, by each metric.
 
     Args:
-        measured: of each benchmark the regrets of the same optimizers.
-        problems: of each benchmark.
+        measured: the regrets of the same optimizers on each benchmark.
+        benchmarks: the benchmarks, by name.
         order: the optimizers' numbers, best first.
     """
     by_metric: dict[str, list[FloatArray]] = {}  # (n_optimizers, n_seeds) losses
-    for name, found in measured.items():
-        by_metric.setdefault(OBJECTIVE, []).append(found.curves[:, :, -1])
-        for number, metric in enumerate(problems[name].others):
+    for name, regrets in measured.items():
+        by_metric.setdefault(OBJECTIVE, []).append(regrets.curves[:, :, -1])
+        for number, metric in enumerate(benchmarks[name].others):
             kind = "score" if metric.role == "score" else metric.name
-            by_metric.setdefault(kind, []).append(found.others[:, :, number])
+            by_metric.setdefault(kind, []).append(regrets.others[:, :, number])
     names = next(iter(measured.values())).optimizers
     return tuple(
         SingleRuns(

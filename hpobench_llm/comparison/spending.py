@@ -1,10 +1,10 @@
-"""What a trajectory had spent after each of its trials: the horizontal axis of every curve.
+"""The spending of a trajectory after each of its trials: the horizontal axis of every curve.
 
 It is counted in the unit of the study's budget. One exception: trials. Where some trials were run
 in part, a count of trials says nothing about cost, so they are counted in full: a trial at a
 quarter of the fidelity is a quarter of a trial, and one that resumes another adds what it adds.
-Such curves end where the first trajectory ends that used up its trials, since there the methods
-can still be compared at equal cost.
+Such curves end with the first trajectory that used up its trials, since up to there the methods
+can be compared at equal cost.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hpobench_llm.comparison.problem import Problem
+from hpobench_llm.comparison.benchmark import ComparedBenchmark
 from hpobench_llm.errors import IntegrityError
 from hpobench_llm.replaying.budget import EVALUATIONS, SECONDS, TOKENS, Budget
 from hpobench_llm.replaying.columns import FIDELITY, column
@@ -39,25 +39,25 @@ class Spending:
     @staticmethod
     def of(
         frame: pd.DataFrame,
-        problems: Mapping[str, Problem],
+        benchmarks: Mapping[str, ComparedBenchmark],
         budget: Budget | None = None,
         *,
         checkpoints: bool = True,
     ) -> "Spending":
-        """Return how a study that had this budget for each replay is counted; None: in trials."""
+        """Return how spending is counted in a study with this budget a replay; None: in trials."""
         if budget is not None and budget.unit != EVALUATIONS:
             return Spending(budget.unit, budget.amount, checkpoints)
         part = any(
-            (problem.shares(frame.loc[frame["benchmark"] == name]) < 1).any()
-            for name, problem in problems.items()
+            (compared.shares(frame.loc[frame["benchmark"] == name]) < 1).any()
+            for name, compared in benchmarks.items()
         )
         return Spending(IN_FULL if part else TRIALS, None, checkpoints)
 
-    def after(self, rows: pd.DataFrame, problem: Problem) -> FloatArray:
-        """Return `(n_trials,)`: what one trajectory had spent when each trial finished.
+    def after(self, rows: pd.DataFrame, compared: ComparedBenchmark) -> FloatArray:
+        """Return `(n_trials,)`: the spending of one trajectory when each trial finished.
 
         Raises:
-            IntegrityError: a column is missing, or what is to be counted is not known.
+            IntegrityError: a column is missing, or lacks a value that is to be counted.
         """
         if self.unit == TRIALS:
             return np.arange(1.0, len(rows) + 1)
@@ -66,7 +66,7 @@ class Spending:
         if self.unit == TOKENS:
             return np.cumsum(_column(rows, "tokens"))
         if self.unit == IN_FULL:
-            levels = problem.shares(rows)
+            levels = compared.shares(rows)
         else:
             levels = _column(rows, column(rows, FIDELITY, self.unit))
         if self.checkpoints and "resumes" in rows.columns:
@@ -74,29 +74,29 @@ class Spending:
             reached = pd.Series(levels, index=rows["trial"].to_numpy())
             absent = resumes[resumes.notna() & ~resumes.isin(reached.index)]
             if len(absent):
-                where = rows.loc[absent.index[0]]
+                row = rows.loc[absent.index[0]]
                 raise IntegrityError(
-                    f"{where['benchmark']}: {where['optimizer']}, seed {where['seed']} resumes "
+                    f"{row['benchmark']}: {row['optimizer']}, seed {row['seed']} resumes "
                     f"trial {absent.iloc[0]:g}, which is not there"
                 )
             levels = levels - resumes.map(reached).fillna(0.0).to_numpy(dtype=np.float64)
         return np.cumsum(levels)
 
     def grid(self, spent: Sequence[FloatArray]) -> FloatArray:
-        """Return where the curves of a benchmark are drawn, given what was `spent` on it."""
-        longest = max(len(one) for one in spent)
+        """Return the amounts at which a benchmark's curves are drawn, from the spending on it."""
+        longest = max(len(amounts) for amounts in spent)
         if self.unit == TRIALS:
             return np.arange(1.0, longest + 1)
         end = self.amount
         if end is None:
-            end = min(float(one[-1]) for one in spent if len(one) == longest)
+            end = min(float(amounts[-1]) for amounts in spent if len(amounts) == longest)
         return end * np.arange(1, POINTS + 1) / POINTS
 
     def ended_early(self, spent: FloatArray, dearest: float, longest: int) -> bool:
-        """Return whether a trajectory ended though any other trial would still have fitted in.
+        """Return whether a trajectory ended though its budget had room for any other trial.
 
         Args:
-            spent: of the trajectory, after each trial.
+            spent: the trajectory's spending after each trial.
             dearest: the most that any trial on the benchmark took.
             longest: the most trials that any trajectory has.
         """
@@ -108,11 +108,11 @@ class Spending:
 def _column(rows: pd.DataFrame, name: str) -> FloatArray:
     if name not in rows.columns:
         raise IntegrityError(f"trajectories without the columns {name}")
-    found: FloatArray = rows[name].to_numpy(dtype=np.float64, na_value=np.nan)
-    if not np.isfinite(found).all():
-        where = rows.iloc[int(np.flatnonzero(~np.isfinite(found))[0])]
+    values: FloatArray = rows[name].to_numpy(dtype=np.float64, na_value=np.nan)
+    if not np.isfinite(values).all():
+        row = rows.iloc[int(np.flatnonzero(~np.isfinite(values))[0])]
         raise IntegrityError(
-            f"{where['benchmark']}: `{name}` is not known of all trials, so a budget in it cannot "
-            f"be counted (first: {where['optimizer']}, seed {where['seed']})"
+            f"{row['benchmark']}: `{name}` is not known of all trials, so a budget in it cannot "
+            f"be counted (first: {row['optimizer']}, seed {row['seed']})"
         )
-    return found
+    return values

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from hpobench_llm.comparison import inference
+from hpobench_llm.comparison.benchmark import ComparedBenchmark
 from hpobench_llm.comparison.fronts import median_attained
 from hpobench_llm.comparison.over_tasks import over_tasks
-from hpobench_llm.comparison.problem import Problem
 from hpobench_llm.comparison.regret import FloatArray, Regrets, regrets
 from hpobench_llm.comparison.result import (
     Band,
@@ -45,7 +45,7 @@ MACK_SKILLINGS = "Mack and Skillings's test"
 
 def compare_trajectories(
     frame: pd.DataFrame,
-    problems: Mapping[str, Problem],
+    benchmarks: Mapping[str, ComparedBenchmark],
     *,
     budget: Budget | None = None,
     checkpoints: bool = True,
@@ -64,7 +64,7 @@ def compare_trajectories(
 
     Args:
         frame: trajectories, as `Trajectory` describes them, of all optimizers and benchmarks.
-        problems: for each benchmark what its trials are judged by.
+        benchmarks: the benchmarks, by name.
         budget: what each replay could spend; None: trials.
         checkpoints: whether a resumed trial paid only for what it added.
         paired: whether all optimizers began each seed with the same configurations.
@@ -74,12 +74,12 @@ def compare_trajectories(
         alpha: the level of the tests; intervals cover 1 - alpha.
         resamples: bootstrap resamples of seeds.
         seed: of the bootstrap's generator, one stream for each benchmark and its name, so that a
-            benchmark more does not move another's intervals.
+            further benchmark does not move another's intervals.
 
     Raises:
         IntegrityError: the frame is empty, lacks a column, holds a trial twice, or the optimizers
             share no seed on some benchmark.
-        UnknownNameError: the frame holds a benchmark that `problems` lacks.
+        UnknownNameError: the frame has a benchmark that `benchmarks` lacks.
         ValueError: `alpha` does not lie in (0, 1), or `resamples` is below 1.
     """
     if not 0 < alpha < 1 or resamples < 1:
@@ -88,10 +88,10 @@ def compare_trajectories(
         raise IntegrityError("trajectories without rows, or without benchmark and optimizer")
     names = sorted(frame["benchmark"].unique())
     for name in names:
-        if name not in problems:
-            raise UnknownNameError("benchmark", name, problems)
+        if name not in benchmarks:
+            raise UnknownNameError("benchmark", name, benchmarks)
 
-    spending = Spending.of(frame, problems, budget, checkpoints=checkpoints)
+    spending = Spending.of(frame, benchmarks, budget, checkpoints=checkpoints)
     draw = Draws(alpha, resamples, seed, paired)
     measured: dict[str, Regrets] = {}
     left_out: dict[str, tuple[str, ...]] = {}
@@ -105,16 +105,18 @@ def compare_trajectories(
             frame,
             benchmark=name,
             optimizers=[o for o in entered if o not in left_out[name]],
-            problem=problems[name],
+            compared=benchmarks[name],
             spending=spending,
         )
-    overall = sorted(set.intersection(*(set(found.optimizers) for found in measured.values())))
-    shared = {name: found.only(overall) for name, found in measured.items()} if overall else {}
+    overall = sorted(set.intersection(*(set(each.optimizers) for each in measured.values())))
+    shared: dict[str, Regrets] = {}
+    if overall:
+        shared = {name: each.only(overall) for name, each in measured.items()}
     ranking, pairs, test = _rank_over_all(shared, draw)
     order = [overall.index(ranked.optimizer) for ranked in ranking]
-    grids = {tuple(found.grid.tolist()) for found in measured.values()}
+    grids = {tuple(each.grid.tolist()) for each in measured.values()}
     if spending.unit == TRIALS:
-        grids = {max(grids, key=len)}
+        grids = {max(grids, key=len)}  # a shorter one is the beginning of it
     return Comparison(
         alpha=alpha,
         resamples=resamples,
@@ -128,7 +130,7 @@ def compare_trajectories(
         benchmarks=tuple(
             _compare_one(
                 name,
-                problems[name],
+                benchmarks[name],
                 frame.loc[frame["benchmark"] == name],
                 measured[name],
                 left_out[name],
@@ -139,8 +141,8 @@ def compare_trajectories(
         ranking=ranking,
         pairs=pairs,
         overall=test,
-        tasks=over_tasks(shared, problems, draw),
-        single_runs=single_runs(shared, problems, order) if shared else (),
+        tasks=over_tasks(shared, benchmarks, draw),
+        single_runs=single_runs(shared, benchmarks, order) if shared else (),
         failures=tuple(sorted(failures)),
     )
 
@@ -158,25 +160,25 @@ def _unreliable(
 def _bands(measured: Sequence[Regrets], alpha: float) -> list[Band]:
     """Return the mean ranks over benchmarks that weigh alike, with their intervals.
 
-    Where a grid is shorter than the longest, the last regrets are held.
+    A shorter grid keeps its last regrets up to the end of the longest.
     """
-    longest = max(len(found.grid) for found in measured)
+    longest = max(len(each.grid) for each in measured)
     means = [
-        inference.MeanRanks.of(_hold(inference.ranks(found.curves), longest)) for found in measured
+        inference.MeanRanks.of(_hold(inference.ranks(each.curves), longest)) for each in measured
     ]
     curves = inference.MeanRanks.intervals(means, alpha=alpha)
     return [band(*rows) for rows in zip(*curves, strict=True)]
 
 
 def _hold(values: FloatArray, n_points: int) -> FloatArray:
-    """Lengthen the last axis to `n_points` by its last value, as an incumbent is kept."""
+    """Lengthen the last axis to `n_points` by its last value: an incumbent stays."""
     width = [(0, 0)] * (values.ndim - 1) + [(0, n_points - values.shape[-1])]
     return np.pad(values, width, mode="edge")
 
 
 def _test_all(measured: Mapping[str, Regrets], *, paired: bool) -> Overall | None:
     """Test all optimizers at once on the final regret, by seed only where seeds are shared."""
-    blocks = [found.curves[:, :, -1] for found in measured.values()]
+    blocks = [each.curves[:, :, -1] for each in measured.values()]
     name = KRUSKAL_WALLIS if len(blocks) == 1 else MACK_SKILLINGS
     if paired:
         name = FRIEDMAN
@@ -203,30 +205,30 @@ def _rank_over_all(
 
 def _compare_one(
     name: str,
-    problem: Problem,
+    compared: ComparedBenchmark,
     rows: pd.DataFrame,
     measured: Regrets,
     left_out: tuple[str, ...],
     draw: Draws,
 ) -> BenchmarkComparison:
-    noise = _finite(problem.noise)
+    noise = _finite(compared.noise)
     bands = _bands([measured], draw.alpha)
     order = sorted(range(len(bands)), key=lambda i: bands[i].value[-1])
-    part = set(rows.loc[problem.shares(rows) < 1, "optimizer"])
+    part = set(rows.loc[compared.shares(rows) < 1, "optimizer"])
     costs = rows["cost_seconds"] if "cost_seconds" in rows.columns else pd.Series(dtype=float)
-    metric = problem.judged_by
+    metric = compared.judged_by
     return BenchmarkComparison(
         benchmark=name,
-        identity=dict(problem.identity),
-        objectives=tuple(Objective(m.name, m.unit, m.direction) for m in problem.objectives),
+        identity=dict(compared.identity),
+        objectives=tuple(Objective(m.name, m.unit, m.direction) for m in compared.objectives),
         metric=metric.name,
         unit=metric.unit,
         direction=metric.direction,
-        optimum=float(problem.optimum),
-        optimum_known=problem.known,
+        optimum=float(compared.optimum),
+        optimum_known=compared.optimum_known,
         noise_sd=noise,
-        seed_shift_sd=_finite(problem.shift),
-        constraints=problem.constraints,
+        seed_shift_sd=_finite(compared.shift),
+        constraints=compared.constraints,
         seeds=measured.seeds,
         dropped_seeds=measured.dropped,
         left_out=left_out,
@@ -234,8 +236,8 @@ def _compare_one(
         costs_known=bool(costs.notna().all()),
         grid=tuple(measured.grid.tolist()),
         trials=int(measured.trials.max()),
-        front=_corners([problem.front], problem) if problem.front is not None else None,
-        standings=tuple(_stand(i, name, problem, noise, measured, bands[i], draw) for i in order),
+        front=_corners([compared.front], compared) if compared.front is not None else None,
+        standings=tuple(_stand(i, name, compared, noise, measured, bands[i], draw) for i in order),
         pairs=pairs_of({name: measured}, order, draw),
         overall=_test_all({name: measured}, paired=draw.paired),
     )
@@ -248,7 +250,7 @@ def _finite(value: float | None) -> float | None:
 def _stand(
     number: int,
     name: str,
-    problem: Problem,
+    compared: ComparedBenchmark,
     noise: float | None,
     measured: Regrets,
     rank: Band,
@@ -269,16 +271,16 @@ def _stand(
         early=int(measured.early[number].sum()),
         unfinished=int(measured.unfinished[number].sum()),
         empty=int(measured.empty[number].sum()),
-        infeasible=broken if problem.constraints else None,
-        front=_corners(measured.fronts[number], problem),
+        infeasible=broken if compared.constraints else None,
+        front=_corners(measured.fronts[number], compared),
     )
 
 
 def _corners(
-    fronts: Sequence[FloatArray], problem: Problem
+    fronts: Sequence[FloatArray], compared: ComparedBenchmark
 ) -> tuple[tuple[float, float], ...] | None:
-    """Return the median attained surface of fronts of losses, in own units; None: not two."""
-    if len(problem.objectives) != 2:
+    """Return the median attained surface in own units; None without exactly two objectives."""
+    if len(compared.objectives) != 2:
         return None
-    signs = np.array([metric.from_loss(1.0) for metric in problem.objectives])
+    signs = np.array([metric.from_loss(1.0) for metric in compared.objectives])
     return tuple((float(x), float(y)) for x, y in median_attained(fronts) * signs)

@@ -1,4 +1,4 @@
-"""Which of two optimizers is better on the final regret, by how much, and how sure that is."""
+"""Which of two optimizers is better on the final regret, by how much, and how certainly."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from hpobench_llm.comparison.result import Band, Interval, Pair, Verdict
 class Draws:
     """The bootstrap of one comparison: equal names give equal draws.
 
-    Seeds are drawn with replacement; of optimizers that are not `paired`, for each by itself.
+    Seeds are drawn with replacement; for each optimizer by itself unless they are `paired`.
     """
 
     alpha: float
@@ -34,15 +34,15 @@ class Draws:
         return band(np.median(values, axis=0), *inference.percentiles(draws, alpha=self.alpha))
 
     def difference(self, first: FloatArray, second: FloatArray, name: str) -> Interval:
-        """Return by how much two optimizers' values `(n_seeds,)` differ in the median."""
+        """Return the difference in the median of two optimizers' values `(n_seeds,)`."""
         if self.paired:
             return self.median((first - second)[:, None], name).last
         rng = self.generator(f"median {name}")
-        one, other = (
+        of_first, of_second = (
             inference.bootstrap_median(values[:, None], resamples=self.resamples, rng=rng)
             for values in (first, second)
         )
-        ends = inference.percentiles(one - other, alpha=self.alpha)
+        ends = inference.percentiles(of_first - of_second, alpha=self.alpha)
         return band(np.array([np.median(first) - np.median(second)]), *ends).last
 
 
@@ -53,7 +53,7 @@ def band(value: FloatArray, low: FloatArray, high: FloatArray) -> Band:
 
 def pairs_of(measured: Mapping[str, Regrets], order: list[int], draw: Draws) -> tuple[Pair, ...]:
     """Test every pair on the final regret, the better-ranked optimizer first."""
-    finals = [found.curves[:, :, -1] for found in measured.values()]
+    finals = [each.curves[:, :, -1] for each in measured.values()]
     raw = []
     for a, b in combinations(order, 2):
         samples = [(values[a], values[b]) for values in finals]
@@ -66,9 +66,13 @@ def pairs_of(measured: Mapping[str, Regrets], order: list[int], draw: Draws) -> 
     names = next(iter(measured.values())).optimizers
     pairs = []
     for (a, b, samples, p, side), p_holm in zip(raw, corrected, strict=True):
-        against = [x - y if draw.paired else np.subtract.outer(x, y) for x, y in samples]
-        signs = np.sign(np.concatenate([differences.ravel() for differences in against]))
+        # Without pairs every seed of one meets every seed of the other.
+        subtract = np.subtract if draw.paired else np.subtract.outer
+        signs = np.sign(np.concatenate([subtract(x, y).ravel() for x, y in samples]))
         wins, ties, losses = (int(np.sum(signs == sign)) for sign in (-1, 0, 1))
+        difference = None  # units need not agree between benchmarks
+        if len(samples) == 1:
+            difference = draw.difference(*samples[0], next(iter(measured)))
         verdict: Verdict = "tie"
         if p_holm < draw.alpha and side:
             verdict = "better" if side < 0 else "worse"
@@ -81,9 +85,7 @@ def pairs_of(measured: Mapping[str, Regrets], order: list[int], draw: Draws) -> 
                 ties=ties,
                 losses=losses,
                 superiority=(wins + ties / 2) / len(signs),
-                difference=draw.difference(*samples[0], next(iter(measured)))
-                if len(samples) == 1
-                else None,
+                difference=difference,
                 p=p,
                 p_holm=p_holm,
                 verdict=verdict,

@@ -1,1 +1,1 @@
-"""Pictures of what a benchmark answers, on matplotlib's axes and in whatever style is set."""
+"""Pictures of a benchmark's answers on matplotlib's axes, in any style that is set."""

@@ -20,15 +20,15 @@ def draw_curves(
 ) -> None:
     """Draw every configuration as a thin line, and the median and the best of all in front.
 
-    The best is that at the end. What lies far beyond the median is cut off, and counted. Raises
-    `NotMeasuredError` where no run ends ok.
+    The best is the best at the end. Curves far beyond the median are cut off, and counted. Raises
+    `NotMeasuredError` if no run ends ok.
 
     Args:
-        axes: where to.
-        metric: what the values are of.
-        axis: along which.
+        axes: the axes to draw on.
+        metric: the metric of the values.
+        axis: the fidelity along which they are drawn.
         levels: `(n_levels,)`, increasing.
-        values: `(n_levels, n_configurations)` in own units; NaN where there is none.
+        values: `(n_levels, n_configurations)` in own units; NaN for a missing one.
     """
     losses = metric.losses(values)
     if not len(levels) or not np.isfinite(losses[-1]).any():
@@ -39,13 +39,13 @@ def draw_curves(
     limit = max(float(np.nanmax(middle)), lowest + REACH * (float(np.median(ends)) - lowest))
     beyond = int((np.nan_to_num(losses, nan=np.inf, posinf=np.inf) > limit).any(axis=0).sum())
     count = losses.shape[1]
-    said = f"{count} configurations" + (f", {beyond} of them beyond the axis" if beyond else "")
+    text = f"{count} configurations" + (f", {beyond} of them beyond the axis" if beyond else "")
     drawn = LineCollection(
         [np.column_stack([levels, column]) for column in values.T],
         colors="C0",
         alpha=min(1.0, 0.1 + 10 / count),
         linewidths=0.5,
-        label=said,
+        label=text,
         rasterized=count > MANY_CURVES,
     )
     axes.add_collection(drawn, autolim=False)

@@ -11,9 +11,9 @@ def draw_importance(axes: Axes, shares: pd.DataFrame) -> None:
     """Draw two bars for each axis, the most important on top.
 
     Args:
-        axes: where to.
-        shares: by axis each one's share of the variance `alone` and with every interaction,
-            `total`, in [0, 1].
+        axes: the axes to draw on.
+        shares: each axis's share of the variance `alone` and with every interaction, `total`, in
+            [0, 1].
     """
     ordered = shares.sort_values("total", kind="stable")
     rows = np.arange(len(ordered))

@@ -1,4 +1,4 @@
-"""A metric over two axes of a space: in each place the best that all others allow."""
+"""A metric over two axes of a space: at each pair of values the best over all other axes."""
 
 from collections.abc import Sequence
 from typing import Literal, TypedDict
@@ -14,7 +14,7 @@ from hpobench_llm.space import Categorical, Configuration, Dimension, Space
 from hpobench_llm.wording import label, number
 
 MANY_VALUES = 16  # beyond this, an axis is cut into as many pieces
-REACH = 3.0  # so far beyond the best, in ways from it to the median, colours tell losses apart
+REACH = 3.0  # colours end so far beyond the best, in distances from it to the median
 
 FloatArray = NDArray[np.float64]
 
@@ -29,15 +29,15 @@ def draw_landscape(
 ) -> None:
     """Draw the best value over all other axes: as colours over two axes, as a line over one.
 
-    A place in which no configuration has a value stays empty. The best of all is marked.
-    Raises `NotMeasuredError` where there is none.
+    A field in which no configuration has a value stays empty. The best of all is marked. Raises
+    `NotMeasuredError` if no configuration has a value.
 
     Args:
-        axes: where to.
+        axes: the axes to draw on.
         space: of the configurations.
-        metric: what the values are of.
+        metric: the metric of the values.
         configs: the configurations.
-        values: `(n,)` in own units; NaN where there is none.
+        values: `(n,)` in own units; NaN for a missing one.
         names: of one axis or two.
     """
     losses = metric.losses(values)
@@ -45,13 +45,13 @@ def draw_landscape(
     if not done.any():
         raise NotMeasuredError(f"{metric.name}: no run is ok, so there is nothing to draw")
     dimensions = [next(d for d in space if d.name == name) for name in names]
-    places = [_places(dimension, configs) for dimension in dimensions]
-    grid = np.full([len(levels) for _, levels in places], np.inf)
-    np.minimum.at(grid, tuple(codes[done] for codes, _ in places), losses[done])
+    coded = [_coded(dimension, configs) for dimension in dimensions]
+    grid = np.full([len(levels) for _, levels in coded], np.inf)
+    np.minimum.at(grid, tuple(codes[done] for codes, _ in coded), losses[done])
     grid[~np.isfinite(grid)] = np.nan
     limit = _limit(grid[np.isfinite(grid)])
     best = np.unravel_index(int(np.nanargmin(grid)), grid.shape)
-    name_levels(axes.xaxis, places[0][1])
+    name_levels(axes.xaxis, coded[0][1])
     axes.set_xlabel(label(names[0], dimensions[0].unit))
     text = label(metric.name, metric.unit)
     if len(names) == 1:
@@ -66,12 +66,12 @@ def draw_landscape(
     bar.set_label(text)
     axes.plot(*map(int, best), "*", mfc="white", mec="black", ms=12, ls="", label="best")
     axes.grid(visible=False)
-    name_levels(axes.yaxis, places[1][1])
+    name_levels(axes.yaxis, coded[1][1])
     axes.set_ylabel(label(names[1], dimensions[1].unit))
 
 
 def _limit(losses: FloatArray) -> float:
-    """Return the loss from which on colours tell no more: a wide bad end teaches little."""
+    """Return the loss at which colours end: a wide bad end teaches little."""
     best = float(losses.min())
     return best + (REACH * (float(np.median(losses)) - best) or 1.0)
 
@@ -85,16 +85,16 @@ def _centred(shape: tuple[int, ...]) -> _Centred:
     return {"shading": "nearest", "rasterized": shape[0] * shape[1] > MANY_VALUES**2}
 
 
-def _places(
+def _coded(
     dimension: Dimension, configs: Sequence[Configuration]
 ) -> tuple[NDArray[np.intp], list[str]]:
-    """Return the place `(n,)` of each configuration along an axis, and the places' names."""
+    """Return the code `(n,)` of each configuration's value on an axis, and the codes' names."""
     raw = [config[dimension.name] for config in configs]
     order = dimension.values.index if isinstance(dimension, Categorical) else None
     levels = sorted(set(raw), key=order)
     if len(levels) <= MANY_VALUES:
-        place_of = {value: place for place, value in enumerate(levels)}
-        return np.array([place_of[value] for value in raw]), [number(value) for value in levels]
+        code_of = {value: code for code, value in enumerate(levels)}
+        return np.array([code_of[value] for value in raw]), [number(value) for value in levels]
     units = np.array([dimension.to_unit(value) for value in raw])
     pieces = np.minimum((units * MANY_VALUES).astype(np.intp), MANY_VALUES - 1)
     occupied, codes = np.unique(pieces, return_inverse=True)  # whole numbers leave some out

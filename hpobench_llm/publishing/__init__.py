@@ -1,1 +1,1 @@
-"""Tables and studies as a folder of pages, cards and data: a static site, and what a hub takes."""
+"""Tables and studies as a folder of pages, cards and data: a static site, also for a hub."""

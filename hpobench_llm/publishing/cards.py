@@ -1,13 +1,13 @@
 """The cards of a hub of data sets: a `README.md` whose front matter says what it is in YAML.
 
-Every value is written as JSON, which YAML reads, so that no foreign text can be anything else.
+Every value is written as JSON, which YAML reads, so that foreign text stays text.
 """
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from hpobench_llm.console import one_line
-from hpobench_llm.hub import Place
+from hpobench_llm.hub import Repository
 from hpobench_llm.tables.licences import licence_url
 from hpobench_llm.tables.markdown import plain
 from hpobench_llm.tables.schema import TABLE_FILE
@@ -31,11 +31,11 @@ def table_card(table: Table, card: str) -> str:
 
 
 def site_card(
-    title: str, tables: Sequence[Table], studies: Iterable[str], place: Place | None
+    title: str, tables: Sequence[Table], studies: Iterable[str], repository: Repository | None
 ) -> str:
     """Return the card of a folder of tables and studies, `README.md` at its root.
 
-    `place` is where on a hub it goes to, if anywhere.
+    `repository` is its address on a hub, if it is sent to one.
     """
     names = [table.metadata.name for table in tables]
     configs = {name: f"tables/{name}/{TABLE_FILE}" for name in names}
@@ -53,7 +53,7 @@ def site_card(
         link = f"[{metadata.name}](tables/{metadata.name}/README.md)"
         lines.append(f"| {link} | {' | '.join(map(plain, cells))} |")
     lines += ["", "Each table's card says what it holds, where it comes from and how to cite it."]
-    first = f"{place}/{names[0]}" if place else f"tables/{names[0]}"
+    first = f"{repository}/{names[0]}" if repository else f"tables/{names[0]}"
     lines += ["", "```python", "import hpobench_llm", ""]
     lines += [f'benchmark = hpobench_llm.load("{first}")', "```"]
     named = [f"- [{plain(name)}](studies/{name}/report.html)" for name in studies]

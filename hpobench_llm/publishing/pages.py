@@ -19,7 +19,7 @@ STYLE = "style.css"
 
 
 def index_page(title: str, tables: Sequence[Table], studies: Sequence[PublishedStudy]) -> str:
-    """Return the page that lists all."""
+    """Return the page that lists all tables and studies."""
     sizes = {
         table.metadata.name: len(table.frame.drop_duplicates(["config_id", "seed"]))
         for table in tables
@@ -88,7 +88,7 @@ def _environment() -> Environment:
 
 
 def _html(markdown: str) -> str:
-    """Return a card as HTML; what looks like HTML in it is text.
+    """Return a card as HTML; any HTML in it becomes text.
 
     Raises:
         MissingDependencyError: markdown-it-py is not installed.
@@ -99,5 +99,6 @@ def _html(markdown: str) -> str:
         raise MissingDependencyError("markdown-it-py", "publish", "a page of a table") from None
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     rendered: str = parser.render(markdown)
+    # A wide table scrolls by itself on a small screen, also by keyboard.
     wide = '<div class="wide" tabindex="0" role="region" aria-label="table"><table>'
     return rendered.replace("<table>", wide).replace("</table>", "</table></div>")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hpobench_llm.artefacts import read_json, sha256_of_file, write_atomically, write_json
 from hpobench_llm.errors import DataError, HpobenchError, IntegrityError
-from hpobench_llm.hub import Place, place_of, send
+from hpobench_llm.hub import Repository, repository_of, send
 from hpobench_llm.locate import find_artefact, list_artefacts
 from hpobench_llm.publishing import pages
 from hpobench_llm.publishing.cards import site_card, table_card
@@ -25,11 +25,11 @@ TITLE = "Tables and studies of hyperparameter optimization"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """What was published: where, which tables and studies, and which tables were not, and why.
+    """A publication: its folder, tables and studies, and the tables left out, with reasons.
 
     `elsewhere` names by study the benchmarks whose tables are not published with it, though its
-    trials hold values of them. `commit` is the address of the hub's commit, empty where nothing
-    was sent.
+    trials hold values of them. `commit` is the address of the hub's commit, empty if nothing was
+    sent.
     """
 
     folder: Path
@@ -52,10 +52,10 @@ def publish(
 
     Args:
         out: the folder to write; an earlier publication there is replaced, anything else is not.
-        tables: names or folders; without them all at hand that state a licence.
+        tables: names or folders; by default all at hand that state a licence.
         studies: folders of studies that were compared.
         title: of the site.
-        to: `hf://org/name`, where all of it becomes one commit; empty: nowhere.
+        to: `hf://org/name`, to which all is sent as one commit; empty: nowhere.
 
     Example:
         >>> from hpobench_llm import load
@@ -66,30 +66,31 @@ def publish(
     Raises:
         UnknownNameError: a table does not exist.
         IntegrityError: a table or study is damaged, or a study was not compared.
-        DataError: a named table states no licence, `out` holds something else, or the hub did not
-            take it; then the folder is there all the same.
+        DataError: a named table states no licence, `out` holds something else, or the hub refused;
+            in that case the folder is written nevertheless.
         MissingDependencyError: markdown-it-py or huggingface_hub is not installed.
         OSError: the folder cannot be written.
     """
-    place = place_of(to) if to else None
-    if to and (place is None or place.table):
+    repository = repository_of(to) if to else None
+    if to and (repository is None or repository.table):
         raise DataError(f"--to {to}: hf://org/name is expected")
     opened, left_out = _open_tables(tables)
     read = [read_study_folder(Path(folder)) for folder in studies]
-    _refuse_twice([table.metadata.name for table in opened], "tables")
-    _refuse_twice([study.name for study in read], "studies")
+    _refuse_shared_names([table.metadata.name for table in opened], "tables")
+    _refuse_shared_names([study.name for study in read], "studies")
     folder = Path(out).resolve()
     _refuse_occupied(folder)
+    # Written beside its place and moved there, so that nobody reads half a site.
     with staging(folder.parent) as stage:
-        _write(stage.folder / folder.name, title, opened, read, place)
-        stage.place(folder.name)
+        _write(stage.folder / folder.name, title, opened, read, repository)
+        stage.publish(folder.name)
     return Published(
         folder=folder,
         tables=tuple(table.metadata.name for table in opened),
         studies=tuple(study.name for study in read),
         left_out=left_out,
         elsewhere={study.name: names for study in read if (names := study.beside(opened))},
-        commit=send(folder, place, f"hpobench-llm publish: {title}") if place else "",
+        commit=send(folder, repository, f"hpobench-llm publish: {title}") if repository else "",
     )
 
 
@@ -117,10 +118,10 @@ def _open_tables(names: Sequence[str | Path] | None) -> tuple[list[Table], dict[
     return opened, left_out
 
 
-def _refuse_twice(names: Sequence[str], what: str) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise DataError(f"publish: two {what} are called {twice[0]!r}")
+def _refuse_shared_names(names: Sequence[str], kind: str) -> None:
+    shared = sorted({name for name in names if names.count(name) > 1})
+    if shared:
+        raise DataError(f"publish: two {kind} are called {shared[0]!r}")
 
 
 def _refuse_occupied(folder: Path) -> None:
@@ -141,7 +142,7 @@ def _write(
     title: str,
     tables: Sequence[Table],
     studies: Sequence[PublishedStudy],
-    place: Place | None,
+    repository: Repository | None,
 ) -> None:
     for table in tables:
         _write_table(folder / "tables" / table.metadata.name, title, table)
@@ -152,7 +153,7 @@ def _write(
             shutil.copyfile(study.folder / name, target / name)
         write_atomically(target / "index.html", pages.study_page(title, study))
     names = [study.name for study in studies]
-    write_atomically(folder / "README.md", site_card(title, tables, names, place))
+    write_atomically(folder / "README.md", site_card(title, tables, names, repository))
     write_atomically(folder / "index.html", pages.index_page(title, tables, studies))
     write_atomically(folder / "leaderboard.html", pages.leaderboard_page(title, studies))
     write_atomically(folder / pages.STYLE, pages.style_sheet())
@@ -171,8 +172,9 @@ def _write_table(folder: Path, title: str, table: Table) -> None:
     items = [EXAMPLES_FILE] if table.metadata.examples_sha256 else []
     for name in (TABLE_FILE, METADATA_FILE, *items):
         shutil.copyfile(table.folder / name, folder / name)
+    # Read back, so that no damaged copy is published.
     copied = Table.load(folder)
-    copied.examples()  # their sum too
+    copied.examples()  # verifies their sum too
     text, described = card(copied), croissant(copied)
     write_json(folder / CROISSANT_FILE, described)
     write_atomically(folder / "README.md", table_card(copied, text))

@@ -1,4 +1,4 @@
-"""What of a study is published: its files as they are, and its standings out of the comparison."""
+"""The published part of a study: its files as they are, and standings from its comparison."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ FILES = (REPORT_FILE, COMPARISON_FILE, STUDY, TRAJECTORIES)
 class Row:
     """One optimizer on one benchmark of a study.
 
-    `rank` is its mean final rank in that study, `regret` its median final regret. `budget` is how
-    far the study went, `seeds` how many it had, `at_optimum` the share of them that ended at the
-    optimum. `sums` are the benchmark's, by which rows of several studies can be compared.
+    `rank` is its mean final rank in that study, `regret` its median final regret. `budget` is that
+    of the study, `seeds` the number of its seeds, `at_optimum` the share of them that ended at the
+    optimum. Rows of several studies with the same `sums` of the benchmark can be compared.
     """
 
     study: str
@@ -51,16 +51,17 @@ class PublishedStudy:
 
     def beside(self, tables: Iterable[Table]) -> list[str]:
         """Return the benchmarks that are none of these tables."""
-        there = {table.metadata.name for table in tables}
-        return sorted({row.benchmark for row in self.rows} - there)
+        names = {table.metadata.name for table in tables}
+        return sorted({row.benchmark for row in self.rows} - names)
 
 
 def read_study_folder(folder: Path) -> PublishedStudy:
-    """Read what a study has come to.
+    """Read the standings of a study.
 
     Raises:
         IntegrityError: the study is not complete, was not compared, or a file is damaged.
     """
+    # It verifies the sums; the trials themselves are not needed.
     header, _ = read_trajectories(folder)
     for name in (COMPARISON_FILE, REPORT_FILE):
         if not (folder / name).is_file():

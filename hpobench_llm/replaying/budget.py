@@ -9,7 +9,7 @@ from hpobench_llm.metrics import Fidelity
 
 EVALUATIONS, SECONDS, TOKENS = "evaluations", "seconds", "tokens"
 UNITS = (EVALUATIONS, SECONDS, TOKENS)
-# What an optimizer is told that is limited otherwise: more trials than any replay will ask for.
+# An optimizer plans with a number of trials; where another unit is counted, nothing shall stop it.
 MANY_TRIALS = 1_000_000
 
 
@@ -26,29 +26,28 @@ class Budget:
     amount: float
 
     @staticmethod
-    def of(given: object, fidelities: Sequence[Fidelity] = ()) -> "Budget":
+    def of(spec: object, fidelities: Sequence[Fidelity] = ()) -> "Budget":
         """Return a budget: a whole number counts evaluations, a mapping names another unit.
 
         Raises:
             ConfigurationError: it is not a positive amount of one unit.
             UnknownNameError: there is no such unit.
         """
-        if not isinstance(given, Mapping):
-            given = {EVALUATIONS: given}
-        if len(given) != 1:
-            raise ConfigurationError(f"`budget`: one unit is expected, got {dict(given)!r}")
-        ((unit, amount),) = given.items()
+        amounts = spec if isinstance(spec, Mapping) else {EVALUATIONS: spec}
+        if len(amounts) != 1:
+            raise ConfigurationError(f"`budget`: one unit is expected, got {dict(amounts)!r}")
+        ((unit, amount),) = amounts.items()
         axes = [axis.name for axis in fidelities]
         if unit not in UNITS and unit not in axes:
             raise UnknownNameError("unit", unit, [*UNITS, *axes], "`budget`")
-        whole = unit == EVALUATIONS
-        kinds = int if whole else int | float
+        counts = unit == EVALUATIONS
+        kinds = int if counts else int | float
         if isinstance(amount, bool) or not isinstance(amount, kinds) or not 0 < amount < math.inf:
-            what = "a whole number of at least 1" if whole else f"more than 0 {unit}"
-            raise ConfigurationError(f"`budget`: {what}, got {amount!r}")
+            rule = "a whole number of at least 1" if counts else f"more than 0 {unit}"
+            raise ConfigurationError(f"`budget`: {rule}, got {amount!r}")
         return Budget(str(unit), amount)
 
     @property
     def trials(self) -> int:
-        """How many trials an optimizer is told that it may ask for."""
+        """The number of trials that an optimizer plans with."""
         return int(self.amount) if self.unit == EVALUATIONS else MANY_TRIALS

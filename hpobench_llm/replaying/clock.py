@@ -1,9 +1,9 @@
 """The simulated clock: workers that train what an optimizer asks for, in no time.
 
 The clock jumps from one finished trial to the next and is fed by the benchmark's costs alone, so
-equal arguments give equal trials, whatever else the machine is doing. Trials that finish together
-are told in the order in which they were begun. A trial whose cost is not known (NaN, as in a table
-without columns of seconds) takes one unit of time.
+equal arguments give equal trials, whatever else the machine is doing. The optimizer learns of
+trials that finish together in the order in which they were begun. A trial whose cost is not known
+(NaN, as in a table without columns of seconds) takes one unit of time.
 """
 
 import heapq
@@ -23,7 +23,7 @@ from hpobench_llm.replaying.budget import EVALUATIONS, SECONDS, TOKENS, Budget
 from hpobench_llm.space import Configuration
 
 UNKNOWN_COST = 1.0  # units of time
-FREE_TRIALS = 1000  # in a row, after which a budget that nothing is taken from counts as endless
+FREE_TRIALS = 1000  # in a row that take nothing of the budget: then it counts as endless
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +33,8 @@ class Rules:
     `workers` train at a time. A trial that resumes another begins at its checkpoint, which takes
     `checkpoint_seconds`; None: there are no checkpoints, and it begins anew. `table_seed` None
     answers with the mean over the seeds that all configurations have, an integer with that seed's
-    run. With
-    `count_optimizer_seconds` the optimizer's own time passes on the clock too, and no two replays
-    are equal.
+    run. With `count_optimizer_seconds` the optimizer's own time passes on the clock too, and no
+    two replays are equal.
     """
 
     workers: int = 1
@@ -45,7 +44,7 @@ class Rules:
 
 
 @dataclass(order=True, slots=True)
-class Run:
+class TrialRun:
     """A trial on a worker; the earliest to finish comes first, then the earliest to begin.
 
     `seconds` and `tokens` are what this trial took, less what it resumed; `evaluation` is of all.
@@ -73,7 +72,7 @@ class Clock:
         objectives: Sequence[Metric],
         budget: Budget,
         rules: Rules,
-        on_done: Callable[[Run], None] = lambda _: None,
+        on_done: Callable[[TrialRun], None] = lambda _: None,
     ) -> None:
         self._on_done = on_done
         self._benchmark, self._optimizer, self._rules = benchmark, optimizer, rules
@@ -82,20 +81,19 @@ class Clock:
         self._free, self._spent_then = 0, 0.0  # trials since the budget was last taken from
         self._axes = [axis.name for axis in benchmark.fidelities]
         self._idle = list(range(rules.workers))  # a heap: the lowest number works first
-        self._running: list[Run] = []
-        self._done: dict[int, Run] = {}
+        self._running: list[TrialRun] = []
+        self._done: dict[int, TrialRun] = {}
         self._asked: set[int] = set()
         self._tried: list[Configuration] = []
         self._now = 0.0
         self._ended = False
         self._in_vain = 0.0  # seconds of the optimizer that brought no suggestion yet
 
-    def run(self) -> list[Run]:
+    def run(self) -> list[TrialRun]:
         """Return the trials in the order in which they finished.
 
         Raises:
-            OptimizerError: a trial that cannot be run: a number twice, or one that resumes what
-                it cannot.
+            OptimizerError: a trial has the number of another one, or resumes what it cannot.
             ConfigurationError: the budget would never end: a trial's tokens are not known, or
                 1,000 trials in a row took nothing of it.
         """
@@ -110,7 +108,7 @@ class Clock:
             self._tell(done)
         return self._all_done()
 
-    def _tell(self, done: Run) -> None:
+    def _tell(self, done: TrialRun) -> None:
         """Let the clock go to the end of a trial, and the optimizer learn of it."""
         self._now = done.finished
         heapq.heappush(self._idle, done.worker)
@@ -120,13 +118,14 @@ class Clock:
         done.optimizer_seconds += time.perf_counter() - started
         self._on_done(done)
 
-    def _all_done(self) -> list[Run]:
-        if self._done:  # what it thought of before it ended belongs to the trial told last
+    def _all_done(self) -> list[TrialRun]:
+        # Time in which the optimizer thought and asked for nothing is counted with the last trial.
+        if self._done:
             next(reversed(self._done.values())).optimizer_seconds += self._in_vain
         return list(self._done.values())
 
     def _begin(self) -> bool:
-        """Begin the next trial; False if there is none now."""
+        """Begin the next trial; False if the optimizer asks for none now."""
         suggestion = self._suggestion()
         if suggestion is None:
             return False
@@ -140,8 +139,8 @@ class Clock:
         heapq.heappush(self._running, run)
         return True
 
-    def _suggestion(self) -> tuple[Trial, Run | None, float] | None:
-        """Ask for a trial; returns what is to be run, what it resumes, and the asking's seconds.
+    def _suggestion(self) -> tuple[Trial, TrialRun | None, float] | None:
+        """Ask for a trial; return it, the one that it resumes, and the seconds that asking took.
 
         None: the optimizer waits, or asks for no more.
         """
@@ -161,7 +160,8 @@ class Clock:
         )
         before = self._checked(asked)
         if before is not None and before.trial.config != config:
-            before = None  # it was not measured that far: the nearest one that was begins anew
+            # It was not measured that far, so it was snapped to another one, which begins anew.
+            before = None
         resumes = None if before is None else before.trial.number
         seconds, self._in_vain = seconds + self._in_vain, 0.0
         return Trial(asked.number, config, asked.fidelity, resumes), before, seconds
@@ -175,10 +175,10 @@ class Clock:
         )
 
     def _price(
-        self, trial: Trial, evaluation: Evaluation, before: Run | None, seconds: float
-    ) -> Run:
+        self, trial: Trial, evaluation: Evaluation, before: TrialRun | None, seconds: float
+    ) -> TrialRun:
         cost, tokens = self._cost(evaluation, before)
-        return Run(
+        return TrialRun(
             finished=self._now + (UNKNOWN_COST if math.isnan(cost) else cost),
             order=len(self._asked),
             worker=-1,
@@ -191,7 +191,7 @@ class Clock:
             optimizer_seconds=seconds,
         )
 
-    def _cost(self, evaluation: Evaluation, before: Run | None) -> tuple[float, float]:
+    def _cost(self, evaluation: Evaluation, before: TrialRun | None) -> tuple[float, float]:
         """Return the seconds and tokens of a trial, less what it resumes."""
         cost, tokens = evaluation.cost_seconds, evaluation.tokens
         if before is not None and self._rules.checkpoint_seconds is not None:
@@ -200,7 +200,7 @@ class Clock:
             tokens = float(np.maximum(0.0, tokens - before.evaluation.tokens))
         return cost, tokens
 
-    def _overruns(self, run: Run, before: Run | None) -> bool:
+    def _overruns(self, run: TrialRun, before: TrialRun | None) -> bool:
         unit = self._budget.unit
         if unit == SECONDS:
             self._spent = run.started
@@ -210,12 +210,14 @@ class Clock:
             self._spent += run.tokens
         else:
             axis = self._axes.index(unit)
-            kept = before is not None and self._rules.checkpoint_seconds is not None
-            self._spent += run.levels[axis] - (before.levels[axis] if before and kept else 0)
+            resumed_at = 0.0
+            if before is not None and self._rules.checkpoint_seconds is not None:
+                resumed_at = before.levels[axis]
+            self._spent += run.levels[axis] - resumed_at
         self._check_end(run)
         return unit != SECONDS and self._spent > self._budget.amount
 
-    def _check_end(self, run: Run) -> None:
+    def _check_end(self, run: TrialRun) -> None:
         """Refuse a budget that would never be spent."""
         name, unit = self._benchmark.name, self._budget.unit
         others = "; count evaluations, or steps of a fidelity axis"
@@ -223,6 +225,7 @@ class Clock:
             raise ConfigurationError(
                 f"`budget`: {name} does not know the {unit} of {run.trial.config}{others}"
             )
+        # A cost of 0 is possible now and then, so only a long row of them is an error.
         self._free = self._free + 1 if self._spent == self._spent_then else 0
         self._spent_then = self._spent
         if self._free > FREE_TRIALS * self._rules.workers:
@@ -231,8 +234,8 @@ class Clock:
                 f"never end{others}"
             )
 
-    def _checked(self, trial: Trial) -> Run | None:
-        """Check a trial's number and what it resumes, as it was asked for; return that run."""
+    def _checked(self, trial: Trial) -> TrialRun | None:
+        """Check a trial's number and what it resumes, as asked for; return the resumed run."""
         name = type(self._optimizer).__name__
         if trial.number in self._asked:
             raise OptimizerError(f"{name}: two trials are numbered {trial.number}")

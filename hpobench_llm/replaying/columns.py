@@ -1,4 +1,4 @@
-"""How the columns of trials are called: what a benchmark names can never meet a name of ours.
+"""The names of trials' columns: a benchmark's names never clash with ours.
 
 A name that a benchmark brings stands behind its kind and a dot: `config.lr`, `fidelity.step`,
 `metric.val_loss`. `constraint_<name>` is as in a benchmark's answers. All other columns are ours:
@@ -24,31 +24,31 @@ NUMBERS = (
 
 
 def column(rows: pd.DataFrame, kind: str, name: str) -> str:
-    """Return which column holds a name: of trials `<kind><name>`, of a benchmark's answers it."""
+    """Return the column of a name: `<kind><name>` in trials, `name` in a benchmark's answers."""
     return f"{kind}{name}" if f"{kind}{name}" in rows.columns else name
 
 
 def short_names(columns: Iterable[str]) -> dict[str, str]:
-    """Return the columns' names without their kinds, where that leaves each one of its own."""
+    """Return the columns' names without their kinds, where no two would then be equal."""
     short = {name: name.partition(".")[2] if name.startswith(KINDS) else name for name in columns}
-    taken = Counter(short.values())
-    return {name: bare if taken[bare] == 1 else name for name, bare in short.items()}
+    counts = Counter(short.values())
+    return {name: bare if counts[bare] == 1 else name for name, bare in short.items()}
 
 
 def with_kinds(
     frame: pd.DataFrame, benchmarks: Iterable[Benchmark], objectives: Sequence[str], where: object
 ) -> pd.DataFrame:
-    """Return trials of format 2, in which all names stood alone, with the names of today.
+    """Return trials of format 2, whose columns had no kinds, with the names of today.
 
     Raises:
-        IntegrityError: a name stood for two things, one of which was overwritten.
+        IntegrityError: two columns had one name, so that one of them was overwritten.
     """
     named = {(METRIC, name) for name in objectives}
     for benchmark in benchmarks:
         named |= {(CONFIG, name) for name in benchmark.space.names}
         named |= {(FIDELITY, axis.name) for axis in benchmark.fidelities}
-    taken = Counter([*TEXTS, *NUMBERS, *(name for _, name in named)])
-    name, count = taken.most_common(1)[0]
+    counts = Counter([*TEXTS, *NUMBERS, *(name for _, name in named)])
+    name, count = counts.most_common(1)[0]
     if count > 1:
         raise IntegrityError(
             f"{where}: `{name}` stood for {count} things in the version that wrote it, which kept "

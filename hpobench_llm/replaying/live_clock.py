@@ -1,9 +1,9 @@
 """The clock of a live benchmark with several workers: trials are really trained side by side.
 
-Nobody knows beforehand when a training ends, so trials are told in the order in which they do,
-and that order is part of the replay: one that begins again is given it, as far as it was recorded,
-finds the runs in the benchmark's folder, and asks for the same trials. The clock shows what the
-trials cost, as measured while the others trained too; it never runs backwards.
+Nobody knows beforehand when a training ends, so the optimizer learns of trials in the order in
+which they end. That order is part of the replay: a replay that begins again gets the recorded
+order, takes the runs from the benchmark's folder, and so asks for the same trials. The clock shows
+what the trials cost, as measured while others trained too; it never runs backwards.
 """
 
 import heapq
@@ -18,16 +18,17 @@ from hpobench_llm.evaluation import Evaluation
 from hpobench_llm.metrics import Metric
 from hpobench_llm.optimizers.base import Optimizer
 from hpobench_llm.replaying.budget import SECONDS, TOKENS, Budget
-from hpobench_llm.replaying.clock import UNKNOWN_COST, Clock, Rules, Run
+from hpobench_llm.replaying.clock import UNKNOWN_COST, Clock, Rules, TrialRun
 
+# Stands for the answer while a trial trains.
 _UNKNOWN = Evaluation(metrics={}, cost_seconds=math.nan, status="ok", tokens=math.nan)
 
 
 class LiveClock(Clock):
     """Runs an optimizer against a live benchmark, `rules.workers` trainings at a time.
 
-    `order` are the numbers of the trials that ended first, in that order, when this replay was
-    begun before.
+    `order` has the numbers of the trials that have ended, in that order, if this replay was begun
+    before.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class LiveClock(Clock):
         objectives: Sequence[Metric],
         budget: Budget,
         rules: Rules,
-        on_done: Callable[[Run], None] = lambda _: None,
+        on_done: Callable[[TrialRun], None] = lambda _: None,
         order: Iterable[int] = (),
     ) -> None:
         super().__init__(benchmark, optimizer, objectives, budget, rules, on_done)
@@ -46,11 +47,11 @@ class LiveClock(Clock):
                 f"`budget`: with several workers the tokens of trials on {benchmark.name} are not "
                 "known when they begin; count trials, seconds or steps"
             )
-        self._live, self._order = benchmark, list(order)[::-1]
+        self._live, self._order = benchmark, list(order)[::-1]  # popped from its end
         self._crew = benchmark.crew(rules.workers)
-        self._training: dict[int, tuple[Run, Run | None]] = {}
+        self._training: dict[int, tuple[TrialRun, TrialRun | None]] = {}
 
-    def run(self) -> list[Run]:
+    def run(self) -> list[TrialRun]:
         """Return the trials in the order in which they finished. See `Clock.run`."""
         with closing(self._crew):
             while True:
@@ -78,17 +79,18 @@ class LiveClock(Clock):
         self._crew.submit(trial.number, self._live.runs_of(trial.config, self._rules.table_seed))
         return True
 
-    def _ended_next(self) -> Run:
-        """Wait for the trial that is to be told next, and return it with what it came to."""
+    def _ended_next(self) -> TrialRun:
+        """Wait for the next trial to end, and return it with its answer and costs."""
         expected = self._order.pop() if self._order else None
         if expected not in self._training:
-            expected, self._order = None, []  # it was another replay's
+            expected, self._order = None, []  # the order is another replay's
         run, before = self._training.pop(self._crew.wait(expected))
         evaluation = self._answer(run.trial)
         cost, tokens = self._cost(evaluation, before)
         finished = run.started + (UNKNOWN_COST if math.isnan(cost) else cost)
         return replace(
             run,
+            # A cheaper trial may end later here, where all share one machine.
             finished=max(self._now, finished),
             evaluation=evaluation,
             seconds=cost,

@@ -11,7 +11,7 @@ from hpobench_llm.metrics import objective_of, select
 from hpobench_llm.optimizers.base import Optimizer
 from hpobench_llm.optimizers.registry import build, entry
 from hpobench_llm.replaying.budget import Budget
-from hpobench_llm.replaying.clock import Clock, Rules, Run
+from hpobench_llm.replaying.clock import Clock, Rules, TrialRun
 from hpobench_llm.replaying.live_clock import LiveClock
 from hpobench_llm.replaying.sources import sources_of
 from hpobench_llm.replaying.trajectory import Trajectory
@@ -39,9 +39,9 @@ def replay(
     A suggestion is snapped to the nearest configuration that the benchmark can evaluate, and the
     optimizer is told of that one. A configuration that is suggested again is a trial like any
     other, for every optimizer: it costs and counts, gets the same answer, and is marked as a
-    `duplicate`. An optimizer that ends early leaves a
-    shorter trajectory. Where costs are not known, each trial takes one unit of time: its
-    `cost_seconds` stays NaN, and `started_seconds` and `finished_seconds` count these units.
+    `duplicate`. An optimizer that ends early leaves a shorter trajectory. Where costs are not
+    known, each trial takes one unit of time: its `cost_seconds` stays NaN, and `started_seconds`
+    and `finished_seconds` count these units.
 
     Args:
         benchmark: a benchmark, or the name of one.
@@ -50,9 +50,8 @@ def replay(
             clock, `{"tokens": 1e6}`, or steps of a fidelity axis, `{"step": 4096}`. See `Budget`.
         seed: the optimizer's only source of randomness.
         workers: how many trials run at a time on the simulated clock; on a live benchmark that
-            keeps its runs (`kept_in`) so many processes train at the same time.
-        objectives: the metrics that the optimizer is told; the benchmark's own where none is
-            named.
+            keeps its runs (`kept_in`), as many processes train at the same time.
+        objectives: the metrics that the optimizer is told; by default the benchmark's own.
         initial: configurations that every optimizer has to try first, in full; they count.
         sources: benchmarks of related tasks, the most recent last, whose results in full an
             optimizer that transfers is told; see `sources_of`.
@@ -62,9 +61,9 @@ def replay(
             draw, of a live benchmark a run that is trained with it.
         checkpoint_seconds: what it takes to resume a trial; None: it begins anew.
         count_optimizer_seconds: let the optimizer's own time pass on the clock.
-        on_trial: given each trial when it has ended, as a trajectory of one.
-        order: the trials that ended first, when this replay with several processes was begun
-            before: see `LiveClock`.
+        on_trial: called with each trial when it has ended, as a trajectory of one.
+        order: the trials that have ended, in that order, if this replay with several processes
+            was begun before: see `LiveClock`.
 
     Example:
         >>> trajectory = replay("lora-nano", "random", budget=20, seed=0)
@@ -86,12 +85,12 @@ def replay(
         raise ConfigurationError(f"`checkpoint_seconds`: 0 or more, got {checkpoint_seconds!r}")
     if not isinstance(benchmark, Benchmark):
         benchmark = load(benchmark)
-    chosen = select(
+    metrics = select(
         benchmark.metrics, objectives or objective_of(benchmark.metrics).name, benchmark.name
     )
-    if len(set(chosen)) < len(chosen):
-        raise ConfigurationError(f"`objectives`: each once, got {[m.name for m in chosen]}")
-    allowed = Budget.of(budget, benchmark.fidelities)
+    if len(set(metrics)) < len(metrics):
+        raise ConfigurationError(f"`objectives`: each once, got {[m.name for m in metrics]}")
+    limit = Budget.of(budget, benchmark.fidelities)
     rules = Rules(
         workers=workers,
         table_seed=table_seed,
@@ -101,25 +100,25 @@ def replay(
     instance = build(
         optimizer,
         space=benchmark.space,
-        objectives=chosen,
+        objectives=metrics,
         fidelities=benchmark.fidelities,
-        budget=allowed.trials,
+        budget=limit.trials,
         seed=check_seed(seed),
         initial=initial,
-        sources=sources_of(benchmark, sources, chosen),
+        sources=sources_of(benchmark, sources, metrics),
         constraints=benchmark.constraints,
     )
     name = optimizer if isinstance(optimizer, str) else optimizer.__name__
 
-    def done(run: Run) -> None:
+    def on_done(run: TrialRun) -> None:
         if on_trial is not None:
             on_trial(Trajectory.of(benchmark, name, entry(optimizer), instance, [run]))
 
     try:
         if isinstance(benchmark, LiveBenchmark) and benchmark.kept and workers > 1:
-            runs = LiveClock(benchmark, instance, chosen, allowed, rules, done, order).run()
+            runs = LiveClock(benchmark, instance, metrics, limit, rules, on_done, order).run()
         else:
-            runs = Clock(benchmark, instance, chosen, allowed, rules, done).run()
+            runs = Clock(benchmark, instance, metrics, limit, rules, on_done).run()
     finally:
         instance.close()
     if not runs:

@@ -18,42 +18,42 @@ DRAWS = 256  # of a source whose configurations cannot be listed
 def sources_of(
     benchmark: Benchmark, related: Sequence[str | Benchmark], objectives: Sequence[Metric]
 ) -> tuple[Source, ...]:
-    """Return what is known of `related` benchmarks, in their order, for one that is searched.
+    """Return the results of `related` benchmarks, in their order, for a benchmark to be optimized.
 
-    A source is every configuration that was measured in full (of a space that cannot be listed
-    256 draws from the seed 0), with its mean over the benchmark's seeds; failed runs are among
-    them, but not those that lack an objective. Configurations outside the space that is searched
-    are left out, and not moved into it: a loss would then stand where it was never measured.
+    A source has every configuration that was measured in full (of a space that cannot be listed,
+    256 draws from the seed 0), with its mean over the benchmark's seeds. It has failed runs, but
+    none that lacks an objective. Configurations outside the searched space are left out, and not
+    moved into it: a loss would then stand where it was never measured.
 
     Raises:
         UnknownNameError: there is no such benchmark, or it has no such objective.
-        ConfigurationError: a source is the benchmark itself or stands twice, has other axes or
+        ConfigurationError: a source is the benchmark itself or is listed twice, has other axes or
             another direction of an objective, or no configuration of the space.
     """
     if isinstance(related, str) or not isinstance(related, Iterable):
         raise ConfigurationError(f"`sources`: a list of benchmarks is expected, got {related!r}")
-    found: dict[str, Source] = {}
-    for given in related:
-        source = load(given) if isinstance(given, str) else given
+    sources: dict[str, Source] = {}
+    for entry in related:
+        source = load(entry) if isinstance(entry, str) else entry
         if source.name == benchmark.name:
             raise ConfigurationError(
                 f"{benchmark.name} cannot be its own source: an optimizer would see what it "
                 "searches"
             )
-        if source.name in found:
-            raise ConfigurationError(f"{benchmark.name}: the source {source.name} stands twice")
-        found[source.name] = _source(benchmark, source, objectives)
-    return tuple(found.values())
+        if source.name in sources:
+            raise ConfigurationError(f"{benchmark.name}: the source {source.name} is listed twice")
+        sources[source.name] = _source(benchmark, source, objectives)
+    return tuple(sources.values())
 
 
 def _source(benchmark: Benchmark, source: Benchmark, objectives: Sequence[Metric]) -> Source:
     where = f"the source {source.name} of {benchmark.name}"
-    for missing, of in (
+    for missing, owner in (
         (set(benchmark.space.names) - set(source.space.names), source.name),
         (set(source.space.names) - set(benchmark.space.names), benchmark.name),
     ):
         if missing:
-            raise ConfigurationError(f"{where}: {of} has no axis {', '.join(sorted(missing))}")
+            raise ConfigurationError(f"{where}: {owner} has no axis {', '.join(sorted(missing))}")
     names = tuple(metric.name for metric in objectives)
     for own, other in zip(objectives, select(source.metrics, names, where), strict=True):
         if own.direction != other.direction:

@@ -15,11 +15,11 @@ from hpobench_llm.metrics import Fidelity
 from hpobench_llm.optimizers.base import Optimizer
 from hpobench_llm.optimizers.entry import Entry
 from hpobench_llm.provenance import versions
-from hpobench_llm.replaying.clock import Run
+from hpobench_llm.replaying.clock import TrialRun
 from hpobench_llm.replaying.columns import CONFIG, FIDELITY, METRIC, short_names
 from hpobench_llm.space import Value
 
-FORMAT = "3"  # stands in the files as `hpobench_llm.trajectories`
+FORMAT = "3"  # written into the files as `hpobench_llm.trajectories`
 KEYS = ("benchmark", "optimizer", "seed")
 MEASURED = "optimizer_seconds"
 
@@ -35,11 +35,11 @@ class Trajectory:
     `status`, `metric.<name>` for each objective (own units), `cost_seconds` and `tokens` of this
     trial alone, less what it resumed, `started_seconds` and `finished_seconds` on the simulated
     clock, and `optimizer_seconds`, the optimizer's own measured time for suggesting and learning
-    the trial; what it took to find that it has to wait, or that it has ended, is among them.
+    the trial, with the time in which it found that it has to wait, or that it has ended.
 
-    `constraint_<name>` says by how much a trial exceeds each bound of the benchmark: at most 0
-    where it is kept. `duplicate` says that the same configuration was evaluated at the same
-    fidelity in an earlier row. What differs between optimizers stands in each row too:
+    `constraint_<name>` is the excess of a trial over a bound of the benchmark: at most 0 if it is
+    within. `duplicate` says that the same configuration was evaluated at the same
+    fidelity in an earlier row. Each row also has what differs between optimizers:
     `startup_trials`, `liar` and `seeding` (see `Optimizer`), and `optimizer_version`, the library
     that does the work and its version.
     """
@@ -52,12 +52,13 @@ class Trajectory:
         name: str,
         entry: Entry,
         optimizer: Optimizer,
-        runs: list[Run],
+        runs: list[TrialRun],
     ) -> "Trajectory":
         """Return the trajectory of runs in the order in which they finished.
 
-        The `optimizer` was called by this `name`; `entry` is what the registry says of it.
+        `name` is how the study calls the `optimizer`; `entry` is its entry in the registry.
         """
+        # A configuration's id is a hash, and optimizers come back to the same ones.
         ids: dict[tuple[Value, ...], str] = {}
         for run in runs:
             values = tuple(run.trial.config.values())
@@ -96,7 +97,7 @@ class Trajectory:
         columns["tokens"] = [run.tokens for run in runs]
         columns["started_seconds"] = [run.started for run in runs]
         columns["finished_seconds"] = [run.finished for run in runs]
-        columns["duplicate"] = _seen_before(runs)
+        columns["duplicate"] = _duplicates(runs)
         columns["startup_trials"] = optimizer.startup_trials
         columns["liar"] = optimizer.liar
         columns["seeding"] = optimizer.seeding
@@ -107,8 +108,8 @@ class Trajectory:
     def to_frame(self) -> pd.DataFrame:
         """Return a copy of the trials with short names: `lr`, `step`, `val_loss`.
 
-        A name that several columns would then share, as that of a hyperparameter `status`, keeps
-        its kind in each of them that has one: `config.status`.
+        Columns that would then share a name, such as a hyperparameter called `status`, keep their
+        kind: `config.status`.
 
         Example:
             >>> from hpobench_llm import replay
@@ -121,8 +122,8 @@ class Trajectory:
     def in_full(self, fidelities: Sequence[Fidelity], *, checkpoints: bool = True) -> float:
         """Return how many runs in full all trials come to.
 
-        One at a quarter of a fidelity is a quarter; with `checkpoints` one that resumes another
-        is what it adds.
+        A trial at a quarter of a fidelity counts a quarter; with `checkpoints`, a trial that
+        resumes another counts what it adds.
         """
         shares = pd.Series(1.0, index=self.frame["trial"].to_numpy())
         for axis in fidelities:
@@ -160,18 +161,18 @@ def _library(distribution: str) -> str:
     return f"{distribution} {versions(distribution).get(distribution, '')}".rstrip()
 
 
-def _seen_before(runs: list[Run]) -> list[bool]:
-    seen, found = set(), []
+def _duplicates(runs: list[TrialRun]) -> list[bool]:
+    earlier, duplicate = set(), []
     for run in runs:
         key = (*run.trial.config.values(), *run.levels)
-        found.append(key in seen)
-        seen.add(key)
-    return found
+        duplicate.append(key in earlier)
+        earlier.add(key)
+    return duplicate
 
 
 def save_trials(frame: pd.DataFrame, path: Path) -> Path:
     """Write trials to `path`, and their measured seconds beside it; returns `path`."""
-    # The trials come last: where they are, the whole replay is.
+    # The trials are written last: a file of trials then means that the whole replay is there.
     seconds = frame[[*KEYS, "trial", MEASURED]]
     write_atomically(path.with_name(f"{path.stem}.{MEASURED}.parquet"), trials_to_parquet(seconds))
     write_atomically(path, trials_to_parquet(frame.drop(columns=MEASURED)))

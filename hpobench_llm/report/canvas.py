@@ -1,4 +1,4 @@
-"""What the report's pictures share: the house style, readable logarithms, and SVG as text.
+"""Shared by the report's pictures: the house style, readable logarithms, and SVG as text.
 
 Equal inputs give equal bytes. Text stays text, so that it can be selected and read aloud; its
 font is the page's.
@@ -47,14 +47,14 @@ _STYLE = {
 
 
 class Picture(NamedTuple):
-    """A drawing as an SVG element, and what stands under it."""
+    """A drawing as an SVG element, and its caption."""
 
     svg: str
     caption: str
 
 
 def house_style(title: str) -> AbstractContextManager[None]:
-    """Set the house style until the block is left; the salt keeps ids apart on one page."""
+    """Set the house style within a block; the salt keeps ids of two pictures on a page apart."""
     return style.context(["default", {**_STYLE, "svg.hashsalt": title}])
 
 
@@ -67,6 +67,7 @@ def svg_of(figure: Figure, title: str) -> str:
     text = text[text.index("<svg") :].strip()
     # Ids that nothing refers to would repeat from picture to picture.
     text = re.sub(r' id="[a-zA-Z0-9.]+_[\d_]+"', "", text)
+    # Without a font of its own, text takes the page's.
     text = re.sub(r" font-family: [^;\"]*;?", "", text)
     head, end, body = text.partition(">")
     head = re.sub(r' (width|height)="[^"]*"', "", head)
@@ -77,10 +78,12 @@ def log_ticks(axis: Axis, low: float, high: float) -> None:
     """Put few readable numbers on a logarithmic axis, all of them between `low` and `high`."""
     decades = [10.0**e for e in range(floor(log10(low)), ceil(log10(high)) + 1)]
     ticks: list[float] = []
+    # Fewer numbers a decade, until they have room.
     for steps in ((1, 2, 5), (1, 3), (1,)):
         ticks = [s * d for d in decades for s in steps if low * 0.999 <= s * d <= high * 1.001]
         if len(ticks) <= 7:
             break
+    # Within less than a decade there may be none.
     if len(ticks) < 2:
         ticks = [float(t) for t in MaxNLocator(4).tick_values(low, high) if low <= t <= high]
     axis.set_major_locator(FixedLocator(ticks))

@@ -10,8 +10,8 @@ import pandas as pd
 from hpobench_llm.artefacts import sha256_of_file, write_json
 from hpobench_llm.benchmarks.base import Benchmark
 from hpobench_llm.benchmarks.tabular import TabularBenchmark
+from hpobench_llm.comparison.benchmark import ComparedBenchmark, Reference
 from hpobench_llm.comparison.courses import courses
-from hpobench_llm.comparison.problem import Problem, Reference
 from hpobench_llm.comparison.result import Failure
 from hpobench_llm.comparison.statistics import compare_trajectories
 from hpobench_llm.errors import ConfigurationError, IntegrityError, UnknownNameError, shown
@@ -22,7 +22,7 @@ from hpobench_llm.replaying.columns import with_kinds
 from hpobench_llm.report.facts import BenchmarkFacts, facts_of
 from hpobench_llm.report.page import write_report
 from hpobench_llm.report.study_result import Result
-from hpobench_llm.studies.header import OLD_FORMAT, Header
+from hpobench_llm.studies.header import OLD_FORMAT, StudyHeader
 from hpobench_llm.studies.results import TRAJECTORIES, read_failures, read_trajectories
 from hpobench_llm.studies.study import NONE, kind_of
 from hpobench_llm.tables.provenance import TableProvenance
@@ -38,10 +38,10 @@ def compare(
 ) -> Result:
     """Compare the optimizers of a study and write its report.
 
-    The trajectories are judged by all seeds of the tables that they were replayed on. Replays
-    that failed are named; the others are compared. `reference` is the hypervolume's point: see
-    `Problem.of`. The optimizers that are `mine` are marked in the report; None: those that this
-    package does not bring.
+    The trajectories are judged by all seeds of the tables that they were replayed on. Replays that
+    failed are named; the others are compared. `reference` is the hypervolume's point: see
+    `ComparedBenchmark.of`. The optimizers that are `mine` are marked in the report; None: those
+    that this package does not bring.
 
     Example:
         >>> from hpobench_llm import Study
@@ -62,9 +62,9 @@ def compare(
         raise ConfigurationError(f"the folder of a study is expected, got {shown(folder)}")
     folder = Path(folder)
     if not folder.is_dir():
-        what = "no folder" if folder.exists() else "no such folder"
+        fault = "no folder" if folder.exists() else "no such folder"
         raise IntegrityError(
-            f"{folder}: {what}; expected is that of a study, which "
+            f"{folder}: {fault}; expected is that of a study, which "
             "`hpobench-llm replay STUDY --out DIR` writes"
         )
     header, frame = read_trajectories(folder)
@@ -73,21 +73,22 @@ def compare(
         if name not in study.optimizers:
             raise UnknownNameError("optimizer", name, study.optimizers, "`mine`")
     opened = {name: _open(header, name, folder) for name in study.benchmarks}
+    # Its header recorded no benchmarks, so the names need the opened ones.
     if header.format == OLD_FORMAT:
         frame = with_kinds(frame, opened.values(), study.objectives, folder / TRAJECTORIES)
-    problems = {}
+    compared = {}
     for name, benchmark in opened.items():
         if (frame["benchmark"] == benchmark.name).any():  # else every replay failed
             trains = kind_of(name, study.kind) == "live"
-            problems[benchmark.name] = Problem.of(
+            compared[benchmark.name] = ComparedBenchmark.of(
                 benchmark, study.objectives_of(name), frame, trains=trains, reference=reference
             )
-    benchmarks = [one for one in opened.values() if one.name in problems]
+    benchmarks = [benchmark for benchmark in opened.values() if benchmark.name in compared]
     axes = [axis for benchmark in benchmarks for axis in benchmark.fidelities]
     checkpoints = study.checkpoint_seconds != NONE
     comparison = compare_trajectories(
         frame,
-        problems,
+        compared,
         budget=Budget.of(study.budget, axes),
         checkpoints=checkpoints,
         paired=study.initial > 0,
@@ -101,7 +102,7 @@ def compare(
         title=study.title,
         comparison=comparison,
         benchmarks=[
-            _facts(benchmark, *problems[benchmark.name].objectives[:2])
+            _facts(benchmark, *compared[benchmark.name].objectives[:2])
             for benchmark in benchmarks
             if isinstance(benchmark, TabularBenchmark)
         ],
@@ -112,19 +113,19 @@ def compare(
             "versions": header.versions,
         },
         libraries=dict(zip(frame["optimizer"], frame["optimizer_version"], strict=True)),
-        courses=courses(frame, problems, comparison, checkpoints=checkpoints),
+        courses=courses(frame, compared, comparison, checkpoints=checkpoints),
         mine=brought(frame) if mine is None else mine,
     )
     return Result(comparison, folder / REPORT_FILE, frame, study.table_seed)
 
 
 def brought(frame: pd.DataFrame) -> list[str]:
-    """Return the optimizers that other packages bring; what is put around one does not count."""
+    """Return the optimizers of other packages; a wrapper of ours around one does not count."""
     return [o for o in frame["optimizer"].unique() if o.partition("+")[0] not in ENTRIES]
 
 
-def _open(header: Header, name: str, folder: Path) -> Benchmark:
-    """Return a benchmark of a study, to judge by; a live one is what the study recorded of it."""
+def _open(header: StudyHeader, name: str, folder: Path) -> Benchmark:
+    """Return a benchmark of a study, to judge by; for a live one the study's record of it."""
     study = header.study
     if kind_of(name, study.kind) == "live":
         if name not in header.benchmarks:
@@ -146,7 +147,7 @@ def _open(header: Header, name: str, folder: Path) -> Benchmark:
 def _facts(
     benchmark: TabularBenchmark, metric: Metric, other: Metric | None = None
 ) -> BenchmarkFacts:
-    """Gather what a report shows of a table: its pictures, and where it comes from."""
+    """Gather the facts of a table for a report: for its pictures, and its origin."""
     metadata = benchmark.table.metadata
     facts = facts_of(benchmark, metric, other)
     levels = [f"{len(axis.values)} values of {axis.name}" for axis in metadata.fidelities]

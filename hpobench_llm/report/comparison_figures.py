@@ -1,7 +1,7 @@
-"""Pictures of a comparison: regret, ranks and fronts over what was spent.
+"""Pictures of a comparison: regret, ranks and fronts over the spending.
 
-Each function draws one picture and writes its caption: what is drawn, what is left out, and how
-much of it.
+Each function draws one picture and writes its caption, which says what is drawn, and what and how
+much is left out.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -50,18 +50,18 @@ def regret_curves(result: BenchmarkComparison, comparison: Comparison) -> Pictur
 
 
 def regret_caption(result: BenchmarkComparison, comparison: Comparison, along: str) -> str:
-    """Say what curves of regret `along` something are."""
+    """Describe curves of regret `along` something."""
     optimum = "the known optimum" if result.optimum_known else "the best known"
-    what = f"regret of the {words(result.metric)}"
-    lost = f"the best trial so far loses against {optimum}"
+    subject = f"regret of the {words(result.metric)}"
+    meaning = f"the best trial so far loses against {optimum}"
     if len(result.objectives) > 1:
         names = listed([words(objective.name) for objective in result.objectives])
-        what = f"regret of the hypervolume of {names}"
+        subject = f"regret of the hypervolume of {names}"
         front = "the benchmark's front" if result.optimum_known else "the best known front"
-        lost = f"the trials so far lack to {front}"
+        meaning = f"the trials so far lack to {front}"
     text = (
-        f"Median simple {what} {along}, over "
-        f"{count(len(result.seeds), 'seed')}: what {lost}. "
+        f"Median simple {subject} {along}, over "
+        f"{count(len(result.seeds), 'seed')}: what {meaning}. "
         f"Bands are pointwise {percent(1 - comparison.alpha)} bootstrap intervals."
     )
     if result.noise_sd:
@@ -93,7 +93,7 @@ def rank_curves(comparison: Comparison) -> Picture:
 
 
 def _rank_caption(comparison: Comparison) -> str:
-    """Say what the curves are, and over what."""
+    """Describe the curves of ranks."""
     where = comparison.benchmarks[0].benchmark
     if len(comparison.benchmarks) > 1:
         where = f"{len(comparison.benchmarks)} benchmarks, each weighing alike"
@@ -104,7 +104,7 @@ def _rank_caption(comparison: Comparison) -> str:
 
 
 def attained_fronts(result: BenchmarkComparison) -> Picture | None:
-    """Draw what half of the seeds attained of two objectives, and the benchmark's front."""
+    """Draw the fronts that half of the seeds attained, and the benchmark's own."""
     fronts = {s.optimizer: s.front for s in result.standings if s.front}
     if not result.front:
         return None
@@ -123,9 +123,9 @@ def attained_fronts(result: BenchmarkComparison) -> Picture | None:
             h if o.direction == "minimize" else lo
             for o, lo, h in zip((first, second), low, high, strict=True)
         ]
-        chosen = looks([*fronts])
+        styles = looks([*fronts])
         for name, front in fronts.items():
-            colour, dashes = chosen[name]
+            colour, dashes = styles[name]
             line = np.array([(front[0][0], bad[1]), *front, (bad[0], front[-1][1])])
             axes.plot(*line.T, ls=dashes, color=colour, lw=1.7, drawstyle="steps-post", label=name)
         line = np.array(
@@ -143,7 +143,7 @@ def attained_fronts(result: BenchmarkComparison) -> Picture | None:
 
 
 def _front_caption(result: BenchmarkComparison) -> str:
-    """Say what the lines are, and who has none."""
+    """Describe the lines, and name the optimizers without one."""
     text = (
         f"What at least half of the {count(len(result.seeds), 'seed')} attained at the end of the "
         "budget: a trial as good as every point on the line, or better, in both objectives. In "
@@ -156,7 +156,7 @@ def _front_caption(result: BenchmarkComparison) -> str:
 
 
 def _after(comparison: Comparison) -> str:
-    """Return in words along what curves run."""
+    """Return in words the axis along which curves run."""
     if comparison.spending == TRIALS:
         return "after each trial"
     return f"over the {counted(comparison.spending)} spent"
@@ -167,31 +167,40 @@ def _draw_bands(
 ) -> None:
     """Draw each optimizer's curve as steps, its band, and its name at the end."""
     draw_bands(axes, bands, grid, floor_, 1.7)
-    chosen = looks([*bands])
+    styles = looks([*bands])
     ends = []
     for name, band in bands.items():
         end = floor_ if floor_ is not None and band.value[-1] <= 0 else band.value[-1]
-        ends.append((axes.transData.transform((0, end))[1], name, chosen[name][0]))
+        ends.append((axes.transData.transform((0, end))[1], name, styles[name][0]))
     height = axes.transAxes.transform((0, 1))[1] - axes.transAxes.transform((0, 0))[1]
     heights = [axes.transAxes.inverted().transform((0, end))[1] for end, *_ in sorted(ends)]
-    for at, (_, name, colour) in zip(_apart(heights, 15 / height), sorted(ends), strict=True):
+    for position, (_, name, colour) in zip(
+        _apart(heights, 15 / height), sorted(ends), strict=True
+    ):
         axes.text(
-            1.012, at, name, color=colour, transform=axes.transAxes, va="center", weight="bold"
+            1.012,
+            position,
+            name,
+            color=colour,
+            transform=axes.transAxes,
+            va="center",
+            weight="bold",
         )
 
 
 def _width(names: Iterable[str]) -> float:
-    """Return how wide axes may be, of a figure's width, so that names fit beside them."""
+    """Return the share of a figure's width for axes, so that names fit beside them."""
     return max(0.4, 0.915 - max(0.14, 0.03 + 0.0098 * max(map(len, names))))
 
 
 def _apart(heights: Sequence[float], least: float) -> list[float]:
     """Return ascending heights moved apart, none above 1 unless they fill the axes."""
-    found: list[float] = []
+    moved: list[float] = []
     for height in heights:
-        found.append(max(height, found[-1] + least) if found else height)
-    ceiling = max(1.0, least * (len(found) - 1))
-    for place in reversed(range(len(found))):
-        found[place] = min(found[place], ceiling)
-        ceiling = found[place] - least
-    return found
+        moved.append(max(height, moved[-1] + least) if moved else height)
+    # Pushing up may have gone too far: push down from the top.
+    ceiling = max(1.0, least * (len(moved) - 1))
+    for number in reversed(range(len(moved))):
+        moved[number] = min(moved[number], ceiling)
+        ceiling = moved[number] - least
+    return moved

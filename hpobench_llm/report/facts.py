@@ -1,4 +1,4 @@
-"""What a report is told about one benchmark, and which runs of its table a picture can place."""
+"""The facts of one benchmark for a report, and the runs of its table that a picture can place."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hpobench_llm.benchmarks.tabular import TabularBenchmark
-from hpobench_llm.comparison.problem import answers
+from hpobench_llm.comparison.benchmark import answers
 from hpobench_llm.metrics import Metric
 from hpobench_llm.space import Space
 
@@ -76,11 +76,11 @@ class BenchmarkFacts:
         return int(rows[np.argmin(metric.to_loss(1.0) * self.column(metric.name)[rows])])
 
     def edge(self) -> float:
-        """Return where a scatter may cut off the bad end of the objective, in its own units.
+        """Return the value at which a scatter may cut off the bad end of the objective.
 
-        Half the distance from the best to the worst decile is left beyond that decile, so that a
+        It lies half the distance from the best to the worst decile beyond that decile, so that a
         few runs that nearly diverged do not flatten the rest. The untrained base and the best run
-        by score stay inside: how far off they are is what such a picture is for.
+        by score stay inside: such a picture is drawn to show their distance.
         """
         sign = self.metric.to_loss(1.0)
         values = self.column(self.metric.name)
@@ -108,7 +108,7 @@ class BenchmarkFacts:
 def facts_of(
     benchmark: TabularBenchmark, metric: Metric, other: Metric | None = None
 ) -> BenchmarkFacts:
-    """Gather what is pictured of a table: its objective against the other one, or a score."""
+    """Gather the facts of a table: its objective against the other one, or a score."""
     scores = [metric for metric in benchmark.metrics.values() if metric.role == "score"]
     finer = [m for m in scores if m.name.endswith("_margin")]
     frame = benchmark.configurations()[list(benchmark.space.names)].reset_index(drop=True)

@@ -34,7 +34,7 @@ _RULES: Any = {
     "svg.hashsalt": "hpobench-llm",
     "text.parse_math": False,
 }
-# What a file would say of when it was made.
+# Keys with the time of writing, which would make equal pictures differ.
 _SILENT: dict[str, dict[str, None]] = {
     "pdf": {"CreationDate": None, "ModDate": None},
     "svg": {"Date": None},
@@ -52,6 +52,7 @@ def write_figures(result: Result, folder: Path) -> list[Path]:
     for name, draw in _pictures(result):
         with rc_context(_RULES):
             figure = Figure(layout="constrained")
+            # A canvas without pyplot, which would keep the figure alive and may want a display.
             FigureCanvasAgg(figure)
             draw(figure.add_subplot())
             contents = {kind: _content(figure, kind) for kind in FORMATS}
@@ -63,15 +64,16 @@ def write_figures(result: Result, folder: Path) -> list[Path]:
 
 
 def _pictures(result: Result) -> Iterator[tuple[str, Callable[[Axes], None]]]:
-    """Yield each picture's name, and what draws it."""
+    """Yield each picture's name, and the function that draws it."""
     if len(result.comparison.ranking) > 1:
         yield "critical-difference", partial(_draw, result.plot_critical_difference)
         yield "ranks", partial(_draw, result.plot_ranks)
-    for one in result.comparison.benchmarks:
-        file = quote(one.benchmark, safe="")
-        yield f"regret-{file}", partial(_draw, partial(result.plot_regret, one.benchmark))
-        if one.front:
-            yield f"pareto-{file}", partial(_draw, partial(result.plot_pareto, one.benchmark))
+    for compared in result.comparison.benchmarks:
+        name = compared.benchmark
+        file = quote(name, safe="")
+        yield f"regret-{file}", partial(_draw, partial(result.plot_regret, name))
+        if compared.front:
+            yield f"pareto-{file}", partial(_draw, partial(result.plot_pareto, name))
 
 
 def _draw(plot: Callable[..., Axes], axes: Axes) -> None:
@@ -111,7 +113,12 @@ def _faces(figure: Figure) -> str:
 def _subset(file: str, letters: set[str]) -> str:
     font = TTFont(file, recalcTimestamp=False)
     options = Options(layout_features=[], notdef_outline=True)
-    options.drop_tables += ["FFTM", "GDEF", "GPOS", "GSUB"]  # dates, and what no browser needs
+    options.drop_tables += [
+        "FFTM",
+        "GDEF",
+        "GPOS",
+        "GSUB",
+    ]  # with dates, or of no use to a browser
     subsetter = Subsetter(options)
     subsetter.populate(text="".join(sorted(letters)))
     subsetter.subset(font)

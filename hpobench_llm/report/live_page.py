@@ -22,7 +22,7 @@ Row = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class FollowedBenchmark:
     """A live benchmark as the page shows it: its metric, axes, and where its best adapter lies."""
 
     name: str
@@ -35,7 +35,7 @@ class Problem:
 class Shown:
     """What the page says of one benchmark: `rows` are its trials, the last to end first."""
 
-    problem: Problem
+    benchmark: FollowedBenchmark
     heading: str
     rows: Sequence[Row]
     best: Row | None
@@ -45,7 +45,7 @@ class Shown:
 def write_live_page(
     path: Path,
     title: str,
-    problems: Sequence[Problem],
+    benchmarks: Sequence[FollowedBenchmark],
     rows: Sequence[Row],
     *,
     trials: float,
@@ -56,32 +56,32 @@ def write_live_page(
     Args:
         path: the file.
         title: of the study.
-        problems: its live benchmarks.
+        benchmarks: its live ones.
         rows: the trials in the order in which they ended, as text by column.
         trials: how many there are to be; NaN: the budget counts something else.
-        running: let the page load itself again.
+        running: whether the page loads itself again.
 
     Raises:
         OSError: it cannot be written.
     """
     figures = Figures()
     shown = []
-    for number, problem in enumerate(problems):
-        mine = [row for row in rows if row["benchmark"] == problem.name]
-        best = best_of(problem, mine)
+    for number, benchmark in enumerate(benchmarks):
+        trials_here = [row for row in rows if row["benchmark"] == benchmark.name]
+        best = best_of(benchmark, trials_here)
         shown.append(
             Shown(
-                problem,
+                benchmark,
                 f"benchmark-{number}",
-                [*map(_short, mine[::-1])],
+                [*map(_short, trials_here[::-1])],
                 best and _short(best),
-                figures.of(_curves(problem, mine), None),
+                figures.of(_curves(benchmark, trials_here), None),
             )
         )
     text = document(
         "live.html",
         title=title,
-        contents=[(one.heading, one.problem.name) for one in shown],
+        contents=[(section.heading, section.benchmark.name) for section in shown],
         still=True,
         shown=shown,
         done=len(rows),
@@ -91,12 +91,12 @@ def write_live_page(
     write_atomically(path, text)
 
 
-def best_of(problem: Problem, rows: Sequence[Row]) -> Row | None:
+def best_of(benchmark: FollowedBenchmark, rows: Sequence[Row]) -> Row | None:
     """Return the trial with the best metric, None where none is ok."""
-    sound = [row for row in rows if row["status"] == "ok" and row[problem.metric.name]]
+    successes = [row for row in rows if row["status"] == "ok" and row[benchmark.metric.name]]
     return min(
-        sound,
-        key=lambda row: problem.metric.to_loss(float(row[problem.metric.name])),
+        successes,
+        key=lambda row: benchmark.metric.to_loss(float(row[benchmark.metric.name])),
         default=None,
     )
 
@@ -110,7 +110,7 @@ def _short(row: Row) -> Row:
     return shortened
 
 
-def _curves(problem: Problem, rows: Sequence[Row]) -> Picture | None:
+def _curves(benchmark: FollowedBenchmark, rows: Sequence[Row]) -> Picture | None:
     """Draw the best so far of every replay over its trials."""
     lines: dict[tuple[str, str], list[float]] = {}
     for row in rows:
@@ -118,13 +118,13 @@ def _curves(problem: Problem, rows: Sequence[Row]) -> Picture | None:
         line.append(float(row["best"]) if row["best"] else math.nan)
     if not any(math.isfinite(value) for line in lines.values() for value in line):
         return None
-    name = words(problem.metric.name)
-    title = f"Best {name} so far on {problem.name}"
+    name = words(benchmark.metric.name)
+    title = f"Best {name} so far on {benchmark.name}"
     styles = looks(sorted({optimizer for optimizer, _ in lines}))
     with house_style(title):
         figure = Figure(figsize=(WIDTH_INCHES, 3.4))
         axes = figure.add_axes((0.085, 0.14, 0.89, 0.83))
-        named: set[str] = set()
+        in_legend: set[str] = set()  # an optimizer has a line a seed, and one entry
         for (optimizer, _), line in lines.items():
             colour, dashes = styles[optimizer]
             axes.step(
@@ -134,11 +134,11 @@ def _curves(problem: Problem, rows: Sequence[Row]) -> Picture | None:
                 marker=".",
                 color=colour,
                 linestyle=dashes,
-                label=None if optimizer in named else optimizer,
+                label=None if optimizer in in_legend else optimizer,
             )
-            named.add(optimizer)
+            in_legend.add(optimizer)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set(xlabel="trials that have ended", ylabel=label(name, problem.metric.unit))
+        axes.set(xlabel="trials that have ended", ylabel=label(name, benchmark.metric.unit))
         axes.legend()
         caption = f"{title}, a line a replay ({len(lines)})."
         return Picture(svg_of(figure, title), caption)

@@ -1,4 +1,4 @@
-"""Follow a live study while it runs: its page, and what else is told of each trial."""
+"""Follow a live study while it runs: its page, and the trackers that log each trial."""
 
 import math
 import time
@@ -10,7 +10,7 @@ from typing import Protocol
 from hpobench_llm.benchmarks.live import LiveBenchmark
 from hpobench_llm.errors import HpobenchError
 from hpobench_llm.replaying.budget import EVALUATIONS
-from hpobench_llm.report.live_page import FILE, Problem, best_of, write_live_page
+from hpobench_llm.report.live_page import FILE, FollowedBenchmark, best_of, write_live_page
 from hpobench_llm.report.words import number
 from hpobench_llm.studies.joining import amount_of
 from hpobench_llm.studies.live_folder import LiveFolder
@@ -21,7 +21,7 @@ SECONDS_BETWEEN_PAGES = 10.0
 
 
 class Tracker(Protocol):
-    """What is told of each trial, such as TensorBoard."""
+    """Logs each trial, such as TensorBoard."""
 
     def add(
         self,
@@ -32,22 +32,22 @@ class Tracker(Protocol):
         *,
         is_new: bool,
     ) -> None:
-        """Take the `step`-th trial of a replay to end, which `is_new` since this start."""
+        """Log the trial that ended as the `step`-th of a replay; `is_new`: since this start."""
 
     def close(self) -> None:
-        """Take no more."""
+        """Log no more."""
 
 
 class LiveStudy:
     """Follows the trials that a study's processes write; use as a context manager.
 
-    Nothing is read or written before it is told to `begin`: until then the folder may be another
+    Nothing is read or written before `begin` is called: until then the folder may be another
     study's, or another process's.
 
     Args:
         study: a study with a live benchmark.
         out: its folder.
-        trackers: told of each trial.
+        trackers: log each trial.
     """
 
     def __init__(self, study: OpenStudy, out: Path, trackers: Sequence[Tracker] = ()) -> None:
@@ -57,31 +57,34 @@ class LiveStudy:
         spec = study.spec
         self.page = out / FILE
         self._file, self._title, self._trackers = folder.trials.path, spec.title, trackers
-        self._problems: dict[str, Problem] = {}
+        self._benchmarks: dict[str, FollowedBenchmark] = {}
         for name in spec.optimized:
             benchmark = study.benchmark(name)
             if isinstance(benchmark, LiveBenchmark):
                 metric = benchmark.metrics[spec.objectives_of(name)[0]]
                 axes = tuple(benchmark.space.names)
-                best = folder.place(benchmark.name) / "best"
-                self._problems[benchmark.name] = Problem(benchmark.name, metric, axes, best)
+                best = folder.folder_of(benchmark.name) / "best"
+                self._benchmarks[benchmark.name] = FollowedBenchmark(
+                    benchmark.name, metric, axes, best
+                )
         budget, replays = amount_of(spec), len(spec.optimizers) * spec.seeds
-        counts = budget.unit == EVALUATIONS
-        self._trials = budget.amount * replays * len(self._problems) if counts else math.nan
+        self._trials = math.nan
+        if budget.unit == EVALUATIONS:
+            self._trials = budget.amount * replays * len(self._benchmarks)
         self._rows: list[Row] = []
         self._size, self._drawn = -1, -math.inf
         self._steps: Counter[str] = Counter()
-        self._told: set[tuple[str, ...]] = set()
+        self._logged: set[tuple[str, ...]] = set()
         self._begun = False
 
     def __enter__(self) -> "LiveStudy":
         return self
 
     def begin(self) -> None:
-        """Take the trials that are there, and draw the first page.
+        """Log the trials that exist already, and draw the first page.
 
         Raises:
-            HpobenchError: the page, or what a tracker writes, cannot be written.
+            HpobenchError: the page or a tracker's files cannot be written.
         """
         self._begun = True
         self._read(is_new=False)
@@ -97,10 +100,10 @@ class LiveStudy:
                 tracker.close()
 
     def look(self) -> None:
-        """Take what is new, and draw the page if the last one is old enough.
+        """Log new trials, and draw the page if the last one is old enough.
 
         Raises:
-            HpobenchError: the page, or what a tracker writes, cannot be written.
+            HpobenchError: the page or a tracker's files cannot be written.
         """
         self._read(is_new=True)
         if len(self._rows) and time.monotonic() - self._drawn >= SECONDS_BETWEEN_PAGES:
@@ -108,18 +111,19 @@ class LiveStudy:
 
     def best(self) -> str:
         """Return the best so far in a few words, of one benchmark; empty where none is."""
-        if len(self._problems) > 1:
+        if len(self._benchmarks) > 1:
             return ""
-        (problem,) = self._problems.values()
-        best = best_of(problem, self._rows)
+        (benchmark,) = self._benchmarks.values()
+        best = best_of(benchmark, self._rows)
         if best is None:
             return f"{len(self._rows)} trials"
-        name = problem.metric.name
+        name = benchmark.metric.name
         return f"{len(self._rows)} trials, best {name} {number(float(best[name]))}"
 
     def lines(self) -> list[str]:
         """Return where page, trials and the best adapters are, for people."""
-        adapters = [problem.best for problem in self._problems.values() if problem.best.is_dir()]
+        folders = [benchmark.best for benchmark in self._benchmarks.values()]
+        adapters = [folder for folder in folders if folder.is_dir()]
         return [
             f"trials: {self._file}",
             f"page: {self.page}",
@@ -131,41 +135,41 @@ class LiveStudy:
             size = self._file.stat().st_size
         except OSError:
             return  # no trial yet
-        if size == self._size:
+        if size == self._size:  # lines are only appended, so nothing is new
             return
         try:
             rows = read_rows(self._file)
-        except ValueError:  # the start sets it aside
+        except ValueError:  # damaged: the next start of the study sets the file aside
             return
         self._size, self._rows = size, rows
         for row in rows:
             key = tuple(row.values())
-            if key not in self._told and row["benchmark"] in self._problems:
-                self._told.add(key)
-                self._tell(row, is_new=is_new)
+            if key not in self._logged and row["benchmark"] in self._benchmarks:
+                self._logged.add(key)
+                self._log(row, is_new=is_new)
 
-    def _tell(self, row: Row, *, is_new: bool) -> None:
-        problem = self._problems[row["benchmark"]]
+    def _log(self, row: Row, *, is_new: bool) -> None:
+        benchmark = self._benchmarks[row["benchmark"]]
         replay = f"{row['benchmark']}-{row['optimizer']}-{row['seed']}"
         step = self._steps[replay]
         self._steps[replay] += 1
         scalars = {
             name: float(row[name])
-            for name in (problem.metric.name, "best", "cost_seconds")
+            for name in (benchmark.metric.name, "best", "cost_seconds")
             if row[name]
         }
-        hyperparameters = {axis: _plain(row[axis]) for axis in problem.axes}
+        hyperparameters = {axis: _plain(row[axis]) for axis in benchmark.axes}
         for tracker in self._trackers:
             tracker.add(replay, step, hyperparameters, scalars, is_new=is_new)
 
     def _draw(self, *, running: bool) -> None:
         self._drawn = time.monotonic()
-        rows = [row for row in self._rows if row["benchmark"] in self._problems]
+        rows = [row for row in self._rows if row["benchmark"] in self._benchmarks]
         try:
             write_live_page(
                 self.page,
                 self._title,
-                [*self._problems.values()],
+                [*self._benchmarks.values()],
                 rows,
                 trials=self._trials,
                 running=running,

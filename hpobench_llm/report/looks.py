@@ -2,7 +2,7 @@
 
 Any two of the twelve colours differ by 11 or more (CIEDE2000) for usual eyes, protanopes and
 deuteranopes alike, on a white page and on a dark one; a line has a contrast of 3 or more with its
-page. They were looked for at random under these bounds, around a blue, an orange and a grey that
+page. A random search under these bounds found them, around the blue, the orange and the grey that
 this suite has always had. Dashes and markers tell optimizers apart without any colour.
 """
 
@@ -12,7 +12,7 @@ INK, MUTED, GRID, ALARM, DOT = "#1f2328", "#66707b", "#e4e7eb", "#b23a00", "#007
 
 Dashes = str | tuple[float, tuple[float, ...]]
 
-# On a white page, and what takes its place on a dark one.
+# Each colour on a white page, and on a dark one.
 PALETTE = (
     ("#0072b2", "#5aa9e6"),
     ("#d55e00", "#ff8f4d"),
@@ -28,21 +28,21 @@ PALETTE = (
     ("#2692a4", "#81e7f9"),
 )
 _DASHES: tuple[Dashes, ...] = ("-", (0, (6, 1.6)), (0, (4, 1.2, 1, 1.2)), (0, (2.2, 1.2)))
-_KNOWN = {"nomad": 0, "tpe-nni": 1, "tpe-optuna": 2, "random": 3}
+_FIXED = {"nomad": 0, "tpe-nni": 1, "tpe-optuna": 2, "random": 3}
 
 
 def numbers(optimizers: Sequence[str]) -> dict[str, int]:
     """Return a number for each optimizer, from which its look follows.
 
-    The four that most studies have keep theirs on every page; the others share what is left, in
+    The four of most studies have the same on every page; the others get the remaining ones in
     alphabetical order.
     """
-    taken = {_KNOWN[name] for name in optimizers if name in _KNOWN}
-    others = sorted(set(optimizers) - set(_KNOWN))
-    spare = [*range(len(_KNOWN), len(PALETTE)), *(n for n in _KNOWN.values() if n not in taken)]
+    used = {_FIXED[name] for name in optimizers if name in _FIXED}
+    others = sorted(set(optimizers) - set(_FIXED))
+    spare = [*range(len(_FIXED), len(PALETTE)), *(n for n in _FIXED.values() if n not in used)]
     free = [*spare, *range(len(PALETTE), len(PALETTE) + len(others))]
-    places = _KNOWN | dict(zip(others, free, strict=False))
-    return {name: places[name] for name in optimizers}
+    number_of = _FIXED | dict(zip(others, free, strict=False))
+    return {name: number_of[name] for name in optimizers}
 
 
 def looks(optimizers: Sequence[str]) -> dict[str, tuple[str, Dashes]]:

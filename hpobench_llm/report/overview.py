@@ -1,6 +1,6 @@
-"""A table at a glance, as figures: what a terminal and a page show of it.
+"""A table at a glance, as figures for a terminal and a page.
 
-Nothing is computed here that a card computes: both read `tables/`.
+It computes nothing that a card computes: both read `tables/`.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from hpobench_llm.benchmarks.tabular import TabularBenchmark
-from hpobench_llm.comparison.problem import answers
+from hpobench_llm.comparison.benchmark import answers
 from hpobench_llm.errors import HpobenchError, PoorSurrogateError
 from hpobench_llm.locate import find_artefact, list_artefacts
 from hpobench_llm.metrics import Fidelity, Metric, objective_of
@@ -26,13 +26,13 @@ from hpobench_llm.tables.surface import Practice, Surface
 from hpobench_llm.tables.table import Table
 from hpobench_llm.tables.worth import density_of, every_worth, in_full, with_axes, without_signal
 
-TRIALS = (8, 20, 50, 100)  # of random search; as many as a sweep has come first
+TRIALS = (8, 20, 50, 100)  # of random search; the first are as many as a sweep has
 MOST_POINTS = 40  # of a curve
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much was measured; `seeds` says how many configurations have so many runs."""
+    """The amount that was measured; `seeds` counts configurations by their number of runs."""
 
     configurations: int
     density: str
@@ -64,20 +64,21 @@ class Agreement:
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
+class FittedSurrogate:
     """A surrogate of the table: held-out figures in full, and why it is refused, if it is."""
 
     name: str
     r2: float | None
     tau: float | None
-    problem: str
+    refusal: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """All that `show` says of a table. `surface` is None where no run in full is sound.
+    """All that `show` says of a table. `surface` is None if no run in full is sound.
 
-    `shares` of the variance are `exact`, with interactions, on a full grid; else of axes alone.
+    `shares` of the variance are `exact`, with interactions, on a full grid; else of each axis
+    alone.
     """
 
     metadata: Metadata
@@ -95,7 +96,7 @@ class Overview:
     silent: Mapping[str, str]
     random: Mapping[int, float]
     practices: list[Practice]
-    surrogates: list[Fitted]
+    surrogates: list[FittedSurrogate]
 
 
 def overview(name: str | Path) -> Overview:
@@ -114,13 +115,13 @@ def overview(name: str | Path) -> Overview:
     metric = objective_of(metadata.metrics)
     facts = facts_of(benchmark, metric)
     surface = Surface.of(table)
-    whole = surface.shares() if surface else None
+    exact = surface.shares() if surface else None
     worth, noise = every_worth(table)
     silent = without_signal(table)
     counts, agreements = (0, 0), list[Agreement]()
     if metric.name in worth and metric.name not in silent:
-        told = {name: values for name, values in worth.items() if name not in silent}
-        counts, agreements = _agreements(with_axes(table, told), metadata, metric)
+        ranked = {name: values for name, values in worth.items() if name not in silent}
+        counts, agreements = _agreements(with_axes(table, ranked), metadata, metric)
     return Overview(
         metadata=metadata,
         metric=metric,
@@ -128,8 +129,8 @@ def overview(name: str | Path) -> Overview:
         facts=facts,
         surface=surface,
         panels=panels(facts),
-        shares=(whole or surface.alone()) if surface else {},
-        exact=whole is not None,
+        shares=(exact or surface.alone()) if surface else {},
+        exact=exact is not None,
         curves=_curves(benchmark, facts) if surface else None,
         compared=counts,
         agreements=agreements,
@@ -162,7 +163,7 @@ def _curves(benchmark: TabularBenchmark, facts: BenchmarkFacts) -> Curves | None
         return None
     axis = max(axes, key=lambda each: len(each.values))
     spaced = np.linspace(0, len(axis.values) - 1, min(MOST_POINTS, len(axis.values)))
-    points = [axis.values[place] for place in np.unique(spaced.round().astype(int))]
+    points = [axis.values[number] for number in np.unique(spaced.round().astype(int))]
     names = list(facts.space.names)
     rows = facts.configurations[names].astype(object).to_dict("records")
     configs = [{str(name): value for name, value in row.items()} for row in rows]
@@ -172,9 +173,9 @@ def _curves(benchmark: TabularBenchmark, facts: BenchmarkFacts) -> Curves | None
     lines: dict[str, list[float]] = {"best": [], **{line: [] for line in QUANTILES}}
     lines["best in full"] = []
     for point in points:
-        found = answers(benchmark, configs, {axis.name: point})
-        values = found[name].to_numpy(dtype=np.float64)
-        ok = (found["status"] == "ok").to_numpy() & np.isfinite(values)
+        frame = answers(benchmark, configs, {axis.name: point})
+        values = frame[name].to_numpy(dtype=np.float64)
+        ok = (frame["status"] == "ok").to_numpy() & np.isfinite(values)
         good = sign * values[ok]
         lines["best"].append(sign * float(good.min()) if len(good) else np.nan)
         for line, share in QUANTILES.items():
@@ -190,42 +191,43 @@ def _curves(benchmark: TabularBenchmark, facts: BenchmarkFacts) -> Curves | None
 def _agreements(
     means: pd.DataFrame, metadata: Metadata, metric: Metric
 ) -> tuple[tuple[int, int], list[Agreement]]:
-    """Return over how many configurations scores were compared with the objective, and each."""
+    """Compare scores with the objective; returns the numbers of configurations, and each tau."""
     quarter = best_quarter(means, metric)
     scores = [m.name for m in metadata.metrics.values() if m.role == "score" and m.name in means]
     every, best = (agreement(part, metric, scores) for part in (means, quarter))
-    found = [
+    agreements = [
         Agreement(name, *(part[name][0] if name in part else None for part in (every, best)))
         for name in scores
     ]
-    return (len(means), len(quarter)), found
+    return (len(means), len(quarter)), agreements
 
 
-def _surrogates(metadata: Metadata, metric: Metric) -> list[Fitted]:
-    found = []
+def _surrogates(metadata: Metadata, metric: Metric) -> list[FittedSurrogate]:
+    surrogates = []
     for name, folder in list_artefacts("surrogates").items():
         try:
             surrogate = Surrogate.load(folder)
         except HpobenchError as error:
             if name == metadata.name:
-                found.append(Fitted(name, None, None, f"cannot be read: {error}"))
+                refusal = f"cannot be read: {error}"
+                surrogates.append(FittedSurrogate(name, None, None, refusal))
             continue
         if surrogate.table != metadata.name:
             continue
-        found.append(_fitted(surrogate, metadata, metric))
-    return found
+        surrogates.append(_fitted(surrogate, metadata, metric))
+    return surrogates
 
 
-def _fitted(surrogate: Surrogate, metadata: Metadata, metric: Metric) -> Fitted:
-    problem = ""
+def _fitted(surrogate: Surrogate, metadata: Metadata, metric: Metric) -> FittedSurrogate:
+    refusal = ""
     try:
         surrogate.refuse_if_poor()
     except PoorSurrogateError as error:
-        problem = str(error).removeprefix(f"surrogate {surrogate.name}: ")
+        refusal = str(error).removeprefix(f"surrogate {surrogate.name}: ")
     if surrogate.table_sha256 != metadata.table_sha256:
-        problem = f"was fitted on version {surrogate.table_version} of the table"
+        refusal = f"was fitted on version {surrogate.table_version} of the table"
     try:
         held_out = figures_in_full(surrogate.quality["targets"][metric.name], surrogate.fidelities)
-        return Fitted(surrogate.name, held_out["r2"], held_out["kendall_tau"], problem)
+        return FittedSurrogate(surrogate.name, held_out["r2"], held_out["kendall_tau"], refusal)
     except (KeyError, TypeError):  # not a target of it, or no complete record: then it is refused
-        return Fitted(surrogate.name, None, None, problem)
+        return FittedSurrogate(surrogate.name, None, None, refusal)

@@ -1,4 +1,4 @@
-"""The page of a study: who ranks where, every benchmark, and where it all comes from."""
+"""The page of a study: the ranking, every benchmark, and the provenance."""
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from hpobench_llm.report.web.document import Figure, Figures, document
 
 __all__ = ["BenchmarkFacts", "render", "write_report"]
 
-SHARES = (0.1, 0.25, 0.5, 1.0)  # of the budget, at which ranks are given in figures
+SHARES = (0.1, 0.25, 0.5, 1.0)  # of the budget, for which ranks are printed
 MANY_PAIRS = 15  # beyond this a table of pairs is folded
 
 
@@ -35,10 +35,10 @@ def write_report(
     Args:
         path: the file to write; its folder is made.
         title: the page's heading.
-        comparison: what `compare_trajectories` returned.
-        benchmarks: facts to picture each benchmark with; one that is left out has no pictures of
-            its table and no provenance.
-        provenance: what to print about the study itself (spec, git commit, library versions), as
+        comparison: the result of `compare_trajectories`.
+        benchmarks: facts of each benchmark, for pictures of its table and its provenance; a
+            benchmark without them has neither.
+        provenance: facts of the study itself (spec, git commit, library versions), as
             `BenchmarkFacts.provenance`; nothing is looked up here, so the page depends on its
             arguments alone.
         libraries: for each optimizer, the library and version that ran it, such as "optuna 4.5.0".
@@ -46,8 +46,7 @@ def write_report(
         mine: optimizers to mark as the reader's own.
 
     Raises:
-        UnknownNameError: the facts are of a benchmark that the comparison lacks, or no optimizer
-            of the comparison is called so.
+        UnknownNameError: the comparison lacks a benchmark of the facts, or one of `mine`.
     """
     page = render(
         title=title,
@@ -74,10 +73,10 @@ def render(
 ) -> str:
     """Return the page that `write_report` writes."""
     facts = {fact.name: fact for fact in benchmarks}
-    known = [result.benchmark for result in comparison.benchmarks]
+    names = [result.benchmark for result in comparison.benchmarks]
     for name in facts:
-        if name not in known:
-            raise UnknownNameError("benchmark", name, known, "report")
+        if name not in names:
+            raise UnknownNameError("benchmark", name, names, "report")
     optimizers = sorted({s.optimizer for r in comparison.benchmarks for s in r.standings})
     for name in mine:
         if name not in optimizers:
@@ -86,14 +85,14 @@ def render(
     first = tasks.first_picture(comparison)
     sections = [
         _section(
-            f"benchmark-{place}",
+            f"benchmark-{number}",
             result,
             facts.get(result.benchmark),
             comparison,
             figures,
             (courses or {}).get(result.benchmark, ()),
         )
-        for place, result in enumerate(comparison.benchmarks)
+        for number, result in enumerate(comparison.benchmarks)
     ]
     ranked = len(comparison.ranking) > 1
     single_runs = tasks.rows_of_single_runs(comparison)
@@ -101,7 +100,7 @@ def render(
         *([("over-tasks", "Over tasks")] if comparison.tasks else []),
         *([("single-runs", "Single runs")] if single_runs[1] else []),
         *([("given", "With these benchmarks given")] if comparison.tasks else []),
-        *((str(section["id"]), name) for section, name in zip(sections, known, strict=True)),
+        *((str(section["id"]), name) for section, name in zip(sections, names, strict=True)),
         ("limits", "How to read this, and its limits"),
         *(
             [("provenance", "Provenance")]
@@ -143,7 +142,7 @@ def _section(
     figures: Figures,
     courses: Sequence[Course],
 ) -> dict[str, object]:
-    """Gather what the template shows of one benchmark."""
+    """Gather the template's values for one benchmark."""
     table: list[Figure | None] = []
     if facts is not None:
         table = [

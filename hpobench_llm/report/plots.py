@@ -1,4 +1,4 @@
-"""A comparison on matplotlib's axes: curves, ranks, fronts, and who is not told apart.
+"""A comparison on matplotlib's axes: curves, ranks, fronts, and critical differences.
 
 Nothing here sets a style: fonts, sizes and widths are those of matplotlib's rcParams. An optimizer
 has one colour and one dash pattern in all pictures, those of the report.
@@ -24,7 +24,7 @@ ROOM = 0.34  # of a row, for each bar of a critical-difference picture
 def draw_regret(axes: Axes, result: BenchmarkComparison, comparison: Comparison) -> float | None:
     """Draw median simple regret over what was spent, with its interval and the noise.
 
-    Returns where 0, which has no logarithm, is drawn; None where no value is 0.
+    Returns the height at which 0, which has no logarithm, is drawn; None if no value is 0.
     """
     bands = {standing.optimizer: standing.regret for standing in result.standings}
     values = np.array([[band.value, band.low, band.high] for band in bands.values()])
@@ -38,8 +38,8 @@ def draw_regret(axes: Axes, result: BenchmarkComparison, comparison: Comparison)
         )  # fmt: skip
     draw_bands(axes, bands, result.grid, floor)
     several = len(result.objectives) > 1  # a product of units is long, and says little
-    what = "median missing hypervolume" if several else label("median simple regret", result.unit)
-    axes.set(xlabel=counted(comparison.spending), ylabel=what)
+    name = "median missing hypervolume" if several else label("median simple regret", result.unit)
+    axes.set(xlabel=counted(comparison.spending), ylabel=name)
     return floor
 
 
@@ -53,7 +53,7 @@ def draw_ranks(axes: Axes, comparison: Comparison) -> None:
 
 
 def rank_grid(comparison: Comparison) -> Sequence[float]:
-    """Return at which amounts ranks are given: of several budgets, at which per cent."""
+    """Return the amounts of the ranks: per cent, if the benchmarks' budgets differ."""
     if comparison.grid is not None:
         return comparison.grid
     points = len(comparison.ranking[0].rank.value)
@@ -61,17 +61,17 @@ def rank_grid(comparison: Comparison) -> Sequence[float]:
 
 
 def rank_axis(comparison: Comparison) -> str:
-    """Return what ranks are given along."""
+    """Return the label of the axis along which ranks are drawn."""
     spent = counted(comparison.spending)
     return spent if comparison.grid is not None else f"share of each benchmark's {spent} (%)"
 
 
 def draw_fronts(axes: Axes, result: BenchmarkComparison) -> None:
-    """Draw what half of the seeds attained of two objectives, and the benchmark's front."""
+    """Draw the fronts that half of the seeds attained, and the benchmark's own."""
     front = result.front or ()
     fronts = {s.optimizer: s.front for s in result.standings if s.front}
     first, second = result.objectives
-    points = np.array([point for one in (front, *fronts.values()) for point in one])
+    points = np.array([point for corners in (front, *fronts.values()) for point in corners])
     span = np.ptp(points, axis=0)
     margin = 0.06 * np.where(span > 0, span, 1.0)
     low, high = points.min(axis=0) - margin, points.max(axis=0) + margin
@@ -81,22 +81,22 @@ def draw_fronts(axes: Axes, result: BenchmarkComparison) -> None:
         for o, lo, h in zip((first, second), low, high, strict=True)
     ]
 
-    def whole(corners: Sequence[tuple[float, float]]) -> Any:
+    def path(corners: Sequence[tuple[float, float]]) -> Any:
         return np.array([(corners[0][0], bad[1]), *corners, (bad[0], corners[-1][1])]).T
 
-    chosen = looks([*fronts])
+    styles = looks([*fronts])
     for name, corners in fronts.items():
-        colour, dashes = chosen[name]
-        axes.plot(*whole(corners), ls=dashes, color=colour, drawstyle="steps-post", label=name)
+        colour, dashes = styles[name]
+        axes.plot(*path(corners), ls=dashes, color=colour, drawstyle="steps-post", label=name)
     ink = rcParams["text.color"]
-    axes.plot(*whole(front), "-", color=ink, lw=0.9, drawstyle="steps-post")
+    axes.plot(*path(front), "-", color=ink, lw=0.9, drawstyle="steps-post")
     axes.plot(*np.array(front).T, "o", color=ink, ms=3.5, label="Pareto front")
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
     axes.set(xlabel=label(first.name, first.unit), ylabel=label(second.name, second.unit))
 
 
 def draw_critical_difference(axes: Axes, comparison: Comparison) -> None:
-    """Draw mean ranks on a line, and bars that join optimizers of which no pair is told apart.
+    """Draw mean ranks on a line, and bars that join optimizers whose pairs are all ties.
 
     Demsar (2006), Statistical comparisons of classifiers over multiple data sets. The ranks and
     the tests of pairs, with Holm's correction, are over tasks; with one task over its seeds.
@@ -107,26 +107,26 @@ def draw_critical_difference(axes: Axes, comparison: Comparison) -> None:
     if tasks is not None:
         ranks = {ranked.optimizer: ranked.rank.value for ranked in tasks.ranking}
         groups = tasks.groups
-    names, chosen = [*ranks], looks([*ranks])
+    names, styles = [*ranks], looks([*ranks])
     ink, count = rcParams["axes.edgecolor"], len(names)
     ends = (1.0, max(2.0, float(count)))
     room = 0.03 * (ends[1] - ends[0])
     first = ROOM * (len(groups) + 1) + 0.4
     half = (count + 1) // 2
-    for place, name in enumerate(names):
-        left = place < half
-        row = first + (place if left else count - 1 - place)
+    for number, name in enumerate(names):
+        left = number < half
+        row = first + (number if left else count - 1 - number)
         side, end = (-room, ends[0]) if left else (room, ends[1])
-        colour, _ = chosen[name]
+        colour, _ = styles[name]
         axes.plot([ranks[name]] * 2 + [end + side], [0, row, row], color=colour, clip_on=False)
         text = axes.annotate(
             name, (end + side, row), (-4 if left else 4, 0), textcoords="offset points",
             ha="right" if left else "left", va="center", color=colour, annotation_clip=False,
         )  # fmt: skip
         text.set_in_layout(True)
-    for number, group in enumerate(groups):
+    for level, group in enumerate(groups):
         bar = [ranks[group[0]] - room / 2, ranks[group[-1]] + room / 2]
-        height = ROOM * (number + 1)
+        height = ROOM * (level + 1)
         axes.plot(bar, [height] * 2, color=rcParams["text.color"], lw=3, solid_capstyle="butt")
     axes.set(xlim=ends, ylim=(first + half - 0.5, 0))
     axes.xaxis.set_ticks_position("top")
@@ -137,8 +137,8 @@ def draw_critical_difference(axes: Axes, comparison: Comparison) -> None:
     for side_ in ("left", "right", "bottom"):
         axes.spines[side_].set_visible(False)
     axes.spines["top"].set(visible=True, color=ink)
-    over = f"{len(tasks.tasks)} tasks" if tasks else f"seeds of {_where(comparison)}"
-    axes.set_xlabel(f"mean rank over {over} (1 is best)")
+    blocks = f"{len(tasks.tasks)} tasks" if tasks else f"seeds of {_where(comparison)}"
+    axes.set_xlabel(f"mean rank over {blocks} (1 is best)")
 
 
 def fit_critical_difference(axes: Axes) -> None:
@@ -152,7 +152,7 @@ def _where(comparison: Comparison) -> str:
 
 
 def add_legend(axes: Axes, *, beside: bool) -> None:
-    """Name what was drawn, beside axes that have a figure of their own, else inside them."""
+    """Name the curves: beside axes with a figure of their own, else inside them."""
     if beside:
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0)
     else:
@@ -166,12 +166,13 @@ def draw_bands(
     floor: float | None,
     width: float | None = None,
 ) -> None:
-    """Draw each optimizer's curve as steps with its band, 0 at `floor` where there is one."""
-    chosen = looks([*bands])
+    """Draw each optimizer's curve as steps with its band, and 0 at `floor` if there is one."""
+    styles = looks([*bands])
     for name, band in bands.items():
-        colour, dashes = chosen[name]
+        colour, dashes = styles[name]
         curves = np.array([band.value, band.low, band.high])
         if floor is not None:
+            # 0 has no logarithm.
             curves = np.where(curves <= 0, floor, curves)
         axes.fill_between(grid, curves[1], curves[2], step="post", color=colour, alpha=0.13, lw=0)
         axes.plot(
@@ -179,12 +180,12 @@ def draw_bands(
             marker="o" if len(grid) == 1 else "", ms=4, clip_on=False, label=name,
         )  # fmt: skip
     axes.set_xlim(grid[0], grid[-1] if len(grid) > 1 else grid[0] + 1)
-    whole = all(float(point).is_integer() for point in grid)
-    axes.xaxis.set_major_locator(MaxNLocator(10, integer=whole, min_n_ticks=1))
+    integer = all(float(point).is_integer() for point in grid)
+    axes.xaxis.set_major_locator(MaxNLocator(10, integer=integer, min_n_ticks=1))
 
 
 def regret_scale(axes: Axes, values: Any, noise: float | None) -> float | None:
-    """Set a logarithmic axis; return where 0 is drawn, None if no value is 0."""
+    """Set a logarithmic axis; return the height at which 0 is drawn, None if no value is 0."""
     positive = values[values > 0]
     if not positive.size:
         top = 2 * (noise or 0.5)

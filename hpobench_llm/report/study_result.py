@@ -1,4 +1,4 @@
-"""What a study has come to, in Python: its ranking and trials as frames, and its pictures."""
+"""The result of a study in Python: its ranking and trials as frames, and its pictures."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ from hpobench_llm.report.words import identity, interval, reached
 class Result:
     """A study's comparison, its trials, and where its report lies.
 
-    Pictures are drawn on the axes that are given, or on those of a new figure, and returned;
-    fonts, sizes and widths are those of matplotlib's rcParams.
+    Pictures are drawn on the given axes, or on those of a new figure, and returned; fonts, sizes
+    and widths are those of matplotlib's rcParams.
     """
 
     comparison: Comparison
@@ -43,7 +43,7 @@ class Result:
 
     @property
     def standings(self) -> pd.DataFrame:
-        """How each optimizer did on each benchmark: final rank and regret with its interval."""
+        """The final rank of each optimizer on each benchmark, and its regret with its interval."""
         rows = [
             (r.benchmark, s.optimizer, s.rank.last.value, *_ends(s.regret.last), s.optimum_share)
             for r in self.comparison.benchmarks
@@ -56,15 +56,15 @@ class Result:
         """Draw median simple regret over what was spent, with its interval and the noise.
 
         Args:
-            benchmark: its name; None where there is one.
+            benchmark: its name; None: the only one.
             ax: where to draw; None: on a new figure.
 
         Raises:
             UnknownNameError: the study has no such benchmark.
             ConfigurationError: it has several, and none is named.
         """
-        found = self._on(benchmark)
-        return _drawn(ax, lambda axes: plots.draw_regret(axes, found, self.comparison))
+        result = self._on(benchmark)
+        return _drawn(ax, lambda axes: plots.draw_regret(axes, result, self.comparison))
 
     def plot_ranks(self, *, ax: Axes | None = None) -> Axes:
         """Draw every optimizer's mean rank over what was spent, with its interval.
@@ -76,7 +76,7 @@ class Result:
         return _drawn(ax, lambda axes: plots.draw_ranks(axes, self.comparison))
 
     def plot_critical_difference(self, *, ax: Axes | None = None) -> Axes:
-        """Draw mean ranks on a line, and bars that join optimizers which are not told apart.
+        """Draw mean ranks on a line, and bars that join optimizers that are ties.
 
         Raises:
             ConfigurationError: as `plot_ranks`.
@@ -89,19 +89,20 @@ class Result:
         return axes
 
     def plot_pareto(self, benchmark: str | None = None, *, ax: Axes | None = None) -> Axes:
-        """Draw what half of the seeds attained of two objectives, and the benchmark's front.
+        """Draw the fronts that half of the seeds attained, and the benchmark's own.
 
         Raises:
             UnknownNameError: the study has no such benchmark.
             ConfigurationError: there are not two objectives; or as `plot_regret`.
         """
-        found = self._on(benchmark)
-        if not found.front:
-            names = ", ".join(objective.name for objective in found.objectives)
+        result = self._on(benchmark)
+        if not result.front:
+            names = ", ".join(objective.name for objective in result.objectives)
             raise ConfigurationError(
-                f"{found.benchmark}: a front is drawn of two objectives, and the study has {names}"
+                f"{result.benchmark}: a front is drawn of two objectives, and the study has "
+                f"{names}"
             )
-        return _drawn(ax, lambda axes: plots.draw_fronts(axes, found))
+        return _drawn(ax, lambda axes: plots.draw_fronts(axes, result))
 
     def summary(self) -> str:
         """Return the ranking as a table, what it means in words, and the report's path."""

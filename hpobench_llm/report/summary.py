@@ -1,4 +1,4 @@
-"""What a comparison says in sentences, written from its numbers alone."""
+"""A comparison in sentences, written from its numbers alone."""
 
 import math
 from collections import defaultdict
@@ -60,7 +60,7 @@ def summarise(comparison: Comparison) -> str:
 
 
 def failures(comparison: Comparison, benchmark: str | None = None) -> list[str]:
-    """Return which replays failed and why, those with one reason together."""
+    """Return the failed replays and the reasons, one line for each reason."""
     grouped: dict[tuple[str, str, str], list[int]] = defaultdict(list)
     for failure in comparison.failures:
         if benchmark in (None, failure.benchmark):
@@ -72,7 +72,7 @@ def failures(comparison: Comparison, benchmark: str | None = None) -> list[str]:
 
 
 def setting(result: BenchmarkComparison, comparison: Comparison) -> str:
-    """Return what was optimized on one benchmark, under which bounds, how long and how often."""
+    """Return the setting of one benchmark: objectives, bounds, budget and number of seeds."""
     goals = [f"{label(o.name, o.unit)}, to {o.direction}" for o in result.objectives]
     optimum = "Optimum" if result.optimum_known else "Best known"
     text = f"Objective: {goals[0]}. {optimum} {result.optimum:.5g}; {_noise(result)}."
@@ -115,37 +115,37 @@ def _ranking(comparison: Comparison, names: list[str]) -> list[str]:
         return [lead, "No pair differs significantly after Holm's correction: it is a tie."]
     if len(names) > MANY:
         return [lead, *_against_first(comparison.pairs, names[0])]
-    found = [lead, f"Significant after Holm's correction: {_beaten(comparison.pairs, names)}."]
+    sentences = [lead, f"Significant after Holm's correction: {_beaten(comparison.pairs, names)}."]
     if ties:
-        found.append(f"Not told apart, so {_tied(names, comparison.pairs)}.")
-    return found
+        sentences.append(f"Not told apart, so {_tied(names, comparison.pairs)}.")
+    return sentences
 
 
 def _tied(names: list[str], pairs: Sequence[Pair]) -> str:
-    """Return who is not told apart: the runs of the ranking, then what pairs are left."""
+    """Return the ties: the runs of the ranking, then the remaining pairs."""
     runs = runs_of_ties(names, pairs)
-    left = [
+    remaining = [
         (pair.first, pair.second)
         for pair in pairs
         if pair.verdict == "tie"
         and not any(pair.first in run and pair.second in run for run in runs)
     ]
-    groups = [listed([*group]) for group in (*runs, *left)]
+    groups = [listed([*group]) for group in (*runs, *remaining)]
     return f"{'a tie' if len(groups) == 1 else 'ties'}: {'; '.join(groups)}"
 
 
 def _against_first(pairs: Sequence[Pair], first: str) -> list[str]:
-    """Say of many pairs how many differ, and name those of the first in the ranking."""
+    """Count the pairs that differ, and name those of the first in the ranking."""
     decided = sum(pair.verdict != "tie" for pair in pairs)
-    found = [f"{decided} of {len(pairs)} pairs differ significantly after Holm's correction."]
-    mine = {pair.second: pair.verdict for pair in pairs if pair.first == first}
-    beaten = [name for name, verdict in mine.items() if verdict == "better"]
-    tied = [name for name, verdict in mine.items() if verdict == "tie"]
+    sentences = [f"{decided} of {len(pairs)} pairs differ significantly after Holm's correction."]
+    verdicts = {pair.second: pair.verdict for pair in pairs if pair.first == first}
+    beaten = [name for name, verdict in verdicts.items() if verdict == "better"]
+    tied = [name for name, verdict in verdicts.items() if verdict == "tie"]
     if beaten:
-        found.append(f"{first} beats {some(beaten)}.")
+        sentences.append(f"{first} beats {some(beaten)}.")
     if tied:
-        found.append(f"Not told apart from it: {some(tied)}.")
-    return found
+        sentences.append(f"Not told apart from it: {some(tied)}.")
+    return sentences
 
 
 def _beaten(pairs: Sequence[Pair], names: list[str]) -> str:
@@ -166,7 +166,7 @@ def _beaten(pairs: Sequence[Pair], names: list[str]) -> str:
 
 
 def _outcome(result: BenchmarkComparison) -> str:
-    """Say in the regret's units where the first in the ranking ended."""
+    """State the median final regret of the first in the ranking, in its units."""
     first = result.standings[0]
     regret = with_unit(number(first.regret.last.value), result.unit)
     text = f"The median final regret of {first.optimizer} is {regret}"
@@ -175,65 +175,65 @@ def _outcome(result: BenchmarkComparison) -> str:
         side = "within" if first.regret.last.value <= result.noise_sd else "above"
         noise = with_unit(number(result.noise_sd), result.unit)
         text += f", {side} the noise between configurations at one seed, {noise}"
-        found = f"ended within this noise of {best}"
+        reached_by = f"ended within this noise of {best}"
     elif len(result.objectives) > 1:
-        found = "found the whole front" + ("" if result.optimum_known else " that is known")
+        reached_by = "found the whole front" + ("" if result.optimum_known else " that is known")
     else:
-        found = f"found {best}"
-    return f"{text}; {percent(first.optimum_share)} of its seeds {found}."
+        reached_by = f"found {best}"
+    return f"{text}; {percent(first.optimum_share)} of its seeds {reached_by}."
 
 
 def remarks(result: BenchmarkComparison, comparison: Comparison) -> list[str]:
-    """Return what a reader has to know about one benchmark's numbers before using them."""
+    """Return remarks that a reader of one benchmark's numbers needs."""
     alpha = comparison.alpha
-    found = [f"Failed: {line}." for line in failures(comparison, result.benchmark)]
+    sentences = [f"Failed: {line}." for line in failures(comparison, result.benchmark)]
     if result.left_out:
-        found.append(
+        sentences.append(
             f"Left out, as more replays failed than finished: {some([*result.left_out])}."
         )
     empty = [f"{s.optimizer} ({count(s.empty, 'seed')})" for s in result.standings if s.empty]
     if empty:
-        kept = " and keeps the constraints" if result.constraints else ""
-        found.append(
-            f"Ended without a trial that is ok{kept}, so with the regret of the worst value: "
+        bounds = " and keeps the constraints" if result.constraints else ""
+        sentences.append(
+            f"Ended without a trial that is ok{bounds}, so with the regret of the worst value: "
             f"{some(empty)}."
         )
     if not result.optimum_known:
-        found.append(
+        sentences.append(
             "The best that this benchmark holds is not known: regret is against the best known, "
             "the better of what a search and any trial found, so it may be too low, by the same "
             "amount for all."
         )
     if comparison.spending == SECONDS and not result.costs_known:
-        found.append(
+        sentences.append(
             "The seconds of some trials are not known: the clock counted 1 for each of these."
         )
     if result.in_part:
-        found.append(f"Trained in part: {some([*result.in_part])}.")
+        sentences.append(f"Trained in part: {some([*result.in_part])}.")
     if len(result.objectives) > 2:
-        found.append("More than two objectives have no picture of their front.")
+        sentences.append("More than two objectives have no picture of their front.")
     seeds, pairs = len(result.seeds), len(result.pairs)
     if result.dropped_seeds:
-        found.append(
+        sentences.append(
             f"Only the {count(seeds, 'seed')} that all optimizers share are used; not used: "
             f"seed {', '.join(map(str, result.dropped_seeds))}."
         )
     early = [f"{s.optimizer} ({count(s.early, 'seed')})" for s in result.standings if s.early]
     if early:
-        found.append(f"Ended early and kept their incumbent: {some(early)}.")
+        sentences.append(f"Ended early and kept their incumbent: {some(early)}.")
     # The smallest p: all signs agree, 2 / 2^n; or all of one sample come before the other.
     least = 2.0 ** (1 - seeds) if comparison.paired else 2.0 / math.comb(2 * seeds, seeds)
     if pairs and least * pairs >= alpha:
-        found.append(
+        sentences.append(
             f"With {count(seeds, 'seed')} and {count(pairs, 'pair')} no difference, however "
             f"large, can be significant at {number(alpha)}: more seeds are needed."
         )
     decided = [p.difference for p in result.pairs if p.verdict != "tie" and p.difference]
     small = [d for d in decided if result.noise_sd and abs(d.value) < result.noise_sd]
     if small:
-        found.append(
+        sentences.append(
             f"{len(small)} of {count(len(decided), 'significant pair')} differ in the median by "
             "less than the noise between configurations at one seed: real on this benchmark, and "
             "hardly visible in one training run."
         )
-    return found
+    return sentences

@@ -1,7 +1,7 @@
-"""Pictures of a table: what its configurations reached, and along which axes.
+"""Pictures of a table: the values of its configurations, by score and along each axis.
 
-Each function draws one picture and writes its caption: what is drawn, what is left out, and how
-much of it.
+Each function draws one picture and writes its caption, which says what is drawn, and what and how
+much is left out.
 """
 
 from math import ceil
@@ -33,6 +33,7 @@ def score_against_objective(facts: BenchmarkFacts) -> Picture | None:
         return None
     done, beyond = facts.finished(facts.metric, facts.score), facts.beyond_edge()
     x, y = facts.column(facts.metric.name), facts.column(facts.score.name)
+    # Runs beyond the edge are drawn on it, as triangles.
     x = np.where(beyond, facts.edge(), x)
     rates = facts.column("lr") if "lr" in facts.varied() else np.zeros(0)
     coloured = bool(len(rates)) and bool((rates > 0).all())
@@ -77,7 +78,7 @@ def score_against_objective(facts: BenchmarkFacts) -> Picture | None:
 
 
 def _score_caption(facts: BenchmarkFacts, score: Metric, done: Mask, beyond: Mask) -> str:
-    """Say what the runs that are `done` show, and where the others and those `beyond` are."""
+    """Describe the runs that are `done`, those `beyond` the edge, and the others."""
     text = score_words(facts, score, done)
     if cut := int((beyond & done).sum()):
         text += f" Triangles at the edge: {count(cut, 'configuration')} beyond the axis."
@@ -90,7 +91,7 @@ def _score_caption(facts: BenchmarkFacts, score: Metric, done: Mask, beyond: Mas
 
 
 def score_words(facts: BenchmarkFacts, score: Metric, done: Mask) -> str:
-    """Say how the score goes with the objective over the runs that are `done`."""
+    """Describe the correlation of score and objective over the runs that are `done`."""
     loss_name, score_name = words(facts.metric.name), words(score.name)
     text = f"{count(int(done.sum()), 'configuration')} of {facts.name}. "
     correlation = rank_correlation(
@@ -145,7 +146,7 @@ def objective_by_axis(facts: BenchmarkFacts) -> Picture | None:
 
 
 def _axis_caption(facts: BenchmarkFacts) -> str:
-    """Say what the dots and lines are, and what is not drawn."""
+    """Describe the dots and lines, and what is not drawn."""
     constant = [words(name) for name in facts.space.names if name not in facts.varied()]
     text = (
         f"{words(facts.metric.name).capitalize()} along each hyperparameter: every configuration "
@@ -161,8 +162,8 @@ def _draw_unfinished(figure: Figure, dots: Any, rows: Any, rates: Any) -> None:
     axes = figure.add_axes((0.785, 0.11, 0.09, 0.81))
     order = rows[np.argsort(rates[rows], kind="stable")] if len(rates) else rows
     columns = max(5, ceil(len(rows) / 40))
-    place = np.arange(len(rows))
-    dots(axes, place % columns, place // columns, order, marker="X")
+    number_of = np.arange(len(rows))
+    dots(axes, number_of % columns, number_of // columns, order, marker="X")
     axes.set(xlim=(-0.7, columns - 0.3), ylim=(-0.8, max(40, ceil(len(rows) / columns)) + 0.5))
     axes.set_axis_off()
     axes.set_title(f"no value: {len(rows)}", size=7.5, color=MUTED, loc="left")
@@ -171,7 +172,7 @@ def _draw_unfinished(figure: Figure, dots: Any, rows: Any, rates: Any) -> None:
 def _draw_axis(axes: Axes, facts: BenchmarkFacts, name: str, shown: Any, letters: int) -> None:
     """Draw one hyperparameter: runs as dots, the best and the median of each value as lines.
 
-    Below the axis there is room for about so many letters.
+    `letters` is about how many have room below the axis.
     """
     dimension = next(d for d in facts.space if d.name == name)
     raw, values = facts.configurations[name].to_numpy(), facts.column(facts.metric.name)
@@ -200,9 +201,9 @@ def _draw_axis(axes: Axes, facts: BenchmarkFacts, name: str, shown: Any, letters
     axes.plot(centres, [np.median(values[r]) for r in rows], "-", color=MUTED, lw=0.9)
     axes.plot(centres, [sign * np.min(sign * values[r]) for r in rows], "-o", color=INK, ms=3.5)
     if listed:
-        for place in np.unique(x[~shown]):
+        for tick in np.unique(x[~shown]):
             axes.text(
-                place, 1.02, f"{np.sum(x[~shown] == place)}", size=7, color=ALARM, ha="center",
+                tick, 1.02, f"{np.sum(x[~shown] == tick)}", size=7, color=ALARM, ha="center",
                 transform=axes.get_xaxis_transform(),
             )  # fmt: skip
     axes.set_xlabel(label(name, dimension.unit))

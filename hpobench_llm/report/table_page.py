@@ -1,4 +1,4 @@
-"""The page of a table: what `show` prints, with figures that answer."""
+"""The page of a table: the content of `show`, with interactive figures."""
 
 import math
 from collections.abc import Sequence
@@ -59,14 +59,14 @@ def render(view: Overview) -> str:
 
 def _values(view: Overview) -> list[tuple[str, str, str]]:
     """Return each axis, its values in words, and its unit."""
-    found = []
+    rows = []
     for dimension in view.metadata.space:
         values = sorted(view.facts.configurations[dimension.name].unique().tolist())
         text = ", ".join(map(number, values))
         if len(values) > table_figures.MANY_VALUES:
             text = f"{len(values)} values from {number(values[0])} to {number(values[-1])}"
-        found.append((dimension.name, text, dimension.unit))
-    return found
+        rows.append((dimension.name, text, dimension.unit))
+    return rows
 
 
 def _curves(figures: Figures, curves: Curves, view: Overview) -> Figure:
@@ -74,6 +74,7 @@ def _curves(figures: Figures, curves: Curves, view: Overview) -> Figure:
         f"{words(view.metric.name).capitalize()} along {curves.fidelity.name}: the best of all "
         "configurations that are ok there, their quartiles, and the one that is best in full."
     )
+    # These lines have no interval.
     bands = {name: Band(line, line, line) for name, line in curves.lines.items()}
     chart = charts.curves(
         f"{words(view.metric.name)} along {curves.fidelity.name}",
@@ -90,9 +91,12 @@ def _plain(curves: Curves) -> str:
     heads = "".join(f'<th class="n" scope="col">{escape(name)}</th>' for name in curves.lines)
     rows = "".join(
         f'<tr><th scope="row">{number(point)}</th>'
-        + "".join(f'<td class="n">{_figure(line[place])}</td>' for line in curves.lines.values())
+        + "".join(
+            f'<td class="n">{_figure(line[number_of_point])}</td>'
+            for line in curves.lines.values()
+        )
         + "</tr>"
-        for place, point in enumerate(curves.points)
+        for number_of_point, point in enumerate(curves.points)
     )
     axis = escape(label(curves.fidelity.name, curves.fidelity.unit))
     return f"<table><thead><tr><th>{axis}</th>{heads}</tr></thead><tbody>{rows}</tbody></table>"
@@ -103,7 +107,7 @@ def _figure(value: float) -> str:
 
 
 def _losses(view: Overview, rest: float) -> Sequence[tuple[str, int, float | None, float | None]]:
-    """Return who searches, its trials, its expected regret, and that in noises, if known."""
+    """Return each method, its trials, its expected regret, and that in noises, if known."""
     rows: list[tuple[str, int, float | None]] = [
         ("random search", trials, regret) for trials, regret in view.random.items()
     ]
@@ -112,6 +116,6 @@ def _losses(view: Overview, rest: float) -> Sequence[tuple[str, int, float | Non
         for practice in view.practices
     ]
     return [
-        (who, trials, regret, regret / rest if regret is not None and rest > 0 else None)
-        for who, trials, regret in rows
+        (method, trials, regret, regret / rest if regret is not None and rest > 0 else None)
+        for method, trials, regret in rows
     ]

@@ -1,4 +1,4 @@
-"""What a study says over tasks, and what single runs would have said: words and a picture."""
+"""The results of a study over tasks, and those of single runs: words and a picture."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,7 +26,7 @@ from hpobench_llm.report.words import (
 
 
 def verdict(comparison: Comparison) -> str:
-    """Return what holds over tasks, in a few sentences; with one task, that nothing does."""
+    """Return the verdict over tasks in a few sentences; with one task, that there is none."""
     tasks = comparison.tasks
     if tasks is None:
         return "One task: all that follows speaks of it alone, and says nothing of a next one."
@@ -57,12 +57,12 @@ def verdict(comparison: Comparison) -> str:
 
 
 def by_single_runs(comparison: Comparison) -> str:
-    """Return how often a single run each would have said the opposite, over all pairs."""
+    """Return how often a single run of each contradicts the ranking, over all pairs."""
     parts = []
     for metric in _metrics(comparison):
-        found = [runs for runs in comparison.single_runs if runs.metric == metric]
-        mean = sum(runs.opposite for runs in found) / len(found)
-        worst = max(found, key=lambda runs: runs.opposite)
+        of_metric = [runs for runs in comparison.single_runs if runs.metric == metric]
+        mean = sum(runs.opposite for runs in of_metric) / len(of_metric)
+        worst = max(of_metric, key=lambda runs: runs.opposite)
         parts.append(
             f"{percent(mean)} by {_named(metric)} (most for {worst.first} against "
             f"{worst.second}: {percent(worst.opposite)})"
@@ -78,17 +78,15 @@ def by_single_runs(comparison: Comparison) -> str:
 def lines(comparison: Comparison) -> list[str]:
     """Return the verdict over tasks for a terminal: a table of the ranking, then the words."""
     tasks = comparison.tasks
-    found = []
+    text = []
     if tasks is not None:
         width = max(12, *(len(ranked.optimizer) for ranked in tasks.ranking))
-        found.append(f"over {len(tasks.tasks)} tasks")
-        found.append(f"  {'optimizer':<{width}} {'mean rank':<20} mean regret (1: typical)")
+        text.append(f"over {len(tasks.tasks)} tasks")
+        text.append(f"  {'optimizer':<{width}} {'mean rank':<20} mean regret (1: typical)")
         for ranked in tasks.ranking:
             regret = interval(ranked.regret) if ranked.regret else "not known"
-            found.append(
-                f"  {ranked.optimizer:<{width}} {rank_interval(ranked.rank):<20} {regret}"
-            )
-    return [*found, verdict(comparison), *filter(None, [by_single_runs(comparison)]), ""]
+            text.append(f"  {ranked.optimizer:<{width}} {rank_interval(ranked.rank):<20} {regret}")
+    return [*text, verdict(comparison), *filter(None, [by_single_runs(comparison)]), ""]
 
 
 def rows_of_single_runs(comparison: Comparison) -> tuple[list[str], list[dict[str, Any]]]:
@@ -105,7 +103,7 @@ def rows_of_single_runs(comparison: Comparison) -> tuple[list[str], list[dict[st
 def first_picture(comparison: Comparison) -> tuple[Picture, charts.Chart] | None:
     """Return the critical-difference picture, drawn and as a chart; over tasks if there are any.
 
-    None where there is nothing to compare.
+    None if there is nothing to compare.
     """
     if len(comparison.ranking) < 2:
         return None
@@ -130,7 +128,7 @@ def first_picture(comparison: Comparison) -> tuple[Picture, charts.Chart] | None
 
 
 def rank_intervals(tasks: OverTasks, alpha: float) -> Picture:
-    """Draw every optimizer's mean rank over tasks with its interval, and who is not told apart."""
+    """Draw every optimizer's mean rank over tasks with its interval, and bars for ties."""
     rows = [(ranked.optimizer, ranked.rank) for ranked in tasks.ranking]
     caption = (
         f"Mean final rank over {len(tasks.tasks)} tasks, each weighing alike, with "
@@ -154,7 +152,7 @@ def _intervals(
 ) -> str:
     """Draw mean ranks with their intervals, best first, and a bar for each group."""
     order = [name for name, _ in rows]
-    chosen = looks(order)
+    styles = looks(order)
     with house_style(title):
         figure = Figure(figsize=(WIDTH_INCHES, 0.95 + 0.27 * len(rows)))
         height = figure.get_size_inches()[1]
@@ -163,7 +161,7 @@ def _intervals(
         axes.grid(visible=False, axis="y")
         axes.grid(visible=True, axis="x")
         for row, (name, rank) in enumerate(rows):
-            colour, _ = chosen[name]
+            colour, _ = styles[name]
             axes.plot([rank.low, rank.high], [row, row], color=colour, lw=1.7)
             axes.plot(rank.value, row, "o", color=colour, ms=5.5)
             axes.text(

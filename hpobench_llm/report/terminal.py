@@ -16,7 +16,7 @@ _INDENT = "  "
 
 
 def lines(view: Overview) -> list[str]:
-    """Return what `show` prints, no line wider than 80 columns."""
+    """Return the lines of `show`, none wider than 80 columns."""
     sections = (
         _head(view),
         _axes(view),
@@ -53,17 +53,17 @@ def _head(view: Overview) -> list[str]:
         *(line for name, text in facts.items() for line in _named(name, text)),
         *(
             line
-            for name, why in view.silent.items()
-            for line in _named("no signal", f"{name}: {why}")
+            for name, reason in view.silent.items()
+            for line in _named("no signal", f"{name}: {reason}")
         ),
     ]
 
 
 def _axes(view: Overview) -> list[str]:
-    found = ["axes"]
+    text = ["axes"]
     for dimension in view.metadata.space:
-        found += _named(dimension.name, _values(dimension, view), 1)
-    return found
+        text += _named(dimension.name, _values(dimension, view), 1)
+    return text
 
 
 def _values(dimension: Dimension, view: Overview) -> str:
@@ -81,13 +81,13 @@ def _values(dimension: Dimension, view: Overview) -> str:
 
 def _landscape(view: Overview) -> list[str]:
     if not view.panels:
-        why = "no axis varies" if view.surface else "no run in full is ok"
-        return [f"landscape: {why}"]
+        reason = "no axis varies" if view.surface else "no run in full is ok"
+        return [f"landscape: {reason}"]
     heading = f"landscape: {label(view.metric.name, view.metric.unit)} along each axis"
-    found = _wrapped(f"{heading}; missing: configurations without a value", 0)
+    text = _wrapped(f"{heading}; missing: configurations without a value", 0)
     for panel in view.panels:
-        found += _panel(panel)
-    return found
+        text += _panel(panel)
+    return text
 
 
 def _panel(panel: Panel) -> list[str]:
@@ -97,7 +97,7 @@ def _panel(panel: Panel) -> list[str]:
         *([name, *(_cell(x) for x in panel.lines[name])] for name in names),
         ["missing", *(str(n) if n else "" for n in panel.missing)],
     ]
-    found = _wrapped(panel.name, 2)
+    text = _wrapped(panel.name, 2)
     # As many levels side by side as fit.
     widest = max(len(cell) for row in rows for cell in row[1:])
     at_once = max(1, (WIDTH - 14) // (min(widest, 20) + 2))
@@ -105,8 +105,8 @@ def _panel(panel: Panel) -> list[str]:
         part = [[row[0], *row[start : start + at_once]] for row in rows]
         if not any(part[-1][1:]):
             part = part[:-1]
-        found += _table(part, 2)
-    return found
+        text += _table(part, 2)
+    return text
 
 
 def _importance(view: Overview) -> list[str]:
@@ -134,19 +134,16 @@ def _curves(view: Overview) -> list[str]:
     curves = view.curves
     if curves is None:
         return []
-    found = [f"curves: {label(view.metric.name, view.metric.unit)}"]
+    heading = f"curves: {label(view.metric.name, view.metric.unit)}"
     at_once = 7
-    places = [*range(len(curves.points))]
-    if len(places) > at_once:
-        places = sorted({round(k * (len(places) - 1) / (at_once - 1)) for k in range(at_once)})
+    numbers = [*range(len(curves.points))]
+    if len(numbers) > at_once:
+        numbers = sorted({round(k * (len(numbers) - 1) / (at_once - 1)) for k in range(at_once)})
     rows = [
-        [curves.fidelity.name[:16], *(number(curves.points[place]) for place in places)],
-        *(
-            [name, *(_cell(line[place]) for place in places)]
-            for name, line in curves.lines.items()
-        ),
+        [curves.fidelity.name[:16], *(number(curves.points[n]) for n in numbers)],
+        *([name, *(_cell(line[n]) for n in numbers)] for name, line in curves.lines.items()),
     ]
-    return [*_wrapped(found[0], 0), *_table(rows, 1)]
+    return [*_wrapped(heading, 0), *_table(rows, 1)]
 
 
 def _scores(view: Overview) -> list[str]:
@@ -155,7 +152,7 @@ def _scores(view: Overview) -> list[str]:
     every, best = view.compared
     rows = [
         ["", f"all {every}", f"best {best}"],
-        *([one.score[:40], _tau(one.of_all), _tau(one.of_best)] for one in view.agreements),
+        *([a.score[:40], _tau(a.of_all), _tau(a.of_best)] for a in view.agreements),
     ]
     heading = f"scores against {view.metric.name}: Kendall's tau of their values"
     return [*_wrapped(heading, 0), *_table(rows, 1)]
@@ -169,15 +166,16 @@ def _difficulty(view: Overview) -> list[str]:
     if view.surface is None or view.noise is None:
         return []
     rest, shift = view.noise.rest, view.noise.shift
-    known = math.isfinite(rest) and rest > 0
+    # 0 stands for a noise that is not known: no regret is counted in it.
+    unit = rest if math.isfinite(rest) and rest > 0 else 0.0
     spread = "not known: no seed repeats"
-    if known:
+    if unit:
         spread = f"{number(rest)} between good configurations at one seed"
         if math.isfinite(shift):
             spread += f"; a seed shifts all alike by {number(shift)}"
         spread += " (standard deviations)"
     rows = [
-        [f"random search, {n} trials", _regret(regret), _noises(regret, rest if known else 0)]
+        [f"random search, {n} trials", _regret(regret), _noises(regret, unit)]
         for n, regret in view.random.items()
     ]
     for practice in view.practices:
@@ -188,7 +186,7 @@ def _difficulty(view: Overview) -> list[str]:
         )
         cells = ["not measured", ""]
         if practice.regret is not None:
-            cells = [_regret(practice.regret), _noises(practice.regret, rest if known else 0)]
+            cells = [_regret(practice.regret), _noises(practice.regret, unit)]
         rows.append([words, *cells])
     heading = "expected regret" + (f" ({view.metric.unit})" if view.metric.unit != "1" else "")
     if not view.surface.dense:
@@ -200,14 +198,14 @@ def _regret(value: float) -> str:
     return f"{value:.4f}" if value >= 1e-4 or value == 0 else number(value)
 
 
-def _noises(regret: float, rest: float) -> str:
-    return f"{regret / rest:.1f} noises" if rest else ""
+def _noises(regret: float, unit: float) -> str:
+    return f"{regret / unit:.1f} noises" if unit else ""
 
 
 def _surrogates(view: Overview) -> list[str]:
     if not view.surrogates:
         return _named("surrogate", f"none; hpobench-llm fit {view.metadata.name} makes one")
-    found: list[str] = []
+    described: list[str] = []
     for fitted in view.surrogates:
         text = fitted.name
         figures = [
@@ -217,13 +215,15 @@ def _surrogates(view: Overview) -> list[str]:
         ]
         if figures:
             text += f": {listed(figures)} in full, of configurations that it has not seen"
-        text += f"; {fitted.problem}" if fitted.problem else "; passed its ranking check"
-        found += _named("surrogate", text)
-    return found
+        text += f"; {fitted.refusal}" if fitted.refusal else "; passed its ranking check"
+        described += _named("surrogate", text)
+    return described
 
 
 def _cell(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:#.4g}" if abs(value) < 1e4 else number(value)
+    if math.isnan(value):
+        return "-"
+    return f"{value:#.4g}" if abs(value) < 1e4 else number(value)
 
 
 def _table(rows: Sequence[Sequence[str]], depth: int) -> list[str]:

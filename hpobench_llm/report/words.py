@@ -28,7 +28,7 @@ __all__ = [
     "words",
 ]
 
-MANY = 8  # names that a sentence still lists
+MANY = 8  # names in a sentence
 MANY_AMOUNTS = 12
 
 
@@ -62,7 +62,7 @@ def p_value(p: float) -> str:
 
 
 def overall(test: Overall) -> str:
-    """Return what a test of all optimizers found."""
+    """Return the result of a test of all optimizers in words."""
     p = p_value(test.p)
     return (
         f"{test.test} over all optimizers: chi-square {number(test.statistic)}, "
@@ -81,22 +81,22 @@ def listed(names: list[str]) -> str:
 
 
 def some(names: list[str], most: int = MANY) -> str:
-    """Return names as a list in a sentence; of more than `most` the first, and how many more."""
+    """Return names as a list in a sentence: `most` at most, and how many more."""
     if len(names) <= most:
         return listed(names)
     return f"{', '.join(names[:most])} and {len(names) - most} more"
 
 
 def counted(spending: str) -> str:
-    """Return what a budget is counted in, in the plural, such as "simulated seconds"."""
+    """Return the unit of a budget in the plural, such as "simulated seconds"."""
     if spending == SECONDS:
         return "simulated seconds"
-    known = spending in (TRIALS, IN_FULL, TOKENS) or spending.endswith("s")
-    return words(spending) if known else f"{words(spending)}s"
+    plural = spending in (TRIALS, IN_FULL, TOKENS) or spending.endswith("s")
+    return words(spending) if plural else f"{words(spending)}s"
 
 
 def counted_axis(axis: Fidelity) -> str:
-    """Return a fidelity's values in words, the first and the last where they are many."""
+    """Return a fidelity's values in words; if they are many, the first and the last."""
     values = ", ".join(map(number, axis.values))
     if len(axis.values) > MANY_AMOUNTS:
         ends = f"{number(axis.values[0])} to {number(axis.values[-1])}"
@@ -112,7 +112,7 @@ def reached(amount: float, spending: str) -> str:
 
 
 def identity(facts: Mapping[str, str]) -> str:
-    """Return what a benchmark is, in one line: its kind first, then all else."""
+    """Return a benchmark's identity in one line: its kind first, then all else."""
     return "; ".join(value if key == "kind" else f"{key} {value}" for key, value in facts.items())
 
 

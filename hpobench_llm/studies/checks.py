@@ -1,4 +1,4 @@
-"""Read a study and find out now, not after an hour, what in it cannot work."""
+"""Read a study and find out now, not after an hour, whether something in it cannot work."""
 
 import math
 from collections.abc import Iterable
@@ -37,15 +37,15 @@ def read_study(path: Path) -> OpenStudy:
 
 
 def checked(spec: StudySpec, path: object, modules: str = "") -> OpenStudy:
-    """Open a study's benchmarks, and check all that can be known without a replay.
+    """Open a study's benchmarks, and check all that can be checked without a replay.
 
     Each optimizer is built once for each benchmark, in another process. One that raises an
     unforeseen error there, or hangs, is left to its replays, which will name it.
 
     Args:
         spec: the study.
-        path: its file, or what else names it.
-        modules: the folder that modules of optimizers are looked for in last; empty: none.
+        path: its file, or another name for it in errors.
+        modules: the last folder in which modules of optimizers are looked for; empty: none.
 
     Raises:
         SpecError: naming the study, key, value and what to do.
@@ -107,38 +107,38 @@ def _check_answers(
 
 def _check_columns(benchmarks: Iterable[Benchmark], path: object) -> None:
     """Refuse axes of one name that could not be one column of the trajectories."""
-    found: dict[str, tuple[str, str]] = {}
+    kinds: dict[str, tuple[str, str]] = {}
     for benchmark in benchmarks:
         for dimension in benchmark.space:
             kind = "text" if isinstance(dimension, Categorical) else "numbers"
-            name, before = found.setdefault(dimension.name, (benchmark.name, kind))
-            if kind != before:
+            first, its_kind = kinds.setdefault(dimension.name, (benchmark.name, kind))
+            if kind != its_kind:
                 raise SpecError(
                     path,
                     "benchmarks",
-                    f"`{dimension.name}` is {before} in {name} and {kind} in {benchmark.name}; "
+                    f"`{dimension.name}` is {its_kind} in {first} and {kind} in {benchmark.name}; "
                     "make two studies",
                 )
 
 
 def _fits(spec: StudySpec, optimizer: str, name: str, benchmark: Benchmark, path: object) -> None:
-    """Refuse what a listing of the optimizer already says that it cannot do."""
-    known = entry(optimizer)
-    if known.fidelity and not benchmark.fidelities:
+    """Refuse an optimizer for a benchmark that it cannot take, as its entry says."""
+    listed = entry(optimizer)
+    if listed.fidelity and not benchmark.fidelities:
         raise SpecError(
             path,
             "optimizers",
             f"{optimizer} trains in part, and {benchmark.name} has no fidelity axis; leave one of "
             "the two out",
         )
-    if known.objectives == "one" and len(spec.objectives) > 1:
+    if listed.objectives == "one" and len(spec.objectives) > 1:
         raise SpecError(
             path,
             "optimizers",
             f"{optimizer} takes one objective, and `objectives` has {len(spec.objectives)}: "
             f"{', '.join(spec.objectives)}; leave it out, or all objectives but one",
         )
-    if known.transfer and not spec.sources_of(name):
+    if listed.transfer and not spec.sources_of(name):
         raise SpecError(
             path,
             "sources",
@@ -150,6 +150,8 @@ def _fits(spec: StudySpec, optimizer: str, name: str, benchmark: Benchmark, path
 def _build(spec: StudySpec, path: object, modules: str) -> None:
     cells = [cell for cell in spec.cells() if cell.seed == 0]
     own, other = Runner(spec, modules=modules), Runner(spec, modules=modules)
+    # In another process, since a library may hang or end the process that builds with it. A class
+    # that was typed in exists in this one alone.
     typed = here((cell for cell in cells if cell.optimizer in spec.typed), own.build)
     rest = (cell for cell in cells if cell.optimizer not in spec.typed)
     built = in_processes(rest, other.build, count=1, timeout=lambda _: SECONDS_TO_BUILD)

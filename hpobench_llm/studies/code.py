@@ -1,6 +1,6 @@
-"""What code an optimizer's replays follow from, as a sum: results of other code are not mixed in.
+"""The sum of the code that an optimizer's replays follow from, so that no other code is mixed in.
 
-Nothing is imported to find out: an optimizer may need a library that takes seconds to load.
+Nothing is imported for it: an optimizer may need a library that takes seconds to load.
 """
 
 import ast
@@ -27,12 +27,12 @@ _NO_MATTER = ("adapters", "cli", "comparison", "drawing", "report", "study.py", 
 def code_of(optimizer: str) -> str:
     """Return the sum of the source that replays of an optimizer run through.
 
-    That is this package's, and of a plug-in the whole package that its class lies in. Of a class
-    that a reference names it is its package, or its file and what that imports from its own
-    folder; of one that was typed in, the text that was typed with it.
+    It covers this package, and for a plug-in the whole package of its class. For a class that a
+    reference names it covers its package, or its file and what that imports from its own folder;
+    for a class that was typed in, the text that was typed with it.
 
     Raises:
-        ConfigurationError: the text of a class that was typed in is not to be had.
+        ConfigurationError: the text of a class that was typed in cannot be read.
     """
     own = _sum(_PACKAGE, _NO_MATTER)
     name, *_ = optimizer.split("+")
@@ -41,40 +41,41 @@ def code_of(optimizer: str) -> str:
     if is_reference(name) and module_of(name) == MAIN:
         return sha256_of_text(canonical_json([own, *_typed(class_at(name), name)]))
     module = module_of(name if is_reference(name) else entry(name).target)
-    files = [path for place in _places(module) for path in _with_neighbours(place)]
+    files = [path for origin in _origins(module) for path in _with_neighbours(origin)]
     return sha256_of_text(canonical_json([own, *map(_sum_now, files)]))
 
 
-def _places(module: str) -> list[Path]:
+def _origins(module: str) -> list[Path]:
     """Return the folders or the file of the outermost package that a module lies in."""
     first, *rest = module.split(".")
-    found = find_spec(first) if first else None
-    if found is None:
+    spec = find_spec(first) if first else None
+    if spec is None:
         return []
-    folders = [Path(folder) for folder in found.submodule_search_locations or ()]
+    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
     if not folders:
-        return [Path(found.origin)] if found.origin else []
-    if found.origin is None and rest:  # a namespace, which others share
+        return [Path(spec.origin)] if spec.origin else []
+    if spec.origin is None and rest:  # a namespace, which other distributions share
         inside = [path for folder in folders for path in folder.glob(f"{rest[0]}*")]
         return [path for path in inside if path.is_dir() or path.suffix == ".py"]
     return folders
 
 
-def _with_neighbours(place: Path) -> list[Path]:
+def _with_neighbours(path: Path) -> list[Path]:
     """Return a folder, or a file and what it imports from its own folder, and so on.
 
-    Libraries that are installed are known by their versions.
+    Of an installed library there are no neighbours: its version stands for it.
     """
     installed = {Path(sysconfig.get_path(kind)) for kind in ("purelib", "platlib", "stdlib")}
-    if place.is_dir() or place.parent in installed:
-        return [place]
-    files, waiting = [place], [place]
+    if path.is_dir() or path.parent in installed:
+        return [path]
+    files, waiting = [path], [path]
     while waiting:
         for name in _imported(waiting.pop()):
-            for path in (place.parent / f"{name}.py", place.parent / name):
-                if path.exists() and path not in files:
-                    files.append(path)
-                    waiting += [path] if path.is_file() else []
+            for other in (path.parent / f"{name}.py", path.parent / name):
+                if other.exists() and other not in files:
+                    files.append(other)
+                    if other.is_file():
+                        waiting.append(other)
     return sorted(files)
 
 
@@ -92,7 +93,7 @@ def _imported(path: Path) -> Iterator[str]:
 
 
 def _typed(cls: type[Optimizer], name: str) -> list[str]:
-    """Return all text that the methods of a class were typed with: of a notebook, its cells."""
+    """Return the texts that define the methods of a class: in a notebook, its cells."""
     functions = [
         value
         for base in cls.__mro__
@@ -104,27 +105,27 @@ def _typed(cls: type[Optimizer], name: str) -> list[str]:
     texts = ["".join(linecache.getlines(file)) for file in files]
     if not texts or not all(texts):
         raise ConfigurationError(
-            f"{name}: its text is not to be had here, by which its results would be known from "
-            "those of other code; write the class into a file and import it"
+            f"{name}: its text cannot be read here, and without it its results could not be told "
+            "from those of other code; write the class into a file and import it"
         )
     return sorted(texts)
 
 
 @cache
-def _sum(place: Path, without: tuple[str, ...] = ()) -> str:
+def _sum(path: Path, without: tuple[str, ...] = ()) -> str:
     """Return the sum of a Python file, or of all that lie in a folder; read once a process."""
-    return _sum_now(place, without)
+    return _sum_now(path, without)
 
 
-def _sum_now(place: Path, without: tuple[str, ...] = ()) -> str:
-    """Return the same as it is now: what others write may change while this process runs."""
-    files = sorted(place.rglob("*.py")) if place.is_dir() else [place]
-    names = {path.relative_to(place).as_posix(): path for path in files}
+def _sum_now(path: Path, without: tuple[str, ...] = ()) -> str:
+    """Return the sum without a cache: others' files may change while this process runs."""
+    files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
+    names = {file.relative_to(path).as_posix(): file for file in files}
     return sha256_of_text(
         canonical_json(
             {
-                name: sha256_of_bytes(path.read_bytes())
-                for name, path in names.items()
+                name: sha256_of_bytes(file.read_bytes())
+                for name, file in names.items()
                 if name.partition("/")[0] not in without
             }
         )

@@ -14,21 +14,21 @@ from hpobench_llm.errors import HpobenchError, IntegrityError, MissingDependency
 from hpobench_llm.running.here import here
 from hpobench_llm.running.processes import in_processes
 from hpobench_llm.running.tasks import Answer
-from hpobench_llm.studies.folder import Folder
+from hpobench_llm.studies.folder import StudyFolder
 from hpobench_llm.studies.live_folder import LiveFolder
 from hpobench_llm.studies.results import FAILURES, TRAJECTORIES
 from hpobench_llm.studies.runner import Runner
-from hpobench_llm.studies.study import Cell, OpenStudy, StudySpec
+from hpobench_llm.studies.study import OpenStudy, StudyCell, StudySpec
 
-HANGS = 2  # so often may an optimizer hang on a benchmark before its other seeds are left out
+HANGS = 2  # after so many on a benchmark, an optimizer's other seeds are left out
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class StudyOutcome:
     """What a run of a study did: how many replays ran now, and which failed and why."""
 
     ran: int
-    failed: dict[Cell, str]
+    failed: dict[StudyCell, str]
 
     def lines(self, total: int, out: Path) -> list[str]:
         """Return what ran, what failed and why, and where it all is, for people.
@@ -36,8 +36,8 @@ class Outcome:
         The seeds of an optimizer that failed on a benchmark for the same reason share a line.
         """
         done = total - len(self.failed)
-        there = out / TRAJECTORIES if done else out
-        lines = [f"{self.ran} replays ran now; {done} of {total} are in {there}"]
+        path = out / TRAJECTORIES if done else out
+        lines = [f"{self.ran} replays ran now; {done} of {total} are in {path}"]
         if not self.failed:
             return lines
         seeds: dict[tuple[str, str, str], list[int]] = {}
@@ -45,10 +45,9 @@ class Outcome:
             seeds.setdefault((cell.optimizer, cell.benchmark, reason), []).append(cell.seed)
         lines.append(f"{len(self.failed)} failed, and are tried again by another start:")
         for (optimizer, benchmark, reason), failed in seeds.items():
-            which = ", ".join(map(str, failed))
-            lines.append(
-                f"  {optimizer} on {benchmark}, seed{'s' * (len(failed) > 1)} {which}: {reason}"
-            )
+            plural = "s" if len(failed) > 1 else ""
+            numbers = ", ".join(map(str, failed))
+            lines.append(f"  {optimizer} on {benchmark}, seed{plural} {numbers}: {reason}")
         return [*lines, f"they are listed in {out / FAILURES}"]
 
 
@@ -62,8 +61,8 @@ def run_study(
     on_note: Callable[[str], None] = lambda _: None,
     on_wait: Callable[[], None] = lambda: None,
     on_begin: Callable[[], None] = lambda: None,
-) -> Outcome:
-    """Run every replay that `out` does not hold yet, and merge all that are there.
+) -> StudyOutcome:
+    """Run every replay that `out` does not hold yet, and merge all that it holds then.
 
     A replay that raises, hangs or ends its process does not stop the others: it is listed in
     `failures.json`, and tried again when the study is run again. An optimizer that hangs for
@@ -71,16 +70,16 @@ def run_study(
     notebook, run in this process, as no other can import them.
 
     Args:
-        study: the study; what it has open is not opened again.
+        study: the study; its open benchmarks are not opened again.
         out: its folder. See `folder`.
-        processes: how many replays run at a time; None: one a core, here or of the cluster, and
-            of a study that trains one in all.
+        processes: how many replays run at a time; None: one a core, here or of the cluster, but
+            one in all for a study that trains.
         ray_address: run on the Ray cluster there, `auto`: on this machine's; None: in processes.
-        on_done: told how many replays are done, of how many, and which one was last.
-        on_note: told, in a line each, what is there, and what in `out` is damaged or of other code
-            and runs again.
+        on_done: called with the number of replays that are done, of how many, and the last one.
+        on_note: called with a line for what `out` holds, and for each thing in it that is damaged
+            or of other code and runs again.
         on_wait: called about twice a second while replays run here; what it raises ends all.
-        on_begin: called once the folder is known to be this study's, and no other process has it.
+        on_begin: called once the folder is this study's, and no other process uses it.
 
     Raises:
         SpecError: `out` holds a study that this one does not go on from; names the key.
@@ -91,13 +90,17 @@ def run_study(
     spec = study.spec
     make_folder(out, "out")
     with _alone_in(out):
-        folder = Folder(out, study, on_note)
+        folder = StudyFolder(out, study, on_note)
         total, missing = len(spec.cells()), folder.missing()
         if 0 < len(missing) < total:
             on_note(f"{total - len(missing)} of {total} replays are there; {len(missing)} run now")
-        done, failed, hangs = total - len(missing), dict[Cell, str](), Counter[tuple[str, str]]()
+        done, failed, hangs = (
+            total - len(missing),
+            dict[StudyCell, str](),
+            Counter[tuple[str, str]](),
+        )
 
-        def pending(cells: list[Cell]) -> Iterator[Cell]:
+        def pending(cells: list[StudyCell]) -> Iterator[StudyCell]:
             for cell in cells:
                 if hangs[cell.benchmark, cell.optimizer] < HANGS:
                     yield cell
@@ -105,12 +108,13 @@ def run_study(
                     failed[cell] = f"not run: it hung for {HANGS} other seeds"
 
         live = None if ray_address is not None else LiveFolder.of(study, out)
-        if live is not None and (problem := live.begin()):
-            on_note(problem)
+        if live is not None and (damage := live.begin()):
+            on_note(damage)
         on_begin()
         own = Runner(spec, folder.identity, study.modules, live)
         imported = tuple(name for name in spec.optimizers if name not in spec.typed)
-        runner = Runner(  # that other processes have, who know nothing else
+        # Other processes cannot import a typed class, so their study must not name one.
+        runner = Runner(
             replace(spec, optimizers=imported or spec.optimizers),
             folder.identity,
             study.modules,
@@ -136,20 +140,21 @@ def run_study(
             for answer in chain(answers, typed):
                 cell, failure = answer.task, answer.failure
                 if answer.value is not None:
-                    failure = _kept(folder, cell, answer.value)
+                    failure = _keep(folder, cell, answer.value)
                 if failure:
                     failed[cell] = failure
                     hangs[cell.benchmark, cell.optimizer] += answer.hung
                 done += 1
                 on_wait()
                 on_done(done, total, f"{cell.optimizer} seed {cell.seed}")
+        # The order in which replays end differs from run to run; the list of failures must not.
         in_order = {cell: failed[cell] for cell in missing if cell in failed}
         folder.merge(in_order)
-    return Outcome(len(missing) - len(failed), in_order)
+    return StudyOutcome(len(missing) - len(failed), in_order)
 
 
-def _kept(folder: Folder, cell: Cell, trials: bytes) -> str:
-    """Keep a replay's trials; return why they cannot be, if so."""
+def _keep(folder: StudyFolder, cell: StudyCell, trials: bytes) -> str:
+    """Keep a replay's trials; return why they cannot be kept, empty if they are."""
     try:
         folder.keep(cell, trials)
     except IntegrityError as error:
@@ -158,8 +163,8 @@ def _kept(folder: Folder, cell: Cell, trials: bytes) -> str:
 
 
 def _on_ray(
-    cells: Iterator[Cell], runner: Runner, spec: StudySpec, count: int | None, address: str
-) -> Generator[Answer[Cell, bytes], None, None]:
+    cells: Iterator[StudyCell], runner: Runner, spec: StudySpec, count: int | None, address: str
+) -> Generator[Answer[StudyCell, bytes], None, None]:
     try:
         from hpobench_llm.running.on_ray import on_ray
     except ImportError as error:

@@ -1,14 +1,14 @@
-"""A study's folder while its replays run: what is there, what is missing, what it is merged into.
+"""A study's folder while its replays run: what is done, what is missing, and the merged results.
 
-`study.json` says what the study is (see `Header`). While it runs, `parts/` holds a file for each
-replay (see `Parts`). At the end `trajectories.parquet` has the trials of all replays that worked,
-with the optimizers' measured seconds beside it, and `failures.json` lists the others, if there are
-any; as long as it does, `parts/` stays, so that another start has to run those alone. The sums of
-these files stand in `study.json`.
+`study.json` says what the study is (see `StudyHeader`). While it runs, `parts/` holds a file for
+each replay (see `Parts`). At the end `trajectories.parquet` has the trials of all replays that
+worked, with the optimizers' measured seconds beside it, and `failures.json` lists the others, if
+any failed; in that case `parts/` stays, so that another start runs the failed ones alone.
+`study.json` has the sums of these files.
 
-Whatever does not fit its sum, or is another study's, is set aside as `<name>.damaged` and made
-anew. A replay of an optimizer whose code has changed since runs again. A study may grow: what is
-there stays (see `joining`), and a replay with a larger budget has to begin as the one that is.
+A file that does not fit its sum, or is another study's, is set aside as `<name>.damaged` and made
+anew. A replay runs again if the code of its optimizer has changed since. A study may grow:
+finished replays stay (see `joining`), and one with a larger budget has to begin as the shorter.
 """
 
 import shutil
@@ -27,21 +27,21 @@ from hpobench_llm.errors import IntegrityError, SpecError
 from hpobench_llm.provenance import git_revision
 from hpobench_llm.replaying.columns import CONFIG, FIDELITY, KINDS, METRIC
 from hpobench_llm.replaying.trajectory import MEASURED, save_trials, trials_to_parquet
-from hpobench_llm.studies.header import FORMAT, STUDY, Header
+from hpobench_llm.studies.header import FORMAT, STUDY, StudyHeader
 from hpobench_llm.studies.joining import amount_of, hindrance, origin
 from hpobench_llm.studies.parts import BeginningError, OtherCodeError, Parts
 from hpobench_llm.studies.results import FAILURES, SECONDS, TRAJECTORIES
 from hpobench_llm.studies.runner import identity
-from hpobench_llm.studies.study import Cell, OpenStudy, StudySpec
+from hpobench_llm.studies.study import OpenStudy, StudyCell, StudySpec
 
 
-class Folder:
+class StudyFolder:
     """The folder of one study, which no other process uses.
 
     Args:
         path: the folder.
         study: the study.
-        on_note: told, in a line each, what was damaged, and which optimizers have other code.
+        on_note: called with a line for whatever was damaged, and for optimizers with other code.
 
     Raises:
         SpecError: the folder holds a study that this one does not go on from: names the key.
@@ -56,7 +56,7 @@ class Folder:
         self._names = {name: benchmark.name for name, benchmark in benchmarks.items()}
         related = [study.benchmark(name) for name in spec.related()]
         self.identity = identity(spec, [*benchmarks.values(), *related])
-        self._header = Header(
+        self._header = StudyHeader(
             study=spec,
             tables=self.identity["tables"],
             versions=self.identity["versions"],
@@ -74,15 +74,15 @@ class Folder:
         self._complete = self._open()
         self._missing = [] if self._complete else self._lacking()
 
-    def missing(self) -> list[Cell]:
+    def missing(self) -> list[StudyCell]:
         """Return the replays that are not done."""
         return list(self._missing)
 
-    def keep(self, cell: Cell, trajectory: bytes) -> None:
+    def keep(self, cell: StudyCell, trajectory: bytes) -> None:
         """Write the trajectory of a replay that is done.
 
         Raises:
-            IntegrityError: the folder has it with a smaller budget, and it does not begin so.
+            IntegrityError: the folder has it with a smaller budget, and its trials differ.
         """
         before = self._parts.beginning(cell)
         if before is not None and (column := _changed(before, trajectory)):
@@ -92,8 +92,8 @@ class Folder:
             )
         self._parts.write(cell, trajectory)
 
-    def merge(self, failed: dict[Cell, str]) -> None:
-        """Write what the study has come to; every replay is either done or has `failed`."""
+    def merge(self, failed: dict[StudyCell, str]) -> None:
+        """Write the study's results; every replay is either done or has `failed`."""
         if not self._complete:
             written = self._write([cell for cell in self.spec.cells() if cell not in failed])
             if failed:
@@ -101,20 +101,21 @@ class Folder:
             sums = {path.name: sha256_of_file(path) for path in written}
             for name in {TRAJECTORIES, SECONDS, FAILURES} - sums.keys():
                 (self.path / name).unlink(missing_ok=True)
+            # Last: a header with sums says that the files they are of are whole.
             self._header.with_results(sums).write(self.path / STUDY)
         if not failed:
             shutil.rmtree(self._parts.folder, ignore_errors=True)
 
-    def _write(self, done: list[Cell]) -> list[Path]:
+    def _write(self, done: list[StudyCell]) -> list[Path]:
         """Write the trials of these replays, and return the files."""
         if not done:
             return []
         parts = [_table(self._parts.read(cell)) for cell in done]
         # Benchmarks have axes of their own: where one lacks a column it is empty.
-        whole = pa.concat_tables(parts, promote_options="permissive").to_pandas()
-        return [save_trials(whole, self.path / TRAJECTORIES), self.path / SECONDS]
+        trials = pa.concat_tables(parts, promote_options="permissive").to_pandas()
+        return [save_trials(trials, self.path / TRAJECTORIES), self.path / SECONDS]
 
-    def _list(self, failed: dict[Cell, str]) -> Path:
+    def _list(self, failed: dict[StudyCell, str]) -> Path:
         listed = [
             {
                 "benchmark": self._names[cell.benchmark],
@@ -138,82 +139,82 @@ class Folder:
 
     def _open(self) -> bool:
         """Make this the folder of the study, or check that it is; return if it is complete."""
-        known = self._known()
-        if known is None:
+        old = self._old_header()
+        if old is None:
             for name in (TRAJECTORIES, SECONDS, FAILURES):
                 if (self.path / name).exists():
                     self._set_aside(self.path / name, f"{self.path / name}: of no known study")
             self._header.write(self.path / STUDY)
             return False
-        sound = set()
-        for name, expected in known.results.items():
+        intact = set()
+        for name, expected in old.results.items():
             path = self.path / name
             if path.is_file() and sha256_of_file(path) == expected:
-                sound.add(name)
+                intact.add(name)
             elif path.exists():
                 self._set_aside(path, f"{path}: changed: it does not fit its sum in {STUDY}")
-        grown = len(known.study.cells()) < len(self.spec.cells()) or (
-            amount_of(known.study) != amount_of(self.spec)
-        )
-        if TRAJECTORIES not in sound or FAILURES in known.results:
+        more_replays = len(old.study.cells()) < len(self.spec.cells())
+        grown = more_replays or amount_of(old.study) != amount_of(self.spec)
+        if TRAJECTORIES not in intact or FAILURES in old.results:
             if grown:
                 self._header.write(self.path / STUDY)
             return False
         now = self._header.optimizers
-        changed = {name for name, code in known.optimizers.items() if now[name] != code}
+        changed = {name for name, code in old.optimizers.items() if now[name] != code}
         if changed or grown:
-            again = changed if SECONDS in sound else set(known.study.optimizers)
-            self._reopen(known.study, again, changed)
+            # Without the measured seconds no replay can be taken apart again.
+            again = changed if SECONDS in intact else set(old.study.optimizers)
+            self._reopen(old.study, again, changed)
         return not (changed or grown)
 
-    def _known(self) -> Header | None:
-        """Return the header that is there, None if there is none or it is damaged."""
+    def _old_header(self) -> StudyHeader | None:
+        """Return the header that the folder has; None if there is none or it is damaged."""
         path = self.path / STUDY
         if not path.exists():
             return None
         try:
-            known = Header.read(path)
+            old = StudyHeader.read(path)
         except IntegrityError as error:
             self._set_aside(path, str(error))
             return None
-        if known.format != FORMAT:
+        if old.format != FORMAT:
             raise SpecError(
                 path,
                 "format",
-                f"{known.format}, this version writes {FORMAT}; give another --out",
+                f"{old.format}, this version writes {FORMAT}; give another --out",
             )
-        if difference := hindrance(known, self._header):
-            key, what = difference
-            raise SpecError(path, key, f"{what}; or give another --out")
-        return known
+        if difference := hindrance(old, self._header):
+            key, reason = difference
+            raise SpecError(path, key, f"{reason}; or give another --out")
+        return old
 
-    def _reopen(self, known: StudySpec, again: set[str], changed: set[str]) -> None:
+    def _reopen(self, old: StudySpec, again: set[str], changed: set[str]) -> None:
         """Take a complete study apart, as it has grown or some optimizers have other code."""
-        kept = [cell for cell in known.cells() if cell.optimizer not in again]
+        valid = [cell for cell in old.cells() if cell.optimizer not in again]
         frame = pd.read_parquet(self.path / TRAJECTORIES)
-        if kept:
+        if valid:
             frame[MEASURED] = pd.read_parquet(self.path / SECONDS)[MEASURED]
         grouped = dict(iter(frame.groupby(["benchmark", "optimizer", "seed"], sort=False)))
-        for cell in kept:
+        for cell in valid:
             rows = grouped[self._names[cell.benchmark], cell.optimizer, cell.seed]
             own = rows[self._columns(cell.benchmark, rows)]
-            self._parts.write(cell, trials_to_parquet(own), amount_of(known))
+            self._parts.write(cell, trials_to_parquet(own), amount_of(old))
         self._header.write(self.path / STUDY)
         for name in (TRAJECTORIES, SECONDS):
             (self.path / name).unlink(missing_ok=True)
         if changed:
-            self._say_changed(changed, len(known.cells()) - len(kept))
+            self._say_changed(changed, len(old.cells()) - len(valid))
 
     def _columns(self, name: str, rows: pd.DataFrame) -> list[str]:
-        """Return the columns that trials on a benchmark have, without those of other ones."""
+        """Return the columns of trials on a benchmark, without those of other benchmarks."""
         benchmark = self._benchmarks[name]
         own = {f"{CONFIG}{axis}" for axis in benchmark.space.names}
         own |= {f"{FIDELITY}{axis.name}" for axis in benchmark.fidelities}
         own |= {f"{METRIC}{metric}" for metric in self.spec.objectives_of(name)}
         return [c for c in map(str, rows.columns) if c in own or not c.startswith(KINDS)]
 
-    def _lacking(self) -> list[Cell]:
-        """Return the replays that have no part to be used, and say why of those that have one."""
+    def _lacking(self) -> list[StudyCell]:
+        """Return the replays without a usable part; note why a part is of no use."""
         missing, other_code = [], Counter[str]()
         for cell in self.spec.cells():
             path = self._parts.path(cell)
@@ -250,10 +251,10 @@ def _table(content: bytes) -> pa.Table:
 
 
 def _changed(before: bytes, after: bytes) -> str | None:
-    """Return a column in which trials of a replay are not those of a longer one; None: none is.
+    """Return a column in which a replay's trials differ from a longer one's; None: none does.
 
     Whether a trial is a duplicate depends on the trials that finish before it, and what the
-    optimizer took was measured: neither is compared.
+    optimizer's time was measured: neither is compared.
     """
     short, long = (_table(trials).to_pandas().set_index("trial") for trials in (before, after))
     if not short.index.isin(long.index).all():
@@ -262,7 +263,8 @@ def _changed(before: bytes, after: bytes) -> str | None:
     for name in short.columns.drop(["duplicate", MEASURED]):
         if name not in long.columns:
             return str(name)
-        one, other = short[name], long[name]
-        if not ((one == other) | (one.isna() & other.isna())).fillna(False).all():
+        old, new = short[name], long[name]
+        same = (old == new) | (old.isna() & new.isna())  # NaN is no change from NaN
+        if not same.fillna(False).all():
             return str(name)
     return None

@@ -18,7 +18,7 @@ FORMAT, OLD_FORMAT = 3, 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
+class StudyHeader:
     """What `study.json` says.
 
     Attributes:
@@ -26,10 +26,10 @@ class Header:
         tables: the sums of the tables, surrogates and campaigns, by benchmark.
         versions: those of Python and the libraries.
         optimizers: the sum of each optimizer's code: see `code_of`.
-        benchmarks: what `record` kept of each, by the name that the study gives it.
+        benchmarks: the `record` of each, by the name that the study gives it.
         code: the commit that the study was run from.
-        results: the sums of the files that the study has come to; empty until it has.
-        format: 2 had no sums, recorded no benchmark, and called trials' columns otherwise.
+        results: the sums of the files with its results; empty until it has some.
+        format: 2 had no sums and no benchmarks, and other names of trials' columns.
     """
 
     study: StudySpec
@@ -42,7 +42,7 @@ class Header:
     format: int = FORMAT
 
     @staticmethod
-    def read(path: Path) -> "Header":
+    def read(path: Path) -> "StudyHeader":
         """Read and verify a header.
 
         Raises:
@@ -69,13 +69,13 @@ class Header:
             "tables": self.tables,
             "versions": self.versions,
             "optimizers": self.optimizers,
-            "benchmarks": {name: record(one) for name, one in self.benchmarks.items()},
+            "benchmarks": {name: record(b) for name, b in self.benchmarks.items()},
             "code": self.code,
             "results": self.results,
         }
         write_json(path, {"format": FORMAT, "sha256": _sum(body), **body})
 
-    def with_results(self, results: dict[str, str]) -> "Header":
+    def with_results(self, results: dict[str, str]) -> "StudyHeader":
         """Return the header of the same study with these results."""
         return replace(self, results=results)
 
@@ -84,18 +84,19 @@ def _sum(body: object) -> str:
     return sha256_of_text(canonical_json(body))
 
 
-def _parse(raw: dict[str, Any], path: Path, number: int) -> Header:
-    known = {entry.name for entry in fields(Header)} - {"format"}
-    needed = known - ({"optimizers", "benchmarks", "results"} if number == OLD_FORMAT else set())
-    if needed - raw.keys() or raw.keys() - known:
+def _parse(raw: dict[str, Any], path: Path, number: int) -> StudyHeader:
+    keys = {entry.name for entry in fields(StudyHeader)} - {"format"}
+    added = {"optimizers", "benchmarks", "results"} if number == OLD_FORMAT else set()
+    needed = keys - added
+    if needed - raw.keys() or raw.keys() - keys:
         raise ValueError(f"its keys are not {', '.join(sorted(needed))}")
     study = parse_spec(raw["study"], StudySpec, file=path, key="study")
     sums = {key: raw.get(key, {}) for key in ("tables", "versions", "optimizers", "results")}
     for key, values in sums.items():
         if not isinstance(values, dict) or any(not isinstance(v, str) for v in values.values()):
             raise ValueError(f"`{key}` is no mapping to text")
-    benchmarks = {name: recorded(one) for name, one in raw.get("benchmarks", {}).items()}
+    benchmarks = {name: recorded(b) for name, b in raw.get("benchmarks", {}).items()}
     if number == FORMAT and benchmarks.keys() != set(study.benchmarks):
         raise ValueError("`benchmarks` are not those of the study")
     code = cast("Revision", dict(raw["code"]))
-    return Header(study=study, benchmarks=benchmarks, code=code, format=number, **sums)
+    return StudyHeader(study=study, benchmarks=benchmarks, code=code, format=number, **sums)

@@ -1,7 +1,7 @@
-"""Whether a study goes on from what its folder holds: more of it, or another one.
+"""Whether a study goes on from what its folder holds: more of it, or another study.
 
-More seeds, optimizers and benchmarks, and a larger budget, leave every replay that is there what
-it is. Whatever else differs would have made it another one, and is named by its key.
+More seeds, optimizers and benchmarks, and a larger budget, leave every finished replay as it is.
+Any other difference would have changed it, and is named by its key.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,10 +10,10 @@ from typing import Any
 from hpobench_llm.artefacts import canonical_json, sha256_of_text
 from hpobench_llm.optimizers.registry import entry
 from hpobench_llm.replaying.budget import EVALUATIONS, Budget
-from hpobench_llm.studies.header import Header
-from hpobench_llm.studies.study import Cell, OpenStudy, StudySpec, kind_of
+from hpobench_llm.studies.header import StudyHeader
+from hpobench_llm.studies.study import OpenStudy, StudyCell, StudySpec, kind_of
 
-# Keys that are one for the whole study, and that every replay follows from.
+# Keys with one value for the whole study, from which every replay follows.
 _OF_ALL = (
     "workers",
     "constraints",
@@ -24,8 +24,8 @@ _OF_ALL = (
 )
 
 
-def origin(study: OpenStudy, cell: Cell, versions: Mapping[str, str]) -> str:
-    """Return the sum of all that a replay follows from, beside its budget and optimizer's code."""
+def origin(study: OpenStudy, cell: StudyCell, versions: Mapping[str, str]) -> str:
+    """Return the sum of all that a replay follows from, except its budget and optimizer's code."""
     spec, optimizer = study.spec, entry(cell.optimizer)
     sources = spec.sources_of(cell.benchmark) if optimizer.transfer else []
     plain = spec.plain()
@@ -50,17 +50,17 @@ def origin(study: OpenStudy, cell: Cell, versions: Mapping[str, str]) -> str:
     )
 
 
-def hindrance(then: Header, now: Header) -> tuple[str, str] | None:
-    """Return the key by which a study does not go on from what is there, and why; None: it does.
+def hindrance(then: StudyHeader, now: StudyHeader) -> tuple[str, str] | None:
+    """Return a key that keeps a study from going on, and the reason; None: it goes on.
 
     Args:
-        then: what the folder says of the study that it holds.
-        now: the study that is to run.
+        then: the header in the folder.
+        now: the header of the study that is to run.
     """
     return next(_hindrances(then, now), None)
 
 
-def _hindrances(then: Header, now: Header) -> Iterator[tuple[str, str]]:
+def _hindrances(then: StudyHeader, now: StudyHeader) -> Iterator[tuple[str, str]]:
     old, new = then.study, now.study
     before, after = old.plain(), new.plain()
     for key in ("name", *_OF_ALL):
@@ -76,8 +76,8 @@ def _hindrances(then: Header, now: Header) -> Iterator[tuple[str, str]]:
         if kind_of(name, old.kind) != kind_of(name, new.kind):
             yield "kind", f"the folder holds replays on the {kind_of(name, old.kind)} {name}"
         if old.objectives_of(name) != new.objectives_of(name):
-            told = ", ".join(old.objectives_of(name))
-            yield "objectives", f"the folder holds replays on {name} that were told {told}"
+            metrics = ", ".join(old.objectives_of(name))
+            yield "objectives", f"the folder holds replays on {name} that were told {metrics}"
     yield from _of_sources(old, new)
     yield from _of_budgets(old, new)
     for key, reason in (
@@ -126,8 +126,8 @@ def _of_budgets(old: StudySpec, new: StudySpec) -> Iterator[tuple[str, str]]:
 
 def amount_of(spec: StudySpec) -> Budget:
     """Return a study's budget, whose unit was checked with its benchmarks."""
-    given = spec.budget if isinstance(spec.budget, dict) else {EVALUATIONS: spec.budget}
-    ((unit, amount),) = given.items()
+    amounts = spec.budget if isinstance(spec.budget, dict) else {EVALUATIONS: spec.budget}
+    ((unit, amount),) = amounts.items()
     return Budget(unit, amount)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from hpobench_llm.benchmarks.live import LiveBenchmark
-from hpobench_llm.studies.study import Cell, OpenStudy
+from hpobench_llm.studies.study import OpenStudy, StudyCell
 from hpobench_llm.studies.trials_file import FILE, TrialsFile, TrialsOfReplay, columns_of
 
 FOLDER = "live"
@@ -24,13 +24,14 @@ class LiveFolder:
 
     @staticmethod
     def of(study: OpenStudy, out: Path) -> "LiveFolder | None":
-        """Return that of a study, None where it trains nothing.
+        """Return the live folder of a study; None if the study trains nothing.
 
         Raises:
             SpecError: two columns of the trials would have one name.
         """
         names = study.spec.optimized
-        live = {n: b for n in names if isinstance(b := study.benchmark(n), LiveBenchmark)}
+        opened = {name: study.benchmark(name) for name in names}
+        live = {name: b for name, b in opened.items() if isinstance(b, LiveBenchmark)}
         if not live:
             return None
         columns = columns_of(
@@ -47,21 +48,23 @@ class LiveFolder:
         return TrialsFile(self.out / FILE, self.columns)
 
     def begin(self) -> str:
-        """Make everything ready, before the first replay; returns what was wrong with the file.
+        """Prepare the file before the first replay; returns what was wrong with it.
 
         Raises:
             HpobenchError: it cannot be written.
         """
         return self.trials.begin()
 
-    def place(self, benchmark: str) -> Path:
-        """Return where the runs of a benchmark lie; its name may be anything."""
+    def folder_of(self, benchmark: str) -> Path:
+        """Return the folder of a benchmark's runs; its name may hold any character."""
         return self.out / FOLDER / quote(benchmark, safe=" ")
 
     def keeping(self, benchmark: LiveBenchmark, objective: str) -> LiveBenchmark:
         """Return a benchmark whose runs are kept, the best by this metric."""
-        return benchmark.kept_in(self.place(benchmark.name), objective)
+        return benchmark.kept_in(self.folder_of(benchmark.name), objective)
 
-    def trials_of(self, cell: Cell, benchmark: LiveBenchmark, objective: str) -> TrialsOfReplay:
-        """Return what writes a replay's trials."""
+    def trials_of(
+        self, cell: StudyCell, benchmark: LiveBenchmark, objective: str
+    ) -> TrialsOfReplay:
+        """Return the writer of a replay's trials."""
         return TrialsOfReplay(self.trials, cell, benchmark.name, benchmark.metrics[objective])

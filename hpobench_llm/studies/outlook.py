@@ -1,4 +1,4 @@
-"""What a study will compare, said before its first replay: who, on what, and at which cost."""
+"""Say before a study's first replay what it will compare: who, on what, and at which cost."""
 
 from contextlib import closing
 
@@ -8,24 +8,24 @@ from hpobench_llm.running.here import here
 from hpobench_llm.running.processes import in_processes
 from hpobench_llm.studies.joining import amount_of
 from hpobench_llm.studies.runner import Runner
-from hpobench_llm.studies.study import Cell, OpenStudy, kind_of
+from hpobench_llm.studies.study import OpenStudy, StudyCell, kind_of
 
-MOST_NAMES = 6  # that a line still lists
-SECONDS_TO_TRY = 30.0  # a replay that shows what trials in part come to
+MOST_NAMES = 6  # in a line
+SECONDS_TO_TRY = 30.0  # for a replay that shows what trials in part come to
 
 
 def outlook(study: OpenStudy) -> list[str]:
-    """Return in lines what will be compared, and where trials are not alike which budget is fair.
+    """Return lines that say what will be compared and, where trials differ, which budget is fair.
 
-    Where trials are counted and a method trains in part, one replay of it is run to see what its
-    trials come to in full; nothing is said of a live benchmark, which would train.
+    Where trials are counted and a method trains in part, one replay of it is run to see how many
+    trials in full its trials come to; but none on a live benchmark, which would train.
     """
     spec, budget = study.spec, amount_of(study.spec)
-    what = "trials" if budget.unit == EVALUATIONS else budget.unit
+    unit = "trials" if budget.unit == EVALUATIONS else budget.unit
     at_a_time = "one trial" if spec.workers == 1 else f"{spec.workers} trials"
     lines = [
         f"{_some(spec.optimizers)} on {_some(spec.optimized)}: {len(spec.cells())} replays of up "
-        f"to {budget.amount:g} {what} each, {at_a_time} at a time"
+        f"to {budget.amount:g} {unit} each, {at_a_time} at a time"
     ]
     in_part = [name for name in spec.optimizers if entry(name).fidelity]
     if budget.unit == EVALUATIONS and in_part and len(in_part) < len(spec.optimizers):
@@ -40,7 +40,7 @@ def _unlike(study: OpenStudy, in_part: list[str], trials: int) -> str:
     text = f"{_some(in_part)} trains in part, so that {trials} of its trials cost less than others"
     if name is None:
         return f"{text}; count steps of a fidelity axis to compare at equal cost"
-    least = _least(study, [Cell(name, optimizer, 0) for optimizer in in_part])
+    least = _least(study, [StudyCell(name, optimizer, 0) for optimizer in in_part])
     if least is not None:
         amount, optimizer = least
         text = (
@@ -54,8 +54,8 @@ def _unlike(study: OpenStudy, in_part: list[str], trials: int) -> str:
     )
 
 
-def _least(study: OpenStudy, cells: list[Cell]) -> tuple[float, str] | None:
-    """Return the least that replays come to in full, and whose; None where none could be run."""
+def _least(study: OpenStudy, cells: list[StudyCell]) -> tuple[float, str] | None:
+    """Return the least number of trials in full, and its optimizer; None if no replay ran."""
     spec = study.spec
     own, other = (Runner(spec, modules=study.modules) for _ in range(2))
     typed = here((cell for cell in cells if cell.optimizer in spec.typed), own.in_full)

@@ -1,8 +1,8 @@
-"""The parts of a study that runs: one file for each replay that is done, which knows its own sum.
+"""The parts of a study that runs: a file for each finished replay, which has its own sum.
 
-A part's first line says, as JSON, what the replay follows from, its budget and its optimizer's
-code, and the sum of that and of all that follows: the trials as Parquet. So a part that was cut,
-emptied or changed, or is another study's, is known before anything in it is used.
+A part's first line is JSON: what the replay follows from, its budget, its optimizer's code, and
+the sum of that and of the rest of the file, the trials as Parquet. So a part that was cut, emptied
+or changed, or is another study's, is recognized before anything in it is used.
 """
 
 import json
@@ -19,7 +19,7 @@ from hpobench_llm.artefacts import (
 )
 from hpobench_llm.errors import IntegrityError
 from hpobench_llm.replaying.budget import Budget
-from hpobench_llm.studies.study import Cell
+from hpobench_llm.studies.study import StudyCell
 
 FORMAT = 2
 LONGEST_LINE = 4096  # bytes
@@ -29,45 +29,50 @@ class Parts:
     """The parts in a folder.
 
     Args:
-        folder: where they lie; it is made with the first.
-        origin: gives the sum of what a replay follows from, beside the next two.
+        folder: where they lie; the first part makes it.
+        origin: returns the sum of what a replay follows from, except the next two.
         budget: of each replay.
         code: the sum of each optimizer's code.
     """
 
     def __init__(
-        self, folder: Path, origin: Callable[[Cell], str], budget: Budget, code: dict[str, str]
+        self,
+        folder: Path,
+        origin: Callable[[StudyCell], str],
+        budget: Budget,
+        code: dict[str, str],
     ) -> None:
         self.folder, self._origin, self._budget, self._code = folder, origin, budget, code
 
-    def path(self, cell: Cell) -> Path:
-        """Return the file of a replay; a benchmark may be a path, so a sum stands for it."""
+    def path(self, cell: StudyCell) -> Path:
+        """Return the file of a replay; a benchmark may be a path, so its sum stands for it."""
         benchmark = sha256_of_text(cell.benchmark)[:8]
         return self.folder / f"{benchmark}-{quote(cell.optimizer, safe='')}-{cell.seed}.part"
 
-    def write(self, cell: Cell, trials: bytes, budget: Budget | None = None) -> None:
-        """Write a replay's trials; `budget` is another one that it had."""
-        had = budget or self._budget
+    def write(self, cell: StudyCell, trials: bytes, budget: Budget | None = None) -> None:
+        """Write a replay's trials; `budget` is its own if that is not the study's."""
+        own = budget or self._budget
         head = {
             "format": FORMAT,
             "origin": self._origin(cell),
-            "budget": [had.unit, had.amount],
+            "budget": [own.unit, own.amount],
             "code": self._code[cell.optimizer],
         }
         line = canonical_json({**head, "sha256": _sum(head, trials)})
         write_atomically(self.path(cell), line.encode() + b"\n" + trials)
 
-    def read(self, cell: Cell) -> bytes:
+    def read(self, cell: StudyCell) -> bytes:
         """Return a replay's trials.
 
         Raises:
-            IntegrityError: the part is missing, damaged, or another study's; says what it is.
+            IntegrityError: the part is missing, damaged, or another study's.
             OtherCodeError: it is whole, but the optimizer's code has changed since.
-            BeginningError: it is whole, but of a smaller budget, and holds its trials.
+            BeginningError: it is whole, but of a smaller budget; the error has its trials.
         """
         path = self.path(cell)
         try:
             line, _, trials = read_file(path).partition(b"\n")
+            # A garbled file may be one long line.
             head = json.loads(line[:LONGEST_LINE])
             fits = head.pop("sha256") == _sum(head, trials) and head["format"] == FORMAT
             origin, (unit, amount), code = head["origin"], head["budget"], head["code"]
@@ -87,7 +92,7 @@ class Parts:
             raise BeginningError(trials)
         return trials
 
-    def beginning(self, cell: Cell) -> bytes | None:
+    def beginning(self, cell: StudyCell) -> bytes | None:
         """Return the trials of a replay with a smaller budget, None where there are none."""
         try:
             self.read(cell)
@@ -97,8 +102,8 @@ class Parts:
             pass
         return None
 
-    def strangers(self, cells: Iterable[Cell]) -> list[Path]:
-        """Return the files that are the part of none of these replays."""
+    def strangers(self, cells: Iterable[StudyCell]) -> list[Path]:
+        """Return the files that are no part of these replays."""
         ours = {self.path(cell) for cell in cells}
         return sorted(path for path in self.folder.glob("*") if path not in ours)
 

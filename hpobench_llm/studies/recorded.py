@@ -1,4 +1,4 @@
-"""What a study keeps of its benchmarks: enough to read its results without opening them again."""
+"""A study's record of its benchmarks: enough to read its results without opening them again."""
 
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
@@ -13,7 +13,7 @@ from hpobench_llm.space import AxisRecord, Configuration, Space
 class RecordedBenchmark(Benchmark):
     """A benchmark as a study recorded it: its space and what it measures, but no answers.
 
-    Results of live training are read with it, so that reading them trains nothing and runs no
+    It stands for a live benchmark when results are read, which then trains nothing and runs no
     code of a campaign.
     """
 
@@ -38,7 +38,7 @@ class RecordedBenchmark(Benchmark):
         seed: int | None = None,
         metrics: Sequence[str] | None = None,
     ) -> Evaluation:
-        """Refuse: nothing was kept but the trials.
+        """Refuse: a study keeps only the trials.
 
         Raises:
             NotMeasuredError: always.
@@ -46,7 +46,7 @@ class RecordedBenchmark(Benchmark):
         raise NotMeasuredError(f"{self.name}: a study keeps its trials alone, and no benchmark")
 
     def measures(self) -> dict[str, str]:
-        """Return what a bound could be given for when the study was run, with units."""
+        """Return what could have a bound when the study was run, with units."""
         return dict(self._measures)
 
     def _candidates(self) -> list[Configuration]:
@@ -64,7 +64,7 @@ class BenchmarkRecord(TypedDict):
 
 
 def record(benchmark: Benchmark) -> BenchmarkRecord:
-    """Return what `recorded` makes a benchmark of again, as plain JSON values."""
+    """Return a benchmark as plain JSON values, from which `recorded` makes it again."""
     return {
         "name": benchmark.name,
         "space": benchmark.space.to_json(),

@@ -1,4 +1,4 @@
-"""Read what a study has come to: nothing is used before it fits its sum, and no code is run."""
+"""Read a study's results: nothing is used before it fits its sum, and no code is run."""
 
 from collections.abc import Container
 from io import BytesIO
@@ -15,7 +15,7 @@ from hpobench_llm.errors import IntegrityError
 from hpobench_llm.evaluation import STATUSES
 from hpobench_llm.replaying.columns import METRIC, NUMBERS, TEXTS, column
 from hpobench_llm.replaying.trajectory import MEASURED
-from hpobench_llm.studies.header import FORMAT, STUDY, Header
+from hpobench_llm.studies.header import FORMAT, STUDY, StudyHeader
 from hpobench_llm.tables.parquet import check_parquet
 
 TRAJECTORIES, FAILURES = "trajectories.parquet", "failures.json"
@@ -23,17 +23,17 @@ SECONDS = f"trajectories.{MEASURED}.parquet"
 LARGEST = 2**34  # bytes of trials when decoded
 
 
-def read_trajectories(out: Path) -> tuple[Header, pd.DataFrame]:
+def read_trajectories(out: Path) -> tuple[StudyHeader, pd.DataFrame]:
     """Return the header of a study that has run to its end, and its trials.
 
-    Replays that failed are not among them: `read_failures` tells which. The trials of a study of
-    format 2 have the names that they had then: see `columns.with_kinds`.
+    Failed replays are not among them: see `read_failures`. Trials of format 2 keep the names of
+    that format: see `columns.with_kinds`.
 
     Raises:
         IntegrityError: the folder holds no such study, or a file cannot be read, does not fit its
             sum, or is not what a study writes.
     """
-    header, path = Header.read(out / STUDY), out / TRAJECTORIES
+    header, path = StudyHeader.read(out / STUDY), out / TRAJECTORIES
     if header.format == FORMAT and TRAJECTORIES not in header.results:
         if FAILURES in header.results:
             raise IntegrityError(f"{out}: every replay failed; {out / FAILURES} says why")
@@ -52,7 +52,7 @@ class FailedReplay(TypedDict):
     reason: str
 
 
-def read_failures(out: Path, header: Header) -> list[FailedReplay]:
+def read_failures(out: Path, header: StudyHeader) -> list[FailedReplay]:
     """Return the replays that failed: `benchmark`, `optimizer`, `seed` and `reason` of each.
 
     Raises:
@@ -64,19 +64,21 @@ def read_failures(out: Path, header: Header) -> list[FailedReplay]:
     elif header.format == FORMAT or not path.exists():
         return []
     listed = read_json(path)
-    found = listed.get("failures") if isinstance(listed, dict) else None
-    kinds = {"benchmark": str, "optimizer": str, "seed": int, "reason": str}
-    if not isinstance(found, list) or any(
-        not isinstance(one, dict)
-        or one.keys() != kinds.keys()
-        or any(type(one[key]) is not kind for key, kind in kinds.items())
-        for one in found
-    ):
+    failures = listed.get("failures") if isinstance(listed, dict) else None
+    if not isinstance(failures, list) or not all(_is_failure(entry) for entry in failures):
         raise IntegrityError(f"{path}: not a list of failures")
-    return found
+    return failures
 
 
-def _content(path: Path, header: Header) -> bytes:
+def _is_failure(entry: object) -> bool:
+    kinds = {"benchmark": str, "optimizer": str, "seed": int, "reason": str}
+    if not isinstance(entry, dict) or entry.keys() != kinds.keys():
+        return False
+    # `type`, since a bool is an int too.
+    return all(type(entry[key]) is kind for key, kind in kinds.items())
+
+
+def _content(path: Path, header: StudyHeader) -> bytes:
     try:
         content = read_file(path)
     except FileNotFoundError:
@@ -101,29 +103,30 @@ def _frame(content: bytes, path: Path) -> pd.DataFrame:
         raise IntegrityError(f"{path}: cannot be read: {reason}") from None
 
 
-def _check(frame: pd.DataFrame, header: Header, path: Path) -> None:
+def _check(frame: pd.DataFrame, header: StudyHeader, path: Path) -> None:
     """Refuse trials whose columns, types or names are not those of the study."""
 
-    def wrong(name: str, what: str) -> IntegrityError:
-        return IntegrityError(f"{path}: column `{name}` {what}")
+    def wrong(name: str, fault: str) -> IntegrityError:
+        return IntegrityError(f"{path}: column `{name}` {fault}")
 
     study = header.study
-    optimized = {name for one in study.benchmarks for name in study.objectives_of(one)}
+    optimized = {metric for name in study.benchmarks for metric in study.objectives_of(name)}
     metrics = {column(frame, METRIC, name) for name in optimized}
     bounds = [f"{CONSTRAINT}{name}" for name in study.constraints]
     for name in (*TEXTS, *NUMBERS, *metrics, *bounds):
         if name not in frame.columns:
             raise wrong(name, "is missing")
-        if not (types.is_string_dtype if name in TEXTS else types.is_numeric_dtype)(frame[name]):
+        is_right = types.is_string_dtype if name in TEXTS else types.is_numeric_dtype
+        if not is_right(frame[name]):
             raise wrong(name, f"holds {frame[name].dtype}")
-    known: dict[str, Container[object]] = {
+    allowed: dict[str, Container[object]] = {
         "optimizer": study.optimizers,
         "seed": range(study.seeds),
         "status": STATUSES,
     }
     if header.benchmarks:
-        known["benchmark"] = [benchmark.name for benchmark in header.benchmarks.values()]
-    for name, values in known.items():
+        allowed["benchmark"] = [benchmark.name for benchmark in header.benchmarks.values()]
+    for name, values in allowed.items():
         for value in frame[name].unique().tolist():
             if value not in values:
                 raise wrong(name, f"holds {value!r}, which is not the study's")

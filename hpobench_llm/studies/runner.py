@@ -1,4 +1,4 @@
-"""Run a cell of a study: what a process or a node of a cluster does, again and again."""
+"""Run one cell of a study after another, in a process here or on a node of a cluster."""
 
 import sys
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from hpobench_llm.replaying.sources import sources_of
 from hpobench_llm.replaying.trajectory import Trajectory, trials_to_parquet
 from hpobench_llm.studies.code import code_of
 from hpobench_llm.studies.live_folder import LiveFolder
-from hpobench_llm.studies.study import NONE, Cell, StudySpec
+from hpobench_llm.studies.study import NONE, StudyCell, StudySpec
 
 
 def identity(spec: StudySpec, benchmarks: list[Benchmark]) -> dict[str, dict[str, str]]:
@@ -34,7 +34,7 @@ def identity(spec: StudySpec, benchmarks: list[Benchmark]) -> dict[str, dict[str
 
 
 def reach(modules: str) -> None:
-    """Let modules in a folder be imported by this process, where no other one has their name."""
+    """Let this process import modules from a folder, unless another module has their name."""
     if modules and modules not in sys.path:
         sys.path.append(modules)
 
@@ -44,8 +44,8 @@ class Runner:
     """Replays cells of one study; a benchmark is opened once.
 
     `expected` is the `identity` that the study began with: another table, library or code in the
-    process that runs a cell, on another machine perhaps, is an error. `modules` is the folder that
-    modules of optimizers are looked for in last: see `reach`. `live` is where the runs and
+    process that runs a cell, on another machine perhaps, is an error. `modules` is the last folder
+    in which modules of optimizers are looked for: see `reach`. `live` is where the runs and
     trials of live benchmarks are kept.
     """
 
@@ -55,16 +55,16 @@ class Runner:
     live: LiveFolder | None = None
     _opened: dict[str, Benchmark] = field(default_factory=dict)
 
-    def replay(self, cell: Cell) -> bytes:
+    def replay(self, cell: StudyCell) -> bytes:
         """Return a cell's trajectory as Parquet, `optimizer_seconds` included.
 
         Raises:
-            IntegrityError: a table, a library or code is another one than `expected`.
+            IntegrityError: a table, a library or code differs from `expected`.
             HpobenchError: as `replay`.
         """
         return trials_to_parquet(self._replay(cell).frame)
 
-    def _replay(self, cell: Cell) -> Trajectory:
+    def _replay(self, cell: StudyCell) -> Trajectory:
         spec, benchmark = self.spec, self._open(cell.benchmark)
         checkpoint = spec.checkpoint_seconds
         trials = None
@@ -86,15 +86,15 @@ class Runner:
             order=trials.order if trials else (),
         )
 
-    def in_full(self, cell: Cell) -> float:
-        """Return what a cell's trials come to, in runs in full, as far as checkpoints are kept."""
+    def in_full(self, cell: StudyCell) -> float:
+        """Return how many runs in full a cell's trials come to."""
         spec, benchmark = self.spec, self._open(cell.benchmark)
         return self._replay(cell).in_full(
             benchmark.fidelities, checkpoints=spec.checkpoint_seconds != NONE
         )
 
-    def build(self, cell: Cell) -> None:
-        """Build a cell's optimizer and nothing else: does it take the benchmark's space?
+    def build(self, cell: StudyCell) -> None:
+        """Build a cell's optimizer, to see whether it takes the benchmark's space.
 
         Raises:
             HpobenchError: it does not.
@@ -112,7 +112,7 @@ class Runner:
             constraints=benchmark.constraints,
         ).close()
 
-    def _sources(self, cell: Cell) -> list[Benchmark]:
+    def _sources(self, cell: StudyCell) -> list[Benchmark]:
         """Return what a cell's optimizer may learn from: nothing, unless it transfers."""
         if not entry(cell.optimizer).transfer:
             return []
@@ -131,8 +131,8 @@ class Runner:
         return benchmark
 
     def _compare(self, benchmark: Benchmark) -> None:
-        for key, here in identity(self.spec, [benchmark]).items():
-            for name, value in here.items():
+        for key, values in identity(self.spec, [benchmark]).items():
+            for name, value in values.items():
                 then = (self.expected or {})[key].get(name)
                 if value != then:
                     raise IntegrityError(

@@ -22,8 +22,8 @@ EARLIER: Final = "earlier"
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """One replay of a study; the benchmark is named as in the study's file."""
+class StudyCell:
+    """One replay of a study's grid; the benchmark is named as in the study's file."""
 
     benchmark: str
     optimizer: str
@@ -47,8 +47,8 @@ class StudySpec:
             the simulated clock, `{tokens = 1e6}`, `{step = 4096}` of a fidelity axis.
         objectives: the metrics that optimizers are told, `["val_loss", "score_blimp"]`.
         objective: the short form of `objectives` for one metric; `val_loss` if neither is given.
-            It is `{}` from then on. Or the one metric by name of some benchmarks,
-            `{lora-nano = "test_loss"}`, where those of the others are the `objectives`.
+            A study that was read has `{}` in its place. Or the one metric of some benchmarks by
+            name, `{lora-nano = "test_loss"}`, where those of the others are the `objectives`.
         workers: how many trials run at a time, on the simulated clock; on a live benchmark in so
             many processes.
         kind: that of all benchmarks (`table`, `surrogate` or `live`), or by name of some, where
@@ -99,6 +99,7 @@ class StudySpec:
         if short and self.objectives:
             raise ValueError("`objective` is short for `objectives`: give one of the two")
         if not self.objectives:
+            # The class is frozen, and both spellings of a study must be equal.
             object.__setattr__(self, "objectives", (short or "val_loss",))
         if short or not self.objective:
             object.__setattr__(self, "objective", {})
@@ -117,13 +118,13 @@ class StudySpec:
         if self.timeout_seconds == 0:
             raise ValueError('`timeout_seconds` must be more than 0, or "none", got 0')
         for key in ("kind", "objective"):
-            given = getattr(self, key)
-            for name in given if isinstance(given, dict) else ():
+            by_benchmark = getattr(self, key)
+            for name in by_benchmark if isinstance(by_benchmark, dict) else ():
                 if name not in self.benchmarks:
                     raise ValueError(
                         f"`{key}.{name}`: no such benchmark{nearest(name, self.benchmarks)}"
                     )
-                if key == "kind" and _said(name)[0]:
+                if key == "kind" and _split(name)[0]:
                     raise ValueError(f"`kind.{name}`: the name says its kind itself")
         if self.sources == EARLIER and len(self.benchmarks) == 1:
             raise ValueError('`sources` = "earlier" needs two `benchmarks` or more, oldest first')
@@ -145,12 +146,12 @@ class StudySpec:
 
     @property
     def optimized(self) -> tuple[str, ...]:
-        """The benchmarks that are optimized; of a series the first is learnt from alone."""
+        """The benchmarks that are optimized; the first of a series is only learnt from."""
         return self.benchmarks[1:] if self.sources == EARLIER else self.benchmarks
 
     @property
     def typed(self) -> tuple[str, ...]:
-        """The optimizers that this process alone knows: their classes were typed in."""
+        """The optimizers whose classes were typed in, so that only this process has them."""
         return tuple(name for name in self.optimizers if name.startswith(f"{MAIN}:"))
 
     @property
@@ -158,10 +159,11 @@ class StudySpec:
         """Whether a benchmark is a live one."""
         return any(kind_of(name, self.kind) == "live" for name in self.benchmarks)
 
-    def cells(self) -> list[Cell]:
-        """Return all replays, a seed of every optimizer after the other."""
+    def cells(self) -> list[StudyCell]:
+        """Return all replays, by benchmark, optimizer and seed."""
         return [
-            Cell(*cell) for cell in product(self.optimized, self.optimizers, range(self.seeds))
+            StudyCell(*cell)
+            for cell in product(self.optimized, self.optimizers, range(self.seeds))
         ]
 
     def load(self, name: str, where: str = "") -> Benchmark:
@@ -186,10 +188,10 @@ class StudySpec:
             listed = self.benchmarks[: self.benchmarks.index(benchmark)]
         else:
             listed = self.benchmarks if self.sources == OTHERS else self.sources
-        searched = _said(benchmark)[1]  # a surrogate of its own table would give it away
-        return [name for name in listed if _said(name)[1] != searched]
+        searched = _split(benchmark)[1]  # a surrogate of its own table would give it away
+        return [name for name in listed if _split(name)[1] != searched]
 
-    def timeout(self, cell: Cell) -> float | None:
+    def timeout(self, cell: StudyCell) -> float | None:
         """Return after how many wall seconds a replay counts as hung; None: never."""
         if self.timeout_seconds is None:
             return None if kind_of(cell.benchmark, self.kind) == "live" else TIMEOUT_SECONDS
@@ -219,23 +221,25 @@ class OpenStudy:
 
 def kind_of(name: str, kind: str | dict[str, str]) -> Kind:
     """Return the kind that a benchmark's name, or else a study's `kind`, gives it."""
-    said, _ = _said(name)
-    return said or cast("Kind", kind.get(name, "table") if isinstance(kind, dict) else kind)
+    own_kind, _ = _split(name)
+    if own_kind:
+        return own_kind
+    return cast("Kind", kind.get(name, "table") if isinstance(kind, dict) else kind)
 
 
 def load_as(
     name: str, kind: str | dict[str, str], where: str = "", *, allow_poor: bool = False
 ) -> Benchmark:
     """Return a benchmark of the kind that a study gives it, called as the study calls it."""
-    said, plain = _said(name)
+    own_kind, plain = _split(name)
     try:
         benchmark = load(plain, kind_of(name, kind), allow_poor=allow_poor)
     except UnknownNameError as error:
         raise error.at(where) from None
-    return benchmark.called(f"{said}:{benchmark.name}") if said else benchmark
+    return benchmark.called(f"{own_kind}:{benchmark.name}") if own_kind else benchmark
 
 
-def _said(name: str) -> tuple[Kind | None, str]:
-    """Return the kind that a benchmark's name begins with, if any, and the rest."""
+def _split(name: str) -> tuple[Kind | None, str]:
+    """Return the kind with which a benchmark's name begins, None without one, and the rest."""
     kind, colon, plain = name.partition(":")
     return (kind, plain) if colon and kind in KINDS else (None, name)

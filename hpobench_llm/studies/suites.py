@@ -11,7 +11,7 @@ from hpobench_llm.plain import Toml
 def expanded(raw: Mapping[str, Toml], path: Path) -> dict[str, Toml]:
     """Return the keys of a study's file with the benchmarks of the suite that they name.
 
-    An objective that the file gives, for all or by benchmark, goes before the suite's.
+    An objective in the file, for all or by benchmark, takes precedence over the suite's.
 
     Raises:
         UnknownNameError: there is no such suite.
@@ -19,11 +19,11 @@ def expanded(raw: Mapping[str, Toml], path: Path) -> dict[str, Toml]:
     """
     if "suite" in raw:
         raise SpecError(path, "suite", 'unknown key: say `benchmarks = "suite:NAME"`')
-    named = raw.get("benchmarks")
-    if not isinstance(named, str) or not named.startswith(PREFIX):
+    name = raw.get("benchmarks")
+    if not isinstance(name, str) or not name.startswith(PREFIX):
         return dict(raw)
     try:
-        members = suite(named.removeprefix(PREFIX))
+        members = suite(name.removeprefix(PREFIX))
     except UnknownNameError as error:
         raise error.at(f"{path}: `benchmarks`") from None
     study = {

@@ -1,7 +1,7 @@
-"""`trials.csv`: the trials on live benchmarks, a row each, written as soon as the trial has ended.
+"""`trials.csv`: a row for each trial on a live benchmark, written as soon as the trial has ended.
 
-A line is appended and flushed to disk at once; one that was cut short by a kill is taken off by
-the next start. A replay that begins again does not write its trials twice.
+A line is appended and flushed to disk at once; the next start takes off a line that a kill cut
+short. A replay that begins again does not write its trials twice.
 """
 
 import csv
@@ -19,7 +19,7 @@ from hpobench_llm.evaluation import STATUSES
 from hpobench_llm.metrics import Metric
 from hpobench_llm.replaying.columns import CONFIG, FIDELITY, METRIC
 from hpobench_llm.replaying.trajectory import Trajectory
-from hpobench_llm.studies.study import Cell
+from hpobench_llm.studies.study import StudyCell
 
 FILE = "trials.csv"
 KEYS = ("benchmark", "optimizer", "seed", "trial")
@@ -43,13 +43,13 @@ class TrialsFile:
     def begin(self) -> str:
         """Make the file, or go on with it, before anybody appends; returns what was wrong with it.
 
-        What is no such file, or is damaged, is set aside as `trials.csv.damaged`; the lines that
-        are whole trials stay. Columns may be added.
+        A file that is damaged, or is none of ours, is set aside as `trials.csv.damaged`; the lines
+        that are whole trials stay. Columns may be added.
 
         Raises:
             HpobenchError: it cannot be written.
         """
-        problem = ""
+        damage = ""
         try:
             rows: list[Row] = []
             if self.path.exists():
@@ -57,19 +57,19 @@ class TrialsFile:
                     rows = read_rows(self.path)
                 except ValueError as error:
                     aside = self.path.with_name(f"{self.path.name}.damaged")
-                    rows = _sound(self.path.read_bytes())
+                    rows = _undamaged(self.path.read_bytes())
                     self.path.replace(aside)
-                    problem = f"{self.path}: {error}; it was set aside as {aside.name}"
-                    problem += f", and {len(rows)} whole trials are kept" if rows else ""
+                    damage = f"{self.path}: {error}; it was set aside as {aside.name}"
+                    damage += f", and {len(rows)} whole trials are kept" if rows else ""
             lines = [self.columns, *([row.get(c, "") for c in self.columns] for row in rows)]
             text = _csv(lines)
             if not self.path.exists() or self.path.read_text(encoding="utf-8") != text:
                 write_atomically(self.path, text)
-            with self.path.open("a"):
+            with self.path.open("a"):  # tells now, not after the first trial, if it can be written
                 pass
         except OSError as error:
             raise self._unwritable(error) from None
-        return problem
+        return damage
 
     def append(self, row: Row) -> None:
         """Write a row and wait until it is on disk.
@@ -104,26 +104,27 @@ class TrialsOfReplay:
     `order` has the numbers of the trials that are in the file, as they ended.
     """
 
-    def __init__(self, file: TrialsFile, cell: Cell, benchmark: str, metric: Metric) -> None:
+    def __init__(self, file: TrialsFile, cell: StudyCell, benchmark: str, metric: Metric) -> None:
         self._file, self._metric = file, metric
         self._best = math.inf
-        mine = (benchmark, cell.optimizer, str(cell.seed))
+        replay = (benchmark, cell.optimizer, str(cell.seed))
         rows = read_rows(file.path) if file.path.exists() else []
-        self._there = {
-            row["trial"]: row for row in rows if tuple(row[key] for key in KEYS[:3]) == mine
+        self._recorded = {
+            row["trial"]: row for row in rows if tuple(row[key] for key in KEYS[:3]) == replay
         }
-        self.order = [int(number) for number in self._there]
+        self.order = [int(number) for number in self._recorded]
 
     def add(self, trial: Trajectory) -> None:
-        """Write a trial that has ended, unless it is there."""
+        """Write a trial that has ended, unless the file has it."""
         row = _row(trial)
         if row["status"] == "ok" and (value := row.get(self._metric.name, "")):
             self._best = min(self._best, self._metric.to_loss(float(value)))
         if math.isfinite(self._best):
             row[BEST] = repr(self._metric.from_loss(self._best))
         row = {name: row.get(name, "") for name in self._file.columns if name != "time"}
-        there = self._there.get(row["trial"], {})
-        if any(there.get(key) != value for key, value in row.items()):
+        recorded = self._recorded.get(row["trial"], {})
+        # A replay that begins again must not add its trials twice, but their times differ.
+        if any(recorded.get(key) != value for key, value in row.items()):
             self._file.append({"time": datetime.now(UTC).isoformat(timespec="seconds"), **row})
 
 
@@ -143,13 +144,14 @@ def columns_of(
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Return the whole rows of a file, of a trial that was written twice the last one.
+    """Return the whole rows of a file; of a trial that was written twice, the last row.
 
     Raises:
         OSError: it cannot be read.
         ValueError: it is no such file.
     """
     text = path.read_bytes()
+    # What follows the last line break was cut short, or is being written by another process.
     return rows_of(text[: text.rfind(b"\n") + 1])
 
 
@@ -157,7 +159,7 @@ def rows_of(content: bytes) -> list[Row]:
     """Return the rows of whole lines, the first of which names the columns.
 
     Raises:
-        ValueError: they are none of ours.
+        ValueError: they are not those of a `trials.csv`.
     """
     reader = csv.reader(StringIO(content.decode("utf-8"), newline=""), strict=True)
     try:
@@ -179,7 +181,7 @@ def rows_of(content: bytes) -> list[Row]:
 
 
 def _is_trial(row: Row, columns: Sequence[str]) -> bool:
-    """Whether a row is one that we write: what follows its status are numbers, or empty."""
+    """Whether a row is one that we write: numbers, or nothing, follow its status."""
     if row["status"] not in STATUSES or not row["trial"].isdecimal():
         return False
     try:
@@ -190,16 +192,16 @@ def _is_trial(row: Row, columns: Sequence[str]) -> bool:
     return True
 
 
-def _sound(content: bytes) -> list[Row]:
+def _undamaged(content: bytes) -> list[Row]:
     """Return the rows of a damaged file that are not damaged, none if its columns are."""
     header, *lines = content.splitlines(keepends=True) or [b""]
-    sound = [header]
+    whole = [header]
     for line in lines:
         with suppress(ValueError):
             rows_of(header + line)
-            sound.append(line)
+            whole.append(line)
     try:
-        return rows_of(b"".join(sound))
+        return rows_of(b"".join(whole))
     except ValueError:
         return []
 
@@ -209,9 +211,9 @@ def _row(trial: Trajectory) -> Row:
     row: Row = {}
     for column, value in trial.frame.iloc[0].items():
         kind, _, name = str(column).partition(".")
-        inside = f"{kind}." in (CONFIG, FIDELITY, METRIC) and name
-        key = name if inside else str(column)
-        if inside or key in (*KEYS, "status", *_AFTER):
+        named = f"{kind}." in (CONFIG, FIDELITY, METRIC) and name  # by the benchmark
+        key = name if named else str(column)
+        if named or key in (*KEYS, "status", *_AFTER):
             row[key] = "" if isinstance(value, float) and math.isnan(value) else str(value)
     return row
 

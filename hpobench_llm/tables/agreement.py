@@ -16,13 +16,13 @@ def agreement(
 
     A metric whose tau is not defined is left out.
     """
-    found = {}
+    taus = {}
     for name in others:
         both = means[[main.name, name]].dropna()
         tau, p = kendalltau(both[main.name], both[name])
         if np.isfinite(tau):
-            found[name] = (float(tau), float(p))
-    return found
+            taus[name] = (float(tau), float(p))
+    return taus
 
 
 def best_quarter(means: pd.DataFrame, main: Metric) -> pd.DataFrame:

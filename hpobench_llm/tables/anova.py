@@ -16,8 +16,8 @@ from hpobench_llm.factors import Lattice
 from hpobench_llm.space import Categorical, Configuration, Space
 
 STARTS, POLISHED = 400, 4
-GROUPS = 12  # of an axis of many values
-WINDOW, LEAST_WINDOW = 16, 3  # neighbours on either side that predict a value: one in so many
+GROUPS = 12  # into which an axis of many values is cut
+WINDOW, LEAST_WINDOW = 16, 3  # the neighbours on either side: a 16th of all, 3 at least
 
 FloatArray = NDArray[np.float64]
 
@@ -27,7 +27,7 @@ def full_grid(
 ) -> tuple[list[str], FloatArray] | None:
     """Return the names of a space's axes, and losses as an array with a dimension for each.
 
-    A simplex of levels is one axis, under its own name. None: not all of the grid is there.
+    A simplex of levels is one axis, under its own name. None: the grid is not complete.
     """
     factors = space.factors
     sizes = [len(factor.points or ()) for factor in factors]
@@ -40,42 +40,45 @@ def full_grid(
 
 def _levels(space: Space, configs: Sequence[Configuration]) -> FloatArray:
     """Return `(n, factors)`: the number of each value on its axis or simplex."""
-    places = [
-        (factor.names, {point: number for number, point in enumerate(factor.points or ())})
-        for factor in space.factors
-    ]
-    rows = [[place[tuple(c[n] for n in names)] for names, place in places] for c in configs]
-    return np.array(rows, dtype=np.float64)
+    levels = np.empty((len(configs), len(space.factors)))
+    for column, factor in enumerate(space.factors):
+        number_of = {point: number for number, point in enumerate(factor.points or ())}
+        for row, config in enumerate(configs):
+            levels[row, column] = number_of[tuple(config[name] for name in factor.names)]
+    return levels
 
 
 def shares_alone(grid: FloatArray) -> FloatArray:
     """Return each axis's share of the variance by itself: that of its values' means."""
-    whole = grid.var()
-    if not whole:
+    variance = grid.var()
+    if not variance:
         return np.zeros(grid.ndim)
-    others = [tuple(other for other in range(grid.ndim) if other != a) for a in range(grid.ndim)]
-    return np.array([grid.mean(axis=rest).var() / whole for rest in others])
+    shares = []
+    for axis in range(grid.ndim):
+        others = tuple(other for other in range(grid.ndim) if other != axis)
+        shares.append(grid.mean(axis=others).var() / variance)
+    return np.array(shares)
 
 
 def total_shares(grid: FloatArray) -> FloatArray:
     """Return each axis's total share of the variance: alone and in every interaction.
 
-    It is the mean variance along the axis, all others fixed, over the variance of all.
+    It is the mean variance along the axis with all others fixed, over the variance of all losses.
 
     Args:
         grid: one value for each configuration of a full grid, an array dimension for each axis.
     """
-    whole = grid.var()
-    if not whole:
+    variance = grid.var()
+    if not variance:
         return np.zeros(grid.ndim)
-    return np.array([grid.var(axis=axis).mean() / whole for axis in range(grid.ndim)])
+    return np.array([grid.var(axis=axis).mean() / variance for axis in range(grid.ndim)])
 
 
 def between_share(values: NDArray[Any], losses: FloatArray) -> float:
-    """Return the share of the variance between groups of equal values, less that of chance.
+    """Return the share of the variance between groups of equal values, corrected for chance.
 
-    Kelley's epsilon squared (1935): 0 on average for groups that say nothing. More than `GROUPS`
-    distinct numbers are cut into so many groups of like size.
+    Kelley's epsilon squared (1935): 0 on average for random groups. More than `GROUPS` distinct
+    numbers are cut into so many groups of similar size.
 
     Args:
         values: `(n,)` numbers or names.
@@ -86,38 +89,39 @@ def between_share(values: NDArray[Any], losses: FloatArray) -> float:
         values = np.searchsorted(np.unique(edges), values)
     _, group = np.unique(values, return_inverse=True)
     counts = np.bincount(group)
-    free = len(losses) - len(counts)
-    if not losses.var() or free < 1 or len(counts) < 2:
+    freedom = len(losses) - len(counts)
+    if not losses.var() or freedom < 1 or len(counts) < 2:
         return 0.0
     means = np.bincount(group, losses) / counts
     within = float(((losses - means[group]) ** 2).mean() / losses.var())
-    return max(0.0, 1.0 - within * (len(losses) - 1) / free)
+    return max(0.0, 1.0 - within * (len(losses) - 1) / freedom)
 
 
 def coordinates(space: Space, units: FloatArray) -> FloatArray:
-    """Return `(n, k)` columns of which an index is a weighted sum.
+    """Return `(n, k)` columns, whose weighted sums are indices.
 
-    A number's is its unit encoding, logarithmic where the axis is: its weight is an exponent. Of
-    names each but the first has a column of its own, so that every name may shift the index.
+    A number's column is its unit encoding, logarithmic if the axis is, so that its weight is an
+    exponent. Of names, each but the first has a column, so that every name may shift the index.
     """
     columns = []
     for number, dimension in enumerate(space):
-        place = units[:, number]
+        unit = units[:, number]
         if isinstance(dimension, Categorical):
             last = len(dimension.values) - 1
             columns += [
-                (np.rint(place * last) == level).astype(float) for level in range(1, last + 1)
+                (np.rint(unit * last) == level).astype(float) for level in range(1, last + 1)
             ]
         else:
-            columns.append(place)
+            columns.append(unit)
     return np.column_stack(columns)
 
 
 def single_index(columns: FloatArray, losses: FloatArray) -> float:
-    """Return the share of variance that a smooth function of one weighted sum explains at best.
+    """Return the largest share of variance that a smooth function of one weighted sum explains.
 
-    A loss is predicted by the mean of its neighbours in the order of the sum, itself left out. The
-    weights are looked for from many starts; a better sum may exist, so the share is at least this.
+    The mean of a loss's neighbours in the order of the sum predicts it, without the loss itself.
+    The weights are searched from many starts; a better sum may exist, so the share is at least
+    this.
 
     Args:
         columns: `(n, k)` of `coordinates`.
@@ -129,25 +133,29 @@ def single_index(columns: FloatArray, losses: FloatArray) -> float:
     spread = columns.std(axis=0)
     scaled = (columns / np.where(spread > 0, spread, 1.0))[:, spread > 0]
 
-    def left(weights: FloatArray) -> float:
-        return _left(scaled @ weights, losses)
+    def unexplained(weights: FloatArray) -> float:
+        return _unexplained(scaled @ weights, losses)
 
     starts = [*np.eye(scaled.shape[1]), *rng.normal(size=(STARTS, scaled.shape[1]))]
-    best = sorted(starts, key=left)[:POLISHED]
-    found = [minimize(left, start, method="Powell", options={"maxiter": 10}).fun for start in best]
-    return 1.0 - float(min(found))
+    # Powell's method needs no gradient: a mean over neighbours is a step function of the weights.
+    shares = [
+        minimize(unexplained, start, method="Powell", options={"maxiter": 10}).fun
+        for start in sorted(starts, key=unexplained)[:POLISHED]
+    ]
+    return 1.0 - float(min(shares))
 
 
-def _left(index: FloatArray, losses: FloatArray) -> float:
-    """Return the share of variance that a loss's neighbours in the index leave.
+def _unexplained(index: FloatArray, losses: FloatArray) -> float:
+    """Return the share of variance that the neighbours of losses in an index do not explain.
 
-    Of few neighbours an index could explain all by putting twins side by side, or one axis's
-    whole course into every step of another's: so the function has about eight bends at most.
+    With few neighbours an index could explain everything: by putting twins side by side, or one
+    axis's whole course into every step of another's. So the function has about eight bends at
+    most.
     """
     ordered = losses[np.argsort(index, kind="stable")]
     sums = np.concatenate(([0.0], np.cumsum(ordered)))
-    count, place = len(ordered), np.arange(len(ordered))
+    count, rank = len(ordered), np.arange(len(ordered))
     window = max(LEAST_WINDOW, count // WINDOW)
-    low, high = np.maximum(place - window, 0), np.minimum(place + window + 1, count)
+    low, high = np.maximum(rank - window, 0), np.minimum(rank + window + 1, count)
     others = (sums[high] - sums[low] - ordered) / (high - low - 1)
     return float(((ordered - others) ** 2).mean() / losses.var())

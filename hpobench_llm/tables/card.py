@@ -12,7 +12,7 @@ from hpobench_llm.tables.citation import bibtex
 from hpobench_llm.tables.datasheet import datasheet
 from hpobench_llm.tables.markdown import plain
 from hpobench_llm.tables.origin import origin_section
-from hpobench_llm.tables.rules import problem_rules
+from hpobench_llm.tables.rules import table_rules
 from hpobench_llm.tables.schema import IMPORTED
 from hpobench_llm.tables.surface import Surface
 from hpobench_llm.tables.table import Table
@@ -25,7 +25,7 @@ from hpobench_llm.tables.worth import (
 )
 
 TRIALS = (20, 50, 100)
-MANY = 20  # values that a line of the card still lists
+MANY = 20  # values in a line of the card
 
 
 def card(table: Table) -> str:
@@ -54,6 +54,9 @@ def _head(table: Table) -> list[str]:
     seeds = runs.groupby("config_id").size().value_counts().sort_index(ascending=False)
     parts = ", ".join(f"{count} with {n}" for n, count in seeds.items())
     absent = meta.provenance.get("missing_runs", 0)
+    faults = [f"{absent} runs of the campaign are missing; "] if absent else []
+    faults += [f"{early} runs end before the last checkpoint; "] if early else []
+    faults += [f"{lacking} runs ended out of memory or failed; "] if lacking else []
     return [
         f"# {plain(meta.name)} {plain(meta.version)}",
         "",
@@ -62,10 +65,7 @@ def _head(table: Table) -> list[str]:
         plain(meta.context),
         "",
         f"{len(runs)} runs of {runs['config_id'].nunique()} configurations (seeds: {parts}), "
-        f"{_checkpoints(table)}{len(frame)} rows; "
-        f"{f'{absent} runs of the campaign are missing; ' if absent else ''}"
-        f"{f'{early} runs end before the last checkpoint; ' if early else ''}"
-        f"{f'{lacking} runs ended out of memory or failed; ' if lacking else ''}{bad} runs "
+        f"{_checkpoints(table)}{len(frame)} rows; {''.join(faults)}{bad} runs "
         f"ended diverged{_rule(table)}.{_hours(table)}",
         "",
         f"The table is {_density(table)}. {_seeds(table)}",
@@ -87,7 +87,7 @@ def _density(table: Table) -> str:
 
 
 def _seeds(table: Table) -> str:
-    """Say which seeds answer where none is named."""
+    """Say which seeds answer if none is named."""
     configs, _ = pd.factorize(table.frame["config_id"])
     shared = shared_seeds(configs, table.frame["seed"].to_numpy(dtype=np.int64))
     if not shared:
@@ -103,18 +103,18 @@ def _seeds(table: Table) -> str:
 
 
 def _checkpoints(table: Table) -> str:
-    """Say how many values each fidelity axis has, and which where they are few."""
+    """Say how many values each fidelity axis has, and which if they are few."""
     parts = []
     for axis in table.metadata.fidelities:
-        count = len(axis.values)
-        shown = f"{', '.join(map(str, axis.values))}; " if count <= MANY else ""
+        count, unit = len(axis.values), plain(axis.unit)
         kind = "checkpoints"
         if len(table.metadata.fidelities) > 1:
             kind = f"values of {plain(axis.name)}"
-        parts.append(
-            f"{'' if shown else 'up to '}{count} {kind}{' each' if shown else ''} "
-            f"({shown}{plain(axis.unit)}), "
-        )
+        if count <= MANY:
+            values = ", ".join(map(str, axis.values))
+            parts.append(f"{count} {kind} each ({values}; {unit}), ")
+        else:
+            parts.append(f"up to {count} {kind} ({unit}), ")
     return "".join(parts)
 
 
@@ -126,7 +126,7 @@ def _rule(table: Table) -> str:
 
 
 def _hours(table: Table) -> str:
-    """Say what the runs cost, where that is known."""
+    """Say what the runs cost, if that is known."""
     last = table.frame.drop_duplicates(["config_id", "seed"], keep="last")
     costs = [name for name in ("train_seconds", "eval_seconds") if name in last]
     if not costs or not last[costs].notna().any(axis=None):
@@ -161,13 +161,13 @@ def _axes(table: Table) -> list[str]:
 
 
 def _findings(table: Table) -> list[str]:
-    """What the rows say: best configurations, seeds against configurations, losses and scores."""
+    """Findings from the rows: best configurations, noise of seeds, losses against scores."""
     meta = table.metadata
     axes = list(meta.space.names)
     worth, noise = every_worth(table)
     if not worth:
         return ["## What it says", "", "No run ended ok in full."]
-    silent = {name: why for name, why in without_signal(table).items() if name in worth}
+    silent = {name: reason for name, reason in without_signal(table).items() if name in worth}
     measured = [meta.metrics[name] for name in worth]
     ranked = [metric for metric in measured if metric.name not in silent]
     means = with_axes(table, worth)
@@ -221,11 +221,11 @@ def _findings(table: Table) -> list[str]:
 
 
 def _capital(silent: dict[str, str]) -> list[tuple[str, str]]:
-    return [(plain(name), f"{why[0].upper()}{why[1:]}") for name, why in silent.items()]
+    return [(plain(name), f"{reason[0].upper()}{reason[1:]}") for name, reason in silent.items()]
 
 
 def _best(means: pd.DataFrame, axes: list[str], names: list[str], metric: Metric) -> str:
-    """Return the line of the best configuration by a metric; of several that tie their number."""
+    """Return the line of the best configuration by a metric; if several tie, their number."""
     losses = means[metric.name] * metric.to_loss(1.0)
     best = means[losses == losses.min()]
     if len(best) > 1:
@@ -245,7 +245,7 @@ def _spread(metric: Metric, noise: Noise, worth: pd.Series) -> str:
 
 
 def _difficulty(table: Table) -> list[str]:
-    """What random search is expected to miss, beside the noise between seeds."""
+    """The expected regret of random search, beside the noise between seeds."""
     surface = Surface.of(table)
     if surface is None:
         return ["## How hard it is", "", "Nothing was measured in full."]
@@ -262,12 +262,12 @@ def _difficulty(table: Table) -> list[str]:
 
 
 def _rules(table: Table) -> list[str]:
-    """Whether the problem is worth an optimizer: each rule, what was measured, met or not."""
-    rules = problem_rules(table)
+    """Whether the table is worth an optimizer: each rule, its measurement, met or not."""
+    rules = table_rules(table)
     if not rules:
         return ["## Is this problem worth an optimizer?", "", "Nothing was measured in full."]
     met = sum(rule.met is True for rule in rules)
-    known = sum(rule.met is not None for rule in rules)
+    judged = sum(rule.met is not None for rule in rules)
     words = {True: "met", False: "**not met**", None: "not known"}
     rows = [
         f"| {plain(rule.asked)} | {plain(rule.measured)} | {words[rule.met]} |" for rule in rules
@@ -275,7 +275,7 @@ def _rules(table: Table) -> list[str]:
     return [
         "## Is this problem worth an optimizer?",
         "",
-        f"{met} of {known} rules that can be judged are met, by {plain(_main(table).name)}. A "
+        f"{met} of {judged} rules that can be judged are met, by {plain(_main(table).name)}. A "
         "noise is that between good configurations at one seed.",
         "",
         "| rule | measured | |",
@@ -296,11 +296,11 @@ def _agreement(means: pd.DataFrame, main: Metric, others: list[str], which: str)
     """Return Kendall's tau between the main metric and others, over some configurations."""
     if len(means) < 3 or not others:
         return []
-    said = "validation loss" if main.name == "val_loss" else plain(main.name)
-    lines = [f"Kendall's tau with {said} over {which} {len(means)} configurations:", ""]
+    name = "validation loss" if main.name == "val_loss" else plain(main.name)
+    lines = [f"Kendall's tau with {name} over {which} {len(means)} configurations:", ""]
     lines += [
-        f"- {plain(name)}: {tau:+.2f} (p = {p:.1g})"
-        for name, (tau, p) in agreement(means, main, others).items()
+        f"- {plain(other)}: {tau:+.2f} (p = {p:.1g})"
+        for other, (tau, p) in agreement(means, main, others).items()
     ]
     return [*lines, ""]
 

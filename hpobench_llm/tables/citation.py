@@ -1,4 +1,4 @@
-"""How a table is cited: the entry that its makers give, or one made of what they say."""
+"""How a table is cited: the entry of its makers, or one made from its metadata."""
 
 import re
 
@@ -10,15 +10,15 @@ _ESCAPED = re.compile(r"([&%$#_{}])")
 
 def bibtex(metadata: Metadata) -> str:
     """Return a BibTeX entry; fields that are not known are left out."""
-    said = Publication.of(metadata.provenance)
-    if said.citation:
-        return said.citation.strip()
+    publication = Publication.of(metadata.provenance)
+    if publication.citation:
+        return publication.citation.strip()
     fields = {
-        "author": " and ".join(f"{{{_tex(author)}}}" for author in said.authors),
+        "author": " and ".join(f"{{{_tex(author)}}}" for author in publication.authors),
         "title": f"{{{_tex(metadata.name)}}}, version {_tex(metadata.version)}",
-        "year": said.date[:4],
-        "doi": said.doi,
-        "url": said.url,
+        "year": publication.date[:4],
+        "doi": publication.doi,
+        "url": publication.url,
         "note": f"table.parquet sha256 {metadata.table_sha256}",
     }
     key = re.sub(r"[^A-Za-z0-9-]+", "-", f"{metadata.name}-{metadata.version}")

@@ -1,4 +1,4 @@
-"""What a table says of its columns, and the few names that mean the same in every table."""
+"""The columns of a table: units and meanings, and names that mean the same in every table."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ KEYS = {
     "seed": "seed",
     "status": "ok, diverged, out_of_memory or failed",
 }
-COSTS = ("train_seconds", "eval_seconds")  # what the clock of a replay adds up
+COSTS = ("train_seconds", "eval_seconds")  # the clock of a replay adds them up
 TOKENS = "tokens_seen"
 
 
 class ColumnRecord(TypedDict):
-    """A column as plain JSON; `measure` stands there where it is true."""
+    """A column as plain JSON; `measure` is left out unless it is true."""
 
     unit: str
     meaning: str
@@ -26,10 +26,10 @@ class ColumnRecord(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What a column holds: its unit, and its meaning in a sentence.
+    """The unit of a column, and its meaning in a sentence.
 
-    A `measure` is a number that is known of each run beside its metrics, and that a constraint may
-    name, such as `peak_memory_bytes`.
+    A `measure` is a number of each run that is no metric and that a constraint may bound, such as
+    `peak_memory_bytes`.
     """
 
     unit: str = ""
@@ -38,11 +38,11 @@ class Column:
 
     def to_json(self) -> ColumnRecord:
         """Return plain JSON values."""
-        said: ColumnRecord = {"unit": self.unit, "meaning": self.meaning}
-        return {**said, "measure": True} if self.measure else said
+        record: ColumnRecord = {"unit": self.unit, "meaning": self.meaning}
+        return {**record, "measure": True} if self.measure else record
 
 
-# What a run has cost so far: columns of these names are numbers in these units in every table.
+# The costs of a run so far: columns of these names have these units in every table.
 MEASURES = {
     "train_seconds": Column("s", "training so far", measure=True),
     "eval_seconds": Column("s", "evaluation so far", measure=True),
@@ -59,17 +59,17 @@ def described(
     space: Space,
     fidelities: Iterable[Fidelity],
     metrics: Iterable[Metric],
-    given: Mapping[str, Column],
+    stated: Mapping[str, Column],
 ) -> dict[str, Column]:
-    """Return what each column of a table holds: as given, else as its place in the table says.
+    """Return unit and meaning of each column: as `stated`, or as its role in the table implies.
 
-    A column that is neither given nor has such a place gets no meaning.
+    A column that is neither stated nor has a role gets no meaning.
     """
-    places = {name: Column("", meaning) for name, meaning in KEYS.items()}
-    places |= MEASURES
-    places |= {axis.name: Column(axis.unit, "hyperparameter") for axis in space}
-    places |= {axis.name: Column(axis.unit, "fidelity") for axis in fidelities}
+    implied = {name: Column("", meaning) for name, meaning in KEYS.items()}
+    implied |= MEASURES
+    implied |= {axis.name: Column(axis.unit, "hyperparameter") for axis in space}
+    implied |= {axis.name: Column(axis.unit, "fidelity") for axis in fidelities}
     for metric in metrics:
-        places[metric.stderr] = Column(metric.unit, f"standard error of {metric.name}")
-        places[metric.name] = Column(metric.unit, f"metric, {metric.direction}d")
-    return {name: given.get(name, places.get(name, Column())) for name in names}
+        implied[metric.stderr] = Column(metric.unit, f"standard error of {metric.name}")
+        implied[metric.name] = Column(metric.unit, f"metric, {metric.direction}d")
+    return {name: stated.get(name, implied.get(name, Column())) for name in names}

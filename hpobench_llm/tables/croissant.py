@@ -2,7 +2,7 @@
 
 Croissant 1.0 (https://docs.mlcommons.org/croissant/docs/croissant-spec.html) and its RAI extension
 (https://docs.mlcommons.org/croissant/docs/croissant-rai-spec.html): catalogues and loaders of data
-sets read it. Its sums are those of the files as they lie beside it.
+sets read it. Its sums are those of the files beside it.
 """
 
 import re
@@ -22,7 +22,7 @@ from hpobench_llm.tables.table import ITEM_COLUMNS, Table
 CONFORMS = ("http://mlcommons.org/croissant/1.0", "http://mlcommons.org/croissant/RAI/1.0")
 PARQUET = "application/x-parquet"
 _VERSION = re.compile(r"\d+(\.\d+){0,2}")
-Node = Mapping[str, Json]  # of JSON-LD, whose shape the two specifications say
+Node = Mapping[str, Json]  # of JSON-LD; the two specifications define its shape
 _CONTEXT: Node = {
     "@language": "en",
     "@vocab": "https://schema.org/",
@@ -70,7 +70,7 @@ def croissant(table: Table) -> dict[str, Json]:
         OSError: a file of the table cannot be read.
     """
     metadata = table.metadata
-    said = Publication.of(metadata.provenance)
+    publication = Publication.of(metadata.provenance)
     described: dict[str, Json] = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
@@ -79,10 +79,10 @@ def croissant(table: Table) -> dict[str, Json]:
         "conformsTo": list(CONFORMS),
         "version": metadata.version,
         "license": licence_url(metadata.licence) or metadata.licence,
-        "url": said.url,
-        "identifier": f"https://doi.org/{said.doi}" if said.doi else "",
-        "datePublished": said.date,
-        "creator": [{"@type": "sc:Organization", "name": name} for name in said.authors],
+        "url": publication.url,
+        "identifier": f"https://doi.org/{publication.doi}" if publication.doi else "",
+        "datePublished": publication.date,
+        "creator": [{"@type": "sc:Organization", "name": name} for name in publication.authors],
         "citeAs": bibtex(metadata),
         "isAccessibleForFree": True,
         "keywords": _keywords(table),
@@ -90,6 +90,7 @@ def croissant(table: Table) -> dict[str, Json]:
         "distribution": _files(table),
         "recordSet": _records(table),
     }
+    # An empty field would state something; a missing one does not.
     return {key: value for key, value in described.items() if value not in ("", [])}
 
 
@@ -134,10 +135,10 @@ def _files(table: Table) -> list[Node]:
             "name": name,
             "contentUrl": name,
             "contentSize": f"{(table.folder / name).stat().st_size} B",
-            "encodingFormat": kind,
+            "encodingFormat": media_type,
             "sha256": sha256_of_file(table.folder / name),
         }
-        for name, kind in names.items()
+        for name, media_type in names.items()
     ]
 
 

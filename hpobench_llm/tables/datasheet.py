@@ -1,8 +1,8 @@
-"""What reviewers of data sets ask of a table: motivation, composition, collection, uses, limits.
+"""A datasheet of a table: motivation, composition, collection, uses, limits.
 
 After Gebru et al., "Datasheets for Datasets" (arXiv 1803.09010). Answers come from the rows and
-the metadata; what the makers say in `[publication]` comes first. The card and `croissant.json`
-hold them.
+the metadata; statements of the makers in `[publication]` take precedence. The card and
+`croissant.json` contain them.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ MAINTENANCE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Datasheet:
-    """An answer in plain text to each question; an empty one was not stated."""
+    """An answer in plain text to each question; empty if it was not stated."""
 
     motivation: str
     composition: str
@@ -46,7 +46,7 @@ class Datasheet:
     maintenance: str
 
     def titled(self) -> dict[str, str]:
-        """Return the answers that there are, by the titles of a card."""
+        """Return the answers that are not empty, by the titles of a card."""
         titles = {
             "Motivation": self.motivation,
             "Composition": f"{self.composition} {self.missing}",
@@ -66,22 +66,22 @@ class Datasheet:
 def datasheet(table: Table) -> Datasheet:
     """Answer the questions for a table."""
     metadata = table.metadata
-    said = Publication.of(metadata.provenance)
+    publication = Publication.of(metadata.provenance)
     notes: dict[str, str] = metadata.provenance.get(DATA_NOTES, {})
     imported = IMPORTED in metadata.provenance
     return Datasheet(
-        motivation=said.motivation or MOTIVATION,
+        motivation=publication.motivation or MOTIVATION,
         composition=_composition(table),
         missing=_missing(table),
         collection=_imported(table) if imported else _collected(table),
         preprocessing=_preprocessing(table),
         retraining=str(metadata.provenance.get(RETRAINING, "")),
         data_notes=" ".join(f"{source}: {note.rstrip('.')}." for source, note in notes.items()),
-        uses=said.uses or USES,
-        not_for=said.not_for or NOT_FOR,
+        uses=publication.uses or USES,
+        not_for=publication.not_for or NOT_FOR,
         licence=_licence(table),
         limits=metadata.context,
-        maintenance=said.maintenance or MAINTENANCE,
+        maintenance=publication.maintenance or MAINTENANCE,
     )
 
 

@@ -1,4 +1,4 @@
-"""What is written beside a table's rows for people and catalogues: its card, and Croissant."""
+"""The documents beside a table's rows, for people and catalogues: its card, and Croissant."""
 
 from hpobench_llm.artefacts import write_atomically, write_json
 from hpobench_llm.tables.card import card

@@ -1,4 +1,4 @@
-"""The one door into a table: rows with what their columns mean, checked, written and read back."""
+"""The one door into a table: rows and the meaning of columns, checked, written, read back."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,10 +21,10 @@ from hpobench_llm.tables.table import Table, check_rows
 class Draft:
     """A table to be: `rows` has the axes, fidelities, `seed`, `status` and the metrics.
 
-    Any other column of `rows` is kept; `columns` gives unit and meaning of those, and of any whose
-    place in the table does not say enough. `provenance` tells where the rows come from,
-    `untrained` what the metrics are before any training. `examples` holds the values of single
-    items, see `Table.examples`.
+    Any other column of `rows` is kept; `columns` has the unit and meaning of those, and of any
+    whose role in the table does not say enough. `provenance` says where the rows come from,
+    `untrained` has the metrics before any training, `examples` the values of single items: see
+    `Table.examples`.
     """
 
     name: str
@@ -47,32 +47,34 @@ class Draft:
         """Return the rows in the order of a table's columns and keys, with their `config_id`."""
         axes = list(self.space.names)
         keys = list(self.rows[axes].itertuples(index=False, name=None))
+        # A hash for each configuration, of which a table has far fewer than rows.
         ids = {key: self.space.config_id(dict(zip(axes, key, strict=True))) for key in set(keys)}
         fidelities = [fidelity.name for fidelity in self.fidelities]
         first = [*axes, "seed", *fidelities, "status", *(m.name for m in self.metrics)]
         rest = [name for name in self.rows.columns if name not in first]
         frame = self.rows[[*first, *rest]].copy()
         frame.insert(0, "config_id", [ids[key] for key in keys])
+        # So that equal rows give equal bytes, in whichever order they came.
         return frame.sort_values([*axes, "seed", *fidelities], kind="stable", ignore_index=True)
 
     def origin(self) -> TableProvenance:
-        """Return what stands as `provenance` in `table.json`."""
+        """Return the `provenance` for `table.json`."""
         return self.provenance.copy()
 
     def checked(self) -> "Checked":
-        """Return the table that this becomes, still in memory.
+        """Return the finished table, still in memory.
 
         Raises:
-            DataError: nothing says what a column holds.
+            DataError: a column has no meaning.
             IntegrityError: rows break the schema.
         """
         frame = self.frame()
-        given = {
+        stated = {
             name: column if isinstance(column, Column) else Column(*column, name in MEASURES)
             for name, column in self.columns.items()
         }
         names = map(str, frame.columns)
-        columns = described(names, self.space, self.fidelities, self.metrics, given)
+        columns = described(names, self.space, self.fidelities, self.metrics, stated)
         unknown = [name for name, column in columns.items() if not column.meaning]
         if unknown:
             raise DataError(f"{self.name}: nothing says what column `{unknown[0]}` holds")
@@ -112,7 +114,7 @@ class Checked:
 
         Raises:
             OSError: a file cannot be written.
-            IntegrityError: what was written is not what is read.
+            IntegrityError: the files that were written cannot be read back.
         """
         table = Table.load(Table.write(folder, self.metadata, self.frame, self.items))
         write_documents(table)

@@ -1,6 +1,6 @@
-"""Tables of format 1, which did not say what the columns of a collected one hold.
+"""Tables of format 1, which had no units and meanings of collected columns.
 
-All of these were collected by LoRA campaigns: the list below is what their columns mean.
+All of these were collected by LoRA campaigns: the list below has the meaning of their columns.
 """
 
 from collections.abc import Iterable, Mapping
@@ -73,17 +73,17 @@ _COLUMNS = {
 
 
 def with_columns(metadata: Metadata, frame: pd.DataFrame) -> Metadata:
-    """Return the metadata of a table of format 1 with what its columns hold."""
+    """Return the metadata of a table of format 1, with unit and meaning of its columns."""
     imported = metadata.provenance.get(IMPORTED)
     metrics = metadata.metrics.values()
-    given = _collected(metrics) if imported is None else _imported(imported["columns"])
+    stated = _collected(metrics) if imported is None else _imported(imported["columns"])
     names = map(str, frame.columns)
-    columns = described(names, metadata.space, metadata.fidelities, metrics, given)
+    columns = described(names, metadata.space, metadata.fidelities, metrics, stated)
     return replace(metadata, columns=columns)
 
 
 def examples(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return single items in today's columns; those of format 1 were validation rows alone."""
+    """Return single items in today's columns; in format 1 all of them were validation rows."""
     if "row_id" not in frame.columns:
         return frame
     names = {"row_id": "item_id", "loss_nats": "value", "label_tokens": "tokens"}

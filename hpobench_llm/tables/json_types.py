@@ -1,4 +1,4 @@
-"""The types of what a `table.json` holds, which its readers rely on; a stranger may write one."""
+"""Check the types in a `table.json`, on which its readers rely: a stranger may have written it."""
 
 from math import isfinite
 from typing import Any
@@ -29,11 +29,14 @@ def check_types(raw: Any) -> None:
     """Check that the values of a `table.json` have the types that its readers rely on.
 
     Raises:
-        TypeError, KeyError, ValueError, OverflowError: one has not, is absent, or stands twice.
+        TypeError, KeyError, ValueError, OverflowError: a value has another type or is absent, or
+            two entries have one name.
     """
     _expect(raw, dict.fromkeys(_TEXTS, str) | _TYPES)
+    # An optional key is checked against a default that has the right type.
     _expect({"family": "", "task": {}} | raw, {"family": str, "task": dict})
     axes = [entry for entry in raw["space"] if not _is_simplex(entry)]
+    # A simplex lists the names of its axes, and has no values of its own.
     for entry in filter(_is_simplex, raw["space"]):
         _expect(entry, {"name": str, "axes": list})
         _expect_all(entry["axes"], str)
@@ -65,7 +68,7 @@ def check_types(raw: Any) -> None:
 
 
 def check_imported(imported: Any) -> None:
-    """Check the same of what an import says of itself.
+    """Check the types in an import's record.
 
     Raises:
         TypeError, KeyError: a value has another type, or is absent.
@@ -78,7 +81,7 @@ def check_imported(imported: Any) -> None:
 
 
 def check_columns(columns: Any) -> None:
-    """Check the same of what a table says of its columns.
+    """Check the types in a table's columns.
 
     Raises:
         TypeError, KeyError: a value has another type, or is absent.

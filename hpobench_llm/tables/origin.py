@@ -1,4 +1,4 @@
-"""What `CARD.md` says of where a table's rows come from: collected here, or imported."""
+"""The section of `CARD.md` on the origin of a table's rows: collected here, or imported."""
 
 import re
 from collections.abc import Mapping
@@ -9,24 +9,24 @@ from hpobench_llm.tables.schema import IMPORTED, METADATA_FILE, Metadata
 from hpobench_llm.tables.table import Table
 
 _MARK = re.compile(r" *- ")  # of a list's entry, or of one in it
-FILES = 20  # that a card still lists; table.json names all
+FILES = 20  # in a card; table.json names all
 
 
 def origin_section(table: Table) -> list[str]:
-    """Return where the rows come from, by which code and device, and what was done to them.
+    """Return the origin of the rows, the code and devices, and what was done to them.
 
     Raises:
-        IntegrityError: the provenance lacks something.
+        IntegrityError: the provenance is not complete.
     """
     metadata = table.metadata
     try:
-        told = _imported(metadata) if IMPORTED in metadata.provenance else _collected(metadata)
+        text = _imported(metadata) if IMPORTED in metadata.provenance else _collected(metadata)
     except (KeyError, TypeError, AttributeError) as error:
         raise IntegrityError(
             f"{table.folder / METADATA_FILE}: `provenance` is not complete: {error!r}"
         ) from None
     lines = ["## Where it comes from", ""]
-    for line in told:
+    for line in text:
         match = _MARK.match(line)
         mark = match[0] if match else ""
         lines.append(mark + plain(line.removeprefix(mark)))
@@ -37,8 +37,9 @@ def _collected(metadata: Metadata) -> list[str]:
     origin = metadata.provenance
     if not origin:
         return [f"- table.parquet sha256 {metadata.table_sha256}"]
+    sources = origin["sources"]
     return [
-        *(line for name, of in origin["sources"].items() if of for line in _nested(name, of)),
+        *(line for name, source in sources.items() if source for line in _nested(name, source)),
         *(f"- {note}" for note in [*origin.get("notes", ()), origin.get("split", "")] if note),
         f"- code: {', '.join(origin['commits'])}",
         f"- device: {', '.join(origin['devices'])}; {_listed(origin['versions'])}",
@@ -48,7 +49,7 @@ def _collected(metadata: Metadata) -> list[str]:
 
 
 def _nested(name: str, source: object, depth: int = 0) -> list[str]:
-    """Return a source as a list: what is plain on its own line, what has parts below it."""
+    """Return a source as a list: plain values on its own line, mappings below it."""
     if not isinstance(source, Mapping):
         raise TypeError(f"the source {name!r} is no mapping")
     plain = {key: value for key, value in source.items() if not isinstance(value, Mapping)}

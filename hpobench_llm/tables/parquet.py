@@ -1,4 +1,4 @@
-"""Look at Parquet from strangers before it is decoded: sizes, and where its values lie."""
+"""Check a stranger's Parquet before it is decoded: its sizes, and that its values are its own."""
 
 from collections.abc import Sequence
 from typing import Any, BinaryIO
@@ -15,9 +15,9 @@ _BATCH_ROWS = 65_536
 def check_parquet(source: BinaryIO, limit_bytes: int, columns: Sequence[str] | None = None) -> int:
     """Check that columns of a Parquet file take at most `limit_bytes` when decoded.
 
-    Dictionaries and run lengths make a column of any length small on disk: what counts is the
-    number of values times their width, and of a text the length that each index stands for.
-    `columns` are all by default; the file is left at its beginning. Returns what they take.
+    Dictionaries and run lengths make a column of any length small on disk. So the number of values
+    counts, times their width, and for texts the length of the text of each index. `columns` are
+    all by default; the file is left at its beginning. Returns the decoded size.
 
     Raises:
         ValueError: they take more, a column's values lie in another file, or it is no Parquet
@@ -32,6 +32,7 @@ def check_parquet(source: BinaryIO, limit_bytes: int, columns: Sequence[str] | N
             if (columns is None or entry.name in columns) and _is_text(entry.type)
         ]
         if texts:
+            # As dictionaries, so that repeated texts take no memory before their size is known.
             source.seek(0)
             dictionaries = pq.ParquetFile(source, read_dictionary=texts)
             size += _check_texts(dictionaries, texts, limit_bytes)
@@ -43,7 +44,7 @@ def check_parquet(source: BinaryIO, limit_bytes: int, columns: Sequence[str] | N
 
 
 def one_line(error: Exception) -> str:
-    """Return what a library says of a file, without the line ends that some put into it."""
+    """Return a library's error on one line: some have several."""
     return " ".join(str(error).split())
 
 
@@ -94,5 +95,5 @@ def _is_text(kind: Any) -> bool:
     )
 
 
-def _too_large(what: str, limit_bytes: int) -> str:
-    return f"{what} bytes when decoded, at most {limit_bytes} are read"
+def _too_large(subject: str, limit_bytes: int) -> str:
+    return f"{subject} bytes when decoded, at most {limit_bytes} are read"

@@ -1,7 +1,7 @@
-"""What a table's `provenance` holds: the types of what `table.json` says of where rows come from.
+"""The types of a table's `provenance`: what `table.json` says of the origin of its rows.
 
-They are plain JSON. A collected table has `sources`, and what its family adds; an imported one
-`imported`; either may say whose it is.
+They are plain JSON. A collected table has `sources` and the keys of its family, an imported one
+`imported`; either may have a `publication`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from hpobench_llm.tables.columns import ColumnRecord
 from hpobench_llm.tables.publication import PublicationRecord
 
 Sources = Mapping[str, Json]
-"""What runs are made of, by name: base, data, scores; each says its files and sums."""
+"""The sources of runs by name: base, data, scores; each has its files and sums."""
 
 
 class Noted(TypedDict):
@@ -26,7 +26,7 @@ class Noted(TypedDict):
 
 
 class AboutAxis(TypedDict, total=False):
-    """What a space cannot hold of an axis: when it exists, and the names of its levels."""
+    """Facts of an axis that a space cannot hold: when it exists, and the names of its levels."""
 
     only_if: Mapping[str, Sequence[Value | bool]]
     otherwise: Value | bool | None
@@ -34,7 +34,7 @@ class AboutAxis(TypedDict, total=False):
 
 
 class ImportRecord(TypedDict):
-    """What an import says of itself; `columns` stands there in a table of format 1 alone."""
+    """The record of an import; only a table of format 1 has `columns`."""
 
     importer: str
     date: str
@@ -47,7 +47,7 @@ class ImportRecord(TypedDict):
 
 
 class TableProvenance(TypedDict, total=False):
-    """All of it. What no kind of table must say is left out where it is not said."""
+    """The whole provenance; a key that does not apply is left out."""
 
     publication: PublicationRecord
     imported: ImportRecord

@@ -1,6 +1,6 @@
-"""What the makers of a table say of it beside its rows: whose it is, where it is, what it is for.
+"""Statements of a table's makers: whose it is, where it is, what it is for.
 
-It is `[publication]` in a campaign and in the spec of an import, and stands in the provenance.
+They are `[publication]` in a campaign and in the spec of an import, and part of the provenance.
 """
 
 import re
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from hpobench_llm.tables.provenance import TableProvenance
 
 PUBLICATION: Final = "publication"  # the key, in specs and in a table's provenance
-# What a family of campaigns says beside: what a retrainer must know, and what of the sources.
+# Notes of a family of campaigns: for whoever trains a run again, and on the sources.
 RETRAINING: Final = "retraining"
 DATA_NOTES: Final = "data_notes"
 _DOI = re.compile(r"10\.\d{4,9}/\S+")
@@ -20,7 +20,7 @@ _URL = re.compile(r"https?://[^\s<>\"]+")
 
 
 class PublicationRecord(TypedDict, total=False):
-    """What is said of a publication, as plain JSON."""
+    """A publication as plain JSON."""
 
     authors: list[str]
     url: str
@@ -35,14 +35,14 @@ class PublicationRecord(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publication:
-    """All of it may be left out; what is missing is not made up.
+    """A publication; every field is optional, and nothing is made up for a missing one.
 
     Args:
         authors: people or groups, each in full.
         url: where the table, or the work it belongs to, is found.
         doi: as `10.5281/zenodo.1234`.
-        citation: BibTeX to cite it by; without it an entry is made of the rest.
-        date: on which it was published, as `2026-11-29`.
+        citation: the BibTeX entry; without it one is made of the other fields.
+        date: of publication, as `2026-11-29`.
         motivation: why it was made.
         uses: what it is good for.
         not_for: what and whom it is not for.
@@ -73,7 +73,7 @@ class Publication:
                 raise ValueError(f"`date`: YYYY-MM-DD is expected, got {self.date!r}") from None
 
     def to_json(self) -> PublicationRecord:
-        """Return what is said, as plain JSON values."""
+        """Return the stated fields, as plain JSON values."""
         stated = {key: value for key, value in asdict(self).items() if value}
         stated |= {"authors": list(self.authors)} if self.authors else {}
         return cast("PublicationRecord", stated)
@@ -95,5 +95,5 @@ class Publication:
 
     @staticmethod
     def of(provenance: "TableProvenance") -> "Publication":
-        """Return what a table's provenance holds of it."""
+        """Return the publication in a table's provenance."""
         return Publication.from_json(provenance.get(PUBLICATION, {}))

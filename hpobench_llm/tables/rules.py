@@ -1,6 +1,6 @@
-"""Is a table's problem worth an optimizer? The rules that a problem should meet, each measured.
+"""Is a table worth an optimizer? The rules that it should meet, each measured.
 
-Nothing is refused by them: where one cannot be met, the card says so.
+They refuse nothing: if a rule is not met, the card says so.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,14 +24,14 @@ CHECKPOINTS, COST_RATIO, ROWS, RELIABILITY = 8, 3.0, 1000, 0.5
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule: what is asked, what was measured, and whether it is met; None: not known."""
+    """One rule: its words, the measurement, and whether it is met; None: not known."""
 
     asked: str
     measured: str
     met: bool | None
 
 
-def problem_rules(table: Table) -> list[Rule]:
+def table_rules(table: Table) -> list[Rule]:
     """Return the rules of a table by its main metric, in the order of a card."""
     surface = Surface.of(table)
     if surface is None:
@@ -47,14 +47,14 @@ def problem_rules(table: Table) -> list[Rule]:
 
 
 def _shape(surface: Surface) -> Iterator[Rule]:
-    """What the axes do; of a full grid alone. A run without a loss learned nothing."""
+    """Rules on the axes of a full grid. A run without a loss counts as untrained."""
     losses = surface.losses
     columns = coordinates(surface.space, surface.space.to_unit(surface.configs))
     half = losses <= np.median(losses)
-    inner, whole = single_index(columns[half], losses[half]), single_index(columns, losses)
+    inner, overall = single_index(columns[half], losses[half]), single_index(columns, losses)
     yield Rule(
         f"no single index explains more than {MOST_BY_INDEX:.0%} of the better half",
-        f"{inner:.0%} of the better half's variance, {whole:.0%} of all",
+        f"{inner:.0%} of the better half's variance, {overall:.0%} of all",
         None if np.isnan(inner) else inner <= MOST_BY_INDEX,
     )
     asked = f"no axis has less than {LEAST_SHARE:.0%} of the variance, with its interactions"
@@ -62,8 +62,8 @@ def _shape(surface: Surface) -> Iterator[Rule]:
     if shares is None:  # runs without an answer
         yield Rule(asked, "no full grid", None)
     else:
-        said = ", ".join(f"{name} {share:.1%}" for name, share in shares.items())
-        yield Rule(asked, said, min(shares.values()) >= LEAST_SHARE)
+        measured = ", ".join(f"{name} {share:.1%}" for name, share in shares.items())
+        yield Rule(asked, measured, min(shares.values()) >= LEAST_SHARE)
     edges = _at_edges(surface.space, surface.best)
     yield Rule(
         "the optimum is interior on all axes of three values or more, but one",
@@ -73,7 +73,7 @@ def _shape(surface: Surface) -> Iterator[Rule]:
 
 
 def _search(surface: Surface) -> Iterator[Rule]:
-    """What people and random draws lose, in noises between good runs at one seed."""
+    """Rules on the regret of common practices and of random draws, in noises at one seed."""
     rest = surface.noise.rest
     for practice in surface.practices():
         asked = f"{practice.words} stays above the noise"
@@ -98,9 +98,14 @@ def _in_noises(regret: float, rest: float) -> str:
 
 
 def _at_edges(space: Space, best: Configuration) -> list[str]:
-    """Return the axes of three numbers or more at whose end a configuration lies."""
-    numbers = [d for d in space if not isinstance(d, Categorical) and len(d.levels or ()) > 2]
-    return [d.name for d in numbers if best[d.name] in ((d.levels or ())[0], (d.levels or ())[-1])]
+    """Return the axes of three or more numbers on which a configuration has an end value."""
+    names = []
+    for dimension in space:
+        levels = dimension.levels or ()
+        ordered = not isinstance(dimension, Categorical) and len(levels) > 2
+        if ordered and best[dimension.name] in (levels[0], levels[-1]):
+            names.append(dimension.name)
+    return names
 
 
 def _sparse(table: Table) -> Rule:
@@ -131,7 +136,7 @@ def _costs(table: Table) -> Rule:
 
 
 def _rows(table: Table, metric: Metric) -> Rule:
-    """Return how many validation rows there are, and their sampling error of the best runs."""
+    """Rule on the number of validation rows; also measures their sampling error."""
     asked = f"{ROWS:,} validation rows or more"
     sources = table.metadata.provenance.get("sources", {})
     data = cast("Mapping[str, Mapping[str, int]]", sources.get("data", {}))
@@ -144,7 +149,7 @@ def _rows(table: Table, metric: Metric) -> Rule:
 
 
 def _sampling_error(table: Table, metric: Metric) -> float | None:
-    """Return the standard error over rows of one run's loss, a ratio of sums; the median run's."""
+    """Return the standard error over rows of a run's loss, a ratio of sums; the median run's."""
     items = table.examples()
     items = items[items["column"] == metric.name]
     if not len(items) or items["tokens"].isna().any():
@@ -158,7 +163,7 @@ def _sampling_error(table: Table, metric: Metric) -> float | None:
 
 
 def _scores(table: Table, surface: Surface) -> Iterator[Rule]:
-    """Return of each score how well one seed's order of the better half agrees with another's."""
+    """Rules on how well two seeds agree on the order of the better half, for each score."""
     better = pd.Index(np.array(surface.ids)[surface.worth <= np.median(surface.worth)])
     full = in_full(table)
     full = full[(full["status"] == "ok") & full["config_id"].isin(better)]
@@ -181,13 +186,14 @@ def reliability(configs: pd.Series, values: pd.Series) -> float:
     runs = pd.DataFrame({"config": configs, "value": values}).dropna()
     grouped = runs.groupby("config")["value"]
     counts, means, squares = grouped.size(), grouped.mean(), grouped.var(ddof=1)
-    kept = counts > 1
-    counts, means, squares = counts[kept], means[kept], squares[kept]
+    repeated = counts > 1
+    counts, means, squares = counts[repeated], means[repeated], squares[repeated]
     if len(counts) < 3:
         return float("nan")
     within = float((squares * (counts - 1)).sum() / (counts - 1).sum())
     center = float((counts * means).sum() / counts.sum())
     spread = float((counts * (means - center) ** 2).sum() / (len(counts) - 1))
+    # The mean number of runs of a configuration, corrected for unequal numbers.
     size = float((counts.sum() - (counts**2).sum() / counts.sum()) / (len(counts) - 1))
     between = max(0.0, (spread - within) / size)
     return between / (between + within) if between + within else float("nan")

@@ -1,4 +1,4 @@
-"""What a table on disk looks like: the names of its files, and the keys of `table.json`."""
+"""The form of a table on disk: the names of its files, and the keys of `table.json`."""
 
 import re
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_+-]|\.(?!\.))*")
 
 
 def check_name(name: object) -> str:
-    """Return a table's name if it can be that of a folder, and of no other than its own.
+    """Return a table's name if it can name a folder, and no other folder than its own.
 
     Raises:
         ValueError: it is empty or holds a slash, `..` or another odd character.
@@ -63,7 +63,7 @@ class Metadata:
 
     `fidelities` may be empty: every row is then a run in full. Tables of one `family` measure the
     same space on related tasks; `task` says what this one's is (a model's name and size, say).
-    `columns` says of every column what it holds; a table of format 1 does not (see `format_1`).
+    `columns` has unit and meaning of every column; format 1 lacks them (see `format_1`).
     """
 
     name: str
@@ -114,9 +114,10 @@ class Metadata:
             IntegrityError: it has another format, was changed, or is not complete.
         """
         version = raw.get("format") if isinstance(raw, dict) else raw
+        # `type`, since True is an int and equals 1.
         if not isinstance(raw, dict) or type(version) is not int or version not in READABLE:
-            listed = " and ".join(map(str, READABLE))
-            raise IntegrityError(f"{where}: format {version!r}, this version reads {listed}")
+            readable = " and ".join(map(str, READABLE))
+            raise IntegrityError(f"{where}: format {version!r}, this version reads {readable}")
         body = {key: value for key, value in raw.items() if key != "metadata_sha256"}
         try:
             digest = sha256_of_text(canonical_json(body))

@@ -1,6 +1,6 @@
-"""A table as a surface: what an optimizer is told of each configuration, and what it is worth.
+"""A table as a surface: the answer to an optimizer for each configuration, and its worth.
 
-What may be read off it: which axes matter, and what people and random draws are expected to lose.
+It shows which axes matter, and the expected regret of common practices and of random draws.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,14 +18,14 @@ from hpobench_llm.tables.difficulty import random_search_regret
 from hpobench_llm.tables.table import Table
 from hpobench_llm.tables.worth import answers, density_of, judged
 
-SWEEP = 8  # values of an axis that is swept
+SWEEP = 8  # values in a sweep of an axis
 
 
 @dataclass(frozen=True, slots=True)
 class Practice:
-    """What people do who do not search: in words, its trials, and what its answer loses.
+    """A common practice without a search: in words, its trials, and the regret of its answer.
 
-    The regret is None where nothing of it was measured.
+    The regret is None if nothing of it was measured.
     """
 
     words: str
@@ -37,7 +37,8 @@ class Practice:
 class Surface:
     """A table's configurations by its main metric.
 
-    `told` are infinite and `worth` the worst where no run is sound.
+    `answers` are the losses that an optimizer is told, and `worth` the losses that judge it. If no
+    run of a configuration is sound, the first is infinite and the second the worst.
     """
 
     space: Space
@@ -46,59 +47,59 @@ class Surface:
     dense: bool
     configs: list[Configuration]
     ids: list[str]
-    told: FloatArray
+    answers: FloatArray
     worth: FloatArray
     untrained: float
 
     @staticmethod
     def of(table: Table) -> "Surface | None":
-        """Return the surface of a table; None where no run in full is sound."""
+        """Return the surface of a table; None if no run in full is sound."""
         space, metric = table.metadata.space, objective_of(table.metadata.metrics)
-        told = answers(table, metric)
-        if not np.isfinite(told).any():
+        losses = answers(table, metric)
+        if not np.isfinite(losses).any():
             return None
         values, noise = judged(table, metric)
-        worth = (metric.sign * values).reindex(told.index).fillna(metric.to_loss(metric.worst))
-        rows = table.frame.drop_duplicates("config_id").set_index("config_id").loc[told.index]
+        worth = (metric.sign * values).reindex(losses.index).fillna(metric.to_loss(metric.worst))
+        rows = table.frame.drop_duplicates("config_id").set_index("config_id").loc[losses.index]
         configs = [
             space.canonical({str(k): v for k, v in row.items()})
             for row in rows[list(space.names)].to_dict("records")
         ]
         untrained = metric.to_loss(table.metadata.untrained.get(metric.name, metric.worst))
-        ids = [str(name) for name in told.index]
+        ids = [str(name) for name in losses.index]
         return Surface(
             space, metric, noise, density_of(table).startswith(DENSE), configs, ids,
-            told.to_numpy(), worth.to_numpy(), untrained,
+            losses.to_numpy(), worth.to_numpy(), untrained,
         )  # fmt: skip
 
     @property
     def losses(self) -> FloatArray:
-        """The losses `(n,)`; a run without one learned nothing."""
-        return np.where(np.isfinite(self.told), self.worth, self.untrained)
+        """The losses `(n,)`; a run without one counts as untrained."""
+        return np.where(np.isfinite(self.answers), self.worth, self.untrained)
 
     @property
     def best(self) -> Configuration:
-        """The configuration that is worth most."""
+        """The configuration with the lowest `worth`."""
         return self.configs[int(np.argmin(self.worth))]
 
     def shares(self) -> dict[str, float] | None:
         """Return each axis's share of the variance, alone and in every interaction.
 
-        None where the grid is not full.
+        None if the grid is not full.
         """
         if not self.dense:
             return None
-        whole = full_grid(self.space, self.configs, self.losses)
-        if whole is None:
+        complete = full_grid(self.space, self.configs, self.losses)
+        if complete is None:
             return None
-        names, grid = whole
+        names, grid = complete
         return dict(zip(names, total_shares(grid).tolist(), strict=True))
 
     def alone(self) -> dict[str, float]:
-        """Return the share of the variance between the values of each axis, whatever the grid.
+        """Return the share of the variance between the values of each axis, for any grid.
 
-        It is the correlation ratio, less what as many groups drawn at random would have. Axes of a
-        sparse table may go together, and then share what they have in common.
+        It is the correlation ratio, less that of as many random groups. Axes of a sparse table may
+        be correlated, and then each has the variance that they share.
         """
         return {
             dimension.name: between_share(
@@ -108,12 +109,13 @@ class Surface:
         }
 
     def practices(self, *, nearest: bool = False) -> Iterator[Practice]:
-        """Return what people lose: sweeps of one axis, at two settings, and the defaults.
+        """Yield common practices: sweeps of one axis, at two settings, and the defaults.
 
-        What was not measured is left out, or becomes the `nearest` that was and is not among them
-        yet, as in a replay.
+        A configuration that was not measured is left out or, with `nearest`, replaced by the
+        nearest measured one that is not among them yet, as in a replay.
         """
         axis = swept_axis(self.space)
+        # A range has no levels: then the measured values count.
         levels = axis.levels or tuple({c[axis.name] for c in self.configs})
         spaced = np.linspace(0, len(levels) - 1, min(SWEEP, len(levels))).round().astype(int)
         kinds = {
@@ -121,35 +123,39 @@ class Surface:
             ", largest rank and smallest batch,": strong_configuration(self.space),
         }
         for kind, fixed in kinds.items():
-            swept = [fixed | {axis.name: sorted(levels)[place]} for place in spaced]
+            swept = [fixed | {axis.name: sorted(levels)[number]} for number in spaced]
             words = f"a sweep of {axis.name} over {len(swept)} values{kind}"
-            yield Practice(words, len(swept), self.lost(swept, nearest=nearest))
-        yield Practice("the libraries' defaults", 1, self.lost([kinds[""]], nearest=nearest))
+            yield Practice(words, len(swept), self.regret_of(swept, nearest=nearest))
+        yield Practice("the libraries' defaults", 1, self.regret_of([kinds[""]], nearest=nearest))
 
-    def lost(self, configs: Sequence[Configuration], *, nearest: bool = False) -> float | None:
-        """Return what the best of some trials loses; None: none of them was measured."""
-        place = {name: number for number, name in enumerate(self.ids)}
-        # The id alone: of a sweep that leaves a simplex nothing was measured.
-        tried = [place[i] for c in configs if (i := config_id(c)) in place]
+    def regret_of(
+        self, configs: Sequence[Configuration], *, nearest: bool = False
+    ) -> float | None:
+        """Return the regret of the best of some trials; None: none of them was measured."""
         if nearest:
             tried = self._nearest(configs)
+        else:
+            number_of = {name: number for number, name in enumerate(self.ids)}
+            # By id, not through the space: a sweep may leave a simplex, and has no row then.
+            ids = [config_id(config) for config in configs]
+            tried = [number_of[name] for name in ids if name in number_of]
         if not tried:
             return None
-        answer = min(tried, key=lambda number: self.told[number])
+        answer = min(tried, key=lambda number: self.answers[number])
         return float(self.worth[answer] - self.worth.min())
 
     def _nearest(self, configs: Sequence[Configuration]) -> list[int]:
         """Return for each configuration the nearest measured one that is not taken yet."""
         units = self.space.to_unit(self.configs)
-        left = np.ones(len(units), dtype=np.bool_)
-        found: list[int] = []
+        free = np.ones(len(units), dtype=np.bool_)
+        taken: list[int] = []
         for wanted in self.space.to_unit(configs)[: len(units)]:
             distances = ((units - wanted) ** 2).sum(axis=1)
-            found.append(int(np.argmin(np.where(left, distances, np.inf))))
-            left[found[-1]] = False
-        return found
+            taken.append(int(np.argmin(np.where(free, distances, np.inf))))
+            free[taken[-1]] = False
+        return taken
 
     def random_search(self, trials: Sequence[int]) -> dict[int, float]:
-        """Return what random search is expected to lose after so many trials, exactly."""
-        found = random_search_regret(self.told, self.worth, trials)
-        return dict(zip(trials, found, strict=True))
+        """Return the exact expected regret of random search after each number of trials."""
+        regrets = random_search_regret(self.answers, self.worth, trials)
+        return dict(zip(trials, regrets, strict=True))

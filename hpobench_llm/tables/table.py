@@ -60,8 +60,8 @@ class Table:
         """Return the values of single items for the runs that keep them, in full.
 
         Columns: `config_id`, `seed`, `column` (the metric that is made of the items), `item_id` (a
-        hash or a number, never text), `value`, and `tokens`, the label tokens that a value is
-        summed over (empty where it is a mean or a margin). No rows where none were kept.
+        hash or a number, never text), `value`, and `tokens`, the label tokens over which a value
+        is summed (empty for a mean or a margin). There are no rows if none were kept.
 
         Raises:
             IntegrityError: the file is missing or damaged.
@@ -102,6 +102,7 @@ def _read_parquet(path: Path, expected: str) -> pd.DataFrame:
             f"{path}: sha256 is {digest}, but {METADATA_FILE} says {expected}; "
             "the file was changed or only partly copied"
         )
+    # The same bytes that were summed: the file may change meanwhile.
     stream = io.BytesIO(content)
     try:
         check_parquet(stream, LARGEST_BYTES)
@@ -124,19 +125,20 @@ def check_rows(frame: pd.DataFrame, metadata: Metadata, where: object) -> None:
     if unknown:
         raise IntegrityError(f"{where}: unknown status {sorted(unknown)}")
     key = ["config_id", "seed", *fidelities]
-    twice = np.flatnonzero(frame.duplicated(key))
-    if len(twice):
-        raise IntegrityError(f"{where}: row {twice[0]} repeats the key {key} of another row")
+    repeated = np.flatnonzero(frame.duplicated(key))
+    if len(repeated):
+        raise IntegrityError(f"{where}: row {repeated[0]} repeats the key {key} of another row")
+    # Hashing is slow, and a configuration has many rows.
     distinct = frame[["config_id", *axes]].drop_duplicates()
     columns = {name: distinct[name].tolist() for name in axes}
     try:
         configs = metadata.space.canonical_rows(columns)
     except ConfigurationError as error:
         raise IntegrityError(f"{where}: {error}") from None
-    for config, given in zip(configs, distinct["config_id"].tolist(), strict=True):
-        if (expected := config_id(config)) != given:
+    for config, stated in zip(configs, distinct["config_id"].tolist(), strict=True):
+        if (expected := config_id(config)) != stated:
             raise IntegrityError(
-                f"{where}: config_id {given} stands beside {config}, whose id is {expected}"
+                f"{where}: config_id {stated} stands beside {config}, whose id is {expected}"
             )
 
 
@@ -147,7 +149,7 @@ def _holds_texts(column: "pd.Series[Any]") -> bool:
 
 
 def _check_columns(frame: pd.DataFrame, metadata: Metadata, where: object) -> None:
-    """Check that what is needed is there, and numbers or texts as it must be."""
+    """Check that the needed columns exist, and hold numbers or texts as they must."""
     if not len(frame) or not frame.columns.is_unique:
         raise IntegrityError(f"{where}: rows, and columns of different names, are expected")
     metrics = metadata.metrics.values()

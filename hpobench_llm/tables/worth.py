@@ -1,4 +1,4 @@
-"""What a table's configurations are in full: told to an optimizer, and by all that is known."""
+"""A table's configurations in full: the answers to an optimizer, and the worth by all seeds."""
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ from hpobench_llm.metrics import Metric
 from hpobench_llm.seeds import Noise, answering, seed_effects
 from hpobench_llm.tables.table import Table
 
-STDERRS = 2.0  # of one run, within which all runs of a score without signal lie
+STDERRS = 2.0  # of one run: a score whose runs all lie within so many has no signal
 
 
 def in_full(table: Table) -> pd.DataFrame:
@@ -25,7 +25,7 @@ def density_of(table: Table) -> str:
 
 
 def answers(table: Table, metric: Metric) -> pd.Series:
-    """Return the losses that an optimizer is told, by `config_id`; infinite: not a sound run.
+    """Return the losses that an optimizer is told, by `config_id`; infinite: no sound run.
 
     They are means over the seeds that answer (see `seeds.answering`).
     """
@@ -35,6 +35,7 @@ def answers(table: Table, metric: Metric) -> pd.Series:
     repeats = frame.loc[used].groupby("config_id")["seed"].nunique().min()
     full = in_full(table)
     full = full.loc[full.index.intersection(frame.index[used])]
+    # A configuration with a run that ended early has no answer in full.
     full = full[full.groupby("config_id")["seed"].transform("size") == repeats]
     losses = full[metric.name].astype(np.float64) * metric.to_loss(1.0)
     sound = (full["status"] == "ok") & np.isfinite(losses)
@@ -42,10 +43,10 @@ def answers(table: Table, metric: Metric) -> pd.Series:
 
 
 def judged(table: Table, metric: Metric) -> tuple[pd.Series, Noise]:
-    """Return what sound configurations are worth, by `config_id` in own units, and the noise.
+    """Return the worth of sound configurations, by `config_id` in own units, and the noise.
 
-    It is the mean over all seeds of a configuration, less what each seed does to all good ones
-    alike (see `seeds.seed_effects`).
+    It is the mean over all seeds of a configuration, less the effect that each seed has on all
+    good ones (see `seeds.seed_effects`).
     """
     full = in_full(table)
     sound = full[(full["status"] == "ok").groupby(full["config_id"]).transform("all")]
@@ -69,20 +70,20 @@ def every_worth(table: Table) -> tuple[dict[str, pd.Series], dict[str, Noise]]:
 
 
 def with_axes(table: Table, worth: dict[str, pd.Series]) -> pd.DataFrame:
-    """Return a row for each configuration that is worth something: its axes, then its metrics."""
+    """Return a row for each configuration that has a worth: its axes, then its metrics."""
     axes = list(table.metadata.space.names)
     configs = table.frame.drop_duplicates("config_id").set_index("config_id")[axes]
     return configs.join(pd.DataFrame(worth), how="inner")
 
 
 def without_signal(table: Table) -> dict[str, str]:
-    """Return the metrics from which no order of configurations can be read, and why.
+    """Return the metrics that order no configurations, and why.
 
     All runs in full that are ok have one value, or values within two standard errors of a run.
     """
     full = in_full(table)
     full = full[full["status"] == "ok"]
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for metric in table.metadata.metrics.values():
         values = full[metric.name].dropna().astype(np.float64)
         if len(values) < 2 or full["config_id"].nunique() < 2:
@@ -92,10 +93,10 @@ def without_signal(table: Table) -> dict[str, str]:
         if metric.stderr and metric.stderr in full:
             error = float(np.nan_to_num(full[metric.stderr].max()))
         if high == low:
-            found[metric.name] = f"every run has {low:.4g}"
+            reasons[metric.name] = f"every run has {low:.4g}"
         elif high - low <= STDERRS * error:
-            found[metric.name] = (
+            reasons[metric.name] = (
                 f"every run lies between {low:.4g} and {high:.4g}, and one run's standard error "
                 f"is {error:.4g}"
             )
-    return found
+    return reasons

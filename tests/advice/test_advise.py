@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 import hpobench_llm
+from hpobench_llm.advice.judged_table import JudgedTable
 from hpobench_llm.advice.portfolio import Candidates
-from hpobench_llm.advice.problem import Problem
 from hpobench_llm.advice.settings import configuration_of, settings_of
 from hpobench_llm.cli import main
 from hpobench_llm.errors import ConfigurationError, HpobenchError
@@ -97,7 +97,7 @@ def test_what_the_defaults_cost_in_noises():
     table = made("t", lambda c: 1 + abs(math.log10(c["lr"] / 1e-3)), axes=axes, rows=rows)
     (group,) = hpobench_llm.advise([table]).groups
     (cost,) = group.costs["defaults"]
-    (problem,) = group.problems
+    (problem,) = group.tables
     assert cost.regret == pytest.approx(1.0, abs=2e-3)
     assert not cost.near
     assert cost.typical == pytest.approx(cost.regret / problem.typical)
@@ -108,17 +108,17 @@ def test_what_the_defaults_cost_in_noises():
 
 def test_a_diverged_run_costs_what_the_worst_costs():
     table = made("t", lambda c: math.nan if c["lr"] > 1e-3 else bowl(1e-3)(c))
-    problem = Problem.of(table, LOSS)
+    problem = JudgedTable.of(table, LOSS)
     assert problem.regret_of({"rank": 16, "lr": 1e-2}) == pytest.approx(9.0 - 1.0)
 
 
 def test_far_settings_are_not_measured_and_alpha_must_be_known_of_both():
-    problem = Problem.of(made("t", bowl(1e-3)), LOSS)
+    problem = JudgedTable.of(made("t", bowl(1e-3)), LOSS)
     assert problem.regret_of({"rank": 16, "lr": 1.9e-3}) == pytest.approx(0)
     assert math.isnan(problem.regret_of({"rank": 16, "lr": 0.1}))
     assert math.isnan(problem.regret_of({"rank": 128, "lr": 1e-3}))
     assert not problem.tells({"rank": 16, "lr": 1e-3, "alpha_ratio": 1.0})
-    stated = Problem.of(made("t", bowl(1e-3), defaults={"alpha_ratio": 2.0}), LOSS)
+    stated = JudgedTable.of(made("t", bowl(1e-3), defaults={"alpha_ratio": 2.0}), LOSS)
     assert stated.tells({"rank": 16, "lr": 1e-3, "alpha_ratio": 1.0})
     both = Candidates.of([problem, stated], 0.1)
     says = np.array(["alpha_ratio" in settings for settings in both.settings])

@@ -112,7 +112,7 @@ def test_a_sweep_of_a_sparse_table_takes_the_nearest_that_was_measured(tmp_path)
     assert view.practices[0].regret is not None
     assert view.practices[0].regret >= 0
     assert next(view.surface.practices()).regret is None
-    assert view.surface.lost(whole, nearest=True) == 0.0
+    assert view.surface.regret_of(whole, nearest=True) == 0.0
 
 
 def test_expected_regret_is_what_random_search_gets(table_folder):
@@ -121,8 +121,8 @@ def test_expected_regret_is_what_random_search_gets(table_folder):
     surface = view.surface
     rng = np.random.default_rng(0)
     for trials, expected in view.random.items():
-        drawn = rng.integers(len(surface.told), size=(4000, trials))
-        answers = drawn[np.arange(4000), surface.told[drawn].argmin(axis=1)]
+        drawn = rng.integers(len(surface.answers), size=(4000, trials))
+        answers = drawn[np.arange(4000), surface.answers[drawn].argmin(axis=1)]
         regrets = surface.worth[answers] - surface.worth.min()
         spread = 4 * regrets.std() / math.sqrt(4000) + 1e-4
         assert abs(regrets.mean() - expected) <= spread

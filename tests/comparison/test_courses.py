@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hpobench_llm.comparison.benchmark import ComparedBenchmark
 from hpobench_llm.comparison.courses import courses
-from hpobench_llm.comparison.problem import Problem
 from hpobench_llm.comparison.statistics import compare_trajectories
 from hpobench_llm.metrics import Metric
 
 LOSS = Metric(name="val_loss", unit="nats", direction="minimize", worst=9.0)
-PROBLEMS = {"toy": Problem(objectives=(LOSS,), optimum=0.0)}
+PROBLEMS = {"toy": ComparedBenchmark(objectives=(LOSS,), optimum=0.0)}
 
 
 def trajectories(seconds=2.0, tokens=64):

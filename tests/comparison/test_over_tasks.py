@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from hpobench_llm.comparison.benchmark import ComparedBenchmark
 from hpobench_llm.comparison.over_tasks import nested_means
-from hpobench_llm.comparison.problem import Problem
 from hpobench_llm.comparison.single_runs import chances
 from hpobench_llm.comparison.statistics import compare_trajectories
 from hpobench_llm.metrics import Metric
@@ -48,7 +48,7 @@ def study(tasks, optimizers=("good", "fair", "bad"), seeds=5, noise=0.0, typical
         for task, (place, name), seed in product(range(tasks), enumerate(optimizers), range(seeds))
     ]
     problems = {
-        f"task-{task}": Problem(
+        f"task-{task}": ComparedBenchmark(
             objectives=(LOSS,), optimum=1.0, typical=typical and (task + 1) * typical
         )
         for task in range(tasks)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
+from hpobench_llm.comparison.benchmark import ComparedBenchmark
 from hpobench_llm.comparison.inference import (
     MeanRanks,
     bootstrap_median,
@@ -25,7 +26,6 @@ from hpobench_llm.comparison.inference import (
     ranks,
     signed_rank_test,
 )
-from hpobench_llm.comparison.problem import Problem
 from hpobench_llm.comparison.regret import Regrets, incumbents, regrets, snap
 from hpobench_llm.comparison.spending import Spending
 from hpobench_llm.comparison.statistics import (
@@ -57,8 +57,10 @@ def trials(
     )
 
 
-def problem(metric: Metric = LOSS, optimum: float = 1.0, noise: float | None = None) -> Problem:
-    return Problem(objectives=(metric,), optimum=optimum, noise=noise)
+def problem(
+    metric: Metric = LOSS, optimum: float = 1.0, noise: float | None = None
+) -> ComparedBenchmark:
+    return ComparedBenchmark(objectives=(metric,), optimum=optimum, noise=noise)
 
 
 def study(rng_seed: int = 0, n_seeds: int = 12, **shifts: float) -> pd.DataFrame:
@@ -84,7 +86,7 @@ def compare(frame: pd.DataFrame, optimum: float = 1.0, **settings: Any) -> Compa
 def regret_of(
     frame: pd.DataFrame, optimizers: list[str], metric: Metric, optimum: float
 ) -> Regrets:
-    return regrets(frame, benchmark="b", optimizers=optimizers, problem=problem(metric, optimum))
+    return regrets(frame, benchmark="b", optimizers=optimizers, compared=problem(metric, optimum))
 
 
 def test_regret_of_a_hand_made_frame() -> None:
@@ -460,7 +462,7 @@ def test_broken_input_is_refused() -> None:
     frame = study(a=0.0, b=0.1)
     with pytest.raises(UnknownNameError, match="benchmark 'b'"):
         compare_trajectories(frame, {"c": problem()})
-    with pytest.raises(IntegrityError, match="stands twice"):
+    with pytest.raises(IntegrityError, match="the same trial"):
         compare(pd.concat([frame, frame]))
     with pytest.raises(IntegrityError, match="val_loss"):
         compare(frame.drop(columns="val_loss"))

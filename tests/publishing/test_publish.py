@@ -15,7 +15,7 @@ from hpobench_llm.artefacts import sha256_of_file
 from hpobench_llm.cli import main
 from hpobench_llm.console import one_line
 from hpobench_llm.errors import DataError, HpobenchError, IntegrityError, UnknownNameError
-from hpobench_llm.hub import Place, place_of
+from hpobench_llm.hub import Repository, repository_of
 from hpobench_llm.locate import shipped
 from hpobench_llm.publishing import pages
 from hpobench_llm.publishing.cards import site_card
@@ -176,13 +176,13 @@ def test_what_cannot_be_published_is_named(tmp_path, two, capsys, monkeypatch):
 
 
 def test_places_on_a_hub():
-    assert place_of("lora-nano") is None
-    assert place_of("hf://org/name") == Place("org/name")
-    assert place_of("hf://org/na.me@v1/t-1") == Place("org/na.me", "v1", "t-1")
-    assert str(Place("org/name", "main", "t")) == "hf://org/name@main/t"
+    assert repository_of("lora-nano") is None
+    assert repository_of("hf://org/name") == Repository("org/name")
+    assert repository_of("hf://org/na.me@v1/t-1") == Repository("org/na.me", "v1", "t-1")
+    assert str(Repository("org/name", "main", "t")) == "hf://org/name@main/t"
     for wrong in ("hf://", "hf://org", "hf://org/../x", "hf://org/name/t/u", "hf://a b/c"):
         with pytest.raises(DataError, match="is expected"):
-            place_of(wrong)
+            repository_of(wrong)
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import pytest
 
 from hpobench_llm.artefacts import sha256_of_file, write_json
 from hpobench_llm.benchmarks.toy import toy_bowl
+from hpobench_llm.comparison.benchmark import ComparedBenchmark
 from hpobench_llm.comparison.fronts import median_attained
-from hpobench_llm.comparison.problem import Problem
 from hpobench_llm.comparison.regret import Regrets, incumbents, regrets
 from hpobench_llm.comparison.result import Comparison, Failure
 from hpobench_llm.comparison.spending import Spending
@@ -26,7 +26,7 @@ from hpobench_llm.replaying.budget import Budget
 from hpobench_llm.replaying.replay import replay
 from hpobench_llm.replaying.trajectory import save_trials
 from hpobench_llm.report.compare import compare
-from hpobench_llm.studies.header import Header
+from hpobench_llm.studies.header import StudyHeader
 from hpobench_llm.studies.study import StudySpec
 
 LOSS = Metric(name="val_loss", unit="nats", direction="minimize", worst=10.0)
@@ -41,8 +41,10 @@ def trials(optimizer: str, seed: int, **columns: Any) -> pd.DataFrame:
     return pd.DataFrame(known | {"trial": range(count), "step": 4} | columns)
 
 
-def of_one(frame: pd.DataFrame, problem: Problem, spending: Spending | None = None) -> Regrets:
-    return regrets(frame, benchmark="b", optimizers=["a"], problem=problem, spending=spending)
+def of_one(
+    frame: pd.DataFrame, problem: ComparedBenchmark, spending: Spending | None = None
+) -> Regrets:
+    return regrets(frame, benchmark="b", optimizers=["a"], compared=problem, spending=spending)
 
 
 def in_full(**losses: float) -> pd.DataFrame:
@@ -51,8 +53,10 @@ def in_full(**losses: float) -> pd.DataFrame:
     return values.assign(status=np.where(values["val_loss"].isna(), "diverged", "ok"))
 
 
-def partial(**losses: float) -> Problem:
-    return Problem(objectives=(LOSS,), optimum=1.0, fidelities=(STEP,), in_full=in_full(**losses))
+def partial(**losses: float) -> ComparedBenchmark:
+    return ComparedBenchmark(
+        objectives=(LOSS,), optimum=1.0, fidelities=(STEP,), in_full=in_full(**losses)
+    )
 
 
 # Trials in part
@@ -94,7 +98,7 @@ def test_a_failed_trial_at_a_higher_rung_does_not_take_over() -> None:
 
 def test_trials_in_part_need_their_values_in_full() -> None:
     frame = trials("a", 0, config_id=["x"], step=[1], val_loss=[5.0])
-    problem = Problem(objectives=(LOSS,), optimum=1.0, fidelities=(STEP,))
+    problem = ComparedBenchmark(objectives=(LOSS,), optimum=1.0, fidelities=(STEP,))
     with pytest.raises(IntegrityError, match="in full"):
         of_one(frame, problem)
 
@@ -104,7 +108,7 @@ def test_trials_in_part_need_their_values_in_full() -> None:
 
 def test_seconds_are_a_step_function_on_a_grid() -> None:
     frame = trials("a", 0, val_loss=[3.0, 2.0, 4.0], finished_seconds=[2.5, 50.0, 90.0])
-    problem = Problem(objectives=(LOSS,), optimum=1.0)
+    problem = ComparedBenchmark(objectives=(LOSS,), optimum=1.0)
     found = of_one(frame, problem, Spending("seconds", 100.0))
     np.testing.assert_allclose(found.grid, np.arange(1, 101))
     expected = np.where(found.grid < 2.5, 9.0, np.where(found.grid < 50, 2.0, 1.0))
@@ -128,7 +132,7 @@ def test_a_resumed_trial_spends_what_it_adds_if_there_are_checkpoints() -> None:
 
 def test_what_is_not_known_cannot_be_counted() -> None:
     frame = trials("a", 3, val_loss=[3.0, 2.0], tokens=[10.0, math.nan])
-    problem = Problem(objectives=(LOSS,), optimum=1.0)
+    problem = ComparedBenchmark(objectives=(LOSS,), optimum=1.0)
     with pytest.raises(IntegrityError, match=r"b: `tokens` is not known .* a, seed 3"):
         of_one(frame, problem, Spending("tokens", 100.0))
     with pytest.raises(IntegrityError, match="without the columns finished_seconds"):
@@ -151,7 +155,7 @@ def test_trials_of_unequal_cost_are_counted_in_full_and_end_together() -> None:
 def test_ranks_are_given_at_shares_of_the_budget() -> None:
     first = trials("a", 0, val_loss=[2.0], finished_seconds=[10.0])
     second = trials("z", 0, val_loss=[1.5], finished_seconds=[60.0])
-    problem = Problem(objectives=(LOSS,), optimum=1.0)
+    problem = ComparedBenchmark(objectives=(LOSS,), optimum=1.0)
     found = compare_trajectories(
         pd.concat([first, second]), {"b": problem}, budget=Budget("seconds", 100.0), resamples=9
     )
@@ -168,7 +172,9 @@ def test_regret_of_two_objectives_is_the_missing_hypervolume() -> None:
     frame = trials("a", 0, val_loss=[6.0, 5.0, 8.0, 2.0], score=[0.5, 0.25, 0.75, 0.75])
     front = np.array([[2.0, -0.75], [1.0, -0.5]])
     far = Scale.of(front, [10.0, 0.0]).up_to([10.0, 0.0])
-    problem = Problem(objectives=(LOSS, SCORE), optimum=6.5 / 0.25, front=front, scale=far)
+    problem = ComparedBenchmark(
+        objectives=(LOSS, SCORE), optimum=6.5 / 0.25, front=front, scale=far
+    )
     found = of_one(frame, problem)
     # Volumes up to (10, 0): 4 * 0.5; with 1 * 0.25 more; with 2 * 0.25 more; 8 * 0.75. All in
     # ranges of the front, 1 and 0.25.
@@ -181,7 +187,7 @@ def test_near_the_front_one_good_point_is_not_the_whole_volume() -> None:
     front = np.array([[2.0, -0.75], [1.0, -0.5]])
     near = Scale.of(front, [10.0, 0.0])
     np.testing.assert_allclose(near.reference, [2.1, -0.475])
-    problem = Problem(objectives=(LOSS, SCORE), optimum=0.21, front=front, scale=near)
+    problem = ComparedBenchmark(objectives=(LOSS, SCORE), optimum=0.21, front=front, scale=near)
     found = of_one(frame, problem)
     # The two corners: 0.1 by 1.1 each, of which 0.1 by 0.1 are shared.
     np.testing.assert_allclose(found.curves[0, 0], [0.1, 0.0], atol=1e-12)
@@ -213,9 +219,9 @@ def test_the_median_attained_front_by_hand() -> None:
 # Constraints
 
 
-def bounded(**more: Any) -> Problem:
+def bounded(**more: Any) -> ComparedBenchmark:
     memory = Constraint(name="memory", bound=1.0, unit="bytes")
-    return Problem(objectives=(LOSS,), optimum=1.0, constraints=(memory,), **more)
+    return ComparedBenchmark(objectives=(LOSS,), optimum=1.0, constraints=(memory,), **more)
 
 
 def test_only_a_feasible_trial_is_an_incumbent() -> None:
@@ -261,7 +267,7 @@ def study(optimizers: dict[str, tuple[int, ...]]) -> pd.DataFrame:
 
 
 def judged(frame: pd.DataFrame, failures: list[Failure]) -> Comparison:
-    problem = Problem(objectives=(LOSS,), optimum=1.0)
+    problem = ComparedBenchmark(objectives=(LOSS,), optimum=1.0)
     return compare_trajectories(frame, {"b": problem}, failures=failures, resamples=9)
 
 
@@ -279,7 +285,7 @@ def test_failed_seeds_are_dropped_for_all_and_a_failing_optimizer_is_left_out() 
 def test_the_overall_ranking_is_of_those_that_every_benchmark_has() -> None:
     frame = study({"a": (0, 1), "c": (0, 1), "z": (0, 1)})
     other = study({"a": (0, 1), "c": (0, 1)}).assign(benchmark="other")
-    problem = Problem(objectives=(LOSS,), optimum=1.0)
+    problem = ComparedBenchmark(objectives=(LOSS,), optimum=1.0)
     found = compare_trajectories(
         pd.concat([frame, other]),
         {"b": problem, "other": problem},
@@ -299,14 +305,14 @@ def test_a_benchmark_is_asked_for_what_was_trained_in_part() -> None:
     toy = toy_bowl()
     trajectory = replay(toy, "asha", budget={"step": 100}, seed=0)
     frame, short = trajectory.frame, trajectory.to_frame()
-    problem = Problem.of(toy, ("val_loss",), frame)
+    problem = ComparedBenchmark.of(toy, ("val_loss",), frame)
     losses, usable = problem.judge(frame)
     configs = short[list(toy.space.names)]
     np.testing.assert_array_equal(losses[:, 0], toy.query_many(configs)["val_loss"])
     assert usable.all()
     assert (short["step"] < 8).any()
     with pytest.raises(ConfigurationError, match="would have to be trained"):
-        Problem.of(toy, ("val_loss",), frame, trains=True)
+        ComparedBenchmark.of(toy, ("val_loss",), frame, trains=True)
 
 
 def test_without_a_known_optimum_the_best_trial_stands_for_it() -> None:
@@ -322,15 +328,15 @@ def test_without_a_known_optimum_the_best_trial_stands_for_it() -> None:
     goals = ("val_loss", "score_toy")
     trajectory = replay(toy, "random", budget=6, seed=0, objectives=goals)
     frame, short = trajectory.frame, trajectory.to_frame()
-    one = Problem.of(unknown, ("val_loss",), frame)
-    assert (one.known, one.optimum) == (False, short["val_loss"].min())
-    two = Problem.of(unknown, goals, frame)
+    one = ComparedBenchmark.of(unknown, ("val_loss",), frame)
+    assert (one.optimum_known, one.optimum) == (False, short["val_loss"].min())
+    two = ComparedBenchmark.of(unknown, goals, frame)
     assert two.front is not None
     losses = two.losses(frame)
     np.testing.assert_array_equal(two.front, np.unique(losses[nondominated(losses)], axis=0))
-    assert (two.known, two.loss_of(losses)) == (False, pytest.approx(-two.optimum))
+    assert (two.optimum_known, two.loss_of(losses)) == (False, pytest.approx(-two.optimum))
     with pytest.raises(NotMeasuredError):
-        Problem.of(unknown, ("val_loss",), frame.assign(status="failed"))
+        ComparedBenchmark.of(unknown, ("val_loss",), frame.assign(status="failed"))
 
 
 def folder(
@@ -352,7 +358,7 @@ def folder(
     if failures:
         write_json(path / "failures.json", {"failures": failures})
         results["failures.json"] = sha256_of_file(path / "failures.json")
-    Header(
+    StudyHeader(
         study=spec, tables={}, versions={}, benchmarks={"toy-bowl": toy_bowl()}, results=results
     ).write(path / "study.json")
     return path

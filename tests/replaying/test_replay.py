@@ -12,7 +12,7 @@ import pytest
 from hpobench_llm.benchmarks.base import Benchmark
 from hpobench_llm.benchmarks.tabular import TabularBenchmark
 from hpobench_llm.benchmarks.toy import toy_bowl
-from hpobench_llm.comparison.problem import Problem
+from hpobench_llm.comparison.benchmark import ComparedBenchmark
 from hpobench_llm.comparison.statistics import compare_trajectories
 from hpobench_llm.errors import ConfigurationError, UnknownNameError
 from hpobench_llm.evaluation import Evaluation
@@ -251,11 +251,17 @@ def test_no_name_of_a_benchmark_meets_one_of_ours(tmp_path):
     assert list(short["loss"]) == list(frame["metric.loss"])
     assert {"trial", "config.trial", "metric.trial", "config.seed"} <= set(short.columns)
     assert short.columns.is_unique
-    found = Problem.of(Namesakes(), ("loss",), trajectory.frame.assign(**{"fidelity.worker": 1}))
+    found = ComparedBenchmark.of(
+        Namesakes(), ("loss",), trajectory.frame.assign(**{"fidelity.worker": 1})
+    )
     assert list(found.in_full["loss"]) == list(configs.sum(axis=1))
     result = compare_trajectories(
         pd.concat([trajectory.frame, trajectory.frame.assign(optimizer="again")]),
-        {"namesakes": Problem(objectives=(Namesakes.metrics["trial"],), optimum=float(len(OURS)))},
+        {
+            "namesakes": ComparedBenchmark(
+                objectives=(Namesakes.metrics["trial"],), optimum=float(len(OURS))
+            )
+        },
         resamples=9,
     )
     assert [s.optimizer for s in result.benchmarks[0].standings] == ["again", "random"]

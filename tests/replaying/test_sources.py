@@ -80,7 +80,7 @@ TURNED = Metric(name="val_loss", unit="1", direction="maximize", worst=0.0)
     [
         (["toy-bowl"], ConfigurationError, "toy-bowl cannot be its own source"),
         ([toy_bowl()], ConfigurationError, "toy-bowl cannot be its own source"),
-        ([Other("a"), Other("a")], ConfigurationError, "the source a stands twice"),
+        ([Other("a"), Other("a")], ConfigurationError, "the source a is listed twice"),
         (["toy-bawl"], UnknownNameError, "unknown benchmark 'toy-bawl'"),
         (
             ["toy-sphere"],

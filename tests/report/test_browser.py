@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hpobench_llm.comparison.benchmark import ComparedBenchmark
 from hpobench_llm.comparison.courses import courses
-from hpobench_llm.comparison.problem import Problem
 from hpobench_llm.comparison.statistics import Comparison, compare_trajectories
 from hpobench_llm.metrics import Metric
 from hpobench_llm.pareto import Scale
@@ -49,7 +49,7 @@ MINE = OPTIMIZERS[-1]
 WINDOWS = [(width, dark) for width in (1280, 390) for dark in (False, True)]
 
 
-def study() -> tuple[pd.DataFrame, dict[str, Problem], Comparison]:
+def study() -> tuple[pd.DataFrame, dict[str, ComparedBenchmark], Comparison]:
     rng = np.random.default_rng(0)
     rows = [
         (
@@ -71,7 +71,9 @@ def study() -> tuple[pd.DataFrame, dict[str, Problem], Comparison]:
     frame = pd.DataFrame(rows, columns=[*names, "finished_seconds", "tokens"])
     frame["cost_seconds"] = 2.0
     problems = {
-        str(name): Problem(objectives=(LOSS,), optimum=float(part["val_loss"].min()), noise=0.05)
+        str(name): ComparedBenchmark(
+            objectives=(LOSS,), optimum=float(part["val_loss"].min()), noise=0.05
+        )
         for name, part in frame.groupby("benchmark")
     }
     return frame, problems, compare_trajectories(frame, problems, resamples=50)
@@ -203,7 +205,7 @@ def test_fronts_answer_too(shared, tmp_path):
     )
     points = np.array([[0.0, -1.0], [0.3, -1.1]])
     scale = Scale.of(points, [9.0, 0.0])
-    problem = Problem(
+    problem = ComparedBenchmark(
         objectives=(LOSS, SCORE), optimum=scale.hypervolume(points), front=points, scale=scale
     )
     comparison = compare_trajectories(frame, {"toy": problem}, resamples=20)

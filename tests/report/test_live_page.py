@@ -8,7 +8,7 @@ from hpobench_llm.adapters.tensorboard import TensorBoard
 from hpobench_llm.adapters.wandb import WeightsAndBiases
 from hpobench_llm.errors import HpobenchError, MissingDependencyError
 from hpobench_llm.metrics import Metric
-from hpobench_llm.report.live_page import Problem, best_of, write_live_page
+from hpobench_llm.report.live_page import FollowedBenchmark, best_of, write_live_page
 
 ACCURACY = Metric(name="score_toy", unit="share of items", direction="maximize", worst=0.0)
 
@@ -29,7 +29,7 @@ def row(trial: int, value: str, status: str = "ok", best: str = "") -> dict[str,
 
 
 def test_a_page_has_the_best_by_its_direction_and_loads_itself_while_it_runs(tmp_path):
-    problem = Problem("<b>own</b>", ACCURACY, ("lr",), tmp_path / "best")
+    problem = FollowedBenchmark("<b>own</b>", ACCURACY, ("lr",), tmp_path / "best")
     rows = [row(0, "", "diverged"), row(1, "0.5", best="0.5"), row(2, "0.25", best="0.5")]
     path = tmp_path / "progress.html"
     write_live_page(path, "Own & mine", [problem], rows, trials=9.0, running=True)

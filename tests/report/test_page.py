@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpobench_llm.comparison.problem import Problem
+from hpobench_llm.comparison.benchmark import ComparedBenchmark
 from hpobench_llm.comparison.statistics import Comparison, compare_trajectories
 from hpobench_llm.errors import UnknownNameError
 from hpobench_llm.metrics import Metric
@@ -85,7 +85,8 @@ def comparison(
     )
     best = float(frame["val_loss"].min())
     problems = {
-        name: Problem(objectives=(LOSS,), optimum=best, noise=noise) for name in benchmarks
+        name: ComparedBenchmark(objectives=(LOSS,), optimum=best, noise=noise)
+        for name in benchmarks
     }
     return compare_trajectories(frame, problems, resamples=50)
 
@@ -301,7 +302,7 @@ def ladder(**losses: float) -> Comparison:
         ],
         columns=["benchmark", "optimizer", "seed", "trial", "status", "val_loss"],
     )
-    problem = Problem(objectives=(LOSS,), optimum=1.0, noise=0.5)
+    problem = ComparedBenchmark(objectives=(LOSS,), optimum=1.0, noise=0.5)
     return compare_trajectories(frame, {"toy": problem}, resamples=50)
 
 
@@ -348,7 +349,9 @@ def test_forty_optimizers_have_a_short_first_paragraph() -> None:
         ],
         columns=["benchmark", "optimizer", "seed", "trial", "status", "val_loss"],
     )
-    problems = {f"benchmark-{b}": Problem(objectives=(LOSS,), optimum=0.0) for b in range(2)}
+    problems = {
+        f"benchmark-{b}": ComparedBenchmark(objectives=(LOSS,), optimum=0.0) for b in range(2)
+    }
     words = summarise(compare_trajectories(frame, problems, resamples=5))
     assert len(words) < 1500
     assert "This study compares 40 optimizers on benchmark-0 and benchmark-1, with" in words
@@ -363,7 +366,9 @@ def test_where_results_stand_it_says_on_what(known: bool) -> None:
         columns=["benchmark", "optimizer", "seed", "trial", "status", "val_loss"],
     )
     told = {"kind": "surrogate of lora 1.0", "ranking check": "passed: tau <1>", "sha256": "f00"}
-    problem = Problem(objectives=(LOSS,), optimum=1.0, known=known, noise=0.25, identity=told)
+    problem = ComparedBenchmark(
+        objectives=(LOSS,), optimum=1.0, optimum_known=known, noise=0.25, identity=told
+    )
     study = compare_trajectories(frame, {"toy": problem}, resamples=9)
     page = render(title="A study", comparison=study)
     text = " ".join(" ".join(parse(page).itertext()).split())
@@ -385,7 +390,7 @@ def test_ties_are_grouped() -> None:
         ],
         columns=["benchmark", "optimizer", "seed", "trial", "status", "val_loss"],
     )
-    problem = Problem(objectives=(LOSS,), optimum=1.0, noise=0.5)
+    problem = ComparedBenchmark(objectives=(LOSS,), optimum=1.0, noise=0.5)
     study = compare_trajectories(frame, {"toy": problem}, resamples=50)
     ties = {frozenset((p.first, p.second)) for p in study.pairs if p.verdict == "tie"}
     sentence = re.search(r"Not told apart, so (a tie|ties): ([^.]*)\.", summarise(study))

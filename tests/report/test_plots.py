@@ -11,7 +11,7 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 from hpobench_llm.cli import main
-from hpobench_llm.comparison.problem import Problem
+from hpobench_llm.comparison.benchmark import ComparedBenchmark
 from hpobench_llm.comparison.statistics import compare_trajectories
 from hpobench_llm.errors import ConfigurationError, UnknownNameError
 from hpobench_llm.pareto import Scale
@@ -37,7 +37,7 @@ def two_objectives(tmp_path):
     frame = pd.DataFrame(rows, columns=columns)
     front = np.array([[0.0, -1.0], [0.5, -1.5]])
     scale = Scale.of(front, [9.0, 0.0])
-    problem = Problem(
+    problem = ComparedBenchmark(
         objectives=(LOSS, SCORE), optimum=scale.hypervolume(front), front=front, scale=scale
     )
     compared = compare_trajectories(frame, {"toy": problem}, resamples=50)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hpobench_llm.studies.header import Header
+from hpobench_llm.studies.header import StudyHeader
 from hpobench_llm.studies.results import read_failures, read_trajectories
 
 ROGUES = str(Path(__file__).with_name("rogues.py"))
@@ -53,7 +53,7 @@ def parts(out):
 
 
 def failures_of(out):
-    return read_failures(out, Header.read(out / "study.json"))
+    return read_failures(out, StudyHeader.read(out / "study.json"))
 
 
 def wait_until(condition):

@@ -23,11 +23,11 @@ from hpobench_llm.replaying.replay import replay
 from hpobench_llm.replaying.trajectory import MEASURED
 from hpobench_llm.report.compare import compare
 from hpobench_llm.studies import folder as folders
-from hpobench_llm.studies.folder import Folder
+from hpobench_llm.studies.folder import StudyFolder
 from hpobench_llm.studies.recorded import record, recorded
 from hpobench_llm.studies.results import read_trajectories
 from hpobench_llm.studies.runner import Runner
-from hpobench_llm.studies.study import Cell, OpenStudy, StudySpec
+from hpobench_llm.studies.study import OpenStudy, StudyCell, StudySpec
 from hpobench_llm.surrogates.artefact import Surrogate
 from tests.optimizers.test_plugins import GOOD, install
 
@@ -50,7 +50,7 @@ def trials(cell):
 def write(out, spec=SPEC, cells=CELLS, failed=()):
     """Write a study as its replays do, up to these."""
     out.mkdir(exist_ok=True)
-    folder = Folder(out, OpenStudy(spec))
+    folder = StudyFolder(out, OpenStudy(spec))
     for cell in cells:
         if cell not in failed:
             folder.keep(cell, trials(cell))
@@ -61,7 +61,7 @@ def write(out, spec=SPEC, cells=CELLS, failed=()):
 
 def reopened(out, spec=SPEC):
     notes = []
-    return Folder(out, OpenStudy(spec), notes.append), notes
+    return StudyFolder(out, OpenStudy(spec), notes.append), notes
 
 
 def bytes_of(out):
@@ -108,7 +108,7 @@ def test_a_damaged_part_is_set_aside_named_and_run_again(tmp_path, whole):
     out = write(tmp_path / "out", cells=CELLS[:-1])
     for _ in range(120):
         cell = rng.choice(CELLS[:-1])
-        path = Folder(out, OpenStudy(SPEC))._parts.path(cell)
+        path = StudyFolder(out, OpenStudy(SPEC))._parts.path(cell)
         path.write_bytes(damages(rng, path.read_bytes()))
         folder, notes = reopened(out)
         assert folder.missing() == [one for one in CELLS if one in (cell, CELLS[-1])]
@@ -126,7 +126,7 @@ def test_parts_of_another_study_are_not_taken_even_without_its_header(tmp_path, 
     other = StudySpec(**{**SPEC.plain(), "budget": 5, "benchmarks": SPEC.benchmarks})
     out = write(tmp_path / "out", spec=other, cells=CELLS[:3])
     with pytest.raises(SpecError, match="`budget`: the folder holds replays of 5 evaluations"):
-        Folder(out, OpenStudy(SPEC))
+        StudyFolder(out, OpenStudy(SPEC))
     (out / "study.json").unlink()
     (out / "parts" / "notes.txt").write_text("mine")
     folder, notes = reopened(out)
@@ -233,7 +233,7 @@ def test_a_surrogate_that_was_fitted_again_is_noticed(tmp_path, project_root):
     (cell,), out = spec.cells(), tmp_path / "out"
     out.mkdir()
     fitted.write(tmp_path / "mine")
-    folder = Folder(out, OpenStudy(spec))
+    folder = StudyFolder(out, OpenStudy(spec))
     folder.keep(cell, Runner(spec).replay(cell))
     folder.merge({})
     # What is known of its quality is no answer of it.
@@ -243,7 +243,7 @@ def test_a_surrogate_that_was_fitted_again_is_noticed(tmp_path, project_root):
     model = replace(fitted.models[0], offset=fitted.models[0].offset + 0.01)
     replace(fitted, models=(model, *fitted.models[1:])).write(tmp_path / "mine")
     with pytest.raises(SpecError, match="`tables`: lora-nano changed since the study began, or"):
-        Folder(out, OpenStudy(spec))
+        StudyFolder(out, OpenStudy(spec))
     with pytest.raises(IntegrityError, match=r"sha256 .*, the surrogate here has "):
         compare(out)
 
@@ -491,7 +491,7 @@ def test_a_study_of_format_2_is_still_read(tmp_path):
     expected = compare(out).comparison
     assert compare(as_format_2(out)).comparison == expected
     with pytest.raises(SpecError, match="2, this version writes 3; give another --out"):
-        Folder(out, OpenStudy(spec))
+        StudyFolder(out, OpenStudy(spec))
 
 
 def test_damage_to_a_study_of_format_2_raises_nothing_unforeseen(tmp_path):
@@ -555,12 +555,12 @@ def test_reading_live_results_opens_no_campaign(tmp_path, monkeypatch):
     raw = record(toy_bowl())
     assert record(recorded(raw)) == raw
     spec = StudySpec(**{**SPEC.plain(), "benchmarks": ("campaign.toml",), "kind": "live"})
-    cells = [Cell("campaign.toml", c.optimizer, c.seed) for c in CELLS[:4]]
+    cells = [StudyCell("campaign.toml", c.optimizer, c.seed) for c in CELLS[:4]]
     out = tmp_path / "out"
     out.mkdir()
     with monkeypatch.context() as patch:
         patch.setattr(StudySpec, "load", lambda *_: toy_bowl())
-        folder = Folder(out, OpenStudy(spec))
+        folder = StudyFolder(out, OpenStudy(spec))
         for cell, ours in zip(cells, CELLS, strict=False):
             folder.keep(cell, trials(ours))
         folder.merge({})

@@ -8,7 +8,7 @@ import pytest
 
 from hpobench_llm.errors import IntegrityError, SpecError
 from hpobench_llm.replaying.trajectory import MEASURED
-from hpobench_llm.studies.folder import Folder
+from hpobench_llm.studies.folder import StudyFolder
 from hpobench_llm.studies.outlook import outlook
 from hpobench_llm.studies.runner import Runner
 from hpobench_llm.studies.study import OpenStudy, StudySpec
@@ -43,7 +43,7 @@ def grown(out, *specs):
     for spec in specs:
         out.mkdir(exist_ok=True)
         notes = []
-        folder = Folder(out, OpenStudy(spec), notes.append)
+        folder = StudyFolder(out, OpenStudy(spec), notes.append)
         missing = folder.missing()
         for cell in missing:
             folder.keep(cell, Runner(spec).replay(cell))
@@ -102,12 +102,12 @@ def test_one_that_begins_otherwise_is_not_joined_and_its_beginning_stays(tmp_pat
     grown(tmp_path / "out", SPEC)
     before = rows_of(tmp_path / "out", SPEC)
     large = replace(SPEC, budget=9)
-    folder = Folder(tmp_path / "out", OpenStudy(large))
+    folder = StudyFolder(tmp_path / "out", OpenStudy(large))
     cell, other = folder.missing()[:2]
     with pytest.raises(IntegrityError, match=r"`budget`: it begins otherwise .*\(column `"):
         folder.keep(cell, Runner(large).replay(other))
     # Killed here, started again: nothing is lost.
-    folder = Folder(tmp_path / "out", OpenStudy(large))
+    folder = StudyFolder(tmp_path / "out", OpenStudy(large))
     assert folder.missing() == large.cells()
     for each in large.cells():
         folder.keep(each, Runner(large).replay(each))
@@ -120,16 +120,16 @@ def test_one_that_begins_otherwise_is_not_joined_and_its_beginning_stays(tmp_pat
 def test_a_study_that_grows_before_it_is_done_keeps_its_parts(tmp_path):
     out = tmp_path / "out"
     out.mkdir()
-    folder = Folder(out, OpenStudy(SPEC))
+    folder = StudyFolder(out, OpenStudy(SPEC))
     for cell in SPEC.cells()[:3]:
         folder.keep(cell, Runner(SPEC).replay(cell))
     notes = []
-    folder = Folder(out, OpenStudy(LARGER), notes.append)
+    folder = StudyFolder(out, OpenStudy(LARGER), notes.append)
     assert folder.missing() == [c for c in LARGER.cells() if c not in SPEC.cells()[:3]]
     assert notes == []
     # The smaller one would leave out what the folder now holds.
     with pytest.raises(SpecError, match="`benchmarks`: the folder holds replays of other too"):
-        Folder(out, OpenStudy(SPEC))
+        StudyFolder(out, OpenStudy(SPEC))
 
 
 @pytest.mark.parametrize(
@@ -157,23 +157,23 @@ def test_what_cannot_be_joined_is_named_by_its_key(tmp_path, changes, key, words
     grown(tmp_path / "out", SPEC)
     before = bytes_of(tmp_path / "out")
     with pytest.raises(SpecError) as error:
-        Folder(tmp_path / "out", OpenStudy(replace(SPEC, **changes)))
+        StudyFolder(tmp_path / "out", OpenStudy(replace(SPEC, **changes)))
     assert (error.value.key, "\n" in str(error.value)) == (key, False)
     assert words in str(error.value)
     assert str(error.value).endswith("; or give another --out")
     assert bytes_of(tmp_path / "out") == before
-    assert Folder(tmp_path / "out", OpenStudy(SPEC)).missing() == []
+    assert StudyFolder(tmp_path / "out", OpenStudy(SPEC)).missing() == []
 
 
 def test_budgets_that_no_longer_one_begins_with_are_named(tmp_path):
     planning = replace(SPEC, optimizers=("smac-rf",), seeds=1)
     grown(tmp_path / "out", planning)
     with pytest.raises(SpecError, match="`budget`: smac-rf plans with its number of trials"):
-        Folder(tmp_path / "out", OpenStudy(replace(planning, budget=7)))
+        StudyFolder(tmp_path / "out", OpenStudy(replace(planning, budget=7)))
     counted = replace(SPEC, seeds=1, count_optimizer_seconds=True)
     grown(tmp_path / "counted", counted)
     with pytest.raises(SpecError, match="`budget`: with `count_optimizer_seconds` no replay is"):
-        Folder(tmp_path / "counted", OpenStudy(replace(counted, budget=7)))
+        StudyFolder(tmp_path / "counted", OpenStudy(replace(counted, budget=7)))
 
 
 def test_sources_that_grow_are_other_sources(tmp_path, monkeypatch, rows, seal_rows):
@@ -187,10 +187,10 @@ def test_sources_that_grow_are_other_sources(tmp_path, monkeypatch, rows, seal_r
     with pytest.raises(
         SpecError, match=r"`sources`: .* of zero-shot on a that learnt from b alone"
     ):
-        Folder(tmp_path / "out", OpenStudy(replace(taught, benchmarks=("a", "b", "c"))))
+        StudyFolder(tmp_path / "out", OpenStudy(replace(taught, benchmarks=("a", "b", "c"))))
     grown(tmp_path / "series", replace(taught, sources="earlier"))
     longer = replace(taught, sources="earlier", benchmarks=("a", "b", "c"))
-    folder = Folder(tmp_path / "series", OpenStudy(longer))
+    folder = StudyFolder(tmp_path / "series", OpenStudy(longer))
     assert [cell.benchmark for cell in folder.missing()] == ["c", "c"]
 
 
@@ -200,7 +200,7 @@ def test_another_version_of_a_table_is_not_joined(tmp_path, rows, seal_rows):
     rows.loc[0, "val_loss"] += 1
     seal_rows(tmp_path / "data" / "tables" / "other", rows)
     with pytest.raises(SpecError, match="`tables`: small changed since the study began"):
-        Folder(tmp_path / "out", OpenStudy(replace(on_table, seeds=2)))
+        StudyFolder(tmp_path / "out", OpenStudy(replace(on_table, seeds=2)))
 
 
 def test_a_benchmark_may_say_its_kind(tmp_path, rows):

@@ -156,7 +156,7 @@ def test_the_text_of_what_was_typed_in_is_its_code(monkeypatch):
     before = code_of(name)
     assert code_of(typed(text)) == before
     assert code_of(typed(text.replace("WIDTH = 1", "WIDTH = 22"))) != before
-    with pytest.raises(ConfigurationError, match="its text is not to be had here"):
+    with pytest.raises(ConfigurationError, match="its text cannot be read here"):
         code_of(typed(text.replace("WIDTH = 1", "WIDTH = 333"), known=False))
 
 

@@ -20,7 +20,7 @@ from hpobench_llm.space import Categorical, Ordinal, Space
 from hpobench_llm.spec import read_spec
 from hpobench_llm.studies.checks import read_study
 from hpobench_llm.studies.execution import run_study
-from hpobench_llm.studies.header import Header
+from hpobench_llm.studies.header import StudyHeader
 from hpobench_llm.studies.parts import Parts
 from hpobench_llm.studies.results import read_trajectories
 from hpobench_llm.studies.runner import Runner
@@ -266,7 +266,12 @@ def test_a_budget_in_tokens_that_are_not_known_is_refused(tmp_path, monkeypatch)
             UnknownNameError,
             "`benchmarks`: unknown surrogate 'toy-bowl'",
         ),
-        ('["random", "tpe-optuna"]', "[]", SpecError, "`optimizers` must be distinct and not empty"),
+        (
+            '["random", "tpe-optuna"]',
+            "[]",
+            SpecError,
+            "`optimizers` must be distinct and not empty",
+        ),
     ],
 )
 def test_a_bad_study_is_named(tmp_path, old, new, error, words):
@@ -358,7 +363,7 @@ def test_methods_that_transfer_are_given_the_other_benchmarks(tmp_path, rows, se
 def test_a_header_holds_the_whole_study(spec_file, tmp_path):
     study = read_study(spec_file)
     run_study(study, tmp_path / "out", processes=2)
-    header = Header.read(tmp_path / "out" / "study.json")
+    header = StudyHeader.read(tmp_path / "out" / "study.json")
     assert header.study == study.spec
     assert header.study.objectives == ("val_loss",)
     assert header.benchmarks["toy-bowl"].space == toy_bowl().space

@@ -7,7 +7,7 @@ import pytest
 from hpobench_llm.errors import HpobenchError, SpecError
 from hpobench_llm.metrics import Metric
 from hpobench_llm.replaying.replay import replay
-from hpobench_llm.studies.study import Cell
+from hpobench_llm.studies.study import StudyCell
 from hpobench_llm.studies.trials_file import TrialsFile, TrialsOfReplay, columns_of, read_rows
 
 LOSS = Metric(name="val_loss", unit="", direction="minimize", worst=9.0)
@@ -17,7 +17,7 @@ COLUMNS = columns_of(["rank", "lr", "dropout"], ["step"], ["val_loss"], "study.t
 def write(path: Path, optimizer: str = "random", budget: int = 3, columns=COLUMNS) -> str:
     file = TrialsFile(path, columns)
     problem = file.begin()
-    trials = TrialsOfReplay(file, Cell("b", optimizer, 0), "toy-bowl", LOSS)
+    trials = TrialsOfReplay(file, StudyCell("b", optimizer, 0), "toy-bowl", LOSS)
     replay("toy-bowl", optimizer, budget=budget, seed=0, on_trial=trials.add)
     return problem
 

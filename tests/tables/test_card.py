@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from hpobench_llm.benchmarks.tabular import TabularBenchmark
-from hpobench_llm.comparison.problem import Problem
+from hpobench_llm.comparison.benchmark import ComparedBenchmark
 from hpobench_llm.comparison.regret import regrets
 from hpobench_llm.metrics import Metric
 from hpobench_llm.replaying.replay import replay
@@ -65,8 +65,8 @@ def test_the_card_s_expected_regret_is_that_of_random_in_a_replay(tmp_path, conf
     bench = TabularBenchmark(ragged)
     frames = [replay(bench, "random", budget=3, seed=seed).frame for seed in range(400)]
     frame = pd.concat(frames, ignore_index=True)
-    problem = Problem.of(bench, ("val_loss",), frame)
-    found = regrets(frame, benchmark=bench.name, optimizers=["random"], problem=problem)
+    problem = ComparedBenchmark.of(bench, ("val_loss",), frame)
+    found = regrets(frame, benchmark=bench.name, optimizers=["random"], compared=problem)
     final = found.curves[0, :, -1]
     metric = ragged.metadata.metrics["val_loss"]
     losses, (worth, _) = answers(ragged, metric), judged(ragged, metric)

@@ -8,7 +8,7 @@ from hpobench_llm.practice import default_configuration, swept_axis
 from hpobench_llm.space import Categorical, Float, Space
 from hpobench_llm.tables.anova import coordinates, single_index, total_shares
 from hpobench_llm.tables.card import card
-from hpobench_llm.tables.rules import problem_rules, reliability
+from hpobench_llm.tables.rules import reliability, table_rules
 from hpobench_llm.tables.table import Table
 from hpobench_llm.testing.benchmarks import shares
 from tests.problems import table
@@ -65,8 +65,8 @@ def test_a_table_is_held_against_every_rule(tmp_path, rows, seal_rows):
     rng = np.random.default_rng(0)
     noisy = rows.assign(val_loss=rows["val_loss"] + rng.normal(0, 1e-4, len(rows)))
     table = Table.load(seal_rows(tmp_path / "noisy", noisy))
-    rules = {rule.asked.split(" ")[0]: rule for rule in problem_rules(table)}
-    by_asked = {rule.asked: rule for rule in problem_rules(table)}
+    rules = {rule.asked.split(" ")[0]: rule for rule in table_rules(table)}
+    by_asked = {rule.asked: rule for rule in table_rules(table)}
     assert rules["8"].measured == "3 of step"
     assert rules["8"].met is False
     # The bowl lies at 0.4 of either axis: rank 4 and lr 1e-3 of (1, 4, 16) and four rates.
@@ -84,7 +84,7 @@ def test_a_table_is_held_against_every_rule(tmp_path, rows, seal_rows):
 def test_the_card_says_which_rules_are_met(table_folder):
     text = card(Table.load(table_folder))
     section = text.partition("## Is this problem worth an optimizer?")[2].partition("\n## ")[0]
-    rules = problem_rules(Table.load(table_folder))
+    rules = table_rules(Table.load(table_folder))
     assert section.count("\n| ") == len(rules) + 1
     assert section.count("**not met**") == sum(rule.met is False for rule in rules) > 0
 
@@ -92,14 +92,14 @@ def test_the_card_says_which_rules_are_met(table_folder):
 def test_a_sparse_table_has_no_shape(tmp_path, rows, seal_rows):
     ids = rows["config_id"].unique()[:-1]
     table = Table.load(seal_rows(tmp_path / "few", rows[rows["config_id"].isin(ids)]))
-    assert problem_rules(table)[0].met is None
-    assert "sparse" in problem_rules(table)[0].measured
+    assert table_rules(table)[0].met is None
+    assert "sparse" in table_rules(table)[0].measured
 
 
 def test_a_simplex_counts_as_one_axis_and_defaults_lie_on_it(tmp_path):
     space = shares().space
     built = table(tmp_path / "t", space, list(space.configurations()))
-    rules = {rule.asked: rule for rule in problem_rules(built)}
+    rules = {rule.asked: rule for rule in table_rules(built)}
     idle = next(rule for asked, rule in rules.items() if asked.startswith("no axis has less"))
     assert [part.split()[0] for part in idle.measured.split(", ")] == ["rank", "share"]
     assert default_configuration(space) == {
@@ -110,5 +110,5 @@ def test_a_simplex_counts_as_one_axis_and_defaults_lie_on_it(tmp_path):
     }
     assert swept_axis(space).name == "rank"
     pure = Space(space.dimensions[1:], space.simplexes)  # no axis can be swept alone
-    sweeps = problem_rules(table(tmp_path / "p", pure, list(pure.configurations())))
+    sweeps = table_rules(table(tmp_path / "p", pure, list(pure.configurations())))
     assert [r.met for r in sweeps if "sweep" in r.asked] != []

@@ -1,1 +1,1 @@
-"""Pages of one file: what they share, from colours to the plotting library."""
+"""Pages of one file: their shared parts, from colours to the plotting library."""

@@ -1,4 +1,4 @@
-"""What an interactive figure is drawn from: summaries as plain JSON, a few kilobytes a figure.
+"""The data of interactive figures: summaries as plain JSON, a few kilobytes a figure.
 
 `charts.js` draws each `kind`. A curve is a list of steps `[point, value, low, high]`, one for each
 point of its axis at which any of the three changes.
@@ -20,14 +20,14 @@ from hpobench_llm.report.words import count, counted, label, words
 
 MOST_DOTS = 2500  # of a scatter: beyond this the picture stays a drawing
 
-Chart = Mapping[str, Json]  # what `charts.js` makes a Vega specification of
+Chart = Mapping[str, Json]  # `charts.js` makes a Vega specification of it
 FloatArray = NDArray[np.float64]
 
 
 def ranks(
     rows: Iterable[tuple[str, Interval]], groups: Sequence[Sequence[str]], title: str
 ) -> Chart:
-    """Return mean ranks with their intervals, best first, and who is not told apart."""
+    """Return mean ranks with their intervals, best first, and the groups of ties."""
     listed: list[Json] = [
         {"name": name, "value": [_short(x) for x in (rank.value, rank.low, rank.high)]}
         for name, rank in rows
@@ -44,7 +44,7 @@ def ranks(
 def regret(
     result: BenchmarkComparison, comparison: Comparison, courses: Sequence[Course] = ()
 ) -> Chart:
-    """Return regret over what was spent, over every unit in which that is known."""
+    """Return regret over the spending, in every unit in which that is known."""
     bands = {standing.optimizer: standing.regret for standing in result.standings}
     every = [Course(comparison.spending, result.grid, bands), *courses]
     unit = "" if len(result.objectives) > 1 else result.unit
@@ -90,7 +90,7 @@ def mean_ranks(comparison: Comparison) -> Chart:
 
 
 def fronts(result: BenchmarkComparison) -> Chart | None:
-    """Return the benchmark's front of two objectives, and what half of the seeds attained."""
+    """Return the fronts that half of the seeds attained, and the benchmark's own."""
     if not result.front:
         return None
     attained = {s.optimizer: s.front for s in result.standings if s.front}
@@ -103,8 +103,8 @@ def fronts(result: BenchmarkComparison) -> Chart | None:
     first, second = result.objectives
 
     def path(front: Sequence[tuple[float, float]]) -> list[list[float]]:
-        whole = [(front[0][0], float(bad[1])), *front, (float(bad[0]), front[-1][1])]
-        return [[_short(x), _short(y)] for x, y in whole]
+        corners = [(front[0][0], float(bad[1])), *front, (float(bad[0]), front[-1][1])]
+        return [[_short(x), _short(y)] for x, y in corners]
 
     return {
         "kind": "fronts",
@@ -195,7 +195,7 @@ def curves(
 
 
 def _good(facts: BenchmarkFacts) -> list[float]:
-    """Return the part of the objective that teaches something: the bad half of a table is wide."""
+    """Return the range of the objective without its bad end, which is wide and teaches little."""
     sign = facts.metric.to_loss(1.0)
     losses = sign * facts.column(facts.metric.name)[facts.finished(facts.metric)]
     best = float(losses.min())
@@ -215,12 +215,13 @@ def _of(band: Band) -> tuple[tuple[float, ...], ...]:
 def _points(band: Band) -> list[list[float]]:
     """Return every point of a curve that is known."""
     rows = enumerate(zip(*_of(band), strict=True))
-    return [[place, *map(_short, row)] for place, row in rows if np.isfinite(row).all()]
+    return [[number, *map(_short, row)] for number, row in rows if np.isfinite(row).all()]
 
 
 def _steps(band: Band) -> list[list[float]]:
     """Return the points at which a curve of steps changes."""
     points = _points(band)
+    # A point that does not change the curve only makes the page larger.
     before: list[list[float]] = [[], *(point[1:] for point in points[:-1])]
     return [point for point, last in zip(points, before, strict=True) if point[1:] != last]
 
@@ -230,7 +231,7 @@ def _flat(bands: Mapping[str, Band]) -> FloatArray:
 
 
 def _scale(flat: FloatArray, noise: float | None) -> Chart:
-    """Return a logarithmic scale, and where 0 lies on it; a plain one where all is 0."""
+    """Return a logarithmic scale with a height for 0; a linear one if all values are 0."""
     positive = flat[flat > 0]
     if not positive.size:
         return {"log": False, "domain": [-0.1 * (noise or 0.5), 2 * (noise or 0.5)]}
@@ -257,5 +258,5 @@ def _panel(panel: Panel) -> Chart:
 
 
 def _short(value: float) -> float:
-    """Return a number to four digits: what a screen shows, and what a page has to carry."""
+    """Return a number to four digits: a screen shows no more, and a page stays small."""
     return float(f"{float(value):.4g}")

@@ -29,7 +29,7 @@ SCRIPTS = ("charts.js", "page.js")
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A figure of a page: what stands still, its caption, and what one that answers is made of."""
+    """A figure of a page: its drawing, its caption, and the data of its interactive form."""
 
     id: str
     still: str
@@ -50,7 +50,7 @@ class Figures:
         return self.instead_of(themed(picture.svg), picture.caption, chart)
 
     def instead_of(self, still: str, caption: str, chart: Chart | None) -> Figure:
-        """Return a figure that takes the place of HTML, where scripts run."""
+        """Return a figure that replaces HTML if scripts run."""
         return Figure(f"figure-{next(self._next)}", still, caption, chart)
 
 
@@ -69,11 +69,11 @@ def document(
     Args:
         template: its name in this folder.
         title: of the page.
-        contents: id and text of what its list of contents leads to.
+        contents: id and text of each entry in its list of contents.
         optimizers: those that have a look of their own in its figures and tables.
         mine: those of them that are marked as the reader's own.
-        still: without scripts: its figures are drawings.
-        values: what the template shows.
+        still: whether its figures are drawings, without scripts.
+        values: further values of the template.
     """
     vega = None if still else bundle()
     ours = "\n".join(_text(name) for name in SCRIPTS)
@@ -96,7 +96,7 @@ def document(
 
 
 class Look(TypedDict):
-    """How an optimizer is drawn; `mine` marks a reader's own."""
+    """The look of an optimizer; `mine` marks a reader's own."""
 
     number: int
     colour: str
@@ -124,7 +124,7 @@ def _policy(scripts: Sequence[str]) -> str:
 
 
 def _json(value: object) -> Markup:
-    """Return JSON that ends no element and starts none."""
+    """Return JSON that can neither end nor start an HTML element."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")

@@ -1,4 +1,4 @@
-"""The objective along each hyperparameter: the best, the middle half, and what is missing."""
+"""The objective along each hyperparameter: the best, the middle half, and missing values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Panel:
     """One hyperparameter.
 
     `lines` hold the objective `(n_levels,)` in own units, NaN where no run finished: `best`, and
-    the `QUANTILES` from better to worse. `levels` are as they are written, or the bins' middles.
+    the `QUANTILES` from better to worse. `levels` are the values in words, or the bins' middles.
     `missing` counts at each level the configurations without a value.
     """
 
@@ -51,17 +51,19 @@ def _panel(facts: BenchmarkFacts, name: str, done: NDArray[np.bool_]) -> Panel:
         values = raw.astype(np.float64)
         edges = np.unique(np.quantile(values, np.linspace(0, 1, BINS + 1)[1:-1]))
         group = np.searchsorted(edges, values)
-        shown = [number(float(np.median(values[group == each]))) for each in np.unique(group)]
+        shown = [number(float(np.median(values[group == level]))) for level in np.unique(group)]
     sign = facts.metric.to_loss(1.0)
     losses = sign * facts.column(facts.metric.name)
     lines: dict[str, list[float]] = {"best": [], **{name: [] for name in QUANTILES}}
     missing = []
-    for each in np.unique(group):
-        here = losses[(group == each) & done]
-        missing.append(int(((group == each) & ~done).sum()))
-        lines["best"].append(sign * float(here.min()) if len(here) else np.nan)
+    for level in np.unique(group):
+        finished = losses[(group == level) & done]
+        missing.append(int(((group == level) & ~done).sum()))
+        lines["best"].append(sign * float(finished.min()) if len(finished) else np.nan)
         for line, share in QUANTILES.items():
-            lines[line].append(sign * float(np.quantile(here, share)) if len(here) else np.nan)
+            lines[line].append(
+                sign * float(np.quantile(finished, share)) if len(finished) else np.nan
+            )
     return Panel(
         name,
         label(name, dimension.unit),

@@ -39,13 +39,14 @@ def variables() -> str:
 def themed(svg: str) -> str:
     """Return a drawing in the variables of its page, to a hundredth of a point.
 
-    More digits nobody sees, and they are half of a page's bytes.
+    Nobody sees more digits, and they are half of a page's bytes.
     """
+    # After `: `, as in a style; an id may look like a colour too.
     coloured = re.sub(
         r"(?<=: )#[0-9a-f]{6}\b",
-        lambda hit: f"var(--{_VARIABLES[hit[0]]})" if hit[0] in _VARIABLES else hit[0],
+        lambda match: f"var(--{_VARIABLES[match[0]]})" if match[0] in _VARIABLES else match[0],
         svg,
     )
     return re.sub(
-        r'(?<= [dxy]=")[^"]*', lambda hit: re.sub(r"(\.\d\d)\d+", r"\1", hit[0]), coloured
+        r'(?<= [dxy]=")[^"]*', lambda match: re.sub(r"(\.\d\d)\d+", r"\1", match[0]), coloured
     )

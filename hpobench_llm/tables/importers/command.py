@@ -18,14 +18,14 @@ def import_tables(
     source: str,
     *,
     spec: Path | None = None,
-    given: Path | None = None,
+    from_path: Path | None = None,
     out: Path | None = None,
     allow_changed: bool = False,
 ) -> list[Table]:
     """Import a source into folders of `out`, by default of `$HPOBENCH_LLM_DATA/tables`.
 
-    `given` is the folder with the upstream files (they are downloaded without one), for `generic`
-    the file that takes the place of the spec's, or the folder that it lies in.
+    `from_path` is the folder with the upstream files, which are downloaded without one; for
+    `generic` it is a file in place of the spec's, or the folder of the spec's files.
 
     Raises:
         HpobenchError: an option is missing or does not fit, a file cannot be used, or the tables
@@ -37,10 +37,10 @@ def import_tables(
             raise HpobenchError("import generic: --spec SPEC.toml is required")
         if allow_changed:
             raise HpobenchError("--allow-changed is for sources with a pinned sum, not generic")
-        return seal_all(drafts_of_spec(spec, given), shelf)
+        return seal_all(drafts_of_spec(spec, from_path), shelf)
     if spec is not None:
         raise HpobenchError(f"import {source}: --spec is for `import generic` alone")
-    return seal_all(drafts_of(source)(given, allow_changed=allow_changed), shelf)
+    return seal_all(drafts_of(source)(from_path, allow_changed=allow_changed), shelf)
 
 
 def propose(
@@ -53,9 +53,9 @@ def propose(
     study: str = "",
     history: Path | None = None,
 ) -> tuple[list[Path], list[str]]:
-    """Write a spec for what a tracker or a CSV file holds, for a person to edit.
+    """Write a spec for the runs of a tracker or a CSV file, for a person to edit.
 
-    The runs are written beside it. Returns the files and what was decided.
+    The runs are written beside it. Returns the files, and notes on the decisions.
 
     Raises:
         HpobenchError: the source cannot be read, or a file exists already.
@@ -80,10 +80,10 @@ def propose(
 
 
 def default_shelf(stage: str = "tables") -> Path:
-    """Return the folder of one's own artefacts of a stage.
+    """Return the user's folder of artefacts of a stage.
 
     Raises:
-        HpobenchError: the environment names none.
+        HpobenchError: the environment names no folder.
     """
     own = os.environ.get("HPOBENCH_LLM_DATA")
     if not own:

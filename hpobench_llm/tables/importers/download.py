@@ -12,7 +12,7 @@ def download(url: str, sha256: str) -> Path:
 
     Raises:
         MissingDependencyError: pooch is not installed.
-        IntegrityError: what came has another sum; nothing of it is kept.
+        IntegrityError: the file has another sum; nothing of it is kept.
         DataError: it cannot be fetched.
     """
     try:
@@ -21,11 +21,12 @@ def download(url: str, sha256: str) -> Path:
         raise MissingDependencyError(
             "pooch", "import", "a download (--from FOLDER needs none)"
         ) from None
-    pooch.get_logger().setLevel("WARNING")
+    pooch.get_logger().setLevel("WARNING")  # it reports every download at INFO
     try:
         fetched: str = pooch.retrieve(
             url,
             known_hash=f"sha256:{sha256}",
+            # Part of the sum: another revision of a file has its own place in the cache.
             fname=f"{sha256[:16]}-{url.rpartition('/')[2]}",
             path=pooch.os_cache(CACHE),
         )

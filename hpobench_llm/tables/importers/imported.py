@@ -1,4 +1,4 @@
-"""Tables made of other people's files, and the sealing of all tables of an import or of none."""
+"""Tables from other people's files; an import seals all of its tables or none."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,9 +19,9 @@ from hpobench_llm.tables.table import Table
 class ImportedDraft(Draft):
     """A draft of rows that `importer` took from `files`.
 
-    `publication` says whose they are, `axes` gives what the space cannot say of an axis (when it
-    exists, the names of its levels), `notes` what a reader must know, `flagged` and `dropped`
-    which rows are defective or absent, and why.
+    `publication` says whose they are, `axes` has what the space cannot hold of an axis (when it
+    exists, the names of its levels), `notes` are for readers, `flagged` and `dropped` list rows
+    that are defective or absent, with reasons.
     """
 
     importer: str
@@ -33,7 +33,7 @@ class ImportedDraft(Draft):
     dropped: Sequence[Noted] = ()
 
     def origin(self) -> TableProvenance:
-        """Return what `table.json` says of the import, which is made today (UTC)."""
+        """Return the provenance of an import that is made today (UTC)."""
         imported: ImportRecord = {
             "importer": self.importer,
             "date": datetime.now(UTC).date().isoformat(),
@@ -48,9 +48,9 @@ class ImportedDraft(Draft):
         return {**origin, PUBLICATION: stated} if stated else origin
 
 
-def noted(what: str, rows: Sequence[int | str], reason: str) -> Noted:
+def noted(kind: str, rows: Sequence[int | str], reason: str) -> Noted:
     """Return an entry of `flagged` or `dropped`: how many, which rows of the file, and why."""
-    return {"count": len(rows), "what": what, "rows": list(rows), "reason": reason}
+    return {"count": len(rows), "what": kind, "rows": list(rows), "reason": reason}
 
 
 def seal_all(drafts: Sequence[ImportedDraft], shelf: Path) -> list[Table]:
@@ -60,14 +60,15 @@ def seal_all(drafts: Sequence[ImportedDraft], shelf: Path) -> list[Table]:
     the same importer is replaced.
 
     Raises:
-        DataError: two drafts have one name, something else stands at a table's place, another
-            import is writing to the shelf, or a file cannot be written.
+        DataError: two drafts have one name, something else has a table's name in the shelf,
+            another import is writing there, or a file cannot be written.
         IntegrityError: rows break the schema.
     """
     names = [draft.name for draft in drafts]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise DataError(f"two tables would be named {twice[0]!r}; give their tasks other names")
+    shared = sorted({name for name in names if names.count(name) > 1})
+    if shared:
+        raise DataError(f"two tables would be named {shared[0]!r}; give their tasks other names")
+    # All are checked before any is written.
     ready = [draft.checked() for draft in drafts]
     try:
         with staging(shelf) as stage:
@@ -75,21 +76,21 @@ def seal_all(drafts: Sequence[ImportedDraft], shelf: Path) -> list[Table]:
                 _refuse_occupied(shelf / draft.name, draft)
             tables = [checked.seal(stage.folder / checked.metadata.name) for checked in ready]
             for name in names:
-                stage.place(name)
+                stage.publish(name)
     except OSError as error:
         raise DataError(f"{error.filename or shelf}: cannot be written: {error}") from None
     return [replace(table, folder=shelf / table.metadata.name) for table in tables]
 
 
-def _refuse_occupied(place: Path, draft: ImportedDraft) -> None:
-    if not place.exists():
+def _refuse_occupied(path: Path, draft: ImportedDraft) -> None:
+    if not path.exists():
         return
     try:
-        importer = read_json(place / METADATA_FILE)["provenance"][IMPORTED]["importer"]
+        importer = read_json(path / METADATA_FILE)["provenance"][IMPORTED]["importer"]
     except (IntegrityError, KeyError, TypeError):
         importer = None
     if importer != draft.importer:
         raise DataError(
-            f"{place}: exists and is no import by {draft.importer!r}; give another --out, or move "
+            f"{path}: exists and is no import by {draft.importer!r}; give another --out, or move "
             "it away"
         )

@@ -1,4 +1,4 @@
-"""The sources that can be imported, by name: known without loading what reads them."""
+"""The names of the sources that can be imported, without loading their modules."""
 
 from collections.abc import Callable
 from importlib import import_module

@@ -1,8 +1,9 @@
-"""The hidden folder in which tables are made before they stand in their shelf.
+"""The hidden folder in which tables are made before they move into their shelf.
 
-A folder cannot replace another in one step: the earlier table is moved into the hidden folder, the
-new one out of it. Whoever ends an import between the two loses nothing: the next import of the
-shelf, which holds its lock, moves earlier tables back and removes what killed imports left.
+A folder cannot replace another in one step: the earlier table is moved into the hidden folder,
+then the new one out of it. An import that is killed between the two loses nothing: the next import
+of the shelf, which holds its lock, moves earlier tables back and removes the rests of killed
+imports.
 """
 
 import fcntl
@@ -27,8 +28,8 @@ class Stage:
     shelf: Path
     folder: Path
 
-    def place(self, name: str) -> None:
-        """Move a table of that name to its place in the shelf; an earlier one makes room."""
+    def publish(self, name: str) -> None:
+        """Move a table into the shelf; an earlier one of its name makes room."""
         if (self.shelf / name).exists():
             (self.shelf / name).rename(self.folder / f"{_EARLIER}{name}")
         (self.folder / name).rename(self.shelf / name)
@@ -36,15 +37,15 @@ class Stage:
 
 @contextmanager
 def staging(shelf: Path) -> Iterator[Stage]:
-    """Give a stage, and clear it away in the end, whatever happened.
+    """Yield a stage, and remove it in the end, whatever happened.
 
     Raises:
         DataError: another import is writing to the shelf.
     """
     shelf.mkdir(parents=True, exist_ok=True)
     with _locked(shelf):
-        for left in shelf.glob(f"{PREFIX}*"):
-            _clear(shelf, left)
+        for abandoned in shelf.glob(f"{PREFIX}*"):
+            _clear(shelf, abandoned)
         folder = Path(tempfile.mkdtemp(dir=shelf, prefix=PREFIX))
         try:
             yield Stage(shelf, folder)
@@ -67,9 +68,9 @@ def _locked(shelf: Path) -> Iterator[None]:
 
 
 def _clear(shelf: Path, folder: Path) -> None:
-    """Move earlier tables whose place is empty back, and remove the rest."""
+    """Move earlier tables back if the shelf lacks them, and remove the rest."""
     for earlier in folder.glob(f"{_EARLIER}*"):
-        place = shelf / earlier.name.removeprefix(_EARLIER)
-        if not place.exists():
-            earlier.rename(place)
+        path = shelf / earlier.name.removeprefix(_EARLIER)
+        if not path.exists():
+            earlier.rename(path)
     shutil.rmtree(folder)

@@ -44,7 +44,7 @@ def drafts(folder: Path | None, *, allow_changed: bool) -> list[ImportedDraft]:
     """Return one table for each number of parameters and of tokens.
 
     Raises:
-        DataError: the file is not of the format that the pinned one has.
+        DataError: the file has another format than the pinned one.
         IntegrityError: it has another sum than the pinned one.
     """
     source = original(UPSTREAM, folder, allow_changed=allow_changed)
@@ -67,10 +67,11 @@ def drafts(folder: Path | None, *, allow_changed: bool) -> list[ImportedDraft]:
 def _draft(source: Original, space: Space, family: pd.DataFrame, n: int, d: int) -> ImportedDraft:
     rows = family[(family["parameters"] == n) & (family["tokens_seen"] == d)]
     broken = rows["status"] == "diverged"
-    twice = rows[rows.duplicated(["lr", "batch_rows"], keep=False)]
-    if len(twice):
+    repeats = rows[rows.duplicated(["lr", "batch_rows"], keep=False)]
+    if len(repeats):
+        lines = sorted(int(row) for row in repeats["source_row"][:2])
         raise DataError(
-            f"{source.path}: lines {sorted(int(r) for r in twice['source_row'][:2])} measure one "
+            f"{source.path}: lines {lines} measure one "
             "learning rate and batch size of one task; a single run is expected"
         )
     return ImportedDraft(
@@ -154,14 +155,15 @@ def _row(path: Path, line: int, cells: dict[str, str]) -> dict[str, object]:
             values[name] = float(cells[name])
         except ValueError:
             values[name] = math.nan
-        whole = name not in _INTEGERS or values[name].is_integer()
-        if not (0 < values[name] < LARGEST and whole):
+        fits = name not in _INTEGERS or values[name].is_integer()
+        if not (0 < values[name] < LARGEST and fits):
             kind = "a positive integer" if name in _INTEGERS else "a positive number"
             raise DataError(
                 f"{path}, line {line}: `{name}`: {kind} is expected, got {cells[name]!r}"
             )
     broken = values["smooth loss"] > UNSTABLE
     return {
+        # Undoes the rounding of the print: the grid has half powers of two.
         "lr": float(f"{2 ** (round(2 * np.log2(values['lr'])) / 2):.4g}"),
         "batch_rows": int(values["bs"]),
         "seed": 0,
@@ -182,7 +184,7 @@ def _row(path: Path, line: int, cells: dict[str, str]) -> dict[str, object]:
 
 
 def _loss(name: str, rows: pd.DataFrame) -> Metric:
-    """Broken runs must not set the scale: a run without a value counts as the worst sound one."""
+    """A run without a value counts as the worst sound one: broken runs must not set the scale."""
     sound = rows.loc[rows["status"] == "ok", name]
     worst = float(sound.max()) if len(sound) else UNSTABLE
     return Metric(name=name, unit="nats per token", direction="minimize", worst=worst, low=0.0)

@@ -1,8 +1,8 @@
 """Tinker cookbook's sweep: supervised LoRA fine-tunes of 35 models over learning rate and rank.
 
-The source is a Markdown report with one section a model. Runs that diverged are not in its
-tables: a note under each says how many, at which learning rates and ranks. They are made cells
-again, without values, where the note leaves no doubt which they are.
+The source is a Markdown report with one section a model. Runs that diverged are not in its tables:
+a note under each says how many, at which learning rates and ranks. They become rows without values
+if the note leaves no doubt which they are.
 """
 
 import math
@@ -33,10 +33,10 @@ PUBLICATION = Publication(
     authors=("Thinking Machines Lab",),
     url="https://github.com/thinking-machines-lab/tinker-cookbook",
 )
-DIVERGED_NLL = 2.0  # upstream leaves out what ends above it
+DIVERGED_NLL = 2.0  # upstream leaves out runs that end above it
 UNSTABLE_NLL = 1.5  # finished just under that cut: no sound run of the sweep ends so high
 HEADER = ["LR", "LoRA Rank", "Test NLL", "Train NLL", "Wall Time (min)"]
-# Model names that do not say their size; from their makers' model cards, not from the file.
+# Sizes of models whose names do not say them; from the model cards, not from the file.
 _BILLIONS = {"DeepSeek-V3.1": 671.0, "Kimi-K2": 1000.0}
 _AMBIGUOUS = "a repeat may have diverged"
 _UNSTABLE = "unstable: just under the cut of 2.0"
@@ -47,7 +47,7 @@ _CONTEXT = (
 )
 
 
-class _Run(TypedDict):
+class _SweepRun(TypedDict):
     """A row of the table; `flag` says why it is doubtful."""
 
     lr: float
@@ -61,18 +61,18 @@ class _Run(TypedDict):
 
 
 @dataclass(slots=True)
-class _Section:
-    """What the report says of one model; numbers are lines of the file."""
+class _ModelSection:
+    """The report's section on one model; numbers are lines of the file."""
 
     model: str
     line: int
     lrs: tuple[float, ...] = ()
     ranks: tuple[int, ...] = ()
-    runs: list[_Run] = field(default_factory=list)
+    runs: list[_SweepRun] = field(default_factory=list)
     note: tuple[int, tuple[float, ...], tuple[int, ...], int] | None = None
 
     def absent(self) -> list[tuple[float, int]]:
-        """Return the cells that the note can mean and that no finished run occupies."""
+        """Return the learning rates and ranks that the note can mean and no finished run has."""
         if self.note is None:
             return []
         finished = {(run["lr"], run["rank"]) for run in self.runs}
@@ -84,7 +84,7 @@ def drafts(folder: Path | None, *, allow_changed: bool) -> list[ImportedDraft]:
     """Return one table for each model.
 
     Raises:
-        DataError: the report is not of the format that the pinned one has.
+        DataError: the report has another format than the pinned one.
         IntegrityError: it has another sum than the pinned one.
     """
     source = original(UPSTREAM, folder, allow_changed=allow_changed)
@@ -98,7 +98,7 @@ def drafts(folder: Path | None, *, allow_changed: bool) -> list[ImportedDraft]:
     return [_draft(source, section, space) for section in sections]
 
 
-def _draft(source: Original, section: _Section, space: Space) -> ImportedDraft:
+def _draft(source: Original, section: _ModelSection, space: Space) -> ImportedDraft:
     placed = _placed(section)
     frame = pd.DataFrame(section.runs + placed)
     frame["seed"] = frame.groupby(["lr", "rank"]).cumcount()
@@ -144,8 +144,8 @@ def _draft(source: Original, section: _Section, space: Space) -> ImportedDraft:
     )
 
 
-def _placed(section: _Section) -> list[_Run]:
-    """Return the diverged runs as rows where the note means as many cells as are absent."""
+def _placed(section: _ModelSection) -> list[_SweepRun]:
+    """Return the diverged runs as rows, if the note's number is that of the absent ones."""
     if section.note is None or len(section.absent()) != section.note[0]:
         return []
     return [
@@ -163,7 +163,7 @@ def _placed(section: _Section) -> list[_Run]:
     ]
 
 
-def _lost(section: _Section, placed: int) -> list[Noted]:
+def _lost(section: _ModelSection, placed: int) -> list[Noted]:
     if section.note is None or section.note[0] == placed:
         return []
     count, _, _, line = section.note
@@ -175,24 +175,24 @@ def _lost(section: _Section, placed: int) -> list[Noted]:
 
 
 def _task(model: str) -> dict[str, str | int | float]:
-    """Return the model and, where its name or its maker says it, its size."""
+    """Return the model and, if its name or its maker states it, its size."""
     short = model.rpartition("/")[2]
     stated = re.search(r"-(\d+(?:\.\d+)?)[Bb](?:-|$)", short)
-    known = [billions for name, billions in _BILLIONS.items() if short.startswith(name)]
-    sizes = [float(stated[1])] if stated else known
+    listed = [billions for name, billions in _BILLIONS.items() if short.startswith(name)]
+    sizes = [float(stated[1])] if stated else listed
     return {"model": model} | ({"parameters_billion": sizes[0]} if sizes else {})
 
 
-def _sections(source: Original) -> list[_Section]:
-    found: list[_Section] = []
+def _sections(source: Original) -> list[_ModelSection]:
+    sections: list[_ModelSection] = []
     in_table = False
     for number, line in enumerate(source.text.splitlines(), start=1):
         where = f"{source.path}, line {number}"
         if heading := re.fullmatch(r"## (\S+/\S+)", line):
-            found.append(_Section(heading[1], number))
-        if not found:
+            sections.append(_ModelSection(heading[1], number))
+        if not sections:
             continue
-        section = found[-1]
+        section = sections[-1]
         if line.startswith("- Learning rates:"):
             section.lrs = tuple(_numbers(where, line.partition(":")[2], "[]", float))
         elif line.startswith("- LoRA ranks:"):
@@ -206,18 +206,18 @@ def _sections(source: Original) -> list[_Section]:
             if _cells(line) != HEADER:
                 raise DataError(f"{where}: the columns {HEADER} are expected, got {_cells(line)}")
             in_table = True
-    if not found:
+    if not sections:
         raise DataError(f"{source.path}: no section of a model (`## maker/model`)")
-    for section in found:
+    for section in sections:
         if not section.runs:
             raise DataError(
                 f"{source.path}, line {section.line}: no table of runs of {section.model}"
             )
         _check_note(source.path, section)
-    return found
+    return sections
 
 
-def _run(where: str, number: int, line: str, section: _Section) -> _Run:
+def _run(where: str, number: int, line: str, section: _ModelSection) -> _SweepRun:
     cells = _cells(line)
     if len(cells) != len(HEADER):
         raise DataError(f"{where}: {len(HEADER)} cells are expected, got {cells}")
@@ -249,8 +249,8 @@ def _note(
     return int(match[1]), lrs, tuple(_numbers(where, match[3], "{}", int)), number
 
 
-def _check_note(path: Path, section: _Section) -> None:
-    """Check a note's cells; where it cannot be placed, flag the finished runs it may mean."""
+def _check_note(path: Path, section: _ModelSection) -> None:
+    """Check a note; if its runs cannot be told, flag the finished runs that it may mean."""
     if section.note is None:
         return
     count, lrs, ranks, number = section.note

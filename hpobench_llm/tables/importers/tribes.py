@@ -1,8 +1,8 @@
 """Tribes et al., arXiv 2312.00949: LoRA fine-tunes of LLaMA-2-7B that NOMAD chose.
 
-Two tables: `tribes-2b`, 100 configurations of 2 epochs out of a parallel-coordinates figure, and
-`tribes-3`, 50 of 3 epochs out of NOMAD's history. Both are sparse: nothing between their points
-was measured.
+Two tables: `tribes-2b`, 100 configurations of 2 epochs from a parallel-coordinates figure, and
+`tribes-3`, 50 of 3 epochs from NOMAD's history. Both are sparse: nothing between their points was
+measured.
 """
 
 import json
@@ -53,8 +53,8 @@ PUBLICATION = Publication(
 )
 DROPOUTS = (0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 FIXED_LR = 10**-3.5
-# With dropout 1 no gradient reaches the adapter: such rows measure the base with little else
-# trained, and all but one lose more than 1.015.
+# With dropout 1 no gradient reaches the adapter: such rows measure little but the base, and all
+# but one have a loss above 1.015.
 NO_ADAPTER_LOSS = 1.0
 _CONTEXT = (
     "LLaMA-2-7B, LoRA on q_proj and v_proj, 53,610 training rows of Alpaca and Dolly, batch 128, "
@@ -70,7 +70,7 @@ def drafts(folder: Path | None, *, allow_changed: bool) -> list[ImportedDraft]:
     """Return both tables.
 
     Raises:
-        DataError: a file is not of the format that the pinned one has.
+        DataError: a file has another format than the pinned one.
         IntegrityError: a file has another sum than the pinned one.
     """
     figure = original(FIGURE, folder, allow_changed=allow_changed)
@@ -204,13 +204,13 @@ def _experiment_3(source: Original) -> ImportedDraft:
 
 
 def _dimensions(source: Original) -> list[list[float]]:
-    """Return the five lists of the last `dimensions` array: nothing of the page is run."""
+    """Return the five lists of the last `dimensions` array; no code of the page is run."""
     starts = [match.end() - 1 for match in re.finditer(r'"dimensions"\s*:\s*\[', source.text)]
     if not starts:
         raise DataError(f"{source.path}: holds no `dimensions` array")
     try:
-        found: Any = json.JSONDecoder().raw_decode(source.text, starts[-1])[0]
-        lists = [dimension["values"] for dimension in found]
+        array: Any = json.JSONDecoder().raw_decode(source.text, starts[-1])[0]
+        lists = [dimension["values"] for dimension in array]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(
             f"{source.path}: the last `dimensions` array cannot be read: {error!r}"
@@ -222,15 +222,15 @@ def _dimensions(source: Original) -> list[list[float]]:
             f"log10 lr, loss), found lengths {sizes}"
         )
     for name, values in zip(("rank", "dropout", "alpha", "lr", "loss"), lists, strict=True):
-        for place, value in enumerate(values, start=1):
+        for number, value in enumerate(values, start=1):
             if type(value) not in (int, float) or not math.isfinite(value):
-                raise DataError(f"{source.path}: {name} {place} is no finite number: {value!r}")
+                raise DataError(f"{source.path}: {name} {number} is no finite number: {value!r}")
     return lists
 
 
-def _index(source: Original, what: str, value: float, highest: int) -> int:
+def _index(source: Original, name: str, value: float, highest: int) -> int:
     if value not in range(1, highest + 1):
-        raise DataError(f"{source.path}: {what}: {value!r} is no integer from 1 to {highest}")
+        raise DataError(f"{source.path}: {name}: {value!r} is no integer from 1 to {highest}")
     return int(value)
 
 

@@ -1,4 +1,4 @@
-"""Files of a public source at a pinned revision: fetched or given, and known by their sums."""
+"""Files of a public source at a pinned revision: downloaded or local, checked by their sums."""
 
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -14,8 +14,8 @@ LARGEST_BYTES = 64 * 2**20  # the largest pinned file has 3.6 MB
 class Upstream:
     """One file of a public repository at one commit.
 
-    `excerpts` are sums of known parts of the file, by the name they go under; an importer reads
-    them as it reads the whole.
+    `excerpts` are the sums of known parts of the file, by file name; an importer reads a part as
+    it reads the file.
     """
 
     repository: str
@@ -27,13 +27,13 @@ class Upstream:
 
     @property
     def url(self) -> str:
-        """Where the file lies."""
+        """The address of the file."""
         return f"https://raw.githubusercontent.com/{self.repository}/{self.commit}/{self.path}"
 
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A file of a source as it was read: its text, and what the provenance says of it."""
+    """A file of a source: its text, path and entry in the provenance."""
 
     text: str
     path: Path
@@ -43,8 +43,7 @@ class Original:
 def original(upstream: Upstream, folder: Path | None, *, allow_changed: bool) -> Original:
     """Read a file of a source: from `folder`, or fetched from its pinned address.
 
-    In the folder the file stands under its own name, under its path in the repository, or as a
-    known excerpt.
+    In the folder the file has its own name, its path in the repository, or the name of an excerpt.
 
     Raises:
         DataError: the folder has no such file, it is too large or not UTF-8.
@@ -56,9 +55,9 @@ def original(upstream: Upstream, folder: Path | None, *, allow_changed: bool) ->
         raise DataError(f"{path}: has {path.stat().st_size} bytes, at most {LARGEST_BYTES}")
     content = path.read_bytes()
     digest = sha256_of_bytes(content)
-    known = {upstream.sha256: "as pinned"}
-    known |= {digest: f"excerpt {name}" for name, digest in upstream.excerpts.items()}
-    if digest not in known and not allow_changed:
+    forms = {upstream.sha256: "as pinned"}
+    forms |= {digest: f"excerpt {name}" for name, digest in upstream.excerpts.items()}
+    if digest not in forms and not allow_changed:
         raise IntegrityError(
             f"{path}: sha256 is {digest}, but that of {upstream.repository} {upstream.path} at "
             f"{upstream.commit[:12]} is {upstream.sha256}; get that revision, or import the "
@@ -77,7 +76,7 @@ def original(upstream: Upstream, folder: Path | None, *, allow_changed: bool) ->
             "path": upstream.path,
             "sha256": digest,
             "pinned_sha256": upstream.sha256,
-            "form": known.get(digest, "changed, allowed by hand"),
+            "form": forms.get(digest, "changed, allowed by hand"),
             "licence": upstream.licence,
         },
     )

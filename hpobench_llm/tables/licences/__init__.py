@@ -15,20 +15,20 @@ _NONE = ("none", "noassertion", "unknown", "unlicensed", "proprietary", "other")
 
 
 def is_stated(licence: str) -> bool:
-    """Whether a table says by an SPDX name under which licence it may be passed on.
+    """Whether a licence is an SPDX name, under which a table may be passed on.
 
-    A sentence is none: "none found upstream, do not redistribute" is one too.
+    A sentence is not: it may be "none found upstream, do not redistribute".
     """
     return bool(_SPDX.fullmatch(licence)) and licence.lower() not in _NONE
 
 
 def licence_url(licence: str) -> str:
-    """Return where a licence is stated; empty for one that is not known here."""
+    """Return the address of a licence's text; empty for one that is not known here."""
     return _URLS.get(licence, "")
 
 
 def licence_text(licence: str) -> str:
-    """Return what a published table's LICENSE holds: the whole text, or its name and address."""
+    """Return the content of a published table's LICENSE: the text, or name and address."""
     text = resources.files(__package__) / f"{licence}.txt"
     if licence in _URLS and text.is_file():
         return text.read_text(encoding="utf-8")

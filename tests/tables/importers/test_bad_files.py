@@ -35,7 +35,7 @@ def refuses(bring, tmp_path, spec, content, error, words, file="runs.csv"):
     ("spec", "content", "words"),
     [
         (PLAIN, "lr,los\n1,2\n", ["runs.csv: column `loss`", "absent", "'los'"]),
-        (PLAIN, "lr,loss,lr\n1,2,3\n", ["line 1", "'lr' stands twice"]),
+        (PLAIN, "lr,loss,lr\n1,2,3\n", ["line 1", "two columns are called 'lr'"]),
         (PLAIN, "lr,loss\n1,2\n3\n", ["line 3", "2 cells", "got 1"]),
         (PLAIN, "lr,loss\n1,2\n3,4,5\n", ["line 3", "2 cells", "got 3"]),
         (PLAIN, 'lr,loss\n1,2\n"3,4\n', ["line 3", "broken CSV"]),
@@ -322,7 +322,7 @@ def test_all_tables_are_written_or_none(bring, tmp_path, monkeypatch):
 def test_options_that_do_not_fit(tmp_path, monkeypatch):
     monkeypatch.delenv("HPOBENCH_LLM_DATA", raising=False)
     with pytest.raises(HpobenchError, match=r"HPOBENCH_LLM_DATA .* or give --out"):
-        import_tables("steplaw", given=tmp_path)
+        import_tables("steplaw", from_path=tmp_path)
     with pytest.raises(HpobenchError, match=r"--spec SPEC\.toml is required"):
         import_tables("generic", out=tmp_path)
     with pytest.raises(HpobenchError, match="--spec is for `import generic`"):
@@ -366,10 +366,10 @@ def test_from_names_another_file_or_folder(tmp_path):
     pd.DataFrame({"lr": [1, 2], "loss": [3, 4]}).to_csv(tmp_path / "b/runs.csv", index=False)
     for given in ("b", "b/runs.csv"):
         (table,) = import_tables(
-            "generic", spec=spec, given=tmp_path / given, out=tmp_path / "out"
+            "generic", spec=spec, from_path=tmp_path / given, out=tmp_path / "out"
         )
         assert table.frame["loss"].tolist() == [3.0, 4.0]
     with pytest.raises(SpecError, match="`file`: no such file"):
         import_tables("generic", spec=spec, out=tmp_path / "out")
     with pytest.raises(DataError, match="no such file"):
-        import_tables("generic", spec=spec, given=tmp_path / "c.csv", out=tmp_path / "out")
+        import_tables("generic", spec=spec, from_path=tmp_path / "c.csv", out=tmp_path / "out")

@@ -358,7 +358,7 @@ def test_several_files_of_one_layout_with_a_fidelity_each(tmp_path):
     with pytest.raises(DataError, match=r"large\.csv, line 2: `loss`: .*'low'"):
         import_tables("generic", spec=spec, out=tmp_path / "out")
     (tmp_path / "large.csv").write_text("loss,lr,share\n2,1,1\n")
-    with pytest.raises(DataError, match=r"large\.csv: column `share` stands in the file too"):
+    with pytest.raises(DataError, match=r"large\.csv: the file has a column `share` too"):
         import_tables("generic", spec=spec, out=tmp_path / "out")
 
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(not SOURCES, reason="HPOBENCH_LLM_SOURCES is not
 def bring(tmp_path_factory, source, folder):
     tables = import_tables(
         source,
-        given=Path(SOURCES) / "published" / "raw" / folder,
+        from_path=Path(SOURCES) / "published" / "raw" / folder,
         out=tmp_path_factory.mktemp(folder),
     )
     return {table.metadata.name: table for table in tables}

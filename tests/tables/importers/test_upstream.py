@@ -63,7 +63,7 @@ def bring(tmp_path):
             path.write_text(content)
         tables = import_tables(
             source,
-            given=tmp_path / "given",
+            from_path=tmp_path / "given",
             out=tmp_path / "out",
             allow_changed=allow_changed,
         )
@@ -218,7 +218,7 @@ def test_a_folder_without_the_files(bring, tmp_path):
     with pytest.raises(DataError, match=r"none of .*sft_sweep\.md is there"):
         bring("tinker-sft", {"README.md": ""})
     with pytest.raises(DataError, match="no such folder"):
-        import_tables("tribes", given=tmp_path / "none", out=tmp_path / "out")
+        import_tables("tribes", from_path=tmp_path / "none", out=tmp_path / "out")
 
 
 def test_the_date_of_an_import_is_no_part_of_its_rows(bring, monkeypatch):

@@ -1,4 +1,4 @@
-"""Axes of a space out of columns of values: stated by the spec, or inferred and said so."""
+"""Axes of a space from columns of values: stated by the spec, or inferred and noted."""
 
 import json
 import math
@@ -22,10 +22,10 @@ from hpobench_llm.tables.provenance import AboutAxis
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
-    """A dimension, its value in every row, and what a reader of the table must know of it.
+class ImportedAxis:
+    """A dimension, its value in every row, and facts for a reader of the table.
 
-    `notes` say what was inferred and filled in; `about` is what the space itself cannot hold: the
+    `notes` say what was inferred or filled in; `about` has what the space itself cannot hold: the
     condition under which the axis exists (`only_if`, `otherwise`), the `names` of its levels.
     """
 
@@ -41,12 +41,12 @@ def axis(
     spec: HyperparameterSpec,
     others: Sequence[str],
     spec_file: object,
-) -> Axis:
-    """Return the axis that a column is; `others` are the columns of the other hyperparameters.
+) -> ImportedAxis:
+    """Return the axis of a column; `others` are the columns of the other hyperparameters.
 
     Raises:
         DataError: a cell is missing, of another type or outside the stated range.
-        SpecError: the spec's own words contradict each other or the column.
+        SpecError: the keys of the spec contradict each other or the column.
     """
     name = spec.name or column
     cells, notes = _filled(records, column, spec, others)
@@ -75,13 +75,13 @@ def axis(
             canonical.append(dimension.canonical(value))
         except ConfigurationError as error:
             raise DataError(f"{records.where(row)}: {error}") from None
-    return Axis(dimension, canonical, [*([inferred] if inferred else []), *notes], about)
+    return ImportedAxis(dimension, canonical, [*([inferred] if inferred else []), *notes], about)
 
 
 def _filled(
     records: Records, column: str, spec: HyperparameterSpec, others: Sequence[str]
 ) -> tuple[list[object], list[str]]:
-    """Return the cells with what stands in for empty ones, and notes that count it."""
+    """Return the cells with empty ones filled in, and notes that count these."""
     cells = list(records.columns[column])
     exists = _exists(records, spec)
     empty = _empty(cells, spec)
@@ -91,33 +91,31 @@ def _filled(
     name, notes = spec.name or column, []
     fill = spec.missing
     if spec.only_if:
-        ignored = [
-            row
-            for row in range(len(cells))
-            if not exists[row] and not empty[row] and comparable(cells[row]) != comparable(fill)
-        ]
-        for row in range(len(cells)):
+        overwritten = 0
+        for row, cell in enumerate(cells):
+            if not exists[row] and not empty[row] and comparable(cell) != comparable(fill):
+                overwritten += 1
             if exists[row] and empty[row]:
                 raise DataError(
-                    f"{records.where(row, column)}: is empty where {_said(spec.only_if)}, and "
+                    f"{records.where(row, column)}: is empty where {_words(spec.only_if)}, and "
                     "`only_if` says that the axis exists there"
                 )
         notes.append(
-            f"{name}: exists only where {_said(spec.only_if)}; elsewhere ({exists.count(False)} "
+            f"{name}: exists only where {_words(spec.only_if)}; elsewhere ({exists.count(False)} "
             f"of {len(cells)} rows) {fill} stands for it"
-            + (f", {len(ignored)} times for another value of the file" if ignored else "")
+            + (f", {overwritten} times for another value of the file" if overwritten else "")
         )
-        return [cell if there else fill for cell, there in zip(cells, exists, strict=True)], notes
+        return [cell if has else fill for cell, has in zip(cells, exists, strict=True)], notes
     if any(empty):
         notes.append(
             f"{name}: empty in {sum(empty)} of {len(cells)} rows, filled in with {fill} as the "
             f"spec says{_condition(records, empty, others)}"
         )
-    return [fill if gone else cell for cell, gone in zip(cells, empty, strict=True)], notes
+    return [fill if lacks else cell for cell, lacks in zip(cells, empty, strict=True)], notes
 
 
 def _empty(cells: list[object], spec: HyperparameterSpec) -> list[bool]:
-    """Tell the empty cells; where names are expected a text such as "none" may be one."""
+    """Tell the empty cells; if names are expected, a text such as "none" may be a name."""
     numeric = spec.kind in ("float", "integer") or (
         spec.kind != "categorical"
         and all(is_blank(cell) or _is_number(cell) for cell in cells)
@@ -146,7 +144,7 @@ def _refuse_empty(records: Records, column: str, empty: list[bool], others: Sequ
 
 
 def _condition(records: Records, empty: list[bool], others: Sequence[str]) -> str:
-    """Say which other hyperparameter decides whether this one is empty, if one does."""
+    """Name the other hyperparameter that decides whether this one is empty, if one does."""
     for other in others:
         if values := deciding_values(records.columns[other], empty):
             shown = ", ".join(map(json.dumps, values))
@@ -165,7 +163,7 @@ def _exists(records: Records, spec: HyperparameterSpec) -> list[bool]:
     ]
 
 
-def _said(conditions: dict[str, tuple[Cell, ...]]) -> str:
+def _words(conditions: dict[str, tuple[Cell, ...]]) -> str:
     return " and ".join(
         f"`{other}` is {' or '.join(map(str, values))}" for other, values in conditions.items()
     )
@@ -202,16 +200,16 @@ def _is_number(cell: object) -> bool:
 def _numbered(
     records: Records, column: str, cells: list[object], names: list[str]
 ) -> list[object]:
-    """Return the place of each cell among ordered names."""
-    places = {name: place for place, name in enumerate(names)}
+    """Return the rank of each cell among ordered names."""
+    rank_of = {name: rank for rank, name in enumerate(names)}
     numbered: list[object] = []
     for row, cell in enumerate(cells):
-        if text(cell) not in places:
+        if text(cell) not in rank_of:
             raise DataError(
                 f"{records.where(row, column)}: {short(cell)} is not among the `values` of the "
                 f"spec: {', '.join(names)}"
             )
-        numbered.append(places[text(cell)])
+        numbered.append(rank_of[text(cell)])
     return numbered
 
 
@@ -240,17 +238,18 @@ def _name(records: Records, row: int, column: str, cell: object) -> str:
 def _dimension(
     name: str, kind: str, values: list[Value], steps: Sequence[Cell], spec: HyperparameterSpec
 ) -> tuple[Dimension, str]:
-    """Return the dimension, and what of it was inferred."""
+    """Return the dimension, and a note on what was inferred."""
     if kind == "categorical":
         return _categorical(name, values, steps, spec)
     occur = sorted({float(value) for value in values})
-    whole = all(value.is_integer() for value in occur)
+    integral = all(value.is_integer() for value in occur)
     if kind == "auto":
         few = spec.low is None and spec.high is None and len(occur) <= FEW
-        kind = "ordinal" if steps or few else "integer" if whole else "float"
+        ranged = "integer" if integral else "float"
+        kind = "ordinal" if steps or few else ranged
     if kind == "ordinal":
-        return _ordinal(name, occur, whole, steps, spec)
-    if kind == "integer" and not whole:
+        return _ordinal(name, occur, integral, steps, spec)
+    if kind == "integer" and not integral:
         odd = next(value for value in occur if not value.is_integer())
         raise ValueError(f"kind is integer, but {odd} occurs")
     return _range(name, kind, occur, spec)
@@ -265,7 +264,7 @@ def _categorical(
 
 
 def _ordinal(
-    name: str, occur: list[float], whole: bool, steps: Sequence[Cell], spec: HyperparameterSpec
+    name: str, occur: list[float], integral: bool, steps: Sequence[Cell], spec: HyperparameterSpec
 ) -> tuple[Dimension, str]:
     numbers = tuple(step for step in steps if not isinstance(step, str))
     if len(numbers) < len(steps):
@@ -273,7 +272,7 @@ def _ordinal(
             "`values` must be all numbers as the column's are; of names in an order say kind = "
             "'ordinal', of others 'categorical'"
         )
-    levels = numbers or tuple(int(v) if whole else v for v in occur)
+    levels = numbers or tuple(int(v) if integral else v for v in occur)
     inferred = "" if steps else f"{name}: ordinal, the {len(levels)} values that occur"
     return Ordinal(name, levels, log=spec.log, unit=spec.unit), inferred
 

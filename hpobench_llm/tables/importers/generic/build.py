@@ -15,7 +15,7 @@ from hpobench_llm.metrics import Fidelity, Metric, Role
 from hpobench_llm.space import Space
 from hpobench_llm.spec import read_spec
 from hpobench_llm.tables.importers.generic import runs
-from hpobench_llm.tables.importers.generic.axes import Axis, axis
+from hpobench_llm.tables.importers.generic.axes import ImportedAxis, axis
 from hpobench_llm.tables.importers.generic.cells import (
     Records,
     combinations,
@@ -45,26 +45,26 @@ NAME = "generic"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Context:
-    """What all tables of an import share."""
+    """The parts that all tables of an import share."""
 
     spec: ImportSpec
     records: Records
-    axes: list[Axis]
+    axes: list[ImportedAxis]
     notes: list[str]
     dropped: Dropped
     files: list[Mapping[str, str | int]]
 
 
-def drafts_of_spec(spec_file: Path, given: Path | None = None) -> list[ImportedDraft]:
-    """Return the tables that a spec makes of its files; `given` is another file, or their folder.
+def drafts_of_spec(spec_file: Path, from_path: Path | None = None) -> list[ImportedDraft]:
+    """Return the tables of a spec; `from_path` is another file, or the folder of its files.
 
     Raises:
         SpecError: the spec breaks a rule.
-        DataError: a file does; the message names file, line and column.
+        DataError: a file breaks one; the message names file, line and column.
     """
     spec = read_spec(spec_file, ImportSpec)
-    chosen = sources(spec_file, spec, given)
-    records, dropped = leave_out(read_records(chosen, spec), spec)
+    files = sources(spec_file, spec, from_path)
+    records, dropped = leave_out(read_records(files, spec), spec)
     axes = [
         axis(records, column, entry, [c for c in spec.hyperparameters if c != column], spec_file)
         for column, entry in spec.hyperparameters.items()
@@ -75,7 +75,7 @@ def drafts_of_spec(spec_file: Path, given: Path | None = None) -> list[ImportedD
     configs = list(zip(*(a.values for a in axes), strict=True))
     config_of = pd.factorize(pd.Series(configs, dtype=object))[0]
     rows = frame[ROW].to_numpy()
-    frame[runs.TASK], frame[runs.GIVEN] = task_of[rows], seed_of[rows]
+    frame[runs.TASK], frame[runs.FILE_SEED] = task_of[rows], seed_of[rows]
     frame[runs.CONFIG], frame[runs.STATED] = config_of[rows], _stated(records, spec)[rows]
     frame = runs.identify(frame, records, spec)
     frame = runs.add_statuses(frame, spec)
@@ -84,7 +84,7 @@ def drafts_of_spec(spec_file: Path, given: Path | None = None) -> list[ImportedD
     frame, short, notes = runs.end_runs(frame, records, spec)
     frame, seed_notes = runs.add_seeds(frame, integers(seeds))
     if not len(frame):
-        raise DataError(f"{chosen[0][0]}: no row is left to make a table of")
+        raise DataError(f"{files[0][0]}: no row is left to make a table of")
     context = _Context(
         spec=spec,
         records=records,
@@ -99,7 +99,7 @@ def drafts_of_spec(spec_file: Path, given: Path | None = None) -> list[ImportedD
                 "licence": spec.licence or LICENCE_NOT_STATED,
                 "spec_sha256": sha256_of_file(spec_file),
             }
-            for path, _ in chosen
+            for path, _ in files
         ],
     )
     return [
@@ -110,7 +110,7 @@ def drafts_of_spec(spec_file: Path, given: Path | None = None) -> list[ImportedD
 
 
 def _stated(records: Records, spec: ImportSpec) -> "np.ndarray[Any, Any]":
-    """Return what the status of each row means, an empty text where none is stated."""
+    """Return the meaning of each row's status; empty if the spec has no status."""
     if spec.status is None:
         return np.full(len(records), "", dtype=object)
     meanings = [spec.status.values[cell] for cell in statuses(records, spec.status)]
@@ -175,8 +175,8 @@ def _table_name(name: str, task: tuple[str, ...]) -> str:
 
 def _fidelities(spec: ImportSpec, frame: pd.DataFrame, table: str) -> tuple[Fidelity, ...]:
     axes = []
-    runs_wide = frame[runs.CONFIG].nunique() * frame[runs.SEED].nunique()
-    cells = runs_wide
+    pairs = frame[runs.CONFIG].nunique() * frame[runs.SEED].nunique()
+    cells = pairs
     for column, entry in spec.fidelities.items():
         name = spec.fidelity_names[column]
         if (frame[name] == frame[name].round()).all() and frame[name].abs().max() < 2**53:
@@ -190,7 +190,7 @@ def _fidelities(spec: ImportSpec, frame: pd.DataFrame, table: str) -> tuple[Fide
             cells *= len(levels)
     if cells > spec.limits.cells:
         reason = "seeds hardly meet; give the column that tells them apart as `run` instead"
-        if runs_wide <= spec.limits.cells:
+        if pairs <= spec.limits.cells:
             reason = "fidelities hardly meet; round them first, say keep = 'last'"
         raise DataError(
             f"{table}: {cells} cells of configurations, seeds and fidelities, most of them empty: "
@@ -207,10 +207,10 @@ def _metric(
     high = np.inf if entry.high is None else entry.high
     outside = (frame[name] < low) | (frame[name] > high)
     if outside.any():
-        place = int(np.argmax(outside.to_numpy()))
-        row = int(frame[ROW].to_numpy()[place])
+        first = int(np.argmax(outside.to_numpy()))
+        row = int(frame[ROW].to_numpy()[first])
         raise DataError(
-            f"{context.records.where(row, column)}: {frame[name].to_numpy()[place]:g} is "
+            f"{context.records.where(row, column)}: {frame[name].to_numpy()[first]:g} is "
             f"outside the range [{low:g}, {high:g}] that the spec states"
         )
     values = frame.loc[frame["status"] == "ok", name].dropna()
@@ -235,7 +235,7 @@ def _metric(
 
 
 def _role(name: str, entry: MetricSpec, *, first: bool) -> Role:
-    """Return what a metric is for, where the spec does not say."""
+    """Return the role of a metric that the spec does not state."""
     if first:
         return "objective"
     if "train" in name.lower():

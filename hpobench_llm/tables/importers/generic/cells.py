@@ -1,4 +1,4 @@
-"""Single values: what is missing, what is a number, and where a mistyped one stands."""
+"""Single values: which are missing, which are numbers, and in which row a mistyped one is."""
 
 import json
 import math
@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 from hpobench_llm.errors import DataError
 
-FEW = 12  # distinct values that are still taken for levels
+FEW = 12  # distinct values at most that count as levels
 MISSING = frozenset({"", "na", "n/a", "null", "none", "-"})
 
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """Columns of raw values, row by row as the files have them, and where each row stands.
+    """Columns of raw values, row by row as the files have them, and the place of each row.
 
-    `files` are the names of the files, `file_of` the number of each row's. `patterns` are, for
-    each metric with a `*`, the columns that it stands for and their fidelities.
+    `files` are the names of the files, `file_of` has the number of each row's file. `patterns` has
+    for each metric with a `*` its columns and their fidelities.
     """
 
     files: list[str]
@@ -52,22 +52,22 @@ class Records:
 
 
 def is_missing(cell: object) -> bool:
-    """Tell an empty cell: nothing, or a word that stands for it. Not NaN, which is a value."""
+    """Tell an empty cell: nothing, or a word for it. NaN is a value and not empty."""
     return cell is None or (isinstance(cell, str) and cell.strip().lower() in MISSING)
 
 
 def is_blank(cell: object) -> bool:
-    """Tell a cell that names nothing: an empty one, or NaN, as pandas writes an empty one."""
+    """Tell a cell without a name: an empty one, or NaN, as pandas writes an empty one."""
     if isinstance(cell, float):
         return math.isnan(cell)
     return is_missing(cell) or (isinstance(cell, str) and cell.strip().lower() == "nan")
 
 
 def number(cell: object) -> float | None:
-    """Return a cell as a number, infinite or NaN too, or None where it is missing.
+    """Return a cell as a number, which may be infinite or NaN; None if it is missing.
 
     Raises:
-        ValueError: it is no number, or beyond what a float holds.
+        ValueError: it is no number, or too large for a float.
     """
     if isinstance(cell, float | int) and not isinstance(cell, bool):
         try:
@@ -116,7 +116,7 @@ def text(cell: object) -> str:
 
 
 def comparable(cell: object) -> float | str:
-    """Return what a cell is compared by: its number, its text, or "" where it is blank."""
+    """Return a cell in the form in which cells are compared: number, text, or "" if blank."""
     if is_blank(cell):
         return ""
     try:
@@ -132,17 +132,17 @@ def deciding_values(deciding: Sequence[object], empty: Sequence[bool]) -> list[f
     A column of many values, or of numbers that hardly repeat, separates anything by chance.
     """
     cells = [comparable(cell) for cell in deciding]
-    where = {cell for cell, gone in zip(cells, empty, strict=True) if not gone}
-    elsewhere = {cell for cell, gone in zip(cells, empty, strict=True) if gone}
-    every = where | elsewhere
+    present = {cell for cell, lacks in zip(cells, empty, strict=True) if not lacks}
+    absent = {cell for cell, lacks in zip(cells, empty, strict=True) if lacks}
+    every = present | absent
     repeated = len(cells) >= 3 * len(every) or all(isinstance(cell, str) for cell in every)
-    if not elsewhere or not where.isdisjoint(elsewhere) or len(every) > FEW or not repeated:
+    if not absent or not present.isdisjoint(absent) or len(every) > FEW or not repeated:
         return []
-    return sorted(where, key=str)
+    return sorted(present, key=str)
 
 
 def list_of(records: Records, row: int, column: str) -> list[object]:
-    """Return a cell of a curve as a list: it is one, or the JSON text of one; empty if missing.
+    """Return a cell of a curve, a list or the JSON text of one, as a list; empty if missing.
 
     Raises:
         DataError: it is no list.
@@ -185,7 +185,7 @@ def is_list(cell: object) -> bool:
 def combinations(
     records: Records, columns: Sequence[str]
 ) -> tuple[list[tuple[str, ...]], NDArray[np.intp]]:
-    """Return the distinct combinations of some columns, in order, and the code of each row's.
+    """Return the distinct combinations of some columns, in order, and the code of each row.
 
     Raises:
         DataError: a cell is empty.
@@ -218,6 +218,6 @@ def integers(seeds: list[tuple[str, ...]]) -> list[int] | None:
 
 
 def short(cell: object) -> str:
-    """Return a cell for an error message, cut where it is long."""
+    """Return a cell for an error message, cut if it is long."""
     shown = repr(cell) if not isinstance(cell, int) or abs(cell) < 10**60 else "a long integer"
     return shown if len(shown) <= 60 else f"{shown[:57]}..."

@@ -1,7 +1,7 @@
-"""What a column of an imported file is: an axis, a fidelity, a metric, a cost, a status, a filter.
+"""The roles of an imported file's columns: axis, fidelity, metric, cost, status, filter.
 
 In every table of columns (`[hyperparameters.<column>]`, `[metrics.<column>]`, ...) the key is the
-column's name in the file and `name` what it becomes; a nested value of JSON is named with dots.
+column's name in the file and `name` that in the table; a nested value of JSON is named with dots.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""The columns of one file as they are gathered: those that a spec names, counted on the way."""
+"""Gather the columns of one file that a spec names, and count what is read."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _SHOWN, _SHOWN_WIDTH = 40, 60  # names of columns in an error message, and their
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What one file has of the wanted columns; `places` are its lines or rows (`unit`)."""
+    """The wanted columns of one file; `places` are its lines or rows (`unit`)."""
 
     columns: dict[str, list[object]]
     places: list[int]
@@ -22,7 +22,7 @@ class Block:
 
 
 class Counts:
-    """How much has been read of all files of an import, against the limits of the spec."""
+    """The amount that was read of all files of an import, against the limits of the spec."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -42,9 +42,9 @@ class Counts:
         """Check that so much more may be read; see `add`."""
         for name, count in counts.items():
             if count > self.left(name):
-                what = "bytes when decoded" if name == "decoded_bytes" else name
+                unit = "bytes when decoded" if name == "decoded_bytes" else name
                 raise DataError(
-                    f"{path}: holds more than {getattr(self._limits, name)} {what}; if that is "
+                    f"{path}: holds more than {getattr(self._limits, name)} {unit}; if that is "
                     f"meant, raise `limits.{name}` in the spec"
                 )
 
@@ -56,14 +56,14 @@ class Counts:
 class Collector:
     """Gathers rows of the wanted columns of one file.
 
-    `given` are the columns that the spec adds to the file's own.
+    `added` are the columns that the spec adds to the file's own, with one value for all rows.
     """
 
     def __init__(
-        self, path: Path, spec: ImportSpec, given: Mapping[str, Cell], counts: Counts
+        self, path: Path, spec: ImportSpec, added: Mapping[str, Cell], counts: Counts
     ) -> None:
         self.path, self.spec, self.counts = path, spec, counts
-        self._given = given
+        self._added = added
         self._plain = {*spec.plain_columns()}
         self._heads = tuple(key.partition("*")[0] for key in spec.metrics if "*" in key)
         self._columns: dict[str, list[object]] = {}
@@ -71,24 +71,24 @@ class Collector:
         self._places: list[int] = []
 
     def wants(self, name: str) -> bool:
-        """Tell whether a column may be wanted, before all columns are known."""
+        """Tell whether a column may be wanted, before all names are known."""
         return name in self._plain or name.startswith(self._heads)
 
     def start(self, names: Iterable[str]) -> list[str]:
-        """Say which columns the file has; return the wanted ones.
+        """Take the names of the file's columns; return the wanted ones.
 
         Raises:
-            DataError: a column of the spec is absent, or stands in file and spec.
+            DataError: a column of the spec is absent, or both the file and the spec have one.
         """
         present = list(names)
-        for name in self._given:
+        for name in self._added:
             if name in present:
                 raise DataError(
-                    f"{self.path}: column `{name}` stands in the file too; `files` may only add "
+                    f"{self.path}: the file has a column `{name}` too; `files` may only add "
                     "columns"
                 )
         for name in self.spec.plain_columns():
-            if name not in present and name not in self._given:
+            if name not in present and name not in self._added:
                 near = nearest(name, [other[:_SHOWN_WIDTH] for other in present[:_SHOWN]])
                 raise DataError(f"{self.path}: column `{name}` of the spec is absent{near}")
         self._patterns = {
@@ -96,7 +96,7 @@ class Collector:
         }
         wanted = self.spec.plain_columns()
         wanted += [column for levels in self._patterns.values() for column in levels]
-        self._columns = {name: [] for name in dict.fromkeys(wanted) if name not in self._given}
+        self._columns = {name: [] for name in dict.fromkeys(wanted) if name not in self._added}
         return list(self._columns)
 
     def _levels(self, key: str, names: list[str]) -> dict[str, float]:
@@ -114,24 +114,24 @@ class Collector:
             raise DataError(f"{self.path}: no column is `{key}` with a number for the star")
         return levels
 
-    def add(self, place: int, cells: Mapping[str, object]) -> None:
-        """Add a row."""
+    def add(self, position: int, cells: Mapping[str, object]) -> None:
+        """Add a row; `position` is its line or number in the file."""
         size = 0
         for name, column in self._columns.items():
             cell = cells.get(name)
             column.append(cell)
             size += len(cell) if isinstance(cell, list) else 1
-        self._places.append(place)
+        self._places.append(position)
         self.counts.add(self.path, rows=1, cells=size)
 
     def block(self, unit: str) -> Block:
-        """Return what was gathered.
+        """Return the gathered columns.
 
         Raises:
             DataError: the file holds no rows.
         """
         if not self._places:
             raise DataError(f"{self.path}: holds no rows")
-        for name, value in self._given.items():
+        for name, value in self._added.items():
             self._columns[name] = [value] * len(self._places)
         return Block(self._columns, self._places, unit, self._patterns)

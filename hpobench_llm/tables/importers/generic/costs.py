@@ -29,7 +29,7 @@ def seconds(cell: object) -> float:
     """Return a duration in seconds.
 
     Raises:
-        ValueError: it is none; years, months and weeks are no fixed time or never written.
+        ValueError: it is none; years, months and weeks are not taken.
     """
     if isinstance(cell, timedelta):
         return cell.total_seconds()
@@ -49,10 +49,10 @@ def seconds(cell: object) -> float:
 
 
 def cost(records: Records, row: int, column: str, spec: CostSpec) -> float | None:
-    """Return the one cost of a row in seconds or tokens; None where it is unknown or a list.
+    """Return the one cost of a row in seconds or tokens; None if it is unknown or a list.
 
     Raises:
-        DataError: it is negative, infinite, or not of the unit that the spec says.
+        DataError: it is negative, infinite, or not in the spec's unit.
     """
     cell = records.columns[column][row]
     return None if is_list(cell) else converted(cell, spec, records.where(row, column))
@@ -61,7 +61,7 @@ def cost(records: Records, row: int, column: str, spec: CostSpec) -> float | Non
 def cost_list(
     records: Records, row: int, column: str, spec: CostSpec
 ) -> list[float | None] | None:
-    """Return the costs of a run's checkpoints, None where the cell is no list."""
+    """Return the costs of a run's checkpoints; None if the cell is no list."""
     if not is_list(records.columns[column][row]):
         return None
     where = records.where(row, column)

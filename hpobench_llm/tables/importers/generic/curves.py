@@ -1,7 +1,7 @@
-"""One row a checkpoint, whichever way a file lays its curves out.
+"""One row a checkpoint, from any layout of curves in a file.
 
-In the frame that comes out NaN is a missing number and infinity one that is not finite, so that
-both can become statuses later.
+In the resulting frame NaN is a missing number, and infinity is any number that is not finite, so
+that both can become statuses later.
 """
 
 import math
@@ -37,7 +37,7 @@ def checkpoints(records: Records, spec: ImportSpec, spec_file: object) -> pd.Dat
 
     Raises:
         DataError: a cell is no number or list, or the lists of a record differ in length.
-        SpecError: a cost of a whole run is said to count otherwise.
+        SpecError: the spec counts the one cost of a run in another way than for the whole run.
     """
     if spec.layout == "rows":
         return _rows(records, spec)
@@ -82,7 +82,7 @@ def _measured(spec: ImportSpec, *, per_run: bool | None = None) -> dict[str, str
 def _curves(
     records: Records, spec: ImportSpec, read: Callable[[Records, int, ImportSpec], Curves]
 ) -> pd.DataFrame:
-    """Return the checkpoints of runs that are a record each; `read` knows the layout."""
+    """Return the checkpoints of runs with a record each; `read` knows the layout."""
     (axis,) = spec.fidelity_names.values()
     at_end = _measured(spec, per_run=True)
     scalars = {name: numbers(records, column) for column, name in at_end.items()}
@@ -97,17 +97,18 @@ def _curves(
                 f"{records.where(row)}: the lists hold more than {spec.limits.cells} cells; if "
                 "that is meant, raise `limits.cells` in the spec"
             )
-        whole = {name: values[row] for name, values in scalars.items()}
+        finals = {name: values[row] for name, values in scalars.items()}
         for column, entry in spec.costs.items():
             if entry.name not in columns and levels:
-                whole[entry.name] = cost(records, row, column, entry)
+                finals[entry.name] = cost(records, row, column, entry)
         blocks[ROW] += [float(row)] * len(levels)
         blocks[axis] += levels
         for name in names:
-            known = columns.get(name)
-            blocks[name] += (
-                _at_end(whole.get(name), len(levels)) if known is None else _encoded(known)
-            )
+            curve = columns.get(name)
+            if curve is None:
+                blocks[name] += _at_end(finals.get(name), len(levels))
+            else:
+                blocks[name] += _encoded(curve)
     frame = pd.DataFrame(blocks, dtype=float)
     frame[ROW] = frame[ROW].astype(int)
     return frame
@@ -128,7 +129,7 @@ def _lists(records: Records, row: int, spec: ImportSpec) -> Curves:
     if fidelity.first is None:
         levels = [_level(records, row, axis, level) for level in lists.pop(axis)]
     else:
-        levels = [fidelity.first + fidelity.every * place for place in range(size)]
+        levels = [fidelity.first + fidelity.every * number for number in range(size)]
     names = _measured(spec) | {column: entry.name for column, entry in spec.costs.items()}
     return levels, {names[column]: values for column, values in lists.items()}
 
@@ -192,19 +193,19 @@ def _wide(records: Records, spec: ImportSpec) -> pd.DataFrame:
             table[:, levels.index(level)] = _encoded(numbers(records, column))
         tables[spec.metric_names[key]] = table
     measured = ~np.all([np.isnan(table) for table in tables.values()], axis=0)
-    rows, places = np.nonzero(measured)
-    frame = pd.DataFrame({ROW: rows, axis_name: np.array(levels)[places]})
+    rows, numbers_of_levels = np.nonzero(measured)
+    frame = pd.DataFrame({ROW: rows, axis_name: np.array(levels)[numbers_of_levels]})
     for name, table in tables.items():
-        frame[name] = table[rows, places]
+        frame[name] = table[rows, numbers_of_levels]
     last = ~frame.duplicated(ROW, keep="last")
-    whole = {
+    finals = {
         name: numbers(records, column)
         for column, name in _measured(spec).items()
         if column not in patterns
     }
     for column, entry in spec.costs.items():
-        whole[entry.name] = [cost(records, row, column, entry) for row in range(len(records))]
-    for name, values in whole.items():
+        finals[entry.name] = [cost(records, row, column, entry) for row in range(len(records))]
+    for name, values in finals.items():
         frame[name] = np.where(last, np.array(_encoded(values))[rows], np.nan)
     return frame
 
@@ -220,8 +221,8 @@ def _with_failed(frame: pd.DataFrame, records: Records, spec: ImportSpec) -> pd.
     )
     for column, entry in spec.costs.items():
         if entry.counts.startswith("whole_run"):
-            whole = [cost(records, int(row), column, entry) for row in empty]
-            added[entry.name] = _encoded(whole)
+            costs = [cost(records, int(row), column, entry) for row in empty]
+            added[entry.name] = _encoded(costs)
     return pd.concat([frame, added], ignore_index=True)
 
 
@@ -232,11 +233,13 @@ def _level(records: Records, row: int, axis: str, level: float | None) -> float:
 
 
 def _at_end(value: float | None, size: int) -> list[float]:
+    # One value of the whole run: the checkpoints before its end have none.
     return [math.nan] * (size - 1) + _encoded([value]) if size else []
 
 
 def _encoded(values: Sequence[float | None]) -> list[float]:
-    return [
-        math.nan if value is None else value if math.isfinite(value) else math.inf
-        for value in values
-    ]
+    return [math.nan if value is None else _finite_or_inf(value) for value in values]
+
+
+def _finite_or_inf(value: float) -> float:
+    return value if math.isfinite(value) else math.inf

@@ -13,7 +13,7 @@ Dropped = list[Noted]
 
 
 def leave_out(records: Records, spec: ImportSpec) -> tuple[Records, Dropped]:
-    """Return the rows that are to be imported, and an entry for each reason to leave some out.
+    """Return the rows to import, and an entry for each reason to leave some out.
 
     Raises:
         DataError: a status has no meaning in the spec, or no row is left.
@@ -25,14 +25,14 @@ def leave_out(records: Records, spec: ImportSpec) -> tuple[Records, Dropped]:
     if spec.status is not None:
         stated = statuses(records, spec.status)
         kept = [row for row, cell in enumerate(stated) if spec.status.values[cell] != "drop"]
-        gone = sorted(set(stated) - {stated[row] for row in kept})
-        reason = f"their status is {' or '.join(map(repr, gone))}"
+        dropped_statuses = sorted(set(stated) - {stated[row] for row in kept})
+        reason = f"their status is {' or '.join(map(repr, dropped_statuses))}"
         records = _keep(records, kept, reason, dropped)
     return records, dropped
 
 
 def statuses(records: Records, spec: StatusSpec) -> list[str]:
-    """Return what each row states, an empty text where it states nothing.
+    """Return the status that each row states; empty if it states none.
 
     Raises:
         DataError: the spec has no meaning for it.

@@ -1,4 +1,4 @@
-"""How the runs of a table ended: counted for its card, and refused where none can be used."""
+"""How the runs of a table ended: counted for its card, and refused if none can be used."""
 
 import pandas as pd
 
@@ -20,8 +20,7 @@ def outcomes(
     """Return notes on how the runs ended, and on those that failed by an empty cell alone.
 
     Raises:
-        DataError: no configuration has runs in full that all ended ok, so that there is nothing
-            to compare.
+        DataError: no configuration has runs in full that all ended ok, so nothing can be compared.
     """
     ends = frame[~frame.duplicated(runs.RUN, keep="last")]
     full = frame
@@ -40,7 +39,7 @@ def outcomes(
     if len(silent):
         notes.append(
             f"{silent[runs.RUN].nunique()} runs have no `{next(iter(spec.metrics))}` and are not "
-            f"said to have failed: they count as failed (the first: {_place(silent, records)})."
+            f"said to have failed: they count as failed (the first: {_first(silent, records)})."
         )
     return notes
 
@@ -52,7 +51,7 @@ def _silently_failed(frame: pd.DataFrame, spec: ImportSpec) -> pd.DataFrame:
     return frame[by_value & frame[runs.STATED].isin(["", "ok"])]
 
 
-def _place(rows: pd.DataFrame, records: Records) -> str:
+def _first(rows: pd.DataFrame, records: Records) -> str:
     return f"{records.unit} {records.place(int(rows[ROW].iloc[0]))}"
 
 
@@ -69,7 +68,7 @@ def _hopeless(
         column = next(iter(spec.metrics))
         return (
             f"{begin}, {silent[runs.RUN].nunique()} of them failed because `{column}` is empty "
-            f"(the first: {_place(silent, records)}); rows that are no runs, such as the parents "
+            f"(the first: {_first(silent, records)}); rows that are no runs, such as the parents "
             "of others, can be left out with `[filters.<column>]`, or `missing` of the metric can "
             "say what an empty cell means"
         )

@@ -1,4 +1,4 @@
-"""Parquet: sizes are looked at before anything is decoded, and unread columns never are."""
+"""Parquet: sizes are checked before anything is decoded, and only wanted columns are decoded."""
 
 from pathlib import Path
 from typing import Any
@@ -31,11 +31,11 @@ def read_parquet(collector: Collector) -> Block:
                 _refuse_type(path, name, file.schema_arrow.field(name).type)
             size = check_parquet(stream, counts.left("decoded_bytes"), columns=wanted)
             counts.add(path, decoded_bytes=size)
-            place = 0
+            row = 0
             for batch in pq.ParquetFile(stream).iter_batches(_BATCH_ROWS, columns=wanted):
                 for cells in _plain(batch).to_pylist():
-                    place += 1
-                    collector.add(place, cells)
+                    row += 1
+                    collector.add(row, cells)
         except ValueError as error:
             hint = "; if that is meant, raise `limits.decoded_bytes` in the spec"
             raise DataError(

@@ -21,34 +21,36 @@ _SUFFIXES = {
     ".parquet": "parquet",
 }
 _WILD = "*?["
-Source = tuple[Path, dict[str, Cell]]  # a file, and the columns that the spec gives it
+FileOfSpec = tuple[Path, dict[str, Cell]]  # and the columns that the spec adds to it
 
 
-def sources(spec_file: Path, spec: ImportSpec, given: Path | None) -> list[Source]:
-    """Return the files of a spec; `given` is another file, or the folder that they lie in.
+def sources(spec_file: Path, spec: ImportSpec, from_path: Path | None) -> list[FileOfSpec]:
+    """Return the files of a spec; `from_path` is another file, or the folder of its files.
 
     Raises:
-        DataError, SpecError: a file is not there, or none is named.
+        DataError, SpecError: a file does not exist, or none is named.
     """
     wanted = spec.files or ({spec.file: {}} if spec.file else {})
-    if given is not None and not given.is_dir():
+    if from_path is not None and not from_path.is_dir():
         if spec.files:
-            raise DataError(f"--from {given}: the spec has several `files`; give their folder")
-        return [(given, {})]
+            raise DataError(f"--from {from_path}: the spec has several `files`; give their folder")
+        return [(from_path, {})]
     if not wanted:
         raise DataError(f"{spec_file}: `file` is not set; set it, or give --from FILE")
-    chosen: list[Source] = []
+    files: list[FileOfSpec] = []
     for name, columns in wanted.items():
         key = f"files.{name}" if spec.files else "file"
-        if given is None:
+        if from_path is None:
             paths = _expand(name, spec_file, key)
         else:
-            paths = _matches(given, name if any(c in name for c in _WILD) else Path(name).name)
+            # The folder stands for the one of the spec, so a plain name loses its own folders.
+            wild = any(c in name for c in _WILD)
+            paths = _matches(from_path, name if wild else Path(name).name)
         if not paths:
-            where = f" in {given}" if given else ""
+            where = f" in {from_path}" if from_path else ""
             raise SpecError(spec_file, key, f"no such file{where}: {name}")
-        chosen += [(path, columns) for path in paths]
-    return chosen
+        files += [(path, columns) for path in paths]
+    return files
 
 
 def _expand(name: str, spec_file: Path, key: str) -> list[Path]:
@@ -69,7 +71,7 @@ def _matches(folder: Path, pattern: str) -> list[Path]:
         return []
 
 
-def read_records(chosen: list[Source], spec: ImportSpec) -> Records:
+def read_records(files: list[FileOfSpec], spec: ImportSpec) -> Records:
     """Return the rows of all files, one after the other, as columns.
 
     Raises:
@@ -77,25 +79,25 @@ def read_records(chosen: list[Source], spec: ImportSpec) -> Records:
             the message names file, line and column.
     """
     counts = Counts(spec.limits)
-    names = _names([path for path, _ in chosen])
+    names = _names([path for path, _ in files])
     blocks = [
         _read(path, spec, dict(columns) | {SOURCE_FILE: name}, counts)
-        for (path, columns), name in zip(chosen, names, strict=True)
+        for (path, columns), name in zip(files, names, strict=True)
     ]
     if len({block.unit for block in blocks}) > 1:
-        raise DataError(f"{chosen[0][0]}: files of one import must be of one format")
-    return _joined(blocks, [str(path) for path, _ in chosen])
+        raise DataError(f"{files[0][0]}: files of one import must be of one format")
+    return _joined(blocks, [str(path) for path, _ in files])
 
 
 def _names(paths: list[Path]) -> list[str]:
-    """Return what tells the files apart: their names, or else more of their paths."""
+    """Return distinct names of the files: their own, or their paths if two are equal."""
     names = [path.name for path in paths]
     return names if len(set(names)) == len(names) else [path.as_posix() for path in paths]
 
 
-def _read(path: Path, spec: ImportSpec, given: dict[str, Cell], counts: Counts) -> Block:
+def _read(path: Path, spec: ImportSpec, added: dict[str, Cell], counts: Counts) -> Block:
     kind = spec.format if spec.format != "auto" else _kind(path)
-    collector = Collector(path, spec, given, counts)
+    collector = Collector(path, spec, added, counts)
     try:
         if kind == "parquet":
             return read_parquet(collector)
@@ -118,7 +120,7 @@ def _kind(path: Path) -> str:
 
 
 def _joined(blocks: list[Block], files: list[str]) -> Records:
-    """Return the blocks as one; where a file lacks a column behind a `*`, its cells are empty."""
+    """Return the blocks as one; a file that lacks a column behind a `*` has empty cells there."""
     names = dict.fromkeys(name for block in blocks for name in block.columns)
     patterns: dict[str, dict[str, float]] = {}
     for block in blocks:
@@ -135,7 +137,7 @@ def _joined(blocks: list[Block], files: list[str]) -> Records:
             ]
             for name in names
         },
-        places=[place for block in blocks for place in block.places],
+        places=[number for block in blocks for number in block.places],
         unit=blocks[0].unit,
         patterns=patterns,
     )

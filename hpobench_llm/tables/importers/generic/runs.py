@@ -1,9 +1,9 @@
 """Which rows are one run, how each run ended, what it cost, and which seed it is.
 
 The frames here have the columns of `curves.checkpoints`, and `TASK`, `CONFIG` (integers, one for
-each distinct task and configuration), `GIVEN` (an integer for each combination of the seed
+each distinct task and configuration), `FILE_SEED` (an integer for each combination of the seed
 columns) and `STATED` (the status that the file states, or empty). Columns that begin with `~`
-never reach the table, so that no name of a user's is overwritten.
+never reach the table, so that they cannot overwrite a user's column.
 """
 
 import numpy as np
@@ -16,10 +16,10 @@ from hpobench_llm.tables.importers.generic.spec import ADDED, HIDDEN, PRUNED, Im
 from hpobench_llm.tables.importers.imported import noted
 from hpobench_llm.tables.provenance import Noted
 
-TASK, CONFIG, GIVEN = f"{HIDDEN}task", f"{HIDDEN}config", f"{HIDDEN}given_seed"
+TASK, CONFIG, FILE_SEED = f"{HIDDEN}task", f"{HIDDEN}config", f"{HIDDEN}file_seed"
 STATED, REPEAT, RUN = f"{HIDDEN}stated", f"{HIDDEN}repeat", f"{HIDDEN}run"
 _LABEL, _LEVEL = f"{HIDDEN}label", f"{HIDDEN}level"
-_KEY = [TASK, CONFIG, GIVEN]
+_KEY = [TASK, CONFIG, FILE_SEED]
 SEED, STATUS = "seed", "status"
 
 
@@ -41,10 +41,10 @@ def identify(frame: pd.DataFrame, records: Records, spec: ImportSpec) -> pd.Data
                 frame,
                 records,
                 frame[name] != frame.groupby(label)[name].transform("first"),
-                "contradict each other: one run, but another " + _SAID[name],
+                "contradict each other: one run, but another " + _WORDS[name],
             )
-        twice = frame.assign(**{_LABEL: label}).duplicated([_LABEL, *axes])
-        _refuse(frame, records, twice, "measure one run at one checkpoint", label)
+        repeated = frame.assign(**{_LABEL: label}).duplicated([_LABEL, *axes])
+        _refuse(frame, records, repeated, "measure one run at one checkpoint", label)
         groups = frame.assign(**{_LABEL: label}).drop_duplicates(_LABEL)
         repeat = groups.groupby(_KEY).cumcount()
         repeat.index = pd.Index(groups[_LABEL])
@@ -57,7 +57,7 @@ def identify(frame: pd.DataFrame, records: Records, spec: ImportSpec) -> pd.Data
     return frame.sort_values([RUN, *axes], kind="stable", ignore_index=True)
 
 
-_SAID = {TASK: "task", CONFIG: "configuration", GIVEN: "seed"}
+_WORDS = {TASK: "task", CONFIG: "configuration", FILE_SEED: "seed"}
 
 
 def _run_names(records: Records, spec: ImportSpec) -> list[str]:
@@ -73,14 +73,14 @@ def _refuse(
     frame: pd.DataFrame,
     records: Records,
     wrong: "pd.Series[bool]",
-    problem: str,
+    fault: str,
     label: "pd.Series[str] | None" = None,
 ) -> None:
     if not wrong.any():
         return
     run = f" (run {label.iloc[_first(wrong)]})" if label is not None else ""
     where = records.where(_record(frame, wrong))
-    raise DataError(f"{where}{run}: this row and an earlier one {problem}")
+    raise DataError(f"{where}{run}: this row and an earlier one {fault}")
 
 
 def _first(wrong: "pd.Series[bool]") -> int:
@@ -100,11 +100,11 @@ def _refuse_repeat(frame: pd.DataFrame, records: Records, spec: ImportSpec) -> N
     level = earlier[(earlier[axes] == second[axes]).all(axis=1)] if axes else earlier
     first = (level if len(level) else earlier).iloc[0]
     metrics = list(spec.metric_names.values())
-    equal = [(first[name] == second[name]) or (first[name] != first[name]) for name in metrics]
+    equal = [pd.isna(first[name]) or first[name] == second[name] for name in metrics]
     verb = "repeats" if all(equal) else "contradicts"
-    place = records.place(int(first[ROW]))
+    earlier_place = records.place(int(first[ROW]))
     raise DataError(
-        f"{records.where(int(second[ROW]))}: {verb} {records.unit} {place}: the same "
+        f"{records.where(int(second[ROW]))}: {verb} {records.unit} {earlier_place}: the same "
         "configuration, seed and fidelity; set duplicates = 'repeats' if they are runs of their "
         "own, name the column that tells them apart (`run`, `seed`, `task`), or remove one"
     )
@@ -113,20 +113,21 @@ def _refuse_repeat(frame: pd.DataFrame, records: Records, spec: ImportSpec) -> N
 def add_statuses(frame: pd.DataFrame, spec: ImportSpec) -> pd.DataFrame:
     """Turn missing and non-finite values into statuses, and infinities into NaN.
 
-    The first metric: not finite is diverged; missing is failed, unless the run has a later value,
-    for then it was not measured there. Other metrics: infinite or NaN is diverged too where the
-    file writes it, missing is not measured.
+    The first metric: not finite means diverged; missing means failed or, if the run has a later
+    value, not measured there. Other metrics: infinity or NaN in the file means diverged too,
+    missing means not measured.
     """
     diverged = pd.Series(False, index=frame.index)
     failed = pd.Series(False, index=frame.index)
     last = ~frame.duplicated(RUN, keep="last")
-    for place, (column, metric) in enumerate(spec.metrics.items()):
+    for number, (column, metric) in enumerate(spec.metrics.items()):
         name = spec.metric_names[column]
         values = frame[name]
         diverged |= np.isinf(values)
-        meaning = metric.missing or ("failed" if place == 0 else "not_measured")
+        meaning = metric.missing or ("failed" if number == 0 else "not_measured")
         missing = values.isna()
         if not metric.missing:
+            # From the end backwards: whether a later row of the run has a value.
             later = values.notna()[::-1].groupby(frame[RUN][::-1]).cummax()[::-1]
             missing &= ~later
         if metric.per_run:
@@ -145,9 +146,9 @@ def add_statuses(frame: pd.DataFrame, spec: ImportSpec) -> pd.DataFrame:
 def leave_out_pruned(
     frame: pd.DataFrame, records: Records, spec: ImportSpec
 ) -> tuple[pd.DataFrame, list[Noted]]:
-    """Leave out the pruned runs of which the table could say nothing: those without any value.
+    """Leave out the pruned runs without any value for the table.
 
-    Where a table has no fidelity, or keeps the last row alone, that is all of them: the value at
+    If a table has no fidelity, or keeps only the last row, these are all pruned runs: the value at
     which a run was given up is not that of a run in full.
     """
     stated = (frame[STATED] == PRUNED).groupby(frame[RUN]).transform("any")
@@ -166,27 +167,28 @@ def leave_out_pruned(
 
 
 def add_costs(frame: pd.DataFrame, records: Records, spec: ImportSpec) -> pd.DataFrame:
-    """Turn every cost into what a run had cost so far at each row; unknown is NaN."""
+    """Turn every cost into the cost of a run so far at each row; unknown is NaN."""
     last = ~frame.duplicated(RUN, keep="last")
     for column, cost in spec.costs.items():
         values, groups = frame[cost.name], frame.groupby(RUN)[cost.name]
         if cost.counts == "since_last":
-            known = values.notna().groupby(frame[RUN]).cummin()
-            frame[cost.name] = groups.cumsum().where(known)
+            # A sum over an unknown part is unknown from there on.
+            complete = values.notna().groupby(frame[RUN]).cummin()
+            frame[cost.name] = groups.cumsum().where(complete)
         elif cost.counts.startswith("whole_run"):
-            whole = groups.transform("last")
-            wrong = values.notna() & (values != whole)
+            total = groups.transform("last")
+            wrong = values.notna() & (values != total)
             if wrong.any():
                 raise DataError(
                     f"{records.where(_record(frame, wrong), column)}: the cost of a whole run "
                     "differs within the run; is it 'so_far' or 'since_last'?"
                 )
             if cost.counts == "whole_run" or not spec.fidelities:
-                frame[cost.name] = whole.where(last)
+                frame[cost.name] = total.where(last)
             else:
                 (axis,) = spec.fidelity_names.values()
                 share = frame[axis] / frame.groupby(RUN)[axis].transform("last")
-                frame[cost.name] = whole * share
+                frame[cost.name] = total * share
     return frame
 
 
@@ -196,7 +198,7 @@ def end_runs(
     """Apply `keep` and `short_curves`; return the frame, what was dropped, and notes.
 
     A run that broke stays broken: at the checkpoints after its end it gets rows with its status
-    and the cost of its end, without values. No value is ever carried on.
+    and the cost of its end, without values. No value is ever filled forward.
 
     Raises:
         DataError: a run ends early and the spec calls that an error.
@@ -231,10 +233,8 @@ def end_runs(
             f"{spec.short_curves} at the later checkpoints, as the spec says."
         )
     elif sound.any():
-        reach, broke = (
-            int(((ends[STATUS] == "ok") & ~short).sum()),
-            int((ends[STATUS] != "ok").sum()),
-        )
+        reach = int(((ends[STATUS] == "ok") & ~short).sum())
+        broke = int((ends[STATUS] != "ok").sum())
         notes.append(
             f"{int(sound.sum())} runs end ok before the last {axis}; nothing is known of them "
             f"beyond. In full there are {reach} sound runs and all {broke} that broke; "
@@ -274,16 +274,16 @@ def _after_end(
 
 
 def add_seeds(frame: pd.DataFrame, seeds: list[int] | None) -> tuple[pd.DataFrame, list[str]]:
-    """Add `seed`: that of the file where it tells runs apart, else a number for each repeat.
+    """Add `seed`: the file's seed if it tells runs apart, or else the number of each repeat.
 
-    `seeds` are the integers behind `GIVEN`, None where the file has no single column of integers.
-    Where fewer than half of the runs share their seed with another configuration, as when every
-    run draws its own, a seed says nothing of runs of other configurations: `seed` then numbers the
-    runs of each configuration.
+    `seeds` are the integers behind `FILE_SEED`; None if the file has no single column of integers.
+    If fewer than half of the runs share their seed with another configuration, as when every run
+    draws its own, a seed means nothing across configurations: `seed` then numbers the runs of each
+    configuration.
     """
     runs = frame.drop_duplicates(RUN)
-    if len(runs[GIVEN].unique()) > 1 and _shared(runs) < 0.5:
-        order = runs.sort_values([TASK, CONFIG, GIVEN, REPEAT])
+    if len(runs[FILE_SEED].unique()) > 1 and _shared(runs) < 0.5:
+        order = runs.sort_values([TASK, CONFIG, FILE_SEED, REPEAT])
         numbers = order.groupby([TASK, CONFIG]).cumcount()
         frame[SEED] = frame[RUN].map(pd.Series(numbers.to_numpy(), index=order[RUN].to_numpy()))
         return frame, [
@@ -292,11 +292,11 @@ def add_seeds(frame: pd.DataFrame, seeds: list[int] | None) -> tuple[pd.DataFram
         ]
     repeated = bool((frame[REPEAT] > 0).any())
     if seeds is not None and not repeated:
-        frame[SEED] = frame[GIVEN].map(dict(enumerate(seeds)))
+        frame[SEED] = frame[FILE_SEED].map(dict(enumerate(seeds)))
         return frame, []
-    pairs = sorted(set(zip(frame[GIVEN], frame[REPEAT], strict=True)))
+    pairs = sorted(set(zip(frame[FILE_SEED], frame[REPEAT], strict=True)))
     numbering = {pair: number for number, pair in enumerate(pairs)}
-    frame[SEED] = [numbering[pair] for pair in zip(frame[GIVEN], frame[REPEAT], strict=True)]
+    frame[SEED] = [numbering[pair] for pair in zip(frame[FILE_SEED], frame[REPEAT], strict=True)]
     if not repeated:
         return frame, []
     return frame, [
@@ -309,5 +309,5 @@ def _shared(runs: pd.DataFrame) -> float:
     """Return the share of runs whose seed another configuration of the task has too."""
     if runs[CONFIG].nunique() < 2:
         return 1.0
-    users = runs.groupby([TASK, GIVEN])[CONFIG].transform("nunique")
+    users = runs.groupby([TASK, FILE_SEED])[CONFIG].transform("nunique")
     return float((users > 1).mean())

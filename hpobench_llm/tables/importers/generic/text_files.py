@@ -28,7 +28,7 @@ def read_text(collector: Collector, kind: str) -> Block:
 
 
 class _Limited(io.RawIOBase):
-    """A stream that counts what comes out of it."""
+    """A stream that counts the bytes that are read from it."""
 
     def __init__(self, stream: Any, collector: Collector) -> None:
         self._stream, self._collector = stream, collector
@@ -38,6 +38,7 @@ class _Limited(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         content = self._stream.read(len(buffer))
+        # Bytes after decompression: a small archive must not fill the memory.
         self._collector.counts.add(self._collector.path, decoded_bytes=len(content))
         buffer[: len(content)] = content
         return len(content)
@@ -60,9 +61,9 @@ def _read_csv(collector: Collector, lines: TextIO) -> Block:
     try:
         header = [name.strip() for name in next(reader, [])]
         wanted = {*collector.start(header)}
-        twice = [name for name in header if header.count(name) > 1 and name in wanted]
-        if twice:
-            raise DataError(f"{path}, line 1: column {twice[0]!r} stands twice")
+        repeated = [name for name in header if header.count(name) > 1 and name in wanted]
+        if repeated:
+            raise DataError(f"{path}, line 1: two columns are called {repeated[0]!r}")
         for cells in reader:
             if not cells:
                 continue
@@ -114,8 +115,8 @@ def _read_json(collector: Collector, lines: TextIO) -> Block:
     entries = value if isinstance(value, list) else [value]
     names: dict[str, None] = {}
     rows = [
-        (place, _row(collector, entry, f"{path}, row {place}", names))
-        for place, entry in enumerate(entries, start=1)
+        (row, _row(collector, entry, f"{path}, row {row}", names))
+        for row, entry in enumerate(entries, start=1)
     ]
     return _gathered(collector, rows, names, "row")
 
@@ -147,11 +148,11 @@ def _gathered(
     names: dict[str, None],
     unit: str,
 ) -> Block:
-    # An object may leave out what it does not have, so the columns are known at the end alone.
+    # An object may leave keys out, so the columns are known only at the end.
     if rows:
         collector.start(names)
-    for place, row in rows:
-        collector.add(place, row)
+    for position, row in rows:
+        collector.add(position, row)
     return collector.block(unit)
 
 

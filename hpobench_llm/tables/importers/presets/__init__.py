@@ -1,1 +1,1 @@
-"""What trackers of experiments hold, as a spec for a person to edit: one module each."""
+"""Specs that are proposed for the runs of trackers, for a person to edit: a module each."""

@@ -1,7 +1,7 @@
-"""Any CSV file of tuning results as a proposed spec: what its columns are is guessed.
+"""Any CSV file of tuning results as a proposed spec, which guesses the columns' roles.
 
-Columns are told apart by their names: losses and scores, seeds, seconds, and steps where the same
-settings stand in several rows. What varies besides is a hyperparameter.
+A column's name tells losses and scores, seeds, seconds and steps. Any other column that varies is
+a hyperparameter.
 """
 
 import csv
@@ -58,7 +58,7 @@ def propose_csv(file: Path) -> Proposal:
     sections += [metric(c, names[c]) for c in in_order(metrics)]
     sections += [_cost(c, bool(steps)) for c in seconds]
     seed, notes = seed_of(runs, seeds)
-    still = [c for c in columns if c not in metrics and c not in changing]
+    constant = [c for c in columns if c not in metrics and c not in changing]
     return Proposal(
         description=f"{len(runs)} rows of {file.name}.",
         source=file.name,
@@ -68,7 +68,7 @@ def propose_csv(file: Path) -> Proposal:
         notes=[
             *notes,
             "Which columns are metrics, costs and seeds was guessed from their names.",
-            *_left_out("Columns that never vary", still),
+            *_left_out("Columns that never vary", constant),
             *_left_out("Columns that only number or name runs", labels),
         ],
     )
@@ -76,7 +76,7 @@ def propose_csv(file: Path) -> Proposal:
 
 def _rows(file: Path) -> list[Run]:
     """Return the rows without their empty cells."""
-    before = csv.field_size_limit(_LONGEST_CELL)
+    before = csv.field_size_limit(_LONGEST_CELL)  # of the process, so it is put back
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, strict=True, restkey="")
@@ -107,5 +107,5 @@ def _cost(column: str, curves: bool) -> Section:
     return Section(key=("costs", column), values=values, comment="of seconds; see `unit`")
 
 
-def _left_out(what: str, columns: Sequence[str]) -> list[str]:
-    return [f"{what} are left out: {', '.join(columns)}."] if columns else []
+def _left_out(subject: str, columns: Sequence[str]) -> list[str]:
+    return [f"{subject} are left out: {', '.join(columns)}."] if columns else []

@@ -1,6 +1,6 @@
 """MLflow's runs as a proposed spec: `search_runs()` as CSV, an `mlruns` folder or its database.
 
-Read as files, so that MLflow need not be installed: tables and folders of versions 2 and 3.
+They are read as files, so that MLflow need not be installed; versions 2 and 3 are known.
 """
 
 import csv
@@ -142,9 +142,10 @@ def _between(start: str, end: str) -> float | None:
 
 def _of_database(path: Path) -> list[Run]:
     try:
+        # Read-only, since MLflow may be writing to it.
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
             return _of_tables(database)
-    except (sqlite3.Error, ValueError, TypeError) as error:  # a text or a number is none
+    except (sqlite3.Error, ValueError, TypeError) as error:  # SQLite keeps any type in a column
         raise DataError(f"{path}: cannot be read as MLflow's database: {error}") from None
 
 

@@ -52,7 +52,7 @@ def propose_optuna(storage: str, study_name: str = "") -> Proposal:
         return _proposal(study, storage)
     except (DataError, UnknownNameError):
         raise
-    except Exception as error:  # of the database's driver, which may be any
+    except Exception as error:  # any database's driver may raise here, with errors of its own
         line = " ".join(str(error).split())
         raise DataError(f"{storage}: cannot be read as an Optuna storage: {line}") from None
 
@@ -60,7 +60,7 @@ def propose_optuna(storage: str, study_name: str = "") -> Proposal:
 def _open(optuna: Any, storage: str) -> Any:
     if "://" in storage:
         local, _, _ = storage.removeprefix(_SQLITE).partition("?")
-        if storage.startswith(_SQLITE) and not Path(local).is_file():  # it would be made
+        if storage.startswith(_SQLITE) and not Path(local).is_file():  # SQLite would make it
             raise DataError(f"{storage}: no such file as {local}")
         return storage
     path = Path(storage)
@@ -81,8 +81,8 @@ def _proposal(study: Any, storage: str) -> Proposal:
         ["value"] if len(directions) == 1 else [f"value_{i}" for i in range(len(directions))]
     )
     curves = len(directions) == 1 and any(len(t.intermediate_values) > 1 for t in trials)
-    whole = _whole(trials)
-    runs = [_run(trial, labels, curves) for trial in whole]
+    complete = _complete(trials)
+    runs = [_run(trial, labels, curves) for trial in complete]
     axes = _axes(trials)
     values = [f"{_VALUES}{label}" for label in labels]
     named = free_names(values, _VALUES, ["intermediate", "step"])
@@ -99,7 +99,7 @@ def _proposal(study: Any, storage: str) -> Proposal:
         sections.append(metric(value, named[value], direction, per_run=curves))
     sections.append(Section(key=("status",), values={"column": "state", "values": _STATES}))
     sections.append(Section(key=("costs", "seconds"), values={"counts": "whole_run"}))
-    early = len(trials) - len(whole)
+    early = len(trials) - len(complete)
     settings = {"run": "trial", "duplicates": "repeats"} | ({"layout": "pairs"} if curves else {})
     return Proposal(
         description=f"Optuna study {study.study_name!r}: {len(runs)} trials.",
@@ -119,8 +119,8 @@ def _proposal(study: Any, storage: str) -> Proposal:
     )
 
 
-def _whole(trials: list[Any]) -> list[Any]:
-    """Leave out trials that did not get as far as a configuration: failed early, or waiting."""
+def _complete(trials: list[Any]) -> list[Any]:
+    """Return the trials with a whole configuration: not those that failed early or wait."""
     ended = {frozenset(t.params) for t in trials if t.state.name in ("COMPLETE", "PRUNED")}
     return [trial for trial in trials if frozenset(trial.params) in ended]
 
@@ -140,12 +140,12 @@ def _run(trial: Any, labels: list[str], curves: bool) -> Run:
 
 
 def _axes(trials: list[Any]) -> dict[str, Stated]:
-    """Return what the distributions say of each axis, over all trials."""
-    seen: dict[str, list[Any]] = {}
+    """Return what the distributions of all trials state of each axis."""
+    by_column: dict[str, list[Any]] = {}
     for trial in trials:
         for name, distribution in trial.distributions.items():
-            seen.setdefault(f"{_PREFIX}{name}", []).append(distribution)
-    return {column: _axis(distributions) for column, distributions in seen.items()}
+            by_column.setdefault(f"{_PREFIX}{name}", []).append(distribution)
+    return {column: _axis(distributions) for column, distributions in by_column.items()}
 
 
 def _axis(distributions: list[Any]) -> Stated:

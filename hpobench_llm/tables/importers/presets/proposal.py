@@ -1,4 +1,4 @@
-"""A spec that is proposed for what a tracker holds, and the file of its runs, one JSON a line."""
+"""A proposed spec for the runs of a tracker, and the file of the runs, one JSON a line."""
 
 import json
 import re
@@ -15,8 +15,8 @@ from hpobench_llm.tables.columns import MEASURES
 from hpobench_llm.tables.importers.generic.cells import deciding_values, is_blank, number, text
 from hpobench_llm.tables.importers.generic.spec import ADDED, SOURCE_FILE, ImportSpec
 
-Run = dict[str, Any]  # a run as a line of the file: cells by column, of whatever the tracker holds
-_TAKEN = {"config_id", "seed", "status", "source_row", SOURCE_FILE, ADDED, *MEASURES}
+Run = dict[str, Any]  # a run as a line of the file: cells by column, of any type of a tracker
+_RESERVED = {"config_id", "seed", "status", "source_row", SOURCE_FILE, ADDED, *MEASURES}
 _SEEDS = re.compile(r"(?:.*[._])?(?:random_)?(?:seed|random_state)")
 _BETTER_HIGH = re.compile(
     r"acc|auc|f1|bleu|rouge|score|reward|return|precision|recall|r2|exact|pass|map|iou|win", re.I
@@ -28,7 +28,7 @@ _HELD_OUT = re.compile(r"val|dev|eval", re.I)
 
 
 class Stated(TypedDict, total=False):
-    """What a tracker knows of an axis, as the spec says it."""
+    """What a tracker knows of an axis, in the keys of the spec."""
 
     name: str
     kind: str
@@ -40,7 +40,7 @@ class Stated(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """A table of the spec: its key, its values, and what a person should know of it."""
+    """A table of the spec: its key, its values, and a comment for the person."""
 
     key: tuple[str, ...]
     values: Mapping[str, Toml]
@@ -49,7 +49,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """What is proposed: `settings` are the keys at the top, `notes` what was decided."""
+    """A proposal: `settings` are the keys at the top, `notes` tell the decisions."""
 
     description: str
     source: str
@@ -74,6 +74,7 @@ class Proposal:
         _check(content, spec_file)
         try:
             lines = "".join(json.dumps(run, ensure_ascii=False) + "\n" for run in self.runs)
+            # The data first: a spec whose file is missing would be half a proposal.
             write_atomically(data, lines)
             write_atomically(spec_file, content)
         except (OSError, UnicodeEncodeError) as error:
@@ -93,14 +94,14 @@ class Proposal:
 
 
 def _check(content: str, spec_file: Path) -> None:
-    """Check that what is about to be written can be read."""
+    """Check that the content can be read again, before it is written."""
     import tomllib
 
     parse_spec(tomllib.loads(content), ImportSpec, file=spec_file)
 
 
 def _comment(text: str) -> str:
-    """Return a comment, of which no foreign name can break out."""
+    """Return a comment; a foreign name with a line break cannot end it."""
     return "# " + "".join(letter if letter.isprintable() else " " for letter in text)
 
 
@@ -115,6 +116,7 @@ def _toml(value: object) -> str:
         return "[" + ", ".join(map(_toml, value)) + "]"
     if isinstance(value, float):
         return repr(value)
+    # TOML's strings are JSON's, except that DEL has to be escaped.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
@@ -123,8 +125,8 @@ def hyperparameter(
 ) -> Section:
     """Return the section of a hyperparameter; `stated` is what the tracker knows of its axis.
 
-    Where some runs lack it, a value stands in if another hyperparameter decides so; if none does,
-    a person must say what it means, and the import asks for it.
+    If some runs lack it and another hyperparameter decides which, a value is filled in there. If
+    none decides, a person must say what it means, and the import asks for it.
     """
     cells = [run.get(column) for run in runs]
     empty = [lacks(cell) for cell in cells]
@@ -212,7 +214,7 @@ def seed_of(runs: Sequence[Run], columns: Iterable[str]) -> tuple[dict[str, str]
 
 def free_names(columns: Sequence[str], prefix: str, taken: Iterable[str] = ()) -> dict[str, str]:
     """Return a name for each column, without the prefix, that is no other column's."""
-    used, names = {*_TAKEN, *taken}, {}
+    used, names = {*_RESERVED, *taken}, {}
     for column in columns:
         name = column.removeprefix(prefix)
         while name in used:
@@ -225,11 +227,12 @@ def free_names(columns: Sequence[str], prefix: str, taken: Iterable[str] = ()) -
 def refuse_without(
     runs: Sequence[Run], metrics: Sequence[str], axes: Sequence[str], source: object
 ) -> None:
-    """Refuse what no table can be made of.
+    """Refuse a source of which no table can be made.
 
     Raises:
         DataError: there are no runs, no metrics, or no hyperparameter that varies.
     """
-    for what, count in (("runs", runs), ("metrics", metrics), ("hyperparameters that vary", axes)):
-        if not count:
-            raise DataError(f"{source}: holds no {what}")
+    needed = {"runs": runs, "metrics": metrics, "hyperparameters that vary": axes}
+    for kind, values in needed.items():
+        if not values:
+            raise DataError(f"{source}: holds no {kind}")

@@ -39,7 +39,7 @@ _STATES = {
     "preempting": "drop",
     "pending": "drop",
 }
-_OF_THE_PAGE = (  # columns that are of the run and not of its configuration or results
+_OF_THE_PAGE = (  # columns on the run itself, not on its configuration or results
     "name id state notes user tags created runtime sweep group job type hostname description "
     "commit github entity project path url agent updated heartbeat end time start time os python "
     "gpu type gpu count cpu count command host git"
@@ -57,14 +57,14 @@ def propose_wandb(runs_file: Path, histories: Path | None = None) -> Proposal:
     split = bool(rows) and {"config", "summary"} <= set(rows[0])
     runs = [_split(row, runs_file, i) if split else _plain(row) for i, row in enumerate(rows, 2)]
     columns = list(dict.fromkeys(column for run in runs for column in run))
-    given = [c for c in columns if not c.startswith("run.")]
-    measured = [c for c in given if _measured(runs, c, split)]
+    logged = [c for c in columns if not c.startswith("run.")]
+    measured = [c for c in logged if _measured(runs, c, split)]
     steps: list[str] = []
     if histories is not None:
         steps = _add_histories(runs, histories)
     ends = [c for c in measured if c.removeprefix("summary.") not in steps]
     metrics = in_order({*ends, *steps} - {"_runtime"})
-    params = varying(runs, [c for c in given if c not in measured and c not in steps])
+    params = varying(runs, [c for c in logged if c not in measured and c not in steps])
     seeds = [c for c in params if like_a_seed(c.removeprefix("config."))]
     axes = [c for c in params if c not in seeds]
     refuse_without(runs, metrics, axes, runs_file)
@@ -87,7 +87,7 @@ def propose_wandb(runs_file: Path, histories: Path | None = None) -> Proposal:
     settings = {"duplicates": "repeats"} | ({"layout": "pairs"} if steps else {})
     seed, notes = seed_of(runs, seeds)
     settings |= seed
-    left = [c for c in given if c not in metrics and c not in params]
+    constant = [c for c in logged if c not in metrics and c not in params]
     return Proposal(
         description=f"{len(runs)} runs of Weights & Biases.",
         source=f"Weights & Biases, {runs_file.name}",
@@ -97,7 +97,11 @@ def propose_wandb(runs_file: Path, histories: Path | None = None) -> Proposal:
         notes=[
             *notes,
             *([] if split else ["Which columns are metrics was guessed from their names."]),
-            *([f"Columns that never vary are left out: {', '.join(left)}."] if left else []),
+            *(
+                [f"Columns that never vary are left out: {', '.join(constant)}."]
+                if constant
+                else []
+            ),
         ],
     )
 
@@ -132,8 +136,8 @@ def _split(row: dict[str, str], path: Path, line: int) -> Run:
             if not isinstance(values, dict):
                 raise ValueError("a dictionary is expected")
         except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
-            problem = " ".join(str(error).split())
-            raise DataError(f"{path}, row {line}: `{column}`: {problem}") from None
+            reason = " ".join(str(error).split())
+            raise DataError(f"{path}, row {line}: `{column}`: {reason}") from None
         run |= _flat(values, f"{column}.")
     return run
 
@@ -185,11 +189,13 @@ def _add_histories(runs: list[Run], folder: Path) -> list[str]:
     names: dict[str, None] = {}
     for run in runs:
         labels = [str(run[key]) for key in ("run.name", "run.id") if key in run]
-        file = next((f for n in labels if (f := folder / f"{Path(n).name}.csv").is_file()), None)
+        # The last part alone: a run's name must not lead out of the folder.
+        files = [folder / f"{Path(label).name}.csv" for label in labels]
+        file = next((file for file in files if file.is_file()), None)
         if file is None:
             raise DataError(f"{folder}: has no history {' or '.join(labels) or '?'} with .csv")
-        for place, row in enumerate(_csv(file)):
-            step = row.get("_step") or row.get("step") or row.get("Step") or str(place)
+        for number_of_row, row in enumerate(_csv(file)):
+            step = row.get("_step") or row.get("step") or row.get("Step") or str(number_of_row)
             for name, cell in row.items():
                 if name in ("_step", "_timestamp", "step", "Step") or not _is_point(cell):
                     continue

@@ -1,8 +1,8 @@
-"""A table as advice reads it: what each configuration loses against the best, and in which units.
+"""A table as advice reads it: the regret of each configuration, and its units.
 
 Losses of different tables have no common unit. A regret is therefore also counted in *typical*
 ones, the median regret of the table's configurations (as `comparison` counts over tasks), and in
-noises, where the table has repeats to know one by.
+noises, if the table has enough repeats to know them.
 """
 
 import math
@@ -29,28 +29,28 @@ from hpobench_llm.tables.table import Table
 from hpobench_llm.tables.worth import answers, in_full, judged
 
 Floats = NDArray[np.float64]
-# How far a measured value may lie from what is asked for: beyond, it is another configuration.
+# A measured value may be off by this factor; beyond, it is of another configuration.
 FACTORS = {RATE: 2.0, RANK: 4.0, BATCH: 4.0, RATIO: 4.0}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Problem:
+class JudgedTable:
     """The configurations of one table and metric.
 
     Args:
         name: the table's.
-        family: of the related tables that it is one of, or its own name.
-        context: what a reader of the table must know, as it says itself.
-        metric: what is judged, by all seeds (see `tables.worth.judged`).
+        family: the name of its family of related tables, or its own name.
+        context: the table's own note to its readers.
+        metric: the metric that is judged, by all seeds (see `tables.worth.judged`).
         space: the table's axes.
         configs: those that were measured in full.
-        regrets: `(configs,)` what each loses against the best, in the metric's unit; one without a
-            sound run has what the metric's `worst` loses.
-        typical: the median of them.
-        noise: the standard deviation between good runs at one seed; NaN where fewer than
-            `seeds.FREEDOM` repeats tell it.
-        fixed: hyperparameters that the table held fixed, as far as it says.
-        flagged: configurations that the table itself calls doubtful, which are left out.
+        regrets: `(configs,)` in the metric's unit; one without a sound run has the regret of the
+            metric's `worst`.
+        typical: the median regret.
+        noise: the standard deviation between good runs at one seed; NaN with fewer than
+            `seeds.FREEDOM` repeats.
+        fixed: hyperparameters that the table states as fixed.
+        flagged: the number of configurations that are left out as the table calls them doubtful.
     """
 
     name: str
@@ -65,11 +65,11 @@ class Problem:
     fixed: Mapping[str, Value]
     flagged: int
     _units: Floats = field(repr=False)
-    _places: dict[tuple[Value, ...], int] = field(default_factory=dict, repr=False)
+    _nearest: dict[tuple[Value, ...], int] = field(default_factory=dict, repr=False)
 
     @staticmethod
-    def of(table: Table, metric: Metric) -> "Problem | str":
-        """Return what a table says by a metric, or why it says nothing of use."""
+    def of(table: Table, metric: Metric) -> "JudgedTable | str":
+        """Judge a table by a metric; returns the reason if it is of no use."""
         metadata = table.metadata
         axes = [axis for axis in metadata.space if shared_name(axis.name) == RATE]
         if not axes or isinstance(axes[0], Categorical):
@@ -94,7 +94,7 @@ class Problem:
             for row in rows[list(metadata.space.names)].to_dict("records")
         ]
         defaults = metadata.provenance.get("defaults", {})
-        return Problem(
+        return JudgedTable(
             name=metadata.name,
             family=metadata.family or metadata.name,
             context=metadata.context,
@@ -115,13 +115,13 @@ class Problem:
         return RANK in self.shared
 
     def settings(self, config: Configuration) -> Settings:
-        """Return a configuration as settings, with what the table held fixed of `FACTORS`."""
+        """Return a configuration as settings, with the fixed ones that `FACTORS` names."""
         fixed = {n: self.fixed[n] for n in FACTORS if isinstance(self.fixed.get(n), int | float)}
         return fixed | settings_of(config)
 
     @property
     def shared(self) -> frozenset[str]:
-        """The settings that are known of the table's configurations."""
+        """The settings that the table's configurations have."""
         return frozenset(self.settings(self.configs[0]))
 
     def near(self, share: float) -> float:
@@ -134,46 +134,48 @@ class Problem:
     def nearest(self, settings: Settings) -> int:
         """Return the number of the measured configuration nearest to settings, -1 for none.
 
-        Nearest is meant in the unit encoding of the table's axes; settings that are none of them
-        are ignored, and axes that the settings do not name are at the defaults. There is none
-        where it differs by more than one of `FACTORS`.
+        Nearest is meant in the unit encoding of the table's axes. Settings that are no axis are
+        ignored, and axes without a setting are at the defaults. There is none if the nearest
+        differs by more than one of `FACTORS`.
         """
         wanted = configuration_of(settings, self.space)
         key = tuple(wanted.values())
-        if key not in self._places:
-            apart = self._units - self.space.to_unit([wanted])
-            names = [n for n, axis in enumerate(self.space) if isinstance(axis, Categorical)]
-            apart[:, names] = apart[:, names] != 0
-            self._places[key] = int(np.argmin((apart**2).sum(axis=1)))
-        place = self._places[key]
-        measured = self.settings(self.configs[place])
+        if key not in self._nearest:
+            offsets = self._units - self.space.to_unit([wanted])
+            choices = [n for n, axis in enumerate(self.space) if isinstance(axis, Categorical)]
+            offsets[:, choices] = (
+                offsets[:, choices] != 0
+            )  # two names are equal or not, never near
+            self._nearest[key] = int(np.argmin((offsets**2).sum(axis=1)))
+        number = self._nearest[key]
+        measured = self.settings(self.configs[number])
         for name, factor in FACTORS.items():
             if name in settings and name in measured:
                 low, high = sorted((_number(settings[name]), _number(measured[name])))
                 if high > factor * low:
                     return -1
-        return place
+        return number
 
     def tells(self, settings: Settings) -> bool:
-        """Whether the table can speak of settings: both say what alpha is, or neither does.
+        """Whether the table can judge settings: both have an alpha, or neither has.
 
-        Alpha scales the learning rate, so one is not known without the other.
+        Alpha scales the learning rate, so a learning rate means nothing without it.
         """
         return (RATIO in settings) == (RATIO in self.shared)
 
     def regret_of(self, settings: Settings) -> float:
-        """Return what settings lose here; NaN where nothing near them was measured."""
-        place = self.nearest(settings)
-        return math.nan if place < 0 else float(self.regrets[place])
+        """Return the regret of settings; NaN if nothing near them was measured."""
+        number = self.nearest(settings)
+        return math.nan if number < 0 else float(self.regrets[number])
 
 
 def _number(value: Value) -> float:
-    """Return a value that may be a name as a number; names are all alike."""
+    """Return a value as a number; all names are the same number."""
     return 1.0 if isinstance(value, str) else float(value)
 
 
 def _repeats(table: Table) -> int:
-    """Return by how many sound runs in full a table exceeds its configurations."""
+    """Return how many sound runs in full a table has beyond one for each configuration."""
     full = in_full(table)
     full = full[full["status"] == "ok"]
     return len(full) - full["config_id"].nunique()

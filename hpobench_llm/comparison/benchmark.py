@@ -1,4 +1,4 @@
-"""What trials on one benchmark are judged by: objectives, the best there is, values in full."""
+"""A benchmark as a comparison judges its trials: objectives, the best there is, values in full."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,38 +23,38 @@ from hpobench_llm.replaying.columns import CONFIG, FIDELITY, METRIC, column
 from hpobench_llm.space import Configuration
 
 FloatArray = NDArray[np.float64]
-DRAWS = 1000  # configurations that say what a typical one is
-Reference = Literal["front", "worst"]  # see `Problem.of`
+DRAWS = 1000  # configurations, whose median regret is the typical one
+Reference = Literal["front", "worst"]  # see `ComparedBenchmark.of`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Problem:
+class ComparedBenchmark:
     """One benchmark as a comparison sees it.
 
     Attributes:
         objectives: one metric, or several, which are judged by their hypervolume on the `scale`.
         optimum: the best value in own units; of several objectives the front's hypervolume.
-        known: False if the optimum is only the best that a search or any trial found.
-        noise: the standard deviation of what is left between good runs of two configurations once
-            what a seed does to both is removed, in the metric's units; None or NaN if unknown,
-            and of several objectives.
-        shift: that of what a seed does to all alike, likewise.
+        optimum_known: False if the optimum is only the best that a search or any trial found.
+        noise: the standard deviation between good runs of two configurations without the effect
+            that a seed has on both, in the metric's units; None or NaN if unknown, and with
+            several objectives.
+        shift: the standard deviation of a seed's effect on all configurations, likewise.
         fidelities: the axes along which trials may have been run in part.
         constraints: the bounds that an incumbent has to keep.
-        in_full: what configurations are in full by all that is known of them, indexed by
-            `config_id`: the objectives, `status` and `constraint_<name>`. A trial of one that is
-            not here was in full, and is what it recorded.
-        typical: the median regret of a configuration drawn at random, of several objectives the
-            hypervolume of the front: what regrets of several tasks are counted in. None: unknown.
-        others: what else of an answer is looked up in `in_full`: see `companions`.
-        front: `(n, n_objectives)` losses of the Pareto front; of several objectives only.
+        in_full: the answers in full of configurations, by all of their seeds, indexed by
+            `config_id`: the objectives, `status` and `constraint_<name>`. A trial of any other
+            configuration was in full, and its own record counts.
+        typical: the median regret of a configuration drawn at random, for several objectives the
+            hypervolume of the front; the unit for regrets of several tasks. None: unknown.
+        others: the other metrics of an answer that `in_full` has: see `companions`.
+        front: `(n, n_objectives)` losses of the Pareto front; only with several objectives.
         scale: of the hypervolume, likewise.
-        identity: what the benchmark is: see `Benchmark.identity`.
+        identity: see `Benchmark.identity`.
     """
 
     objectives: tuple[Metric, ...]
     optimum: float
-    known: bool = True
+    optimum_known: bool = True
     noise: float | None = None
     shift: float | None = None
     fidelities: tuple[Fidelity, ...] = ()
@@ -74,14 +74,14 @@ class Problem:
         *,
         trains: bool = False,
         reference: Reference = "front",
-    ) -> "Problem":
-        """Ask a benchmark for all that judging the trials of `frame` takes.
+    ) -> "ComparedBenchmark":
+        """Ask a benchmark for all that is needed to judge the trials of `frame`.
 
         On a table every configuration is judged by all of its seeds: see `TabularBenchmark.judge`.
-        Elsewhere configurations that were trained in part are asked for in full, and a trial in
-        full is what it recorded. A configuration that was never measured in full counts as a
-        failed run. The best is never worse than any trial: where one is better than what the
-        benchmark names, it takes its place, and the best is not known.
+        Elsewhere configurations that were trained in part are asked for in full, and the record
+        of a trial in full counts. A configuration that was never measured in full counts as a
+        failed run. The best is never worse than any trial: a trial that is better than the
+        benchmark's best takes its place, and the best is then not known.
 
         Args:
             benchmark: the benchmark, constrained as it was for the trials.
@@ -94,26 +94,26 @@ class Problem:
         Raises:
             UnknownNameError: the benchmark has no such metric, or there is no such reference.
             NotMeasuredError: neither the benchmark nor a trial has one run that is ok.
-            ConfigurationError: the benchmark `trains` what it is asked for, and would have to
-                train in full what was trained in part.
+            ConfigurationError: the benchmark `trains`, and would have to train in full what was
+                trained in part.
             IntegrityError: a column is missing.
         """
         if reference not in get_args(Reference):
             raise UnknownNameError("reference", reference, get_args(Reference), "hypervolume")
-        chosen = select(benchmark.metrics, tuple(objectives), benchmark.name)
+        metrics = select(benchmark.metrics, tuple(objectives), benchmark.name)
         rows = frame.loc[frame["benchmark"] == benchmark.name]
-        noise = benchmark.noise(chosen[0].name) if len(chosen) == 1 else None
-        asked = Problem(
-            objectives=chosen,
+        noise = benchmark.noise(metrics[0].name) if len(metrics) == 1 else None
+        compared = ComparedBenchmark(
+            objectives=metrics,
             optimum=float("nan"),
             noise=noise.rest if noise else None,
             shift=noise.shift if noise else None,
             fidelities=benchmark.fidelities,
             constraints=benchmark.constraints,
-            identity=benchmark.identity([metric.name for metric in chosen]),
+            identity=benchmark.identity([metric.name for metric in metrics]),
         )
         judge = benchmark.judge()
-        part = asked.shares(rows) < 1
+        part = compared.shares(rows) < 1
         if part.any() and trains:
             raise ConfigurationError(
                 f"{benchmark.name}: trials in part are judged by their configurations in full, "
@@ -121,14 +121,14 @@ class Problem:
             )
         others = rows if judge is not benchmark else rows.loc[part]
         if len(others):
-            asked = replace(asked, in_full=_in_full(judge, others))
+            compared = replace(compared, in_full=_in_full(judge, others))
         if judge is not benchmark:  # all trials are in `in_full`, with all metrics
-            asked = replace(asked, others=companions(benchmark.metrics, chosen))
-        judged = asked._against(judge, rows, reference)
-        return judged if trains else replace(judged, typical=judged._typical(judge))
+            compared = replace(compared, others=companions(benchmark.metrics, metrics))
+        compared = compared._with_best(judge, rows, reference)
+        return compared if trains else replace(compared, typical=compared._typical(judge))
 
     def _typical(self, judge: Benchmark) -> float | None:
-        """Return what `typical` is, from draws of a fixed generator."""
+        """Return `typical`, from draws of a fixed generator."""
         if self.scale is not None:
             return self.optimum or None
         rng = np.random.default_rng(0)
@@ -138,22 +138,25 @@ class Problem:
         return regret if regret > 0 else None
 
     def elsewhere(self, rows: pd.DataFrame) -> FloatArray:
-        """Return `(n_others,)`: what the answer in `rows`, one or none, loses by other metrics.
+        """Return `(n_others,)`: the losses by other metrics of the answer in `rows`, one or none.
 
-        Where it is not known, or there is no answer, that is the worst.
+        A loss that is not known, or of no answer, is the worst.
         """
         worst = np.array([metric.to_loss(metric.worst) for metric in self.others])
         if self.in_full is None or not len(rows) or not self.others:
             return worst
         signs = np.array([metric.to_loss(1.0) for metric in self.others])
         names = [metric.name for metric in self.others]
-        found = self.in_full.loc[rows["config_id"], names].to_numpy(dtype=np.float64)[0] * signs
-        return np.where(np.isfinite(found), found, worst)
+        values = self.in_full.loc[rows["config_id"], names].to_numpy(dtype=np.float64)[0]
+        losses = values * signs
+        return np.where(np.isfinite(losses), losses, worst)
 
-    def _against(self, judge: Benchmark, rows: pd.DataFrame, reference: Reference) -> "Problem":
-        """Return the problem with the best that the judge or any of the trials has."""
+    def _with_best(
+        self, judge: Benchmark, rows: pd.DataFrame, reference: Reference
+    ) -> "ComparedBenchmark":
+        """Return this with the best that the judge or any of the trials has."""
         losses, usable = self.judge(rows)
-        tried, known = losses[usable], judge.optimum_known
+        tried, optimum_known = losses[usable], judge.optimum_known
         try:
             if len(self.objectives) == 1:
                 (metric,) = self.objectives
@@ -163,17 +166,19 @@ class Problem:
         except NotMeasuredError:
             if not len(tried):
                 raise
-            best, known = tried[:0], False
+            best, optimum_known = tried[:0], False
         points = np.vstack((best, tried))
         if len(self.objectives) == 1:
             optimum = self.objectives[0].from_loss(float(points.min()))
-            return replace(self, optimum=optimum, known=known)
+            return replace(self, optimum=optimum, optimum_known=optimum_known)
         front = np.unique(points[nondominated(points)], axis=0)
         scale = Scale.of(front, self.worst.tolist())
         if reference == "worst":
             scale = scale.up_to(self.worst.tolist())
         optimum = scale.hypervolume(front)
-        return replace(self, optimum=optimum, known=known, front=front, scale=scale)
+        return replace(
+            self, optimum=optimum, optimum_known=optimum_known, front=front, scale=scale
+        )
 
     @property
     def worst(self) -> FloatArray:
@@ -187,16 +192,16 @@ class Problem:
 
     @property
     def judged_by(self) -> Metric:
-        """The objective; of several the hypervolume, each in ranges of the front."""
+        """The objective; with several, the hypervolume, each in ranges of the front."""
         if len(self.objectives) == 1:
             return self.objectives[0]
         return Metric(name="hypervolume", unit="1", direction="maximize", worst=0.0)
 
     def loss_of(self, losses: FloatArray) -> float:
-        """Return what holding the points `(n, n_objectives)` is worth: lower is better.
+        """Return the loss of an answer with the points `(n, n_objectives)`.
 
-        Of one objective the only point's loss, of several the hypervolume, negated; without any
-        point the worst that there is.
+        With one objective it is the only point's loss, with several the negated hypervolume;
+        without a point it is the worst.
         """
         if self.scale is not None:
             return -self.scale.hypervolume(losses)
@@ -204,20 +209,20 @@ class Problem:
 
     @property
     def loss_of_optimum(self) -> float:
-        """What `loss_of` is where nothing can be better."""
+        """The least that `loss_of` can be."""
         return self.judged_by.to_loss(self.optimum)
 
     def shares(self, rows: pd.DataFrame) -> FloatArray:
-        """Return `(n_rows,)`: at which share of the whole run a trial was, 1 in full.
+        """Return `(n_rows,)`: the share of the whole run that a trial was, 1 in full.
 
-        The axes' shares are multiplied; an axis without a column was in full.
+        The axes' shares are multiplied; an axis without a column counts as in full.
         """
-        found = np.ones(len(rows))
+        shares = np.ones(len(rows))
         for axis in self.fidelities:
             name = column(rows, FIDELITY, axis.name)
             if name in rows.columns:
-                found *= rows[name].to_numpy(dtype=np.float64) / axis.full
-        return found
+                shares *= rows[name].to_numpy(dtype=np.float64) / axis.full
+        return shares
 
     def losses(self, rows: pd.DataFrame) -> FloatArray:
         """Return `(n_rows, n_objectives)` recorded losses; NaN where there is none."""
@@ -228,10 +233,10 @@ class Problem:
 
     def feasible(self, rows: pd.DataFrame) -> NDArray[np.bool_]:
         """Return `(n_rows,)`: whether every constraint is kept."""
-        kept = np.ones(len(rows), dtype=np.bool_)
+        within = np.ones(len(rows), dtype=np.bool_)
         for constraint in self.constraints:
-            kept &= rows[f"{CONSTRAINT}{constraint.name}"].to_numpy(dtype=np.float64) <= 0
-        return kept
+            within &= rows[f"{CONSTRAINT}{constraint.name}"].to_numpy(dtype=np.float64) <= 0
+        return within
 
     def usable(self, rows: pd.DataFrame) -> NDArray[np.bool_]:
         """Return `(n_rows,)`: whether a run is ok, has all objectives and keeps its bounds."""
@@ -241,21 +246,21 @@ class Problem:
     def judge(self, rows: pd.DataFrame) -> tuple[FloatArray, NDArray[np.bool_]]:
         """Return losses in full `(n_rows, n_objectives)`, and which of them a user could have.
 
-        A trial is what its configuration is `in_full`; one in full that is not there is what it
-        recorded. Where that is no sound run the losses are the worst.
+        A trial has the losses of its configuration `in_full`; if that lacks it, a trial in full
+        has those that it recorded. Without a sound run the losses are the worst.
 
         Raises:
             IntegrityError: a trial in part, and no values of its run in full.
         """
         losses, usable = self.losses(rows), self.usable(rows)
-        known = np.zeros(len(rows), dtype=np.bool_)
+        looked_up = np.zeros(len(rows), dtype=np.bool_)
         if self.in_full is not None:
-            known = rows["config_id"].isin(self.in_full.index).to_numpy()
-        if (~known & (self.shares(rows) < 1)).any():
+            looked_up = rows["config_id"].isin(self.in_full.index).to_numpy()
+        if (~looked_up & (self.shares(rows) < 1)).any():
             raise IntegrityError("trials in part, and no values of their runs in full")
-        if self.in_full is not None and known.any():
-            full = self.in_full.loc[rows["config_id"].iloc[np.flatnonzero(known)]]
-            losses[known], usable[known] = self.losses(full), self.usable(full)
+        if self.in_full is not None and looked_up.any():
+            full = self.in_full.loc[rows["config_id"].iloc[np.flatnonzero(looked_up)]]
+            losses[looked_up], usable[looked_up] = self.losses(full), self.usable(full)
         return np.where(usable[:, None], losses, self.worst), usable
 
 
@@ -270,23 +275,23 @@ def _in_full(benchmark: Benchmark, rows: pd.DataFrame) -> pd.DataFrame:
         {columns[str(name)]: value for name, value in row.items()}
         for row in distinct[list(columns)].astype(object).to_dict("records")
     ]
-    found = answers(benchmark, configs)
-    found.index = pd.Index(distinct["config_id"])
-    return found
+    in_full = answers(benchmark, configs)
+    in_full.index = pd.Index(distinct["config_id"])
+    return in_full
 
 
 def companions(metrics: Mapping[str, Metric], objectives: Sequence[Metric]) -> tuple[Metric, ...]:
-    """Return what else an answer is looked up by: the test loss, and a score (its margin first).
+    """Return the other metrics of an answer: the test loss, and a score (its margin first).
 
-    Nothing where there are several objectives.
+    There are none with several objectives.
     """
     if len(objectives) > 1:
         return ()
     scores = [metric for metric in metrics.values() if metric.role == "score"]
     finer = [metric for metric in scores if metric.name.endswith("_margin")]
     test = [metric for metric in metrics.values() if metric.name == "test_loss"]
-    chosen = [*test[:1], *[*finer, *scores][:1]]
-    return tuple(metric for metric in chosen if metric not in objectives)
+    score = [*finer, *scores][:1]  # a margin has fewer ties than the share that it refines
+    return tuple(metric for metric in (*test[:1], *score) if metric not in objectives)
 
 
 def answers(
@@ -294,7 +299,7 @@ def answers(
     configs: Sequence[Configuration],
     fidelity: Mapping[str, int | float] | None = None,
 ) -> pd.DataFrame:
-    """Ask for many configurations; one that was not measured there counts as a failed run."""
+    """Ask for many configurations; one that was not measured counts as a failed run."""
     try:
         return benchmark.query_many(configs, fidelity=fidelity)
     except NotInTableError:

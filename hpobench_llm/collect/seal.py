@@ -188,7 +188,8 @@ def prose_of(campaign: Campaign) -> TableProvenance:
 def with_prose(provenance: TableProvenance, campaign: Campaign) -> TableProvenance:
     """Return a provenance with what its campaign says for readers now."""
     facts = {key: value for key, value in provenance.items() if key not in PROSE}
-    return cast("TableProvenance", {**facts, **prose_of(campaign)})
+    rules = family_of(campaign).provenance(campaign)  # in the words of today
+    return cast("TableProvenance", {**facts, **rules, **prose_of(campaign)})
 
 
 def _provenance(

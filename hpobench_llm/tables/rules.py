@@ -15,7 +15,7 @@ from hpobench_llm.space import Categorical, Configuration, Space
 from hpobench_llm.tables.anova import coordinates, single_index
 from hpobench_llm.tables.surface import Surface
 from hpobench_llm.tables.table import Table
-from hpobench_llm.tables.worth import density_of, in_full
+from hpobench_llm.tables.worth import density_of, in_full, without_signal
 
 MOST_BY_INDEX, LEAST_SHARE = 0.8, 0.01
 TRIALS, NOISES = 50, 2.0
@@ -163,12 +163,16 @@ def _sampling_error(table: Table, metric: Metric) -> float | None:
 
 
 def _scores(table: Table, surface: Surface) -> Iterator[Rule]:
-    """Rules on how well two seeds agree on the order of the better half, for each score."""
+    """Rules on how well two seeds agree on the order of the better half, for each score.
+
+    A score without signal is none that could be ranked.
+    """
+    silent = without_signal(table)
     better = pd.Index(np.array(surface.ids)[surface.worth <= np.median(surface.worth)])
     full = in_full(table)
     full = full[(full["status"] == "ok") & full["config_id"].isin(better)]
     for metric in table.metadata.metrics.values():
-        if metric.role != "score":
+        if metric.role != "score" or metric.name in silent:
             continue
         share = reliability(full["config_id"], full[metric.name])
         yield Rule(

@@ -44,6 +44,7 @@ def test_words_come_from_the_campaign_and_rows_stay(described, table_folder):
     assert after.metadata.table_sha256 == before.metadata.table_sha256
     assert after.frame.equals(before.frame)
     provenance = after.metadata.provenance
+    assert provenance["split"] == "disjoint by a hash of the normalised question"
     assert provenance["publication"] == {"authors": ["Ada"], "doi": "10.5281/zenodo.1"}
     assert provenance["data_notes"] == {"generated": "cut short"}
     assert provenance["commits"] == before.metadata.provenance["commits"]

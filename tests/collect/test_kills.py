@@ -1,59 +1,73 @@
-"""Forty kills of collectors whose training takes no time, so that most hit a write or the seal.
+"""A hundred kills of collectors, each at a random moment of what they do to their files.
 
-Ten more, in the midst of real training, are those of `test_faults`.
+What a later start could see changes at such moments alone, so one of them is drawn and not a time,
+and a delay after it, by which many end in the midst of a write. The family is a small one, whose
+runs take no time; kills in the midst of real training are those of `test_faults`.
 """
 
 import os
 import random
 import signal
-import time
+import sys
 
 import pytest
-import torch
 
 from hpobench_llm.cli.collect import main
-from hpobench_llm.collect import seal  # noqa: F401  (loaded once, before the forks)
-from hpobench_llm.collect.families import read_campaign
-from hpobench_llm.collect.lora import opening
-from hpobench_llm.collect.lora.engines import registry
-from hpobench_llm.collect.lora.engines.record import Recorder
-from hpobench_llm.collect.lora.engines.workbench import prepare
+from hpobench_llm.collect import families
 from hpobench_llm.tables.table import Table
+from tests.collect import ridge_family
 from tests.forks import forked
 
-KILLS, STARTS = 40, 140
+KILLS, STARTS = 100, 300
+MOVES = 40  # until one of which a start comes, of the 78 of a whole collection
+DELAY = 0.0003  # seconds
 FILES = ("table.parquet", "table.json", "CARD.md", "croissant.json")
+CAMPAIGN = """
+kind = "ridge"
+name = "ridges"
+version = "0.1"
+description = "Ridge regression on generated data."
+seeds = [0, 1, 2]
+rows = [8, 16]
 
-
-def untrained_records(bench, runs, on_step, on_adapter):
-    """Return records of runs that fail at once, with costs that follow from the run alone."""
-    made = []
-    for run in runs:
-        recorder = Recorder(bench, run, engine="packed", pack_size=1, trainable=run.seed)
-        for step in bench.campaign.checkpoints[1:]:
-            on_step(step)
-            cost = {"tokens_seen": step, "train_seconds": 0.5 * step, "train_wall_seconds": 1.0}
-            recorder.checkpoint(step, bench.base, cost, failure="failed")
-        made.append(recorder.record())
-    return made
+[grid]
+penalty = [1e-2, 1.0]
+noise = [0.1, 1.0]
+"""
+RUNS = 2 * 2 * 3
 
 
 @pytest.fixture
-def start(write_campaign, monkeypatch):
-    """Return a function that forks a collector into a folder and gives its process id."""
-    torch.set_num_threads(1)
-    file = write_campaign(("seeds = [0, 1]", "seeds = [0, 1, 2, 3, 4]\nsolo_runs = 1"))
-    bench = prepare(read_campaign(file), file, torch.device("cpu"))
-    monkeypatch.setattr(opening, "open_bench", lambda *_: bench)
-    monkeypatch.setattr(registry, "engine", lambda _: untrained_records)
+def start(tmp_path, monkeypatch):
+    """Return a function that forks a collector, which the system kills after the `last` move.
 
-    def collect(out):
+    A move is whatever the collector asks of the system in its own folder: open, rename, remove.
+    """
+    monkeypatch.setattr(families, "kinds", lambda: {"ridge": ridge_family.__name__})
+    commit = {"commit": "0" * 40, "dirty": False}
+    monkeypatch.setattr(ridge_family, "git_revision", lambda: commit)
+    file = tmp_path / "ridges.toml"
+    file.write_text(CAMPAIGN)
+    assert main([str(file), "--out", str(tmp_path / "first")]) == 0  # loads what forks need
+
+    def collect(out, last, delay):
+        moves = 0
+
+        def count(event, arguments):
+            nonlocal moves
+            if event in ("open", "os.mkdir", "os.rename", "os.remove"):
+                moves += str(arguments[0]).startswith(str(out))
+                if moves == last:
+                    signal.setitimer(signal.ITIMER_REAL, delay)  # no handler: the process is gone
+                    moves += 1
+
+        sys.addaudithook(count)
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
-        return main([str(file), "--out", str(out), "--pack-size", "2"])
+        return main([str(file), "--out", str(out)])
 
-    return lambda out: forked(lambda: collect(out))
+    return lambda out, last=0, delay=0.0: forked(lambda: collect(out, last, delay))
 
 
 def ended(child):
@@ -62,27 +76,21 @@ def ended(child):
 
 @pytest.mark.slow
 def test_no_kill_loses_or_changes_anything(start, tmp_path):
-    whole = tmp_path / "whole"
-    started = time.monotonic()
-    assert ended(start(whole)) == 0
-    seconds = time.monotonic() - started
-    expected = {name: (whole / name).read_bytes() for name in FILES}
+    assert ended(start(tmp_path / "whole")) == 0
+    expected = {name: (tmp_path / "whole" / name).read_bytes() for name in FILES}
     rng, kills, out, collections = random.Random(17), 0, tmp_path / "0", 1
     finished: dict[str, bytes] = {}
     for _ in range(STARTS):
-        child = start(out)
-        time.sleep(rng.uniform(0, seconds))
-        os.kill(child, signal.SIGKILL)
-        status = ended(child)
-        assert status in (0, -signal.SIGKILL)
+        status = ended(start(out, rng.randrange(1, MOVES), rng.uniform(1e-6, DELAY)))
+        assert status in (0, -signal.SIGALRM)
         kills += status != 0
         now = {path.name: path.read_bytes() for path in (out / "ledger").glob("*.json")}
         assert {name: now[name] for name in finished} == finished
         finished = now
         if kills >= KILLS or (out / FILES[-1]).exists():
-            assert ended(start(out)) == 0
+            assert status == 0 or ended(start(out)) == 0
             assert {name: (out / name).read_bytes() for name in FILES} == expected
-            assert len(Table.load(out).frame) == 20 * 3
+            assert len(Table.load(out).frame) == RUNS * 2
             there = [path for path in out.rglob("*") if path.is_file()]
             assert not [path for path in there if path.name.startswith(".")]
             assert not [path for path in there if path.name.endswith(".damaged")]

@@ -1,6 +1,7 @@
 """A base whose weights are a GGUF file of an installed package; the package is made here."""
 
 import json
+import struct
 import sys
 
 import pytest
@@ -138,6 +139,20 @@ def test_another_file_or_package_is_named(packed):
     broken.write_bytes(whole[:2000])
     with pytest.raises(SpecError, match=r"`base.file`: tiny.gguf cannot be read"):
         load_packaged(changed(sha256=sha256_of_file(broken)), file)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 2**31])
+def test_a_count_of_layers_that_is_not_what_is_there_is_refused(packed, count):
+    """Transformers itself would leave layers out in silence, or make room for 2 billion."""
+    _, base, file = packed
+    path = file.parent / "site" / "tiny_base" / "tiny.gguf"
+    key = b"llama.block_count" + struct.pack("<I", gguf.GGUFValueType.UINT32)
+    two, forged = (key + struct.pack("<I", number) for number in (2, count))
+    assert path.read_bytes().count(two) == 1
+    path.write_bytes(path.read_bytes().replace(two, forged))
+    changed = Base(package=base.package, file=base.file, sha256=sha256_of_file(path))
+    with pytest.raises(SpecError, match=rf"block_count is \[{count}\], and it holds 2 layers"):
+        load_packaged(changed, file)
 
 
 def test_without_the_reader_its_extra_is_named(packed, monkeypatch):

@@ -81,6 +81,13 @@ def test_a_table_is_held_against_every_rule(tmp_path, rows, seal_rows):
     assert sweep.met is False
 
 
+def test_a_score_without_signal_is_held_against_no_rule(tmp_path, rows, seal_rows):
+    for name, values in (("told", rows["score_toy"]), ("silent", 0.5)):
+        built = Table.load(seal_rows(tmp_path / name, rows.assign(score_toy=values)))
+        asked = [rule.asked for rule in table_rules(built) if "score_toy" in rule.asked]
+        assert len(asked) == (name == "told")
+
+
 def test_the_card_says_which_rules_are_met(table_folder):
     text = card(Table.load(table_folder))
     section = text.partition("## Is this problem worth an optimizer?")[2].partition("\n## ")[0]

@@ -22,6 +22,8 @@ from hpobench_llm.collect.lora.recipe import Base
 from hpobench_llm.errors import DataError, MissingDependencyError, SpecError
 from hpobench_llm.plain import Json
 
+COUNT = ".block_count"
+
 
 def load_packaged(
     base: Base, file: Path
@@ -43,11 +45,12 @@ def load_packaged(
             file, "base.sha256", f"{path.name} of {base.package} has {digest}, not {base.sha256}"
         )
     try:
-        import gguf  # noqa: F401
+        import gguf  # noqa: F401  (what transformers reads the file with)
     except ImportError:
         raise MissingDependencyError("gguf", "gguf", f"the base {base.package}") from None
     folder, options = str(path.parent), {"gguf_file": path.name, "local_files_only": True}
     try:
+        _check_layers(path)
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
         quantised, report = AutoModelForCausalLM.from_pretrained(
             folder, dtype=torch.float32, output_loading_info=True, **options
@@ -82,6 +85,21 @@ def _located(base: Base, file: Path) -> Path:
     if not path.is_file():
         raise SpecError(file, "base.file", f"{base.package} holds no file {base.file!r}")
     return path
+
+
+def _check_layers(path: Path) -> None:
+    """Raise a DataError unless the file says how many layers it holds.
+
+    Transformers leaves out the layers beyond `block_count`, and makes room for any number of them.
+    """
+    from gguf import GGUFReader
+
+    reader = GGUFReader(path)
+    counts = [reader.fields[name].contents() for name in reader.fields if name.endswith(COUNT)]
+    names = [tensor.name.split(".") for tensor in reader.tensors]
+    layers = sorted({int(number) for head, number, *_ in names if head == "blk"})
+    if counts != [len(layers)] or layers != [*range(len(layers))]:
+        raise DataError(f"its {COUNT[1:]} is {counts}, and it holds {len(layers)} layers")
 
 
 def _plain(quantised: PreTrainedModel) -> PreTrainedModel:

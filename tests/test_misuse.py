@@ -90,6 +90,7 @@ def test_what_is_no_folder_of_a_study(folder):
         hpobench_llm.compare(folder)
 
 
+@pytest.mark.slow
 def test_a_study_is_a_folder(tmp_path, capsys):
     (tmp_path / "s.toml").write_text(
         'name = "s"\ntitle = "S"\nseeds = 1\nbudget = 1\n'

@@ -251,6 +251,7 @@ def test_what_cannot_be_estimated_is_named(write_campaign, project_root, tmp_pat
         describe(read_campaign(path), path)
 
 
+@pytest.mark.slow
 def test_nothing_heavy_is_imported():
     program = (
         "import hpobench_llm.collect.lora.costs.estimate, sys; sys.exit('torch' in sys.modules)"

@@ -116,6 +116,7 @@ def test_without_peft_the_extra_is_named(file):
     assert "[collect]'" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_module_alone_loads_no_torch():
     program = "import sys, hpobench_llm.benchmarks.live; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

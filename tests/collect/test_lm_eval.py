@@ -213,6 +213,7 @@ def greedy(model, tokenizer, prompt, tokens):
     return tokenizer.decode(made[0, start.shape[1] :], skip_special_tokens=True)
 
 
+@pytest.mark.slow
 def test_bbh_is_greedy_decoding_after_the_first_items(build, base, tmp_path):
     folder = tmp_path / "bbh"
     folder.mkdir()

@@ -57,6 +57,7 @@ def collected(write_campaign, tmp_path, trained):
     return campaign, ledger, bench
 
 
+@pytest.mark.slow
 def test_a_packed_run_costs_what_its_class_costs_alone(collected, tmp_path):
     campaign, ledger, _ = collected
     frame = seal(campaign, ledger, tmp_path / "table").frame

@@ -108,6 +108,7 @@ def fitted(tmp_path_factory, quick):
     return table, fit(table, folds=4, extrapolate=False)
 
 
+@pytest.mark.slow
 def test_it_runs_the_optimizers_on_both_sides(fitted, monkeypatch):
     monkeypatch.setattr(module, "OPTIMIZERS", ("random", "nomad", "tpe-optuna"))
     table, surrogate = fitted[0], SurrogateBenchmark(fitted[1])

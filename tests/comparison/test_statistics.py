@@ -343,6 +343,7 @@ def test_all_at_once_as_scipy_does() -> None:
     assert twice[0] == pytest.approx(2 * once[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [5, 20])
 def test_all_at_once_is_rarely_wrong_and_stronger_without_false_blocks(seeds) -> None:
     """Over benchmarks too: alike, at most 5 in 100 differ, give or take (fewer with few seeds)."""

@@ -66,6 +66,10 @@ def start(name):
     return 25 if soon else long(name, 45)
 
 
+# The contracts of models take a minute together: two of them stand for all in `make quick`.
+QUICK = {"gp", "tpe-optuna"} | {
+    name for name, entry in ENTRIES.items() if entry.family not in ("model-based", "transfer")
+} - COSTLY
 # A process of its own, into which libraries are loaded anew; and what takes some methods as long.
 ELSEWHERE = "test_another_process_repeats_the_trials_without_a_benchmark"
 LONG = {
@@ -90,7 +94,7 @@ for name in NAMES:
     members = {"optimizer": optimizer, "budget": start(name), "__module__": __name__}
     for promise in (ELSEWHERE, *LONG.get(name, ())):
         members[promise] = slow(getattr(OptimizerContract, promise))
-    if name in COSTLY:
+    if name not in QUICK:
         members["pytestmark"] = pytest.mark.slow
     globals()[f"Test-{name}"] = type(f"Test-{name}", (OptimizerContract,), members)
 

@@ -160,6 +160,7 @@ def test_nomad_end_is_the_end():
         assert optimizer.ask() is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "space",
     [

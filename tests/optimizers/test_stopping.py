@@ -187,6 +187,7 @@ def test_a_model_takes_one_objective():
         made("random+stop-ei", objectives=(LOSS, FAR))
 
 
+@pytest.mark.slow
 def test_regret_and_time_that_stopping_costs():
     """Relative change of the loss and of the time: 0 without a stop, and never a better loss."""
     sphere = toy_sphere()

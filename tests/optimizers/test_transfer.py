@@ -441,6 +441,7 @@ def test_wrappers_change_what_is_known_of_an_optimizer():
     }
 
 
+@pytest.mark.slow
 def test_transfer_is_better_than_none_on_a_related_task():
     target = ToyBenchmark("target", toy_sphere().space)
 

@@ -485,6 +485,7 @@ def as_format_2(out):
     return out
 
 
+@pytest.mark.slow
 def test_a_study_of_format_2_is_still_read(tmp_path):
     spec = StudySpec(**{**SPEC.plain(), "benchmarks": SPEC.benchmarks, "budget": 4})
     out = write(tmp_path / "out", spec=spec, failed=CELLS[:1])

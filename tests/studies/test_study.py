@@ -116,6 +116,7 @@ def test_all_begin_with_the_same_design(tmp_path):
     assert designs["random", 0] != designs["random", 1]
 
 
+@pytest.mark.slow
 def test_the_rules_of_a_study_reach_its_replays(tmp_path):
     frame = frame_of(
         tmp_path,

@@ -36,6 +36,7 @@ def test_format_2_answers_as_it_did():
         assert dict(answer.metrics) == pytest.approx(asked["metrics"], rel=1e-12)
 
 
+@pytest.mark.slow
 def test_format_2_is_written_again_with_its_trees_as_arrays(written, tmp_path):
     quality = Surrogate.load(written).quality
     again = replace(Surrogate.load(FORMAT_2), quality=quality).write(tmp_path / "s")

@@ -222,6 +222,7 @@ def test_divergence_is_a_probability_of_its_own(quick, tmp_path):
     assert best < LOSS.worst
 
 
+@pytest.mark.slow
 def test_a_small_sparse_table_gives_a_surrogate_with_honest_intervals(sparse):
     quality = sparse.surrogate.quality
     figures = quality["targets"]["val_loss"]["all"]

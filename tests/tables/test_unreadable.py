@@ -234,6 +234,7 @@ def test_json_that_no_reader_expects(shelf, tmp_path, content):
         Table.load(tmp_path / "t")
 
 
+@pytest.mark.slow
 def test_what_is_no_file_of_ours_is_not_waited_for(shelf, tmp_path, monkeypatch, capsys):
     """A pipe would be waited for, a device never ends, and a name may speak to the terminal."""
     copy(shelf, tmp_path / "good", raw_of(shelf))

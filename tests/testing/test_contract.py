@@ -216,6 +216,7 @@ def test_neither_pytest_nor_a_benchmark_is_imported_with_the_contract():
     assert not [name for name in loaded if name.startswith(FORBIDDEN)]
 
 
+@pytest.mark.slow
 def test_unittest_runs_it_too(tmp_path):
     (tmp_path / "test_mine.py").write_text(
         "import unittest\n"

@@ -140,6 +140,7 @@ def test_a_campaign_of_widths_is_killed_continued_and_used(write, tmp_path, caps
     assert len(trajectory.to_frame()) == 5
 
 
+@pytest.mark.slow
 def test_runs_of_a_task_are_what_each_is_alone_and_grow_from_the_grid_itself(write):
     file = write(("seeds = [0]\n", "seeds = [0]\ndiverged_factor = 2.0\n"))
     campaign = read_campaign(file)

@@ -49,6 +49,7 @@ def losses(folder):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("renames", range(5))  # two tables: each is moved away, and in
 def test_a_kill_between_two_renames(tmp_path, renames):
     bring(tmp_path, "mine", 1)

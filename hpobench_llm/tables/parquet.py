@@ -37,7 +37,7 @@ def check_parquet(source: BinaryIO, limit_bytes: int, columns: Sequence[str] | N
             dictionaries = pq.ParquetFile(source, read_dictionary=texts)
             size += _check_texts(dictionaries, texts, limit_bytes)
     except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"not a Parquet file that can be read: {one_line(error)}") from None
+        raise ValueError(f"cannot be read as Parquet: {one_line(error)}") from None
     finally:
         source.seek(0)
     return size

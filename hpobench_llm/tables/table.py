@@ -107,8 +107,10 @@ def _read_parquet(path: Path, expected: str) -> pd.DataFrame:
     try:
         check_parquet(stream, LARGEST_BYTES)
         frame: pd.DataFrame = pq.read_table(stream).to_pandas()
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise IntegrityError(f"{path}: not a Parquet file: {one_line(error)}") from None
+    except (pa.ArrowException, OSError) as error:  # a lack of memory or of threads, too
+        raise IntegrityError(f"{path}: cannot be read as Parquet: {one_line(error)}") from None
+    except ValueError as error:
+        raise IntegrityError(f"{path}: {one_line(error)}") from None
     return frame
 
 

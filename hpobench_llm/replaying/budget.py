@@ -9,7 +9,7 @@ from hpobench_llm.metrics import Fidelity
 
 EVALUATIONS, SECONDS, TOKENS = "evaluations", "seconds", "tokens"
 UNITS = (EVALUATIONS, SECONDS, TOKENS)
-# An optimizer plans with a number of trials; where another unit is counted, nothing shall stop it.
+# What an optimizer plans with where nobody knows how many trials it can have: it shall not stop.
 MANY_TRIALS = 1_000_000
 
 
@@ -47,7 +47,21 @@ class Budget:
             raise ConfigurationError(f"`budget`: {rule}, got {amount!r}")
         return Budget(str(unit), amount)
 
-    @property
-    def trials(self) -> int:
-        """The number of trials that an optimizer plans with."""
-        return int(self.amount) if self.unit == EVALUATIONS else MANY_TRIALS
+    def trials(self, fidelities: Sequence[Fidelity], *, in_part: bool) -> int:
+        """Return the number of trials that an optimizer plans with, at least 1.
+
+        Evaluations are counted. Of steps it is the number of trials in full, which is all that an
+        optimizer can have that runs none `in_part`.
+
+        Example:
+            >>> from hpobench_llm.metrics import Fidelity
+            >>> steps = Fidelity(name="step", unit="updates", values=(0, 24, 96))
+            >>> Budget("step", 4800).trials((steps,), in_part=False)
+            50
+        """
+        if self.unit == EVALUATIONS:
+            return int(self.amount)
+        longest = [axis.values[-1] for axis in fidelities if axis.name == self.unit]
+        if in_part or not longest:
+            return MANY_TRIALS
+        return max(1, int(self.amount / longest[0] + 1e-9))

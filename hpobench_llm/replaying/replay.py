@@ -102,7 +102,7 @@ def replay(
         space=benchmark.space,
         objectives=metrics,
         fidelities=benchmark.fidelities,
-        budget=limit.trials,
+        budget=limit.trials(benchmark.fidelities, in_part=entry(optimizer).fidelity),
         seed=check_seed(seed),
         initial=initial,
         sources=sources_of(benchmark, sources, metrics),

@@ -9,7 +9,7 @@ from typing import Any
 
 from hpobench_llm.artefacts import canonical_json, sha256_of_text
 from hpobench_llm.optimizers.registry import entry
-from hpobench_llm.replaying.budget import EVALUATIONS, Budget
+from hpobench_llm.replaying.budget import EVALUATIONS, SECONDS, TOKENS, Budget
 from hpobench_llm.studies.header import StudyHeader
 from hpobench_llm.studies.study import OpenStudy, StudyCell, StudySpec, kind_of
 
@@ -114,7 +114,7 @@ def _of_budgets(old: StudySpec, new: StudySpec) -> Iterator[tuple[str, str]]:
             f"not {others.amount:g} {others.unit}",
         )
     planners = [name for name in old.optimizers if entry(name).plans]
-    if planners and mine.unit == EVALUATIONS:
+    if planners and mine.unit not in (SECONDS, TOKENS):  # of these nobody knows how many come
         yield (
             "budget",
             f"{', '.join(planners)} plans with its number of trials, so its replays of "

@@ -101,12 +101,13 @@ class Runner:
         """
         spec, benchmark = self.spec, self._open(cell.benchmark)
         objectives = select(benchmark.metrics, spec.objectives_of(cell.benchmark), benchmark.name)
+        limit = Budget.of(spec.budget, benchmark.fidelities)
         build(
             cell.optimizer,
             space=benchmark.space,
             objectives=objectives,
             fidelities=benchmark.fidelities,
-            budget=Budget.of(spec.budget, benchmark.fidelities).trials,
+            budget=limit.trials(benchmark.fidelities, in_part=entry(cell.optimizer).fidelity),
             seed=cell.seed,
             sources=sources_of(benchmark, self._sources(cell), objectives),
             constraints=benchmark.constraints,

@@ -21,6 +21,8 @@ from hpobench_llm.comparison.statistics import compare_trajectories
 from hpobench_llm.constraints import Constraint
 from hpobench_llm.errors import ConfigurationError, IntegrityError, NotMeasuredError
 from hpobench_llm.metrics import Fidelity, Metric
+from hpobench_llm.optimizers.entry import Entry
+from hpobench_llm.optimizers.random.random_search import RandomSearch
 from hpobench_llm.pareto import Scale, nondominated
 from hpobench_llm.replaying.budget import Budget
 from hpobench_llm.replaying.replay import replay
@@ -415,3 +417,21 @@ def test_a_study_of_two_objectives_with_a_constraint_and_failures(tmp_path: Path
     path = folder(tmp_path / "t", frames, [{"seed": 3}], **given)
     with pytest.raises(IntegrityError, match="not a list of failures"):
         compare(path)
+
+
+class Planning(RandomSearch):
+    """Remembers with how many trials it plans."""
+
+    entry = Entry()
+
+    def set_up(self):
+        super().set_up()
+        type(self).planned = self.budget
+
+
+def test_an_optimizer_plans_with_the_trials_in_full_that_its_steps_come_to():
+    for budget, planned in ((7, 7), ({"step": 64}, 8), ({"step": 71}, 8), ({"step": 8}, 1)):
+        frame = replay("toy-bowl", Planning, budget=budget, seed=0).frame
+        assert Planning.planned == planned == len(frame)
+    replay("toy-bowl", Planning, budget={"seconds": 50}, seed=0)
+    assert Planning.planned > 1000  # nobody knows how many come

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hpobench_llm.artefacts import read_json, write_json
+from hpobench_llm.artefacts import read_json, remove_strays, write_json
 from hpobench_llm.collect.record import RunRecord
 from hpobench_llm.errors import IntegrityError, LedgerError
 from hpobench_llm.metrics import Metric
@@ -62,6 +62,7 @@ class BestRun:
                         **last.fidelity,
                         "run_id": record.run_id,
                     }
+                    remove_strays(learned, ABOUT)
                     write_json(learned / ABOUT, about)
                     self._replace(learned)
                 else:
@@ -85,7 +86,12 @@ class BestRun:
         # At every moment one of the two is whole, so a kill in between loses nothing.
         if self._best.exists():
             self._best.rename(self._old)
-        learned.rename(self._best)
+        try:
+            learned.rename(self._best)
+        except OSError:
+            if self._old.exists():
+                self._old.rename(self._best)
+            raise
         shutil.rmtree(self._old, ignore_errors=True)
 
     @contextmanager
@@ -97,3 +103,22 @@ class BestRun:
             yield
         finally:
             os.close(lock)
+
+
+def move_whole(folder: Path, place: Path) -> None:
+    """Let a finished folder, if there is one, be in its place once all of it is on disk.
+
+    Raises:
+        OSError: it cannot be.
+    """
+    if not folder.is_dir():
+        return
+    for path in [folder, *folder.rglob("*")]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(place, ignore_errors=True)
+    folder.rename(place)

@@ -8,12 +8,10 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 
 import pandas as pd
 import pytest
 
-from hpobench_llm.benchmarks.best_run import BestRun
 from hpobench_llm.benchmarks.live import LiveBenchmark
 from hpobench_llm.cli import main
 from hpobench_llm.errors import ConfigurationError, LedgerError
@@ -97,33 +95,6 @@ def test_what_diverged_or_exceeds_a_bound_is_never_the_best(write_campaign, tmp_
     broken = LiveBenchmark(wild, device="cpu").kept_in(tmp_path / "broken")
     assert broken.query({"rank": 2, "lr": 1e20}, seed=0).status == "diverged"
     assert not (tmp_path / "broken" / "best").exists()
-
-
-def test_a_best_run_outlives_a_kill_between_two_renames(tmp_path, write_campaign):
-    (tmp_path / ".best.old").mkdir()
-    (tmp_path / ".best.old" / "best.json").write_text("{}")
-    BestRun(tmp_path, LiveBenchmark(write_campaign(), device="cpu").metrics["val_loss"])
-    assert (tmp_path / "best" / "best.json").read_text() == "{}"
-    assert not (tmp_path / ".best.old").exists()
-
-
-def test_what_a_neighbour_has_judged_is_no_error(tmp_path, write_campaign, fake_records):
-    live = LiveBenchmark(write_campaign(), device="cpu")
-    (record,) = fake_records(live._runs.task(live.runs_of({"rank": 2, "lr": 1e-2}, 0)[0]))
-    learned = tmp_path / "learned" / record.run_id
-    best = BestRun(tmp_path, live.metrics["val_loss"])
-    learned.mkdir(parents=True)
-    alone = best._alone
-
-    @contextmanager
-    def after_the_neighbour():
-        with alone():
-            shutil.rmtree(learned)
-            yield
-
-    best._alone = after_the_neighbour
-    best.judge(record, learned, may_be=True)
-    assert not (tmp_path / "best").exists()
 
 
 @pytest.mark.slow

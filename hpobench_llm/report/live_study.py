@@ -63,9 +63,10 @@ class LiveStudy:
             if isinstance(benchmark, LiveBenchmark):
                 metric = benchmark.metrics[spec.objectives_of(name)[0]]
                 axes = tuple(benchmark.space.names)
+                runs = len(benchmark.seeds) if spec.table_seed is None else 1
                 best = folder.folder_of(benchmark.name) / "best"
                 self._benchmarks[benchmark.name] = FollowedBenchmark(
-                    benchmark.name, metric, axes, best
+                    benchmark.name, metric, axes, best, runs
                 )
         budget, replays = amount_of(spec), len(spec.optimizers) * spec.seeds
         self._trials = math.nan
@@ -122,12 +123,11 @@ class LiveStudy:
 
     def lines(self) -> list[str]:
         """Return where page, trials and the best adapters are, for people."""
-        folders = [benchmark.best for benchmark in self._benchmarks.values()]
-        adapters = [folder for folder in folders if folder.is_dir()]
+        adapters = {b.best: b.adapter() for b in self._benchmarks.values() if b.best.is_dir()}
         return [
             f"trials: {self._file}",
             f"page: {self.page}",
-            *(f"best adapter: {folder}" for folder in adapters),
+            *(f"best adapter: {folder}, {of}" for folder, of in adapters.items()),
         ]
 
     def _read(self, *, is_new: bool) -> None:

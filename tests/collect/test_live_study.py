@@ -183,6 +183,25 @@ def test_several_workers_train_at_once_and_the_order_is_repeated(ridge, tmp_path
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_optimizers_own_time_passes_on_the_clock(ridge, tmp_path, workers):
+    live = LiveBenchmark(ridge, device="cpu").kept_in(tmp_path / "kept")
+    rules = {"budget": 5, "seed": 0, "table_seed": 0}
+    alone = replay(live, "random", **rules).frame
+    live._runs.trainer = None  # all runs are there: no process is started
+    rules |= {"workers": workers, "order": range(5), "count_optimizer_seconds": True}
+    first, second = (replay(live, "random", **rules).frame for _ in range(2))
+    for frame in (first, second):
+        assert frame["metric.val_loss"].tolist() == alone["metric.val_loss"].tolist()
+        assert frame["finished_seconds"].is_monotonic_increasing
+        late = frame["started_seconds"].iloc[0]
+        assert 0 < late <= frame["optimizer_seconds"].iloc[0]
+    costs = alone["cost_seconds"].sum() / workers
+    late = first["finished_seconds"].iloc[-1] - costs
+    assert late <= first["optimizer_seconds"].sum() + (workers > 1) * alone["cost_seconds"].max()
+
+
+@pytest.mark.slow
 def test_a_crew_waits_for_what_a_neighbour_trains(file, tmp_path):
     live = LiveBenchmark(file, device="cpu").kept_in(tmp_path / "kept")
     (run,) = live.runs_of({"rank": 2, "lr": 1e-2}, 0)

@@ -82,6 +82,9 @@ class _Lasting:
     def write(self, text: str) -> int:
         try:
             return self._stream.write(text)
+        except UnicodeEncodeError as error:  # a path may hold what the stream's encoding lacks
+            escaped = text.encode(error.encoding, "backslashreplace").decode(error.encoding)
+            return self._stream.write(escaped)
         except OSError as error:
             self._broken(error)
             return len(text)

@@ -109,8 +109,9 @@ def nearest(name: object, valid: Iterable[str]) -> str:
     if 1 < len(parts) <= _MOST_HINTS:
         return f"; did you mean {', '.join(map(repr, parts[:-1]))} or {parts[-1]!r}?"
     close = get_close_matches(str(name), names, n=1, cutoff=0.5)
-    if close:
-        return f"; did you mean {close[0]!r}?"
+    if close:  # a word may be a name in the singular and in the plural
+        same = [other for other in names if other.rstrip("s") == close[0].rstrip("s")]
+        return f"; did you mean {' or '.join(map(repr, same))}?"
     return f"; known: {', '.join(names)}" if names else "; none is known"
 
 

@@ -1,5 +1,6 @@
 """Streams whose reader has left, or that were closed: the work goes on, the status is its own."""
 
+import io
 import os
 import re
 import subprocess
@@ -58,6 +59,13 @@ def test_a_full_disk_behind_stdout_is_an_error():
     assert ended.returncode in (2, 120)
     assert ended.stderr.startswith("program: error: ")
     assert "No space left" in ended.stderr
+
+
+def test_what_stdout_cannot_encode_is_escaped(monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "utf-8"))
+    assert run_command("program", lambda: print("folder be\udcffst") or 0) == 0
+    assert written.getvalue() == b"folder be\\udcffst\n"
 
 
 def test_an_error_of_the_system_names_its_file(tmp_path, capsys):

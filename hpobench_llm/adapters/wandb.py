@@ -4,11 +4,12 @@ The environment decides where they go (`WANDB_MODE=offline`, `WANDB_BASE_URL`, .
 begins again goes on in its run.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hpobench_llm.artefacts import sha256_of_text
+from hpobench_llm.artefacts import sha256_of_bytes
 from hpobench_llm.errors import HpobenchError, MissingDependencyError
 
 
@@ -51,7 +52,7 @@ class WeightsAndBiases:
                     project=self._project,
                     name=replay,
                     # An id that a restart finds again: W&B then resumes the run.
-                    id=sha256_of_text(f"{self._folder.resolve()}\n{replay}")[:16],
+                    id=sha256_of_bytes(os.fsencode(f"{self._folder.resolve()}\n{replay}"))[:16],
                     resume="allow",
                     dir=str(self._folder),
                     reinit="create_new",

@@ -4,17 +4,41 @@ import fcntl
 import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpobench_llm.artefacts import read_json, write_json
+from hpobench_llm.artefacts import read_json, remove_strays, write_json
 from hpobench_llm.collect.record import RunRecord
 from hpobench_llm.errors import IntegrityError, LedgerError
 from hpobench_llm.metrics import Metric
+from hpobench_llm.space import Value
 
 BEST, ABOUT = "best", "best.json"
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """Which run a best adapter is of, and the metric by which it was chosen."""
+
+    metric: str
+    value: float
+    configuration: Mapping[str, Value]
+    seed: int
+
+
+def read_about(best: Path) -> About | None:
+    """Return which run a folder `best/` is of; None if it is not there, or does not say."""
+    try:
+        about: dict[str, Any] = read_json(best / ABOUT)
+        configuration = dict(about["configuration"])
+        return About(
+            str(about["metric"]), float(about["value"]), configuration, int(about["seed"])
+        )
+    except (IntegrityError, KeyError, TypeError, ValueError):
+        return None
 
 
 class BestRun:
@@ -62,6 +86,7 @@ class BestRun:
                         **last.fidelity,
                         "run_id": record.run_id,
                     }
+                    remove_strays(learned, ABOUT)
                     write_json(learned / ABOUT, about)
                     self._replace(learned)
                 else:
@@ -74,18 +99,21 @@ class BestRun:
 
     def _standing(self) -> float:
         """Return the loss of what `best/` holds; infinity if it is empty or of another metric."""
-        try:
-            about: dict[str, Any] = read_json(self._best / ABOUT)
-            value = float(about["value"]) if about["metric"] == self._metric.name else math.nan
-        except (IntegrityError, KeyError, TypeError, ValueError):
+        about = read_about(self._best)
+        if about is None or about.metric != self._metric.name:
             return math.inf
-        return self._metric.to_loss(value) if math.isfinite(value) else math.inf
+        return self._metric.to_loss(about.value) if math.isfinite(about.value) else math.inf
 
     def _replace(self, learned: Path) -> None:
         # At every moment one of the two is whole, so a kill in between loses nothing.
         if self._best.exists():
             self._best.rename(self._old)
-        learned.rename(self._best)
+        try:
+            learned.rename(self._best)
+        except OSError:
+            if self._old.exists():
+                self._old.rename(self._best)
+            raise
         shutil.rmtree(self._old, ignore_errors=True)
 
     @contextmanager
@@ -97,3 +125,22 @@ class BestRun:
             yield
         finally:
             os.close(lock)
+
+
+def move_whole(folder: Path, place: Path) -> None:
+    """Let a finished folder, if there is one, be in its place once all of it is on disk.
+
+    Raises:
+        OSError: it cannot be.
+    """
+    if not folder.is_dir():
+        return
+    for path in [folder, *folder.rglob("*")]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(place, ignore_errors=True)
+    folder.rename(place)

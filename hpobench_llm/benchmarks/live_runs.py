@@ -7,12 +7,13 @@ training. Processes may share the folder: each waits for the runs that another o
 
 import math
 import os
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpobench_llm.benchmarks.best_run import BEST, BestRun
+from hpobench_llm.benchmarks.best_run import BEST, BestRun, move_whole
 from hpobench_llm.collect.campaign.plan import Task
 from hpobench_llm.collect.campaign.spec import Campaign, Run
 from hpobench_llm.collect.executors.trainer import Trainer
@@ -27,7 +28,8 @@ from hpobench_llm.console import say
 from hpobench_llm.errors import LedgerError
 from hpobench_llm.metrics import Metric
 
-LEARNED = "learned"  # the folder of adapters that are not judged yet
+LEARNED = "learned"  # the folder of adapters that are whole and not judged yet
+UNFINISHED = ".unfinished"  # that of adapters that are being written
 SECONDS_BETWEEN_LOOKS = 0.2
 
 
@@ -194,16 +196,23 @@ class RunTrainer(Trainer):
 def train(bench: Bench, task: Task, folder: Path | None) -> list[RunRecord]:
     """Train a task's runs; what they learn goes into a folder, where there is one and they can.
 
+    What a run has learned appears in `learned/` whole and on disk, or not at all.
+
     Raises:
         LedgerError: it cannot be written.
     """
     if folder is None or not isinstance(bench, KeepingBench):
         return bench.run(task, lambda _: None)
     try:
-        return bench.run_and_keep(task, lambda _: None, folder / LEARNED)
+        for run in task.runs:  # what a kill left
+            shutil.rmtree(folder / UNFINISHED / run.run_id, ignore_errors=True)
+        records = bench.run_and_keep(task, lambda _: None, folder / UNFINISHED)
+        for run in task.runs:
+            move_whole(folder / UNFINISHED / run.run_id, folder / LEARNED / run.run_id)
     except OSError as error:
         reason = error.strerror or (os.strerror(error.errno) if error.errno else str(error))
         raise LedgerError(
             f"{folder / LEARNED}: cannot be written: {reason}; what was finished before is kept: "
             "make room and start again"
         ) from None
+    return records

@@ -7,10 +7,12 @@ a prompt, lies in `__main__` and nowhere else: this process alone knows it.
 
 import sys
 from dataclasses import replace
+from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
 from operator import attrgetter
 from pathlib import Path
+from pkgutil import iter_modules
 
 from hpobench_llm.errors import ConfigurationError, nearest, shown
 from hpobench_llm.optimizers.base import Optimizer
@@ -69,12 +71,13 @@ def class_at(reference: str) -> type[Optimizer]:
         home = import_module(module)
     except (Exception, SystemExit) as error:
         # A module that is there may fail on one that is not: these are two mistakes.
-        missing = isinstance(error, ModuleNotFoundError) and error.name == module
-        why = (
-            f"there is no module {module}, neither beside the study's file nor installed"
-            if missing
-            else f"{module} cannot be imported: {type(error).__name__}: {error}"
-        )
+        lacking = error.name if isinstance(error, ModuleNotFoundError) else None
+        if lacking and f"{module}.".startswith(f"{lacking}."):
+            close = get_close_matches(lacking, _modules_beside(lacking), n=1, cutoff=0.7)
+            why = f"there is no module {lacking}, neither beside the study's file nor installed"
+            why += nearest(lacking, close) if close else ""
+        else:
+            why = f"{module} cannot be imported: {type(error).__name__}: {error}"
         raise ConfigurationError(f"{reference}: {why}") from None
     try:
         cls = attrgetter(attribute)(home)
@@ -98,6 +101,15 @@ def entry_at(reference: str) -> Entry:
     return replace(
         entry, target=reference, distribution=entry.distribution or module_of(reference)
     )
+
+
+def _modules_beside(module: str) -> list[str]:
+    """Return the modules of a module's package, or those that have none; or what is no package."""
+    parent = module.rpartition(".")[0]
+    if not parent:
+        return [info.name for info in iter_modules()]
+    package = getattr(sys.modules.get(parent), "__path__", None)
+    return [parent] if package is None else [f"{parent}.{i.name}" for i in iter_modules(package)]
 
 
 def _script() -> str:

@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedLocator
 from hpobench_llm.comparison.result import Band, BenchmarkComparison, Comparison
 from hpobench_llm.comparison.spending import TRIALS
 from hpobench_llm.report.canvas import WIDTH_INCHES, Picture, house_style, svg_of
-from hpobench_llm.report.looks import INK, looks
+from hpobench_llm.report.looks import INK, in_legend_as, looks
 from hpobench_llm.report.plots import draw_bands, regret_scale
 from hpobench_llm.report.words import count, counted, label, listed, percent, some, words
 
@@ -127,7 +127,14 @@ def attained_fronts(result: BenchmarkComparison) -> Picture | None:
         for name, front in fronts.items():
             colour, dashes = styles[name]
             line = np.array([(front[0][0], bad[1]), *front, (bad[0], front[-1][1])])
-            axes.plot(*line.T, ls=dashes, color=colour, lw=1.7, drawstyle="steps-post", label=name)
+            axes.plot(
+                *line.T,
+                ls=dashes,
+                color=colour,
+                lw=1.7,
+                drawstyle="steps-post",
+                label=in_legend_as(name),
+            )
         line = np.array(
             [(result.front[0][0], bad[1]), *result.front, (bad[0], result.front[-1][1])]
         )

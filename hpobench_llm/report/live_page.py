@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from hpobench_llm.artefacts import write_atomically
+from hpobench_llm.benchmarks.best_run import read_about
 from hpobench_llm.metrics import Metric
 from hpobench_llm.report.canvas import WIDTH_INCHES, Picture, house_style, svg_of
-from hpobench_llm.report.looks import looks
+from hpobench_llm.report.looks import in_legend_as, looks
 from hpobench_llm.report.web.document import Figures, document
 from hpobench_llm.report.words import label, words
 
@@ -23,12 +23,25 @@ Row = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class FollowedBenchmark:
-    """A live benchmark as the page shows it: its metric, axes, and where its best adapter lies."""
+    """A live benchmark as the page shows it: its metric, axes, and where its best adapter lies.
+
+    `runs`, one a seed, are trained for a trial, which is their mean.
+    """
 
     name: str
     metric: Metric
     axes: tuple[str, ...]
     best: Path
+    runs: int = 1
+
+    def adapter(self) -> str:
+        """Return which run the best adapter is of, in words; empty while there is none."""
+        about = read_about(self.best)
+        if about is None:
+            return ""
+        settings = [f"{axis} {_digits(str(v))}" for axis, v in about.configuration.items()]
+        of = ", ".join([*settings, f"seed {about.seed}"])
+        return f"of the best single run: {of}; {about.metric} {_digits(str(about.value))}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +52,7 @@ class Shown:
     heading: str
     rows: Sequence[Row]
     best: Row | None
+    adapter: str
     figure: object
 
 
@@ -75,6 +89,7 @@ def write_live_page(
                 f"benchmark-{number}",
                 [*map(_short, trials_here[::-1])],
                 best and _short(best),
+                benchmark.adapter(),
                 figures.of(_curves(benchmark, trials_here), None),
             )
         )
@@ -103,11 +118,15 @@ def best_of(benchmark: FollowedBenchmark, rows: Sequence[Row]) -> Row | None:
 
 def _short(row: Row) -> Row:
     """Return a row whose fractions have four digits."""
-    shortened = dict(row)
-    for name, text in row.items():
-        with suppress(ValueError):
-            shortened[name] = text if text.isdecimal() else f"{float(text):.4g}"
-    return shortened
+    return {name: _digits(text) for name, text in row.items()}
+
+
+def _digits(text: str) -> str:
+    """Return a text as it is, unless it is a fraction: then with four digits."""
+    try:
+        return text if text.isdecimal() else f"{float(text):.4g}"
+    except ValueError:
+        return text
 
 
 def _curves(benchmark: FollowedBenchmark, rows: Sequence[Row]) -> Picture | None:
@@ -134,7 +153,7 @@ def _curves(benchmark: FollowedBenchmark, rows: Sequence[Row]) -> Picture | None
                 marker=".",
                 color=colour,
                 linestyle=dashes,
-                label=None if optimizer in in_legend else optimizer,
+                label=None if optimizer in in_legend else in_legend_as(optimizer),
             )
             in_legend.add(optimizer)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -15,7 +15,7 @@ from hpobench_llm.report.words import number
 from hpobench_llm.studies.joining import amount_of
 from hpobench_llm.studies.live_folder import LiveFolder
 from hpobench_llm.studies.study import OpenStudy
-from hpobench_llm.studies.trials_file import Row, read_rows
+from hpobench_llm.studies.trials_file import KEYS, Row, read_rows
 
 SECONDS_BETWEEN_PAGES = 10.0
 
@@ -63,16 +63,17 @@ class LiveStudy:
             if isinstance(benchmark, LiveBenchmark):
                 metric = benchmark.metrics[spec.objectives_of(name)[0]]
                 axes = tuple(benchmark.space.names)
+                runs = len(benchmark.seeds) if spec.table_seed is None else 1
                 best = folder.folder_of(benchmark.name) / "best"
                 self._benchmarks[benchmark.name] = FollowedBenchmark(
-                    benchmark.name, metric, axes, best
+                    benchmark.name, metric, axes, best, runs
                 )
         budget, replays = amount_of(spec), len(spec.optimizers) * spec.seeds
         self._trials = math.nan
         if budget.unit == EVALUATIONS:
             self._trials = budget.amount * replays * len(self._benchmarks)
         self._rows: list[Row] = []
-        self._size, self._drawn = -1, -math.inf
+        self._state, self._drawn = (0, 0, 0), -math.inf
         self._steps: Counter[str] = Counter()
         self._logged: set[tuple[str, ...]] = set()
         self._begun = False
@@ -122,28 +123,28 @@ class LiveStudy:
 
     def lines(self) -> list[str]:
         """Return where page, trials and the best adapters are, for people."""
-        folders = [benchmark.best for benchmark in self._benchmarks.values()]
-        adapters = [folder for folder in folders if folder.is_dir()]
+        adapters = {b.best: b.adapter() for b in self._benchmarks.values() if b.best.is_dir()}
         return [
             f"trials: {self._file}",
             f"page: {self.page}",
-            *(f"best adapter: {folder}" for folder in adapters),
+            *(f"best adapter: {folder}, {of}" for folder, of in adapters.items()),
         ]
 
     def _read(self, *, is_new: bool) -> None:
         try:
-            size = self._file.stat().st_size
+            status = self._file.stat()
         except OSError:
             return  # no trial yet
-        if size == self._size:  # lines are only appended, so nothing is new
+        state = status.st_ino, status.st_mtime_ns, status.st_size
+        if state == self._state:
             return
         try:
             rows = read_rows(self._file)
         except ValueError:  # damaged: the next start of the study sets the file aside
             return
-        self._size, self._rows = size, rows
+        self._state, self._rows = state, rows
         for row in rows:
-            key = tuple(row.values())
+            key = tuple(row[name] for name in KEYS)  # a cost that is measured anew is no new trial
             if key not in self._logged and row["benchmark"] in self._benchmarks:
                 self._logged.add(key)
                 self._log(row, is_new=is_new)

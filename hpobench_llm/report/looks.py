@@ -53,6 +53,11 @@ def looks(optimizers: Sequence[str]) -> dict[str, tuple[str, Dashes]]:
     }
 
 
+def in_legend_as(optimizer: str) -> str:
+    """Return an optimizer's name for a legend: matplotlib leaves out what begins with `_`."""
+    return f" {optimizer}" if optimizer.startswith("_") else optimizer
+
+
 def dash_of(number: int) -> int:
     """Return which dash pattern goes with a number: neighbours differ, and rounds of colours."""
     return (number + number // len(PALETTE)) % len(_DASHES)

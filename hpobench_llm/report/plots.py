@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from hpobench_llm.comparison.over_tasks import runs_of_ties
 from hpobench_llm.comparison.result import Band, BenchmarkComparison, Comparison
 from hpobench_llm.report.canvas import log_ticks
-from hpobench_llm.report.looks import looks
+from hpobench_llm.report.looks import in_legend_as, looks
 from hpobench_llm.report.words import counted, label
 
 ROOM = 0.34  # of a row, for each bar of a critical-difference picture
@@ -87,7 +87,13 @@ def draw_fronts(axes: Axes, result: BenchmarkComparison) -> None:
     styles = looks([*fronts])
     for name, corners in fronts.items():
         colour, dashes = styles[name]
-        axes.plot(*path(corners), ls=dashes, color=colour, drawstyle="steps-post", label=name)
+        axes.plot(
+            *path(corners),
+            ls=dashes,
+            color=colour,
+            drawstyle="steps-post",
+            label=in_legend_as(name),
+        )
     ink = rcParams["text.color"]
     axes.plot(*path(front), "-", color=ink, lw=0.9, drawstyle="steps-post")
     axes.plot(*np.array(front).T, "o", color=ink, ms=3.5, label="Pareto front")
@@ -177,7 +183,7 @@ def draw_bands(
         axes.fill_between(grid, curves[1], curves[2], step="post", color=colour, alpha=0.13, lw=0)
         axes.plot(
             grid, curves[0], ls=dashes, color=colour, lw=width, drawstyle="steps-post",
-            marker="o" if len(grid) == 1 else "", ms=4, clip_on=False, label=name,
+            marker="o" if len(grid) == 1 else "", ms=4, clip_on=False, label=in_legend_as(name),
         )  # fmt: skip
     axes.set_xlim(grid[0], grid[-1] if len(grid) > 1 else grid[0] + 1)
     integer = all(float(point).is_integer() for point in grid)

@@ -219,9 +219,10 @@ def _serve(connection: Connection, work: _Work[T, R]) -> None:
     os.dup2(2, 1)  # what a library prints is no data
     sys.stdout = sys.stderr = _chatter()
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    connection.send(attempt(lambda _: work.prepare(), None))
-    while True:
-        connection.send(attempt(work.handle, connection.recv()))
+    with suppress(EOFError, ConnectionError):  # the parent was killed: nobody waits for an answer
+        connection.send(attempt(lambda _: work.prepare(), None))
+        while True:
+            connection.send(attempt(work.handle, connection.recv()))
 
 
 def _end_with_parent() -> None:

@@ -68,8 +68,11 @@ def checked(spec: StudySpec, path: object, modules: str = "") -> OpenStudy:
                 f'"surrogate:{benchmark.name}"',
             )
         loaded[name] = benchmark
-        key = "objective" if name in spec.objective else "objectives"
-        select(benchmark.metrics, spec.objectives_of(name), f"{path}: `{key}`: {benchmark.name}")
+        select(
+            benchmark.metrics,
+            spec.objectives_of(name),
+            f"{path}: {_key_of_objectives(spec, name)}: {benchmark.name}",
+        )
         try:
             budget = Budget.of(spec.budget, benchmark.fidelities)
             design = initial_design(benchmark, max(1, spec.initial), 0, spec.table_seed)
@@ -91,6 +94,13 @@ def _load(spec: StudySpec, name: str, path: object, key: str) -> Benchmark:
         return benchmark.constrained(spec.constraints)
     except HpobenchError as error:
         raise SpecError(path, "constraints", str(error)) from None
+
+
+def _key_of_objectives(spec: StudySpec, name: str) -> str:
+    """Return the key that gives a benchmark's objectives; one alone has two spellings."""
+    if name in spec.objective:
+        return "`objective`"
+    return "`objectives`" if len(spec.objectives) > 1 else "`objective` or `objectives`"
 
 
 def _check_answers(

@@ -111,6 +111,11 @@ class StudySpec:
             names = getattr(self, key)
             if not names or len(set(names)) < len(names):
                 raise ValueError(f"`{key}` must be distinct and not empty: {list(names)}")
+        for key in ("name", "title", "benchmarks", "optimizers", "objectives"):
+            value = getattr(self, key)
+            for text in (value,) if isinstance(value, str) else value:
+                if any("\ud800" <= letter <= "\udfff" for letter in text):
+                    raise ValueError(f"`{key}` holds half a letter, a lone surrogate: {text!r}")
         for key in ("checkpoint_seconds", "timeout_seconds"):
             value = getattr(self, key)
             if isinstance(value, float) and not 0 <= value < math.inf:

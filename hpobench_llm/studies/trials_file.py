@@ -1,14 +1,16 @@
 """`trials.csv`: a row for each trial on a live benchmark, written as soon as the trial has ended.
 
 A line is appended and flushed to disk at once; the next start takes off a line that a kill cut
-short. A replay that begins again does not write its trials twice.
+short. A replay that begins again does not write its trials twice: what was measured anew, such as
+a cost, takes the place of the trial's old line.
 """
 
 import csv
+import fcntl
 import math
 import os
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
@@ -61,8 +63,7 @@ class TrialsFile:
                     self.path.replace(aside)
                     damage = f"{self.path}: {error}; it was set aside as {aside.name}"
                     damage += f", and {len(rows)} whole trials are kept" if rows else ""
-            lines = [self.columns, *([row.get(c, "") for c in self.columns] for row in rows)]
-            text = _csv(lines)
+            text = _csv([self.columns]) + self._csv(rows)
             if not self.path.exists() or self.path.read_text(encoding="utf-8") != text:
                 write_atomically(self.path, text)
             with self.path.open("a"):  # tells now, not after the first trial, if it can be written
@@ -77,19 +78,52 @@ class TrialsFile:
         Raises:
             HpobenchError: it cannot be written.
         """
-        line = _csv([[row.get(column, "") for column in self.columns]]).encode()
+        line = self._csv([row]).encode()
         try:
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-            try:
+            with self._alone() as descriptor:
                 written = os.write(descriptor, line)
                 if written < len(line):  # the disk is full: half a line is none
                     os.truncate(descriptor, os.fstat(descriptor).st_size - written)
                     os.write(descriptor, line)  # raises why
                 os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
         except OSError as error:
             raise self._unwritable(error) from None
+
+    def replace(self, row: Row) -> None:
+        """Write a row in the place of that of the same trial, or append it if there is none.
+
+        Raises:
+            HpobenchError: it cannot be written; the old row is still there.
+        """
+        try:
+            with self._alone():
+                rows = {_key(other): other for other in read_rows(self.path)}
+                rows[_key(row)] = row
+                write_atomically(self.path, _csv([self.columns]) + self._csv(rows.values()))
+        except OSError as error:
+            raise self._unwritable(error) from None
+        except ValueError as error:
+            raise HpobenchError(
+                f"{self.path}: {error}; it was changed while the study ran: start again, which "
+                "sets it aside"
+            ) from None
+
+    @contextmanager
+    def _alone(self) -> Iterator[int]:
+        """Open the file to append to it, while no other process writes it."""
+        while True:
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                # Another process may have replaced the file while we waited for the lock.
+                if os.fstat(descriptor).st_nlink:
+                    yield descriptor
+                    return
+            finally:
+                os.close(descriptor)
+
+    def _csv(self, rows: Iterable[Row]) -> str:
+        return _csv([row.get(column, "") for column in self.columns] for row in rows)
 
     def _unwritable(self, error: OSError) -> HpobenchError:
         return HpobenchError(
@@ -115,17 +149,19 @@ class TrialsOfReplay:
         self.order = [int(number) for number in self._recorded]
 
     def add(self, trial: Trajectory) -> None:
-        """Write a trial that has ended, unless the file has it."""
+        """Write a trial that has ended, unless the file has it as it is."""
         row = _row(trial)
         if row["status"] == "ok" and (value := row.get(self._metric.name, "")):
             self._best = min(self._best, self._metric.to_loss(float(value)))
         if math.isfinite(self._best):
             row[BEST] = repr(self._metric.from_loss(self._best))
         row = {name: row.get(name, "") for name in self._file.columns if name != "time"}
-        recorded = self._recorded.get(row["trial"], {})
+        recorded = self._recorded.get(row["trial"])
         # A replay that begins again must not add its trials twice, but their times differ.
-        if any(recorded.get(key) != value for key, value in row.items()):
-            self._file.append({"time": datetime.now(UTC).isoformat(timespec="seconds"), **row})
+        if recorded is not None and all(recorded.get(key) == row[key] for key in row):
+            return
+        write = self._file.append if recorded is None else self._file.replace
+        write({"time": datetime.now(UTC).isoformat(timespec="seconds"), **row})
 
 
 def columns_of(
@@ -176,8 +212,12 @@ def rows_of(content: bytes) -> list[Row]:
         row = dict(zip(columns, line, strict=False))
         if len(line) != len(columns) or not _is_trial(row, columns):
             raise ValueError(f"a line that is no trial: {','.join(line)[:80]!r}")
-        rows[tuple(row[key] for key in KEYS)] = row
+        rows[_key(row)] = row
     return [*rows.values()]
+
+
+def _key(row: Row) -> tuple[str, ...]:
+    return tuple(row[key] for key in KEYS)
 
 
 def _is_trial(row: Row, columns: Sequence[str]) -> bool:

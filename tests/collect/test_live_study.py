@@ -8,12 +8,10 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 
 import pandas as pd
 import pytest
 
-from hpobench_llm.benchmarks.best_run import BestRun
 from hpobench_llm.benchmarks.live import LiveBenchmark
 from hpobench_llm.cli import main
 from hpobench_llm.errors import ConfigurationError, LedgerError
@@ -99,33 +97,6 @@ def test_what_diverged_or_exceeds_a_bound_is_never_the_best(write_campaign, tmp_
     assert not (tmp_path / "broken" / "best").exists()
 
 
-def test_a_best_run_outlives_a_kill_between_two_renames(tmp_path, write_campaign):
-    (tmp_path / ".best.old").mkdir()
-    (tmp_path / ".best.old" / "best.json").write_text("{}")
-    BestRun(tmp_path, LiveBenchmark(write_campaign(), device="cpu").metrics["val_loss"])
-    assert (tmp_path / "best" / "best.json").read_text() == "{}"
-    assert not (tmp_path / ".best.old").exists()
-
-
-def test_what_a_neighbour_has_judged_is_no_error(tmp_path, write_campaign, fake_records):
-    live = LiveBenchmark(write_campaign(), device="cpu")
-    (record,) = fake_records(live._runs.task(live.runs_of({"rank": 2, "lr": 1e-2}, 0)[0]))
-    learned = tmp_path / "learned" / record.run_id
-    best = BestRun(tmp_path, live.metrics["val_loss"])
-    learned.mkdir(parents=True)
-    alone = best._alone
-
-    @contextmanager
-    def after_the_neighbour():
-        with alone():
-            shutil.rmtree(learned)
-            yield
-
-    best._alone = after_the_neighbour
-    best.judge(record, learned, may_be=True)
-    assert not (tmp_path / "best").exists()
-
-
 @pytest.mark.slow
 def test_a_refused_start_leaves_the_page_alone(file, tmp_path, capsys):
     study, out = write_study(file, budget=1), tmp_path / "out"
@@ -209,6 +180,25 @@ def test_several_workers_train_at_once_and_the_order_is_repeated(ridge, tmp_path
     alone = replay(live, "random", budget=4, seed=0, table_seed=0).frame
     losses = [frame.set_index("trial")["metric.val_loss"].sort_index() for frame in (first, alone)]
     assert losses[0].equals(losses[1])  # who trains beside it changes no number
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_optimizers_own_time_passes_on_the_clock(ridge, tmp_path, workers):
+    live = LiveBenchmark(ridge, device="cpu").kept_in(tmp_path / "kept")
+    rules = {"budget": 5, "seed": 0, "table_seed": 0}
+    alone = replay(live, "random", **rules).frame
+    live._runs.trainer = None  # all runs are there: no process is started
+    rules |= {"workers": workers, "order": range(5), "count_optimizer_seconds": True}
+    first, second = (replay(live, "random", **rules).frame for _ in range(2))
+    for frame in (first, second):
+        assert frame["metric.val_loss"].tolist() == alone["metric.val_loss"].tolist()
+        assert frame["finished_seconds"].is_monotonic_increasing
+        late = frame["started_seconds"].iloc[0]
+        assert 0 < late <= frame["optimizer_seconds"].iloc[0]
+    costs = alone["cost_seconds"].sum() / workers
+    late = first["finished_seconds"].iloc[-1] - costs
+    assert late <= first["optimizer_seconds"].sum() + (workers > 1) * alone["cost_seconds"].max()
 
 
 @pytest.mark.slow

@@ -1,15 +1,19 @@
 """The page of a live study, and what else is told of its trials."""
 
+import re
 import sys
+import warnings
 
 import pytest
 
 from hpobench_llm.adapters.tensorboard import TensorBoard
 from hpobench_llm.adapters.wandb import WeightsAndBiases
+from hpobench_llm.artefacts import write_json
 from hpobench_llm.errors import HpobenchError, MissingDependencyError
 from hpobench_llm.metrics import Metric
 from hpobench_llm.report.live_page import FollowedBenchmark, best_of, write_live_page
 
+ABOUT = {"metric": "score_toy", "value": 0.625, "configuration": {"lr": 0.012345}, "seed": 2}
 ACCURACY = Metric(name="score_toy", unit="share of items", direction="maximize", worst=0.0)
 
 
@@ -50,6 +54,37 @@ def test_a_page_has_the_best_by_its_direction_and_loads_itself_while_it_runs(tmp
     assert "<svg" not in page
     write_live_page(path, "Own", [problem], [], trials=9.0, running=True)
     assert "No trial has ended yet" in path.read_text()
+
+
+def test_a_page_says_which_run_the_adapter_is_of(tmp_path):
+    problem = FollowedBenchmark("own", ACCURACY, ("lr",), tmp_path / "best", runs=3)
+    rows = [row(0, "0.5", best="0.5") | {"benchmark": "own"}]
+    path = tmp_path / "progress.html"
+    write_live_page(path, "Own", [problem], rows, trials=9.0, running=True)
+    assert "best adapter" not in path.read_text()
+    write_json(tmp_path / "best" / "best.json", ABOUT)
+    write_live_page(path, "Own", [problem], rows, trials=9.0, running=True)
+    page = path.read_text()
+    assert "0.5 share of items, the mean of a trial&#39;s 3 runs" in page.replace("'", "&#39;")
+    of = "of the best single run: lr 0.01235, seed 2; score_toy 0.625"
+    assert f"{tmp_path}/best, {of}" in page
+    write_json(tmp_path / "best" / "best.json", {"metric": 3})
+    assert problem.adapter() == ""
+
+
+def test_a_page_shows_half_letters_and_names_that_begin_with_an_underscore(tmp_path):
+    problem = FollowedBenchmark("own", ACCURACY, ("lr",), tmp_path / "be\udcffst")
+    rows = [row(0, "0.5", best="0.5") | {"benchmark": "own", "optimizer": "_mine:Own"}]
+    write_json(problem.best / "best.json", {**ABOUT, "seed": 0})
+    path = tmp_path / "progress.html"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        write_live_page(path, "Half \ud800", [problem], rows, trials=9.0, running=True)
+    page = path.read_text(encoding="utf-8")
+    assert "Half \\ud800" in page
+    assert "be\\udcffst" in page
+    (drawing,) = re.findall("<svg.*</svg>", page, re.DOTALL)
+    assert "_mine:Own" in drawing
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,15 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing import Pipe
 from pathlib import Path
 
 import pytest
 
+from hpobench_llm.running.processes import _serve, _Work
 from hpobench_llm.studies.header import StudyHeader
 from hpobench_llm.studies.results import read_failures, read_trajectories
+from tests.forks import forked
 
 ROGUES = str(Path(__file__).with_name("rogues.py"))
 SPEC = """
@@ -264,3 +267,20 @@ def test_two_starts_at_a_time_are_refused(tmp_path):
     finally:
         running.kill()
         running.wait()
+
+
+@pytest.mark.parametrize("answers", [0, 1])
+def test_a_process_whose_parent_was_killed_ends_without_a_word(answers):
+    ours, theirs = Pipe()
+
+    def serve():
+        ours.close()
+        _serve(theirs, _Work(prepare=dict, handle=print))
+
+    if not answers:
+        ours.close()
+    child = forked(serve)
+    for _ in range(answers):
+        assert ours.recv().value == {}
+    ours.close()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -61,6 +61,8 @@ def study(**changes):
     [
         ({"optimizers": ["randm"]}, "Study: `optimizers`: unknown optimizer 'randm'; did you"),
         ({"optimizers": "random"}, "`optimizers`: a list is expected, got 'random'"),
+        ({"optimizers": ["\udcff:Mine"]}, "`optimizers` holds half a letter, a lone surrogate"),
+        ({"title": "half \ud800"}, "`title` holds half a letter, a lone surrogate: 'half"),
         ({"optimizers": [3]}, "a name or class of an optimizer is expected, got 3"),
         ({"optimizers": ["nowhere:Mine"]}, "`optimizers`: nowhere:Mine: there is no module"),
         ({"benchmarks": ["toy-bwl"]}, "Study: `benchmarks`: unknown benchmark 'toy-bwl'; did you"),

@@ -87,7 +87,14 @@ def test_a_module_beside_the_study_is_run_in_other_processes(folder):
     [
         (
             "my_serach:Mine",
-            "there is no module my_serach, neither beside the study's file",
+            "there is no module my_serach, neither beside the study's file nor installed; did you "
+            "mean 'my_search'?",
+        ),
+        ("my_search.py:Mine", "no module my_search.py, neither beside the study's file"),
+        ("my_search.py:Mine", "; did you mean 'my_search'?"),
+        (
+            "zzqqxxjj:Mine",
+            "there is no module zzqqxxjj, neither beside the study's file nor installed",
         ),
         ("my_search:Mien", "my_search has no 'Mien'; did you mean 'Mine'?"),
         ("my_search:Suggestion", "is no subclass of Optimizer: <class 'hpobench_llm"),

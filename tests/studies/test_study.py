@@ -213,7 +213,18 @@ def test_a_budget_in_tokens_that_are_not_known_is_refused(tmp_path, monkeypatch)
             SpecError,
             "`initial`: 5000 different configurations are wanted, and 1000 draws",
         ),
-        ("budget = 6", 'budget = 6\nobjective = "x"', UnknownNameError, "`objectives`: toy-bowl"),
+        (
+            "budget = 6",
+            'budget = 6\nobjective = "x"',
+            UnknownNameError,
+            "`objective` or `objectives`: toy-bowl: unknown metric 'x'",
+        ),
+        (
+            "budget = 6",
+            'budget = 6\nobjectiv = "x"',
+            SpecError,
+            "`objectiv`: unknown key; did you mean 'objectives' or 'objective'?",
+        ),
         (
             "budget = 6",
             'budget = 6\nobjectives = ["val_los"]',

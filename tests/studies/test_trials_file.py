@@ -1,6 +1,8 @@
 """`trials.csv` grows by whole lines, and what is no such file is set aside."""
 
+from dataclasses import replace as changed
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -37,6 +39,46 @@ def test_a_trial_is_written_once_and_a_line_cut_short_is_taken_off(tmp_path):
         assert [row | {"time": ""} for row in read_rows(path)] == [
             row | {"time": ""} for row in rows
         ]
+
+
+def test_a_cost_measured_anew_takes_the_place_of_the_old_one(tmp_path):
+    path = tmp_path / "trials.csv"
+    write(path)
+    before = read_rows(path)
+    trials = TrialsOfReplay(
+        TrialsFile(path, COLUMNS), StudyCell("b", "random", 0), "toy-bowl", LOSS
+    )
+
+    def slower(trial):
+        frame = trial.frame.assign(cost_seconds=77.0 + trial.frame["trial"])
+        trials.add(changed(trial, frame=frame))
+
+    replay("toy-bowl", "random", budget=4, seed=0, on_trial=slower)
+    assert len(path.read_text().splitlines()) == 1 + 4  # at once, not after the next start
+    rows = read_rows(path)
+    assert [row["cost_seconds"] for row in rows] == ["77.0", "78.0", "79.0", "80.0"]
+    assert [row["lr"] for row in rows[:3]] == [row["lr"] for row in before]
+
+
+def test_replacing_loses_no_line_of_a_neighbour(tmp_path):
+    path = tmp_path / "trials.csv"
+    write(path)
+    rows = read_rows(path)
+
+    def neighbour(number):
+        file = TrialsFile(path, COLUMNS)
+        for trial in range(20):
+            row = rows[0] | {"optimizer": f"o{number}", "trial": str(trial)}
+            file.append(row)
+            file.replace(row | {"cost_seconds": "5.0"})
+
+    threads = [Thread(target=neighbour, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(path.read_text().splitlines()) == 1 + 3 + 3 * 20
+    assert [row["cost_seconds"] for row in read_rows(path)[3:]] == ["5.0"] * 60
 
 
 def test_a_study_that_grows_gets_the_new_columns(tmp_path):

@@ -78,7 +78,7 @@ def document(
     vega = None if still else bundle()
     ours = "\n".join(_text(name) for name in SCRIPTS)
     scripts = [vega, ours] if vega else []
-    return (
+    page = (
         _environment()
         .get_template(template)
         .render(
@@ -93,6 +93,8 @@ def document(
             **values,
         )
     )
+    # A path's bytes may be no UTF-8; they are shown escaped.
+    return page.encode(errors="backslashreplace").decode()
 
 
 class Look(TypedDict):

@@ -34,7 +34,7 @@ def panels_svg(panels: Mapping[str, Curves], x: str, y: str) -> str:
         y: what the second one is; all panels share its axis.
     """
     with style.context(["default", {**_STYLE, "svg.hashsalt": f"{x} {y}"}]):
-        figure = Figure(figsize=(2.2 * len(panels), 2.5), layout="constrained")
+        figure = Figure(figsize=(max(4.4, 2.2 * len(panels)), 2.5), layout="constrained")
         row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for axes, (title, curves) in zip(row, panels.items(), strict=True):
             axes.set_xscale("log")

@@ -19,6 +19,7 @@ from hpobench_llm.metrics import Metric, select
 from hpobench_llm.seeds import Noise
 from hpobench_llm.space import Configuration, is_finite, is_number
 from hpobench_llm.sticks import StickSpace
+from hpobench_llm.tables.baselines import Baseline
 
 FidelityValues = Mapping[str, int | float] | int | float
 CONSTRAINT = "constraint_"  # how a frame's columns of constraints begin
@@ -70,12 +71,14 @@ class Benchmark(Pictured, Fronts, ABC):
             objective.
         constraints: the bounds given to `constrained`.
         sha256: the sum of all that its answers follow from; None: only this package's code.
+        baselines: what a table holds beside its configurations.
         kind: where its answers come from: `table`, `surrogate`, `live`, `toy` or `function`.
     """
 
     kind: ClassVar[str] = "function"
 
     constraints: tuple[Constraint, ...] = ()
+    baselines: tuple[Baseline, ...] = ()
     sha256: str | None = None
 
     @abstractmethod

@@ -25,6 +25,7 @@ from hpobench_llm.measured import DENSE, MeasuredSpace, density
 from hpobench_llm.metrics import select
 from hpobench_llm.seeds import Noise
 from hpobench_llm.space import Configuration, Space
+from hpobench_llm.tables.baselines import baselines_of
 from hpobench_llm.tables.table import Table
 
 MANY = 10  # seeds in a message
@@ -59,6 +60,7 @@ class TabularBenchmark(Benchmark):
         self.fidelities = metadata.fidelities
         self.metrics = metadata.metrics
         self.seeds = metadata.seeds
+        self.baselines = baselines_of(metadata.provenance)
         positions, _ = pd.factorize(table.frame["config_id"])
         first = table.frame[list(self.space.names)][~pd.Series(positions).duplicated().to_numpy()]
         configs = self.space.canonical_rows({n: first[n].tolist() for n in self.space.names})

@@ -19,6 +19,7 @@ from hpobench_llm.collect.ledger.header import Header
 from hpobench_llm.collect.record import Provenance, Row, RunRecord
 from hpobench_llm.collect.trust import NONE, Trust
 from hpobench_llm.metrics import Metric
+from hpobench_llm.tables.figures import FigureRecord
 from hpobench_llm.tables.provenance import Sources, TableProvenance
 
 OnStep = Callable[[int], None]
@@ -118,6 +119,10 @@ class Family(ABC, Generic[C]):
 
     def notes(self, campaign: C, frame: pd.DataFrame) -> list[str]:
         """Return lines for a table's card that are computed from its rows."""
+        return []
+
+    def figures(self, campaign: C, frame: pd.DataFrame) -> list[FigureRecord]:
+        """Return pictures for a table's card that are computed from its rows."""
         return []
 
     def check(

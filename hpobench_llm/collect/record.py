@@ -15,6 +15,7 @@ from typing import Any, NotRequired, TypedDict, cast
 from hpobench_llm.errors import shown
 from hpobench_llm.evaluation import STATUSES, Status
 from hpobench_llm.space import Configuration, Value, config_id, is_finite
+from hpobench_llm.tables.baselines import Baseline, BaselineRecord
 
 FORMAT = 3
 READABLE = (2, FORMAT)
@@ -53,6 +54,7 @@ class RunJson(TypedDict):
     checkpoints: list[CheckpointRecord]
     provenance: ProvenanceRecord
     items: NotRequired[Mapping[str, list[float]]]
+    baselines: NotRequired[list[BaselineRecord]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +122,7 @@ class RunRecord:
     `constants` what was found once a run (`trainable_parameters`, `engine`, `pack_size`).
     `items` holds, for the runs that keep them, the values of single items in full by column:
     `{"val_loss": (nats of each validation row, ...)}`; the `Header` says which items these are.
+    `baselines` are what one run of a campaign measured for all of them beside its own.
     """
 
     config: Configuration
@@ -129,6 +132,7 @@ class RunRecord:
     checkpoints: tuple[Checkpoint, ...]
     provenance: Provenance
     items: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    baselines: tuple[Baseline, ...] = ()
 
     @property
     def config_id(self) -> str:
@@ -160,9 +164,11 @@ class RunRecord:
             "checkpoints": [checkpoint.to_json() for checkpoint in self.checkpoints],
             "provenance": self.provenance.to_json(),
         }
-        if not self.items:
-            return raw
-        return {**raw, "items": {name: list(values) for name, values in self.items.items()}}
+        if self.items:
+            raw["items"] = {name: list(values) for name, values in self.items.items()}
+        if self.baselines:
+            raw["baselines"] = [baseline.to_json() for baseline in self.baselines]
+        return raw
 
     @staticmethod
     def from_json(raw: Any, *, version: int = FORMAT) -> "RunRecord":
@@ -221,6 +227,7 @@ def _read(raw: RunJson) -> RunRecord:
         checkpoints=checkpoints,
         provenance=origin,
         items=items,
+        baselines=tuple(map(Baseline.from_json, raw.get("baselines", ()))),
     )
 
 

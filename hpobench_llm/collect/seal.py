@@ -200,7 +200,8 @@ def _provenance(
     missing: int,
 ) -> TableProvenance:
     family = family_of(campaign)
-    notes = family.notes(campaign, frame)
+    notes, figures = family.notes(campaign, frame), family.figures(campaign, frame)
+    baselines = [baseline.to_json() for record in records for baseline in record.baselines]
     origins = [record.provenance for record in records]
     origin: TableProvenance = {
         "campaign": campaign.name,
@@ -219,4 +220,10 @@ def _provenance(
         },
         "missing_runs": missing,
     }
-    return {**origin, "notes": notes} if notes else origin
+    if notes:
+        origin["notes"] = notes
+    if figures:
+        origin["figures"] = figures
+    if baselines:
+        origin["baselines"] = baselines
+    return origin

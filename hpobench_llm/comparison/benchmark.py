@@ -21,6 +21,7 @@ from hpobench_llm.metrics import Fidelity, Metric, select
 from hpobench_llm.pareto import Scale, nondominated
 from hpobench_llm.replaying.columns import CONFIG, FIDELITY, METRIC, column
 from hpobench_llm.space import Configuration
+from hpobench_llm.tables.baselines import Baseline
 
 FloatArray = NDArray[np.float64]
 DRAWS = 1000  # configurations, whose median regret is the typical one
@@ -50,6 +51,7 @@ class ComparedBenchmark:
         front: `(n, n_objectives)` losses of the Pareto front; only with several objectives.
         scale: of the hypervolume, likewise.
         identity: see `Benchmark.identity`.
+        baselines: what a table holds beside its configurations.
     """
 
     objectives: tuple[Metric, ...]
@@ -65,6 +67,7 @@ class ComparedBenchmark:
     front: FloatArray | None = None
     scale: Scale | None = None
     identity: Mapping[str, str] = field(default_factory=dict)
+    baselines: tuple[Baseline, ...] = ()
 
     @staticmethod
     def of(
@@ -111,6 +114,7 @@ class ComparedBenchmark:
             fidelities=benchmark.fidelities,
             constraints=benchmark.constraints,
             identity=benchmark.identity([metric.name for metric in metrics]),
+            baselines=benchmark.baselines,
         )
         judge = benchmark.judge()
         part = compared.shares(rows) < 1

@@ -112,6 +112,14 @@ class Objective:
     direction: Literal["minimize", "maximize"]
 
 
+@dataclass(frozen=True, slots=True)
+class BaselinePoints:
+    """The points of one method, in own units, that a table holds beside its configurations."""
+
+    method: str
+    points: tuple[tuple[float, float], ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchmarkComparison:
     """All optimizers on one benchmark, best mean final rank first.
@@ -125,7 +133,7 @@ class BenchmarkComparison:
     here more often than not, `in_part` those that ran trials in part. `costs_known` is False where
     some trial's seconds are not known, so that the clock counted 1 for it. `grid` are the amounts,
     in the comparison's `spending`, at which curves are given. `front` is the benchmark's own, of
-    two objectives.
+    two objectives, and `baselines` what its table holds beside its configurations.
     """
 
     benchmark: str
@@ -150,6 +158,7 @@ class BenchmarkComparison:
     standings: tuple[Standing, ...]
     pairs: tuple[Pair, ...]
     overall: Overall | None
+    baselines: tuple[BaselinePoints, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

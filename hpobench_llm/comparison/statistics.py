@@ -21,6 +21,7 @@ from hpobench_llm.comparison.over_tasks import over_tasks
 from hpobench_llm.comparison.regret import FloatArray, Regrets, regrets
 from hpobench_llm.comparison.result import (
     Band,
+    BaselinePoints,
     BenchmarkComparison,
     Comparison,
     Failure,
@@ -240,6 +241,7 @@ def _compare_one(
         standings=tuple(_stand(i, name, compared, noise, measured, bands[i], draw) for i in order),
         pairs=pairs_of({name: measured}, order, draw),
         overall=_test_all({name: measured}, paired=draw.paired),
+        baselines=_baseline_points(compared),
     )
 
 
@@ -274,6 +276,17 @@ def _stand(
         infeasible=broken if compared.constraints else None,
         front=_corners(measured.fronts[number], compared),
     )
+
+
+def _baseline_points(compared: ComparedBenchmark) -> tuple[BaselinePoints, ...]:
+    """Return the baselines that have both of two objectives, by method."""
+    names = compared.names
+    points: dict[str, list[tuple[float, float]]] = {}
+    for baseline in compared.baselines if len(names) == 2 else ():
+        if all(name in baseline.values for name in names):
+            x, y = (float(baseline.values[name]) for name in names)
+            points.setdefault(baseline.method, []).append((x, y))
+    return tuple(BaselinePoints(method, tuple(each)) for method, each in points.items())
 
 
 def _corners(

@@ -1,7 +1,7 @@
 """The axes of a picture: the caller's, or new ones in the style that is set.
 
-Nothing here or in the other modules sets a style: fonts, sizes, widths and frames are those of
-matplotlib's rcParams, so that a journal's style file holds for every picture.
+Nothing that draws on axes sets a style: fonts, sizes, widths and frames are those of matplotlib's
+rcParams, so that a journal's style file holds for every such picture.
 """
 
 from collections.abc import Sequence

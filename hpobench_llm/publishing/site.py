@@ -14,6 +14,7 @@ from hpobench_llm.publishing.cards import site_card, table_card
 from hpobench_llm.publishing.studies import FILES, PublishedStudy, read_study_folder
 from hpobench_llm.tables.card import card
 from hpobench_llm.tables.croissant import croissant
+from hpobench_llm.tables.figures import write_figures
 from hpobench_llm.tables.importers.staging import staging
 from hpobench_llm.tables.licences import is_stated, licence_text
 from hpobench_llm.tables.schema import CROISSANT_FILE, EXAMPLES_FILE, METADATA_FILE, TABLE_FILE
@@ -177,6 +178,7 @@ def _write_table(folder: Path, title: str, table: Table) -> None:
     copied.examples()  # verifies their sum too
     text, described = card(copied), croissant(copied)
     write_json(folder / CROISSANT_FILE, described)
+    write_figures(copied.metadata.provenance, folder)
     write_atomically(folder / "README.md", table_card(copied, text))
     write_atomically(folder / "LICENSE", licence_text(copied.metadata.licence))
     write_atomically(folder / "index.html", pages.table_page(title, copied, text, described))

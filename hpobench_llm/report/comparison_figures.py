@@ -14,8 +14,9 @@ from matplotlib.ticker import FixedLocator
 from hpobench_llm.comparison.result import Band, BenchmarkComparison, Comparison
 from hpobench_llm.comparison.spending import TRIALS
 from hpobench_llm.report.canvas import WIDTH_INCHES, Picture, house_style, svg_of
+from hpobench_llm.report.front_view import front_view
 from hpobench_llm.report.looks import INK, in_legend_as, looks
-from hpobench_llm.report.plots import draw_bands, regret_scale
+from hpobench_llm.report.plots import draw_bands, draw_baselines, regret_scale
 from hpobench_llm.report.words import count, counted, label, listed, percent, some, words
 
 
@@ -104,29 +105,21 @@ def _rank_caption(comparison: Comparison) -> str:
 
 
 def attained_fronts(result: BenchmarkComparison) -> Picture | None:
-    """Draw the fronts that half of the seeds attained, and the benchmark's own."""
+    """Draw the fronts that half of the seeds attained, the benchmark's own, and baselines."""
     fronts = {s.optimizer: s.front for s in result.standings if s.front}
     if not result.front:
         return None
+    view = front_view(result)
     first, second = result.objectives
     title = f"Fronts on {result.benchmark}"
     with house_style(title):
         figure = Figure(figsize=(WIDTH_INCHES, 4.3))
         axes = figure.add_axes((0.085, 0.11, 0.9, 0.78))
         axes.grid(visible=True, axis="both")
-        points = np.array([point for front in (result.front, *fronts.values()) for point in front])
-        span = np.ptp(points, axis=0)
-        margin = 0.06 * np.where(span > 0, span, 1.0)
-        low, high = points.min(axis=0) - margin, points.max(axis=0) + margin
-        # A front goes on at its ends: from there on one objective buys nothing of the other.
-        bad = [
-            h if o.direction == "minimize" else lo
-            for o, lo, h in zip((first, second), low, high, strict=True)
-        ]
         styles = looks([*fronts])
         for name, front in fronts.items():
             colour, dashes = styles[name]
-            line = np.array([(front[0][0], bad[1]), *front, (bad[0], front[-1][1])])
+            line = np.array(view.path(front))
             axes.plot(
                 *line.T,
                 ls=dashes,
@@ -135,18 +128,17 @@ def attained_fronts(result: BenchmarkComparison) -> Picture | None:
                 drawstyle="steps-post",
                 label=in_legend_as(name),
             )
-        line = np.array(
-            [(result.front[0][0], bad[1]), *result.front, (bad[0], result.front[-1][1])]
-        )
+        line = np.array(view.path(result.front))
         axes.plot(*line.T, "-", color=INK, lw=0.9, drawstyle="steps-post")
         axes.plot(*np.array(result.front).T, "o", color=INK, ms=3.5, label="Pareto front")
-        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+        draw_baselines(axes, view)
+        axes.set(xlim=(view.low[0], view.high[0]), ylim=(view.low[1], view.high[1]))
         axes.legend(
             loc="lower left", bbox_to_anchor=(0, 1.01), ncols=5, handletextpad=0.4,
             columnspacing=1.4,
         )  # fmt: skip
         axes.set(xlabel=label(first.name, first.unit), ylabel=label(second.name, second.unit))
-        return Picture(svg_of(figure, title), _front_caption(result))
+        return Picture(svg_of(figure, title), _front_caption(result) + view.words)
 
 
 def _front_caption(result: BenchmarkComparison) -> str:

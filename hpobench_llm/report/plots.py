@@ -15,6 +15,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from hpobench_llm.comparison.over_tasks import runs_of_ties
 from hpobench_llm.comparison.result import Band, BenchmarkComparison, Comparison
 from hpobench_llm.report.canvas import log_ticks
+from hpobench_llm.report.front_view import FrontView, front_view
 from hpobench_llm.report.looks import in_legend_as, looks
 from hpobench_llm.report.words import counted, label
 
@@ -67,38 +68,36 @@ def rank_axis(comparison: Comparison) -> str:
 
 
 def draw_fronts(axes: Axes, result: BenchmarkComparison) -> None:
-    """Draw the fronts that half of the seeds attained, and the benchmark's own."""
-    front = result.front or ()
+    """Draw the fronts that half of the seeds attained, the benchmark's own, and baselines."""
+    front, view = result.front or (), front_view(result)
     fronts = {s.optimizer: s.front for s in result.standings if s.front}
     first, second = result.objectives
-    points = np.array([point for corners in (front, *fronts.values()) for point in corners])
-    span = np.ptp(points, axis=0)
-    margin = 0.06 * np.where(span > 0, span, 1.0)
-    low, high = points.min(axis=0) - margin, points.max(axis=0) + margin
-    # A front goes on at its ends: from there on one objective buys nothing of the other.
-    bad = [
-        h if o.direction == "minimize" else lo
-        for o, lo, h in zip((first, second), low, high, strict=True)
-    ]
-
-    def path(corners: Sequence[tuple[float, float]]) -> Any:
-        return np.array([(corners[0][0], bad[1]), *corners, (bad[0], corners[-1][1])]).T
-
     styles = looks([*fronts])
     for name, corners in fronts.items():
         colour, dashes = styles[name]
+        line = np.array(view.path(corners)).T
         axes.plot(
-            *path(corners),
+            *line,
             ls=dashes,
             color=colour,
             drawstyle="steps-post",
             label=in_legend_as(name),
         )
     ink = rcParams["text.color"]
-    axes.plot(*path(front), "-", color=ink, lw=0.9, drawstyle="steps-post")
+    axes.plot(*np.array(view.path(front)).T, "-", color=ink, lw=0.9, drawstyle="steps-post")
     axes.plot(*np.array(front).T, "o", color=ink, ms=3.5, label="Pareto front")
-    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+    draw_baselines(axes, view)
+    axes.set(xlim=(view.low[0], view.high[0]), ylim=(view.low[1], view.high[1]))
     axes.set(xlabel=label(first.name, first.unit), ylabel=label(second.name, second.unit))
+
+
+def draw_baselines(axes: Axes, view: FrontView) -> None:
+    """Draw the points of each method with a marker of its own."""
+    for method, points, marker, _ in view.marked():
+        axes.plot(
+            *np.array(points).T, marker, ls="", ms=5, mfc="none", mec=rcParams["text.color"],
+            label=method, clip_on=False,
+        )  # fmt: skip
 
 
 def draw_critical_difference(axes: Axes, comparison: Comparison) -> None:

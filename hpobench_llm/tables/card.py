@@ -8,8 +8,10 @@ from hpobench_llm.metrics import Metric, objective_of
 from hpobench_llm.seeds import Noise, shared_seeds
 from hpobench_llm.space import Categorical, Ordinal
 from hpobench_llm.tables.agreement import agreement, best_quarter
+from hpobench_llm.tables.baseline_section import baseline_section
 from hpobench_llm.tables.citation import bibtex
 from hpobench_llm.tables.datasheet import datasheet
+from hpobench_llm.tables.figures import figure_section
 from hpobench_llm.tables.markdown import plain
 from hpobench_llm.tables.origin import origin_section
 from hpobench_llm.tables.rules import table_rules
@@ -34,6 +36,8 @@ def card(table: Table) -> str:
         _head(table),
         _axes(table),
         _findings(table),
+        figure_section(table.metadata.provenance),
+        baseline_section(table),
         _difficulty(table),
         _rules(table),
         _datasheet(table),
@@ -41,7 +45,7 @@ def card(table: Table) -> str:
         origin_section(table),
         _citation(table),
     )
-    return "\n".join(line for section in sections for line in (*section, ""))
+    return "\n".join(line for section in sections if section for line in (*section, ""))
 
 
 def _head(table: Table) -> list[str]:

@@ -3,6 +3,8 @@
 from math import isfinite
 from typing import Any
 
+from hpobench_llm.tables.baselines import BASELINES, baselines_of
+from hpobench_llm.tables.figures import FIGURES, check_figures
 from hpobench_llm.tables.publication import DATA_NOTES, RETRAINING, Publication
 
 _TEXTS = ("version", "description", "context", "licence")
@@ -48,6 +50,9 @@ def check_types(raw: Any) -> None:
         _expect({key: {}} | provenance, {key: dict})
         _expect_all(list(provenance.get(key, {}).values()), str)
     _expect({"defaults": {}, RETRAINING: ""} | provenance, {"defaults": dict, RETRAINING: str})
+    _expect({BASELINES: [], FIGURES: []} | provenance, {BASELINES: list, FIGURES: list})
+    baselines_of(provenance)
+    check_figures(provenance.get(FIGURES, []))
     for entry in axes:
         if entry.get("kind") == "categorical":
             _expect_all(entry["values"], str)

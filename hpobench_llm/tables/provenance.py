@@ -9,7 +9,9 @@ from typing import NotRequired, TypedDict
 
 from hpobench_llm.plain import Json
 from hpobench_llm.space import Value
+from hpobench_llm.tables.baselines import BaselineRecord
 from hpobench_llm.tables.columns import ColumnRecord
+from hpobench_llm.tables.figures import FigureRecord
 from hpobench_llm.tables.publication import PublicationRecord
 
 Sources = Mapping[str, Json]
@@ -62,6 +64,8 @@ class TableProvenance(TypedDict, total=False):
     missing_runs: int
     without_signal: dict[str, str]  # scores that tell no configurations apart, and why
     notes: list[str]
+    baselines: list[BaselineRecord]  # no configurations of the space, see `Baseline`
+    figures: list[FigureRecord]
     # for readers
     retraining: str
     data_notes: dict[str, str]

@@ -94,7 +94,7 @@ def fake_records() -> Callable[..., list[RunRecord]]:
         commit="0" * 40, dirty=False, device="test", threads=1, versions={"python": "3"}
     )
 
-    def make(task, val_loss=0.5, items=None):
+    def make(task, val_loss=0.5, items=None, baselines=()):
         return [
             RunRecord(
                 config=run.config,
@@ -106,6 +106,7 @@ def fake_records() -> Callable[..., list[RunRecord]]:
                 ),
                 provenance=provenance,
                 items=items or {},
+                baselines=baselines,
             )
             for run in task.runs
         ]

@@ -20,6 +20,7 @@ from hpobench_llm.collect.ledger.header import Header, ItemSet
 from hpobench_llm.collect.ledger.ledger import Ledger
 from hpobench_llm.collect.ledger.storage import open_storage
 from hpobench_llm.errors import LedgerError
+from hpobench_llm.tables.baselines import Baseline
 
 IDENTITY = Identity("c", "1", ("0",))
 HEADER = Header(
@@ -27,6 +28,9 @@ HEADER = Header(
     untrained={"val_loss": 2.0},
     items={"val_loss": ItemSet(ids=("a", "b"), tokens=(3, 4))},
 )
+
+
+PRUNED = Baseline(method="pruning", what="half", values={"val_loss": 2.5, "parameters": 8})
 
 
 def task(*numbers, kind="runs"):
@@ -64,12 +68,12 @@ def place(request, tmp_path):
 def test_what_is_appended_is_read(place, records):
     ledger, pack, alone = opened(place), task(1, 2), task(1, kind="solo")
     assert ledger.missing(pack) == pack
-    ledger.append(pack, records(pack))
+    ledger.append(pack, records(pack, baselines=(PRUNED,)))
     ledger.append(alone, records(alone, 0.25))
     for known in (ledger, reread(place)):
         assert set(known.records) == {run.run_id for run in pack.runs}
         assert val_losses(known.solo) == [0.25]
-        assert known.records[pack.runs[0].run_id] == records(pack)[0]
+        assert known.records[pack.runs[0].run_id] == records(pack, baselines=(PRUNED,))[0]
         assert known.is_done(pack)
         assert known.missing(task(2, 3)) == task(3)
         assert not known.is_done(task(2, kind="solo"))
@@ -158,7 +162,8 @@ def places(value, path=()):
 
 def test_a_file_that_fits_its_sum_and_holds_anything_is_read_or_damaged(tmp_path, records):
     """What is read has the types that a seal counts on."""
-    opened(tmp_path).append(task(1), records(task(1), items={"val_loss": (0.1, 0.2)}))
+    more = {"items": {"val_loss": (0.1, 0.2)}, "baselines": (PRUNED,)}
+    opened(tmp_path).append(task(1), records(task(1), **more))
     path = tmp_path / "ledger" / f"{task(1).task_id}.json"
     whole, damaged = json.loads(path.read_text()), 0
     for place in places(whole["body"]):
@@ -182,6 +187,8 @@ def test_a_file_that_fits_its_sum_and_holds_anything_is_read_or_damaged(tmp_path
                 assert all(
                     type(v) in (int, float) for row in rows for v in row.values() if v != "ok"
                 )
+                values = [value for one in record.baselines for value in one.values.values()]
+                assert all(type(value) in (int, float) for value in values)
     assert damaged > 150
 
 

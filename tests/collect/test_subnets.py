@@ -13,7 +13,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from hpobench_llm.collect.lora.bases.architecture import untrained
 from hpobench_llm.collect.lora.bases.spec import Architecture
 from hpobench_llm.collect.lora.data.encoding import IGNORED, Tokens
+from hpobench_llm.collect.lora.recipe import Base, Data, DataSource
 from hpobench_llm.collect.lora.shape import Shape
+from hpobench_llm.collect.subnets.cuts import cuts
 from hpobench_llm.collect.subnets.importance import (
     Orders,
     by_activation,
@@ -21,15 +23,24 @@ from hpobench_llm.collect.subnets.importance import (
     reordered,
 )
 from hpobench_llm.collect.subnets.network import Linked, Skeletons, cut, extracted, weights_of
+from hpobench_llm.collect.subnets.pruning import (
+    LAST,
+    LEAST,
+    MAGNITUDE,
+    UNCUT,
+    by_bins,
+    by_depth,
+)
 from hpobench_llm.collect.subnets.sampling import bins_of, calibrated
-from hpobench_llm.collect.subnets.spec import Training
+from hpobench_llm.collect.subnets.spec import SubnetsCampaign, Training
 from hpobench_llm.collect.subnets.subnet import Subnet, Whole, flops, parameters, subnet_of
 from hpobench_llm.collect.subnets.training import SandwichTrainer, distillation, sandwich
 from hpobench_llm.collect.subnets.weights import Trained
 
-WHOLE = Whole.of(
-    Shape(hidden_size=24, intermediate_size=20, layers=3, heads=3, vocabulary=300, tied_head=True)
+SIZES = Shape(
+    hidden_size=24, intermediate_size=20, layers=3, heads=3, vocabulary=300, tied_head=True
 )
+WHOLE = Whole.of(SIZES)
 SHAPE = Architecture(
     vocabulary=300, hidden_size=24, layers=3, heads=3, intermediate_size=20, context_tokens=32
 )
@@ -286,6 +297,75 @@ def test_no_bin_overfills(sizes, count, bins):
     free = [b for b in there if filled[b] < there[b]]
     # A bin is ahead of one that still has some by one at most: none took what was another's turn.
     assert all(max(filled.values()) <= filled[b] + 1 for b in free)
+
+
+DATA = Data(
+    source=(DataSource(name="a", generated_tasks=9),), max_tokens=9, val_rows=1, test_rows=1
+)
+
+
+def campaign_of(**more):
+    grid = {"width": (8, 16, 24), "heads": (1, 2, 3), "mlp_ratio": (0.25, 0.8), "depth": (0, 3)}
+    return SubnetsCampaign(
+        name="pruned", version="0.1", description="", seeds=(0,),
+        base=Base(path="base", shape=SIZES), data=DATA,
+        checkpoints=(0, 4), **({"grid": grid} | more),
+    )  # fmt: skip
+
+
+def test_what_is_cut_from_the_fine_tuned_network_equals_the_masked_one(base):
+    campaign, tuned = campaign_of(bins=6), weights_of(base)
+    by_weight = Orders.of(by_magnitude(tuned, WHOLE), WHOLE)
+    named = Counter()
+    for cut_ in cuts(campaign, reordered(tuned, orders_of(base), WHOLE), orders_of(base)):
+        # In the base's own order of parts: by weights, whatever order they came in.
+        expected = answers(masked(base, by_weight, cut_.subnet))
+        own = extracted(base, cut_.weights, cut_.subnet, WHOLE)
+        assert (answers(own) - expected).abs().max() < 1e-5
+        assert sum(p.numel() for p in own.parameters()) == parameters(cut_.subnet, WHOLE)
+        named[cut_.method] += 1
+    assert named[UNCUT] == 1
+    assert named[MAGNITUDE] >= 3
+    assert named[LAST] == named[LEAST] == 2
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        {"width": (8, 16, 24), "heads": (1, 3), "mlp_ratio": (0.25, 0.8), "depth": (0, 3)},
+        {"layers": (0, 3), "heads": (1, 2, 3), "units": (1, 20)},
+        {"layer_0": (0, 1), "layer_1": (0, 1), "layer_2": (0, 1)},
+    ],
+)
+def test_one_share_of_all_parts_meets_the_parameter_counts_of_the_bins(grid):
+    campaign = campaign_of(bins=8, grid=grid)
+    ends = [
+        parameters(subnet_of(config, WHOLE), WHOLE)
+        for config in (campaign.smallest(), campaign.largest())
+    ]
+    kept = by_bins(campaign)
+    sizes = [parameters(subnet, WHOLE) for subnet in kept]
+    assert sizes == sorted(sizes, reverse=True)
+    places = bins_of([*ends, *sizes], 8)[2:]
+    assert places[0] == 7
+    assert len(set(places)) == len(places) >= 3
+    middles = np.linspace(*ends, 17)[1::2]
+    for place, subnet in zip(places, kept, strict=True):
+        assert subnet.layers == (0, 1, 2)
+        assert subnet.width == 24 or "width" in grid
+        # No other network of one share is nearer to the bin's middle.
+        for share in np.linspace(0.05, 1, 40):
+            other = Subnet(
+                max(1, round(share * 24)) if "width" in grid else 24,
+                max(1, round(share * 3)), max(1, round(share * 20)), (0, 1, 2),
+            )  # fmt: skip
+            distance = abs(parameters(other, WHOLE) - middles[place])
+            assert abs(parameters(subnet, WHOLE) - middles[place]) <= distance
+
+
+def test_layers_go_last_first_or_by_importance():
+    assert [subnet.layers for subnet in by_depth(WHOLE, range(3))] == [(0, 1), (0,)]
+    assert [subnet.layers for subnet in by_depth(WHOLE, (2, 0, 1))] == [(0, 2), (2,)]
 
 
 def test_bins_are_of_equal_width():

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from hpobench_llm.collect.subnets.findings import findings
 from hpobench_llm.collect.subnets.sampling import bins_of
 from hpobench_llm.collect.subnets.subnet import parameters, subnet_of
 from hpobench_llm.collect.verify import choose_runs, verify
+from hpobench_llm.comparison.benchmark import ComparedBenchmark
 from hpobench_llm.tables.table import Table
 
 CAMPAIGN = """
@@ -118,6 +120,22 @@ def test_a_campaign_is_collected_verified_and_replayed(campaign, tmp_path, capsy
     assert "noise of seeds, super-networks: between seeds 0 and 1 tau is" in (
         out / "CARD.md"
     ).read_text().replace("\n", " ")
+    baselines = table.metadata.provenance["baselines"]
+    methods = Counter(one["method"] for one in baselines)
+    assert methods.pop("magnitude pruning") >= 2
+    assert methods == {
+        "fine-tuned, nothing cut": 1,
+        "last layers dropped": 1,
+        "least important layers dropped": 1,
+    }
+    measured = {"val_loss", "test_loss", "parameters", "flops", "latency_seconds", "score_choice"}
+    assert all(measured <= one["values"].keys() for one in baselines)
+    whole = full[full["parameters"] == full["parameters"].max()].iloc[0]
+    assert baselines[0]["values"]["parameters"] == whole["parameters"]
+    untouched = table.frame[(table.frame["step"] == 0) & (table.frame["seed"] == 0)]
+    at_start = untouched.set_index("config_id").loc[whole["config_id"]]
+    assert baselines[0]["values"]["val_loss"] == pytest.approx(at_start["val_loss"], abs=1e-5)
+    assert "| magnitude pruning | width 1" in (out / "CARD.md").read_text()
     roles = {name: metric.role for name, metric in table.metadata.metrics.items()}
     assert roles["val_loss"] == "objective"
     assert roles["parameters"] == roles["flops"] == roles["latency_seconds"] == "cost"
@@ -130,6 +148,8 @@ def test_a_campaign_is_collected_verified_and_replayed(campaign, tmp_path, capsy
     names = ("val_loss", "parameters", "latency_seconds")
     trajectory = hpobench_llm.replay(benchmark, "nsga2", budget=6, seed=0, objectives=names)
     assert len(trajectory.to_frame()) == 6
+    compared = ComparedBenchmark.of(benchmark, names[:2], trajectory.to_frame())
+    assert len(compared.baselines) == len(baselines)
 
 
 def test_a_sample_has_as_many_small_as_large_ones(campaign):

@@ -25,12 +25,26 @@ from tests.publishing.hub_server import running
 NASTY = "</script><script>alert(1)</script> [x](javascript:alert(1)) **b** | c"
 
 
+FIGURE = {
+    "name": "sizes",
+    "caption": NASTY,
+    "x": "width",
+    "y": "size",
+    "panels": {"<script>": {"a & b": [[1, 2], [2, 3]]}},
+}
+
+
 @pytest.fixture
 def two(tmp_path, rows, seal_rows):
     """Two tables; the second says nasty things and states another licence."""
     folders = [seal_rows(tmp_path / "tables" / name, rows, name=name) for name in ("one", "two")]
     table = Table.load(folders[1])
-    changed = dataclasses.replace(table.metadata, description=NASTY, licence="Apache-2.0")
+    changed = dataclasses.replace(
+        table.metadata,
+        description=NASTY,
+        licence="Apache-2.0",
+        provenance=table.metadata.provenance | {"figures": [FIGURE]},
+    )
     Table.write(folders[1], changed, table.frame)
     return folders
 
@@ -54,6 +68,9 @@ class Reader(HTMLParser):
         self.scripts += [named.get("type")] if tag == "script" else []
         if tag not in ("meta", "link", "br", "hr", "img"):
             self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
@@ -79,6 +96,7 @@ def test_every_page_is_sound_and_every_link_leads_somewhere(site):
         assert set(page.scripts) <= {"application/ld+json"}
         for link in page.links:
             assert (site / name).parent.joinpath(link).is_file(), (name, link)
+    assert "sizes.svg" in read_page(site / "tables/two/index.html").links
     described = re.search(r"<script[^>]*>(.*?)</script>", (site / found[3]).read_text())[1]
     assert json.loads(described)["description"] == NASTY
 

@@ -15,9 +15,12 @@ from hpobench_llm.comparison.benchmark import ComparedBenchmark
 from hpobench_llm.comparison.statistics import compare_trajectories
 from hpobench_llm.errors import ConfigurationError, UnknownNameError
 from hpobench_llm.pareto import Scale
+from hpobench_llm.report.comparison_figures import attained_fronts
 from hpobench_llm.report.figures import FORMATS, write_figures
 from hpobench_llm.report.looks import looks
 from hpobench_llm.report.study_result import Result
+from hpobench_llm.report.web import charts
+from hpobench_llm.tables.baselines import Baseline
 from tests.report.test_page import LOSS, NASTY, SCORE, comparison
 
 
@@ -25,7 +28,7 @@ def result(tmp_path, **changes):
     return Result(comparison(**changes), tmp_path / "report.html", pd.DataFrame({"metric.a": [1]}))
 
 
-def two_objectives(tmp_path):
+def two_objectives(tmp_path, **more):
     rng = np.random.default_rng(0)
     rows = [
         ("toy", name, seed, trial, "ok", rng.random(), rng.random())
@@ -38,8 +41,9 @@ def two_objectives(tmp_path):
     front = np.array([[0.0, -1.0], [0.5, -1.5]])
     scale = Scale.of(front, [9.0, 0.0])
     problem = ComparedBenchmark(
-        objectives=(LOSS, SCORE), optimum=scale.hypervolume(front), front=front, scale=scale
-    )
+        objectives=(LOSS, SCORE), optimum=scale.hypervolume(front), front=front, scale=scale,
+        **more,
+    )  # fmt: skip
     compared = compare_trajectories(frame, {"toy": problem}, resamples=50)
     return Result(compared, tmp_path / "report.html", frame)
 
@@ -107,6 +111,29 @@ def test_fronts_are_drawn_of_two_objectives(tmp_path):
     )
     with pytest.raises(ConfigurationError, match="of two objectives, and the study has val_loss"):
         result(tmp_path).plot_pareto()
+
+
+def test_baselines_are_marked_beside_the_fronts(tmp_path):
+    values = [(0.2, 0.4), (0.9, 0.7), (40.0, 0.5)]
+    baselines = [
+        Baseline(method="cut", what="", values={"val_loss": x, "score_toy": y}) for x, y in values
+    ]
+    lacking = Baseline(method="other", what="", values={"val_loss": 0.1})
+    both = two_objectives(tmp_path, baselines=(*baselines, lacking))
+    (one,) = both.comparison.benchmarks
+    assert [(b.method, list(b.points)) for b in one.baselines] == [("cut", values)]
+    axes = both.plot_pareto(ax=Figure().add_subplot())
+    drawn = lines_of(axes)["cut"]
+    low, high = axes.get_xlim()
+    assert list(zip(*drawn.get_data(), strict=True))[:2] == values[:2]
+    assert all(low <= x <= high < 40 for x in drawn.get_xdata())  # the last one at the edge
+    picture = attained_fronts(one)
+    assert ">cut<" in picture.svg
+    assert "Marks are baselines, no configurations of the space: cut (squares)" in picture.caption
+    assert "1 mark at the edge" in picture.caption
+    (marks,) = charts.fronts(one)["baselines"]
+    assert (marks["name"], marks["shape"], len(marks["points"])) == ("cut", "square", 3)
+    assert charts.fronts(two_objectives(tmp_path).comparison.benchmarks[0])["baselines"] == []
 
 
 def test_of_several_benchmarks_one_is_named(tmp_path):

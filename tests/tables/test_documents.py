@@ -14,6 +14,7 @@ from hpobench_llm.tables.documents import write_documents
 from hpobench_llm.tables.licences import is_stated, licence_text
 from hpobench_llm.tables.publication import DATA_NOTES, PUBLICATION, RETRAINING, Publication
 from hpobench_llm.tables.table import Table
+from hpobench_llm.tables.worth import in_full, judged
 
 SAID = {
     "authors": ["Ada Lovelace", "C. & D."],
@@ -52,6 +53,69 @@ def test_what_the_makers_say_stands_in_card_citation_and_croissant(table_folder)
     sums = {file["@id"]: file["sha256"] for file in read["distribution"]}
     assert sums == {name: sha256_of_file(table_folder / name) for name in sums}
     assert set(sums) == {"table.parquet", "table.json"}
+
+
+def test_a_baseline_stands_beside_the_best_that_costs_no_more(table_folder):
+    rows = in_full(Table.load(table_folder))
+    limit = float(rows.loc[rows["seed"] == 0, "train_loss"].median())
+    baselines = [
+        {
+            "method": "cut | once",
+            "what": "half",
+            "values": {"val_loss": 5.25, "train_loss": limit},
+        },
+        {"method": "cut twice", "what": "a quarter", "values": {"train_loss": 0.0}},
+    ]
+    table = with_provenance(table_folder, baselines=baselines)
+    metrics = dict(table.metadata.metrics)
+    metrics["train_loss"] = dataclasses.replace(metrics["train_loss"], role="cost")
+    metadata = dataclasses.replace(table.metadata, metrics=metrics)
+    text = card(dataclasses.replace(table, metadata=metadata))
+    worth, _ = judged(table, metrics["val_loss"])
+    cheap = {*rows.loc[(rows["seed"] == 0) & (rows["train_loss"] <= limit), "config_id"]}
+    best = worth[worth.index.isin(cheap)]
+    assert 0 < len(best) < len(worth)
+    assert f"| cut \\| once | half | 5.25 | {limit:.4g} | {best.min():.4g} |" in text
+    assert "| cut twice | a quarter | none | 0 | none |" in text
+
+
+FIGURE = {
+    "name": "sizes",
+    "caption": "Sizes <b> by width",
+    "x": "width",
+    "y": "size",
+    "panels": {"attention": {"sp": [[32, 1.0], [64, 2.0]], "mup": [[32, 1.0], [64, 1.0]]}},
+}
+
+
+@pytest.mark.slow
+def test_pictures_lie_beside_the_card_and_are_the_same_when_written_again(table_folder):
+    table = with_provenance(table_folder, figures=[FIGURE])
+    write_documents(table)
+    assert "![Sizes &lt;b&gt; by width](sizes.svg)" in (table_folder / "CARD.md").read_text()
+    picture = (table_folder / "sizes.svg").read_bytes()
+    for word in (b"attention", b">sp<", b">mup<", b">64<"):
+        assert word in picture
+    write_documents(table)
+    assert (table_folder / "sizes.svg").read_bytes() == picture
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"baselines": {}},
+        {"baselines": [{"method": "a", "what": "b", "values": {"val_loss": True}}]},
+        {"baselines": [{"method": 1, "what": "b", "values": {}}]},
+        {"figures": [FIGURE | {"name": "../sizes"}]},
+        {"figures": [FIGURE | {"panels": {}}]},
+        {"figures": [FIGURE | {"panels": {"a": {"sp": [[1, 0]]}}}]},
+        {"figures": [FIGURE | {"panels": {"a": {"sp": [[1, "2"]]}}}]},
+        {"figures": [FIGURE | {"panels": []}]},
+    ],
+)
+def test_baselines_and_pictures_of_other_types_are_refused(table_folder, more):
+    with pytest.raises(IntegrityError, match="not complete"):
+        with_provenance(table_folder, **more)
 
 
 def test_a_citation_of_their_own_stays_as_it_is_and_ends_no_block(table_folder):

@@ -86,7 +86,7 @@ class FolderStorage:
     def clean(self) -> None:
         """Remove the temporary files of dead writers, those of a seal in the same folder too."""
         sealed = TABLE_FILE, METADATA_FILE, EXAMPLES_FILE, CARD_FILE, CROISSANT_FILE
-        for name in ("campaign.json", *sealed):
+        for name in ("campaign.json", *sealed, "*.svg"):
             remove_strays(self._root, name)
         remove_strays(self._root / "ledger", "*.json")
 

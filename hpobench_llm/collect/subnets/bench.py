@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,16 +18,19 @@ from hpobench_llm.collect.lora.opening import load_workbench
 from hpobench_llm.collect.lora.sealable import check_base
 from hpobench_llm.collect.lora.shape import shape_of_config
 from hpobench_llm.collect.record import Checkpoint, Provenance, RunRecord, finite
+from hpobench_llm.collect.subnets.cuts import cuts
 from hpobench_llm.collect.subnets.measure import latency
 from hpobench_llm.collect.subnets.network import extracted
 from hpobench_llm.collect.subnets.spec import STEP, SubnetsCampaign
-from hpobench_llm.collect.subnets.subnet import Whole, flops, parameters
+from hpobench_llm.collect.subnets.subnet import Subnet, Whole, flops, parameters
 from hpobench_llm.collect.subnets.supernet import Supernets
 from hpobench_llm.collect.training.memory import is_out_of_memory
 from hpobench_llm.collect.training.meter import seconds_on
 from hpobench_llm.collect.trust import NONE, Trust
 from hpobench_llm.errors import DataError, HpobenchError, SpecError
 from hpobench_llm.plain import Json
+from hpobench_llm.space import Value
+from hpobench_llm.tables.baselines import Baseline
 from hpobench_llm.tables.provenance import Sources
 
 
@@ -38,6 +42,8 @@ class SubnetsBench:
     supernets: Supernets
     calibration: Mapping[str, Json]
     alone: frozenset[str]
+    first: str
+    """The run that measures the baselines, which all seeds share as they share the base."""
 
     @property
     def sources(self) -> Sources:
@@ -72,15 +78,11 @@ class SubnetsBench:
             ) from None
 
     def _measured(self, run: Run, on_step: Callable[[int], None]) -> RunRecord:
-        bench, campaign, supernets = self.workbench, self.workbench.campaign, self.supernets
+        bench, supernets = self.workbench, self.supernets
         supernet, whole = supernets.of(run.seed, on_step), supernets.whole
         subnet = supernets.subnet(run.config)
-        tokens, last = campaign.data.max_tokens, campaign.checkpoints[-1]
-        sizes: dict[str, float] = {
-            "parameters": parameters(subnet, whole),
-            "flops": flops(subnet, whole, tokens),
-            "train_seconds": 0.0,
-        }
+        last = bench.campaign.checkpoints[-1]
+        sizes: dict[str, float] = {}
         checkpoints: list[Checkpoint] = []
         items: dict[str, tuple[float, ...]] = {}
         spent = 0.0
@@ -88,9 +90,7 @@ class SubnetsBench:
             on_step(step)  # an evaluation takes long: a signal is looked for before it
             model = extracted(bench.base, weights, subnet, whole)
             if not checkpoints:  # its time does not depend on its weights
-                duration = latency(model, campaign.latency_rows, tokens, campaign.latency_repeats)
-                sizes["latency_seconds"] = duration.median
-                sizes["latency_spread_seconds"] = duration.spread
+                sizes = self._sizes(subnet, model) | {"train_seconds": 0.0}
             started = seconds_on(bench.device)
             measured = bench.evaluate(model, step)
             spent += seconds_on(bench.device) - started
@@ -118,17 +118,41 @@ class SubnetsBench:
             seed=run.seed,
             settings=run.config,
             constants={
-                "kept_width": subnet.width,
-                "kept_heads": subnet.heads,
-                "kept_units": subnet.units,
-                "kept_layers": " ".join(map(str, subnet.layers)),
+                **_kept(subnet),
                 "order_sha256": supernets.finetuned.orders.sha256,
                 "supernet_sha256": supernet.sha256,
             },
             checkpoints=tuple(checkpoints),
             provenance=bench.provenance,
             items=items,
+            baselines=self._baselines(on_step) if run.run_id == self.first else (),
         )
+
+    def _sizes(self, subnet: Subnet, model: Any) -> dict[str, float]:
+        """Return what does not depend on the weights of a sub-network: sizes and latency."""
+        campaign, whole = self.workbench.campaign, self.supernets.whole
+        tokens = campaign.data.max_tokens
+        duration = latency(model, campaign.latency_rows, tokens, campaign.latency_repeats)
+        return {
+            "parameters": parameters(subnet, whole),
+            "flops": flops(subnet, whole, tokens),
+            "latency_seconds": duration.median,
+            "latency_spread_seconds": duration.spread,
+        }
+
+    def _baselines(self, on_step: Callable[[int], None]) -> tuple[Baseline, ...]:
+        """Measure what is cut from the fine-tuned network, as the runs are at their end."""
+        bench, finetuned = self.workbench, self.supernets.finetuned
+        baselines = []
+        for cut in cuts(bench.campaign, finetuned.weights, finetuned.orders):
+            on_step(0)
+            model = extracted(bench.base, cut.weights, cut.subnet, self.supernets.whole)
+            values = self._sizes(cut.subnet, model)
+            values |= bench.evaluate(model, bench.campaign.checkpoints[-1]).values
+            kept = _kept(cut.subnet).items()
+            what = ", ".join(f"{name.removeprefix('kept_')} {value}" for name, value in kept)
+            baselines.append(Baseline(method=cut.method, what=what, values=finite(values)))
+        return tuple(baselines)
 
     def _alone(self, run: Run, on_step: Callable[[int], None]) -> dict[str, float]:
         subnet = self.supernets.subnet(run.config)
@@ -157,8 +181,18 @@ def open_bench(
     check_base(campaign, file, bench.untrained)
     _check_shape(bench, file)
     rows, report = _calibration(bench, file)
-    alone = frozenset(run.config_id for run in campaign.runs()[: campaign.alone])
-    return SubnetsBench(bench, Supernets(bench, rows), report, alone)
+    runs = campaign.runs()
+    alone = frozenset(run.config_id for run in runs[: campaign.alone])
+    return SubnetsBench(bench, Supernets(bench, rows), report, alone, runs[0].run_id)
+
+
+def _kept(subnet: Subnet) -> dict[str, Value]:
+    return {
+        "kept_width": subnet.width,
+        "kept_heads": subnet.heads,
+        "kept_units": subnet.units,
+        "kept_layers": " ".join(map(str, subnet.layers)),
+    }
 
 
 def _check_shape(bench: Workbench[SubnetsCampaign], file: Path) -> None:

@@ -22,6 +22,7 @@ from hpobench_llm.collect.lora.sealable import check_score_columns
 from hpobench_llm.collect.lora.words import data_notes
 from hpobench_llm.collect.subnets.columns import columns_of, metrics_of
 from hpobench_llm.collect.subnets.findings import findings
+from hpobench_llm.collect.subnets.pruning import by_bins
 from hpobench_llm.collect.subnets.spec import SubnetsCampaign
 from hpobench_llm.collect.subnets.subnet import parameters, subnet_of
 from hpobench_llm.collect.trust import NONE, Trust
@@ -93,7 +94,7 @@ class SubnetsFamily(Family[SubnetsCampaign]):
         check_scores(campaign, file, trust)
 
     def describe(self, campaign: SubnetsCampaign) -> list[str]:
-        """Return sizes, passes and how many are trained alone."""
+        """Return sizes, passes, baselines and how many are trained alone."""
         whole, training = campaign.whole, campaign.training
         smallest = parameters(subnet_of(campaign.smallest(), whole), whole)
         seeds = {run.seed for run in campaign.runs()}
@@ -104,6 +105,8 @@ class SubnetsFamily(Family[SubnetsCampaign]):
             f"{campaign.checkpoints[-1]} of {2 + training.random_subnets} passes for each of "
             f"{len(seeds)} super-networks, {training.batch_rows} rows a pass "
             f"({training.weights} weights); shared by all sub-networks of a seed",
+            f"baselines  {len(by_bins(campaign))} by magnitude, {2 * max(0, whole.layers - 1)} by "
+            "depth, cut from the fine-tuned network without training",
             f"alone      {runs_alone} runs also train their sub-network alone",
         ]
 

@@ -212,6 +212,10 @@ class SubnetsCampaign(Campaign):
         """Return the smallest sub-network of the grid."""
         return {axis.name: min(axis.levels or ()) for axis in self.space}
 
+    def largest(self) -> Configuration:
+        """Return the largest sub-network of the grid."""
+        return {axis.name: max(axis.levels or ()) for axis in self.space}
+
     def identity(self) -> Identity:
         """Return what a ledger of this campaign is known by.
 

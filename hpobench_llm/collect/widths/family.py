@@ -19,10 +19,11 @@ from hpobench_llm.collect.ledger.header import Header
 from hpobench_llm.collect.trust import Trust
 from hpobench_llm.collect.widths.columns import COLUMNS, metrics_of
 from hpobench_llm.collect.widths.costs import estimate
-from hpobench_llm.collect.widths.findings import findings
+from hpobench_llm.collect.widths.findings import coordinate_figure, findings
 from hpobench_llm.collect.widths.spec import EQUAL_ODDS, WidthsCampaign
 from hpobench_llm.errors import MissingDependencyError
 from hpobench_llm.metrics import Metric
+from hpobench_llm.tables.figures import FigureRecord
 from hpobench_llm.tables.provenance import TableProvenance
 
 
@@ -80,6 +81,10 @@ class WidthsFamily(Family[WidthsCampaign]):
     def notes(self, campaign: WidthsCampaign, frame: pd.DataFrame) -> list[str]:
         """Return coordinate check, drift of the learning rate, and tokens saved."""
         return findings(campaign, frame)
+
+    def figures(self, campaign: WidthsCampaign, frame: pd.DataFrame) -> list[FigureRecord]:
+        """Return the coordinate check."""
+        return coordinate_figure(campaign, frame)
 
     def describe(self, campaign: WidthsCampaign) -> list[str]:
         """Return updates, bytes and what grows from what."""

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hpobench_llm.collect.widths.spec import STEP, WidthsCampaign
+from hpobench_llm.tables.figures import FigureRecord
 
 SIZES = ("attention_size", "mlp_size", "residual_size", "logit_size")
 _SETTING = ["parametrisation", "width", "shrink"]
@@ -17,24 +18,57 @@ _SETTING = ["parametrisation", "width", "shrink"]
 
 def findings(campaign: WidthsCampaign, frame: pd.DataFrame) -> list[str]:
     """Return coordinate check, best learning rates over width, and tokens saved by warm starts."""
+    curves, axes = _curves(campaign, frame)
+    if curves.empty:
+        return []
+    complete = len(frame[axes].drop_duplicates()) == math.prod(map(len, campaign.grid.values()))
+    # The best of a part of the grid is no optimum.
+    drift = _drift(campaign, curves) if complete else ()
+    return [*_coordinates(curves, axes), *drift, *_saved(curves, axes)]
+
+
+def coordinate_figure(campaign: WidthsCampaign, frame: pd.DataFrame) -> list[FigureRecord]:
+    """Return the picture of the coordinate check; none where there are no two widths."""
+    grown = {name: sizes for name, sizes, _ in _grown(*_curves(campaign, frame))}
+    if not grown:
+        return []
+    panels = {
+        size.removesuffix("_size"): {
+            name: sizes[size].reset_index().to_numpy(dtype=float).tolist()
+            for name, sizes in grown.items()
+        }
+        for size in SIZES
+    }
+    return [
+        {
+            "name": "coordinate-check",
+            "caption": "Coordinate check: mean absolute activations after the last update, over "
+            "those at the smallest width; under muP they do not grow with the width",
+            "x": "width",
+            "y": "size over that at the smallest width",
+            "panels": panels,
+        }
+    ]
+
+
+def _curves(campaign: WidthsCampaign, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Return the means over seeds where all runs ended ok, and the axes that they are by."""
     numbers = [*SIZES, "val_loss", "tokens_seen", "lr", "init_std", "shrink", "width"]
     rows = frame.astype(dict.fromkeys(numbers, float))
     rows["parametrisation"] = rows["parametrisation"].astype(str)
     axes = [name for name in campaign.space.names if name not in _SETTING] + _SETTING
     rows["failed"] = rows["status"].astype(str) != "ok"
     good = rows[~rows.groupby(axes)["failed"].transform("any")]
-    if good.empty:
-        return []
     measured = [*SIZES, "val_loss", "tokens_seen"]
-    curves = good.groupby([*axes, STEP], as_index=False)[measured].mean()
-    complete = len(rows[axes].drop_duplicates()) == math.prod(map(len, campaign.grid.values()))
-    # The best of a part of the grid is no optimum.
-    drift = _drift(campaign, curves) if complete else ()
-    return [*_coordinates(curves, axes), *drift, *_saved(curves, axes)]
+    return good.groupby([*axes, STEP], as_index=False)[measured].mean(), axes
 
 
-def _coordinates(curves: pd.DataFrame, axes: list[str]) -> Iterator[str]:
-    """Say how sizes of activations at the end grow with the width, from cold starts."""
+def _grown(curves: pd.DataFrame, axes: list[str]) -> Iterator[tuple[str, pd.DataFrame, int]]:
+    """Yield by parametrisation the sizes of activations at the end of cold starts.
+
+    They are over those at the smallest width, `(n_widths, n_sizes)`; the number says of how many
+    settings they are the geometric mean.
+    """
     end = curves[(curves[STEP] == curves[STEP].max()) & (curves["shrink"] == 0)]
     others = [axis for axis in axes if axis != "width"]
     widths = sorted(end["width"].unique())
@@ -45,7 +79,13 @@ def _coordinates(curves: pd.DataFrame, axes: list[str]) -> Iterator[str]:
         logs = np.log(cold[complete].set_index("width")[list(SIZES)]).groupby("width").mean()
         if len(widths) < 2 or len(logs) < len(widths):
             continue
-        grown = np.exp(logs - logs.iloc[0])  # over the smallest width
+        yield name, np.exp(logs - logs.iloc[0]), int(complete.sum()) // len(widths)
+
+
+def _coordinates(curves: pd.DataFrame, axes: list[str]) -> Iterator[str]:
+    """Say how sizes of activations at the end grow with the width, from cold starts."""
+    for name, grown, settings in _grown(curves, axes):
+        widths = [float(width) for width in grown.index]
         parts = []
         for size in SIZES:
             factors = ", ".join(f"{factor:.2f}" for factor in grown[size])
@@ -53,7 +93,7 @@ def _coordinates(curves: pd.DataFrame, axes: list[str]) -> Iterator[str]:
         yield (
             f"coordinate check, {name}: mean absolute activations after the last update at widths "
             f"{_listed(widths)} over those at {widths[0]:g}, geometric mean of "
-            f"{int(complete.sum()) // len(widths)} settings that end ok at all widths: "
+            f"{settings} settings that end ok at all widths: "
             f"{'; '.join(parts)}"
         )
 

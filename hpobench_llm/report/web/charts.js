@@ -204,10 +204,13 @@ function fronts(data, width, looks, hidden) {
     ` y: format(datum.y, '.4~g')}`};
   const colour = {scale: "colour", field: "name"};
   const inside = data.front.slice(1, -1).map(([x, y]) => ({x, y}));
+  const baselines = data.baselines.flatMap(({name, shape, points}) =>
+    points.map(([x, y]) => ({name, shape, x, y})));
   return frame(data.title, width, Math.max(260, Math.min(430, width * 0.5)), {
     title: above(data.y.label, width),
     data: [{name: "rows", values: rows}, {name: "front", values: inside},
-      {name: "edge", values: data.front.map(([x, y]) => ({x, y}))}],
+      {name: "edge", values: data.front.map(([x, y]) => ({x, y}))},
+      {name: "baselines", values: baselines}],
     scales: [
       {name: "x", type: "linear", zero: false, nice: false, domain: data.x.domain, range: "width"},
       {name: "y", type: "linear", zero: false, nice: false, domain: data.y.domain,
@@ -221,6 +224,9 @@ function fronts(data, width, looks, hidden) {
         stroke: {value: "var(--ink)"}, interpolate: {value: "step-after"}}}},
       {type: "symbol", aria: false, from: {data: "front"}, encode: {update: {x: X, y: Y,
         size: {value: 34}, fill: {value: "var(--ink)"}, tooltip: tip}}},
+      {type: "symbol", aria: false, from: {data: "baselines"}, encode: {update: {x: X, y: Y,
+        size: {value: 60}, shape: {field: "shape"}, fill: {value: "transparent"},
+        stroke: {value: "var(--ink)"}, strokeWidth: {value: 1.2}, tooltip: tip}}},
       {type: "group", clip: true, from: {facet: {name: "one", data: "rows", groupby: "name"}},
         encode: {update: {width: {signal: "width"}, height: {signal: "height"}}},
         marks: [

@@ -14,6 +14,7 @@ from hpobench_llm.comparison.result import Band, BenchmarkComparison, Comparison
 from hpobench_llm.plain import Json
 from hpobench_llm.report.comparison_figures import regret_caption
 from hpobench_llm.report.facts import BenchmarkFacts
+from hpobench_llm.report.front_view import front_view
 from hpobench_llm.report.table_figures import score_words
 from hpobench_llm.report.web.landscape import Panel, panels
 from hpobench_llm.report.words import count, counted, label, words
@@ -90,29 +91,30 @@ def mean_ranks(comparison: Comparison) -> Chart:
 
 
 def fronts(result: BenchmarkComparison) -> Chart | None:
-    """Return the fronts that half of the seeds attained, and the benchmark's own."""
+    """Return the fronts that half of the seeds attained, the benchmark's own, and baselines."""
     if not result.front:
         return None
     attained = {s.optimizer: s.front for s in result.standings if s.front}
-    points = np.array([p for front in (result.front, *attained.values()) for p in front])
-    span = np.ptp(points, axis=0)
-    margin = 0.06 * np.where(span > 0, span, 1.0)
-    low, high = points.min(axis=0) - margin, points.max(axis=0) + margin
-    down = [objective.direction == "minimize" for objective in result.objectives]
-    bad = np.where(down, high, low)  # from its ends on a front buys nothing of the other
+    view = front_view(result)
+    low, high = view.low, view.high
     first, second = result.objectives
 
-    def path(front: Sequence[tuple[float, float]]) -> list[list[float]]:
-        corners = [(front[0][0], float(bad[1])), *front, (float(bad[0]), front[-1][1])]
-        return [[_short(x), _short(y)] for x, y in corners]
+    def short(points: Sequence[tuple[float, float]]) -> list[list[float]]:
+        return [[_short(x), _short(y)] for x, y in points]
 
     return {
         "kind": "fronts",
         "title": f"Fronts on {result.benchmark}",
         "x": {"label": label(first.name, first.unit), "domain": [low[0], high[0]]},
         "y": {"label": label(second.name, second.unit), "domain": [low[1], high[1]]},
-        "series": [{"name": name, "path": path(front)} for name, front in attained.items()],
-        "front": path(result.front),
+        "series": [
+            {"name": name, "path": short(view.path(front))} for name, front in attained.items()
+        ],
+        "front": short(view.path(result.front)),
+        "baselines": [
+            {"name": method, "shape": shape, "points": short(points)}
+            for method, points, _, shape in view.marked()
+        ],
     }
 
 

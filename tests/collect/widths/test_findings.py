@@ -3,10 +3,12 @@
 import itertools
 
 import pandas as pd
+import pytest
 
 from hpobench_llm.collect.training.corpus import Corpus
-from hpobench_llm.collect.widths.findings import findings
+from hpobench_llm.collect.widths.findings import coordinate_figure, findings
 from hpobench_llm.collect.widths.spec import Text, WidthsCampaign
+from hpobench_llm.tables.figures import check_figures
 
 RATES = (0.01, 0.02, 0.04)
 
@@ -61,6 +63,11 @@ def test_the_card_says_what_the_rows_hold():
     assert "tokens saved, mup, warm with shrink 1.0: 6 of 6 settings reach" in text
     assert "tokens saved, sp, warm with shrink 1.0: 5 of 5 settings reach" in text
     assert text.count("half of them with 50%") == 2
+    (figure,) = coordinate_figure(campaign(parametrisation=("sp", "mup"), lr=RATES), frame)
+    assert list(figure["panels"]) == ["attention", "mlp", "residual", "logit"]
+    assert figure["panels"]["logit"]["sp"] == [[32.0, 1.0], [64.0, pytest.approx(2.0)]]
+    assert figure["panels"]["logit"]["mup"] == [[32.0, 1.0], [64.0, pytest.approx(1.0)]]
+    check_figures([figure])
     part = findings(campaign(parametrisation=("sp", "mup"), lr=RATES), frame[frame["lr"] > 0.01])
     assert part
     assert not any(line.startswith("best learning rate") for line in part)
@@ -70,4 +77,6 @@ def test_a_grid_of_few_axes_and_runs_that_all_fail_have_cards_too():
     frame = pd.DataFrame([row(width, "mup", 0.01, 0.0, s) for width in (32, 64) for s in (0, 20)])
     (line,) = findings(campaign(), frame)
     assert line.startswith("coordinate check, mup")
-    assert findings(campaign(lr=RATES), frame.assign(status="diverged")) == []
+    failed = frame.assign(status="diverged")
+    assert findings(campaign(lr=RATES), failed) == []
+    assert coordinate_figure(campaign(lr=RATES), failed) == []

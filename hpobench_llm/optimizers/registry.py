@@ -77,9 +77,10 @@ def entry(optimizer: str | type[Optimizer]) -> Entry:
     """Return the entry of an optimizer by its name, wrappers included, or of a class.
 
     Raises:
-        UnknownNameError, OptimizerError: as `check_name`.
+        UnknownNameError, OptimizerError: as `check_name`, or it is neither a name nor a class.
     """
     if not isinstance(optimizer, str):
+        _check_class(optimizer)
         home = f"{optimizer.__module__}:{optimizer.__qualname__}".removeprefix(_HOME)
         # A class of the package by where it lies: its own `entry` is empty.
         return next((e for e in ENTRIES.values() if e.target == home), optimizer.entry)
@@ -175,6 +176,11 @@ def _load(target: str) -> Any:
     return getattr(import_module(f"{_HOME}{module}"), attribute)
 
 
+def _check_class(cls: object) -> None:
+    if not (isinstance(cls, type) and issubclass(cls, Optimizer)):
+        raise OptimizerError(f"a name or class of an optimizer is expected, got {cls!r}")
+
+
 def _class_of(optimizer: str | type[Optimizer]) -> type[Optimizer]:
     cls: Any = optimizer
     if isinstance(optimizer, str):
@@ -184,8 +190,8 @@ def _class_of(optimizer: str | type[Optimizer]) -> type[Optimizer]:
             cls = _load(ENTRIES[optimizer].target)
         else:
             cls = _REGISTRY.plugins[optimizer].load()
-    elif not (isinstance(cls, type) and issubclass(cls, Optimizer)):
-        raise OptimizerError(f"a name or class of an optimizer is expected, got {cls!r}")
+    else:
+        _check_class(cls)
     # `final` is for type checkers alone: a plug-in could go round the checks of both.
     if cls.ask is not Optimizer.ask or cls.tell is not Optimizer.tell:
         raise OptimizerError(

@@ -517,7 +517,7 @@ def test_damage_to_a_study_of_format_2_raises_nothing_unforeseen(tmp_path):
         ("seeds", 1, "column `seed` holds 1, which is not the study's"),
         ("optimizers", ["random"], "column `optimizer` holds 'sobol', which is not the study's"),
         ("objectives", ["loss"], "column `loss` is missing"),
-        ("title", "\ud800", ""),
+        ("title", "\ud800", "`title` holds half a letter"),
         ("seeds", "many", "study.json: `study.seeds`: expected an integer"),
         ("budget", math.nan, "study.json: `study.budget`: expected an integer"),
     ],
